@@ -1,0 +1,5 @@
+"""``python -m skdpipe``."""
+
+from skdpipe.cli import main
+
+main()

@@ -1,0 +1,115 @@
+"""A trained network with everything that prediction needs to know, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from skdpipe.config import ClipFormat, Estimator, NetworkChoice, parse_config, to_plain
+from skdpipe.errors import BundleError, ConfigError
+from skdpipe.networks import StGcn, st_2sgcn, st_gcn, st_sgcn
+from skdpipe.skeleton import LAYOUTS, Layout
+
+FORMAT: Final = "skdpipe-bundle-1"
+_BUILDERS: Final = {"st_gcn": st_gcn, "st_sgcn": st_sgcn, "st_2sgcn": st_2sgcn}
+
+
+def build_network(choice: NetworkChoice, layout: Layout, classes: int) -> StGcn:
+    """The untrained network that a config names."""
+    return _BUILDERS[choice.name](
+        layout, classes, partitioning=choice.partitioning, width=choice.width, dropout=choice.dropout
+    )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained network and what it was trained for.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        choice: which network it is.
+        classes: class names in order of the logits.
+        clip: how a sequence becomes its input.
+        fingerprint: of the estimator whose skeletons it was trained on.
+        estimator: how to make that estimator, or None where skeletons were imported or derived.
+        run: config, seed, versions and figures of the training.
+    """
+
+    network: StGcn
+    choice: NetworkChoice
+    classes: tuple[str, ...]
+    clip: ClipFormat
+    fingerprint: str
+    estimator: Estimator | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_bundle(bundle: Bundle, path: Path) -> None:
+    """Write a bundle, at once or not at all."""
+    description = {
+        "choice": to_plain(bundle.choice),
+        "classes": list(bundle.classes),
+        "clip": to_plain(bundle.clip),
+        "fingerprint": bundle.fingerprint,
+        "estimator": to_plain(bundle.estimator) if bundle.estimator else None,
+        "run": dict(bundle.run),
+    }
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in bundle.network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    save_file(tensors, part, {"format": FORMAT, "description": json.dumps(description, ensure_ascii=False)})
+    Path(part).replace(path)
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read a bundle.
+
+    Raises:
+        BundleError: if the file is missing, damaged or not a bundle.
+    """
+    if not path.is_file():
+        raise BundleError(f"no bundle at {path}; expected a file written by `skdpipe distill`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path} is not a readable bundle ({error}); train it again") from error
+    if metadata.get("format") != FORMAT:
+        raise BundleError(f"{path} holds {metadata.get('format', 'other tensors')}; expected {FORMAT}")
+    try:
+        said = json.loads(metadata["description"])
+        choice = parse_config(NetworkChoice, said["choice"], str(path))
+        clip = parse_config(ClipFormat, said["clip"], str(path))
+        estimator = parse_config(Estimator, said["estimator"], str(path)) if said["estimator"] else None
+        network = build_network(choice, LAYOUTS[clip.layout], len(said["classes"]))
+        network.load_state_dict(tensors)
+    except (ConfigError, KeyError, RuntimeError, ValueError) as error:
+        raise BundleError(f"{path} does not fit this version of skdpipe ({error}); train it again") from error
+    return Bundle(
+        network.eval(), choice, tuple(said["classes"]), clip, said["fingerprint"], estimator, said["run"]
+    )
+
+
+def versions() -> dict[str, str]:
+    """What the figures of a run depend on besides its config."""
+    from importlib.metadata import version
+
+    return {
+        "skdpipe": version("skdpipe"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs"
+        + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
+    }

@@ -1,0 +1,357 @@
+"""Settings: frozen dataclasses checked by pydantic, read from YAML, changed by ``key.path=value``.
+
+Nothing below `cli` and the public functions sees a config: networks and losses take plain arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from skdpipe.errors import ConfigError
+
+_STRICT: Final = ConfigDict(extra="forbid")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Actors:
+    """Pictures of procedural people for training a pose network.
+
+    Attributes:
+        pictures: how many are drawn.
+        size: width and height of the drawn frame in pixels.
+        subjects: how many different people; takes vary clothes, view, light and background.
+        seed: of the cast; another seed is another world.
+    """
+
+    pictures: int = 20000
+    size: tuple[int, int] = (240, 180)
+    subjects: int = 400
+    seed: int = 1
+
+
+@dataclass(frozen=True, config=_STRICT)
+class CocoFile:
+    """A COCO keypoint file and the folder of its images."""
+
+    annotations: Path
+    images: Path
+
+
+@dataclass(frozen=True, config=_STRICT)
+class PoseTraining:
+    """How `train-pose` trains an OpenPifPaf network.
+
+    Attributes:
+        backbone: OpenPifPaf's name.
+        long_edge: pixels of the longer side of the network's picture.
+        upsample: how much finer than the backbone's stride the heads' grid is.
+        data: actors or a COCO file.
+        steps, batch, learning_rate, weight_decay, warmup: AdamW with a cosine schedule.
+        batch_norm_momentum: weight of a new batch in the running statistics.
+        bfloat16: run the network in bfloat16 (losses stay in float32).
+        half_file: store the weights in half precision.
+        seed: of initial weights, order and photometric noise.
+        workers: processes that prepare pictures.
+    """
+
+    backbone: str
+    long_edge: int
+    data: Actors | CocoFile
+    upsample: int = 1
+    steps: int = 10000
+    batch: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: int = 200
+    batch_norm_momentum: float = 0.05
+    bfloat16: bool = True
+    half_file: bool = True
+    seed: int = 0
+    workers: int = 2
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Thresholds:
+    """What OpenPifPaf's decoder accepts (confidences in [0, 1])."""
+
+    seed: float = 0.2
+    keypoint: float = 0.15
+    instance: float = 0.15
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Estimator:
+    """A quality of skeletons: which estimator sees which frames.
+
+    Attributes:
+        backbone, weights, long_edge, thresholds: OpenPifPaf's (see `pose.pifpaf`).
+        plugin: instead of OpenPifPaf, ``path/to/file.py:Name`` or ``package.module:Name``, something
+            that is called with ``options`` and gives a `PoseEstimator`.
+        options: keyword arguments of the plugin.
+        every: one frame in so many is looked at.
+    """
+
+    backbone: str = ""
+    weights: str = ""
+    long_edge: int = 321
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    plugin: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    every: int = 1
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Extraction:
+    """How videos become skeletons.
+
+    Attributes:
+        high, low: the two qualities; low alone is what prediction uses.
+        people: how many people a sequence keeps.
+        batch: frames that go through the network at once.
+    """
+
+    high: Estimator
+    low: Estimator
+    people: int = 2
+    batch: int = 16
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Demonstration:
+    """How much the demonstration plays.
+
+    Attributes:
+        train_subjects, test_subjects: how many people act for training and for the test; nobody does both.
+        takes: clips of each action by each person (or pair).
+        frames, size, fps: of each clip.
+        seed: of the cast.
+        shown: how many unseen clips are labelled at the end.
+    """
+
+    train_subjects: int = 12
+    test_subjects: int = 3
+    takes: int = 2
+    frames: int = 24
+    size: tuple[int, int] = (240, 180)
+    fps: float = 12.0
+    seed: int = 7
+    shown: int = 10
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Degradation:
+    """How low quality is derived from high where there is no estimator of low quality.
+
+    Attributes:
+        every: one frame in so many is kept.
+        occlusion: probability with which a joint of a frame is hidden.
+    """
+
+    every: int = 1
+    occlusion: float = 0.0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ClipFormat:
+    """How a sequence becomes a network's input.
+
+    Attributes:
+        frames: length of the clip.
+        fill: ``resample`` stretches the video to that length, ``replay`` repeats it from the start.
+        people: how many.
+        layout: joints that the network sees.
+        scale: ``body`` centres on the people and divides by their size, ``picture`` by the frame's size.
+        smoothing: window of the sliding average in frames (1: none).
+    """
+
+    frames: int = 32
+    fill: Literal["resample", "replay"] = "resample"
+    people: int = 2
+    layout: str = "coco-17"
+    scale: Literal["body", "picture"] = "body"
+    smoothing: int = 1
+
+
+@dataclass(frozen=True, config=_STRICT)
+class NetworkChoice:
+    """Which graph network: ``st_gcn``, ``st_sgcn`` or ``st_2sgcn``, its partitioning and width."""
+
+    name: Literal["st_gcn", "st_sgcn", "st_2sgcn"] = "st_gcn"
+    partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
+    width: int = 64
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        epochs, batch, learning_rate, momentum, weight_decay: SGD with Nesterov momentum.
+        milestones: epochs after which the learning rate is multiplied by ``decay``; if empty, a cosine.
+        warmup: epochs of linear warm-up.
+        label_smoothing: of the task loss.
+        task_loss: plain cross-entropy, or Eq. 2 as printed.
+        augment: random rotation, scale, temporal crop and flip, alike for both views of a clip.
+        mixed_precision: use half precision on a GPU.
+        loader_workers: processes that prepare batches; 0 is best when all clips lie in memory.
+    """
+
+    epochs: int = 20
+    batch: int = 16
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    milestones: tuple[int, ...] = ()
+    decay: float = 0.1
+    warmup: int = 0
+    label_smoothing: float = 0.0
+    task_loss: Literal["cross_entropy", "binary_cross_entropy_per_class"] = "cross_entropy"
+    augment: bool = False
+    mixed_precision: bool = True
+    loader_workers: int = 0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Distillation:
+    """What the student learns from the teacher (the paper's Eq. 3-14).
+
+    Attributes:
+        kl, node, edge: factors of the three terms; with the paper's λ = 0.5, node and edge have 0.5 each.
+        temperature: τ of Eq. 4.
+        kl_direction: ``teacher_student`` is KL(P_t || P_s), ``student_teacher`` is Eq. 5 as printed.
+        edge_variant: potentials as in the ``paper`` or as in the ``official`` code.
+        adaptation: a 1x1 convolution on the student's features (always there when channels differ).
+        revision: revise gradients that conflict with the task's (Eq. 14).
+    """
+
+    kl: float = 1.0
+    node: float = 0.5
+    edge: float = 0.5
+    temperature: float = 1.0
+    kl_direction: Literal["teacher_student", "student_teacher"] = "teacher_student"
+    edge_variant: Literal["paper", "official"] = "paper"
+    adaptation: bool = True
+    revision: bool = True
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Experiment:
+    """One distillation: data, networks, recipe.
+
+    Attributes:
+        name: the run's folder under ``models/``.
+        seed: of weights, order and augmentation.
+        high, low: settings folders in the cache; empty picks the only one there is.
+        derive_low: how low quality comes from high, instead of cached low quality.
+        test_fraction: share of videos (or subjects) held out where the cache names no split.
+        smoothing_window: of the LQS-SWA-S baseline.
+        methods: which rows of the table are trained.
+    """
+
+    name: str = "run"
+    seed: int = 0
+    high: str = ""
+    low: str = ""
+    derive_low: Degradation | None = None
+    test_fraction: float = 0.3
+    smoothing_window: int = 3
+    methods: tuple[Literal["teacher", "baseline", "smoothed", "student"], ...] = (
+        "teacher",
+        "baseline",
+        "smoothed",
+        "student",
+    )
+    clip: ClipFormat = field(default_factory=ClipFormat)
+    teacher: NetworkChoice = field(default_factory=NetworkChoice)
+    student: NetworkChoice = field(default_factory=NetworkChoice)
+    recipe: Recipe = field(default_factory=Recipe)
+    distillation: Distillation = field(default_factory=Distillation)
+
+
+def config_path(name: str) -> Path:
+    """A config by path, or by the name of one that comes with skdpipe (``demo``, ``paper``...).
+
+    Raises:
+        ConfigError: if there is neither.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        if not path.is_file():
+            raise ConfigError(f"no config file at {path}; expected YAML")
+        return path
+    package = Path(__file__).parent
+    folders = [package / "configs", package.parent / "configs"]
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise ConfigError(f"no config named '{name}'; expected a YAML file or one of {', '.join(known)}")
+
+
+def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, section: str = "") -> T:
+    """Read a config of one kind from YAML and apply ``key.path=value`` overrides (values are YAML too).
+
+    Args:
+        kind: the dataclass to make.
+        path: the file.
+        overrides: keys relative to the section.
+        section: which part of the file; if empty, all of it.
+
+    Raises:
+        ConfigError: if the file is not YAML, has no such section, or a key or value does not fit.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; expected a mapping of settings")
+    if section:
+        if not isinstance(values.get(section), dict):
+            raise ConfigError(f"{path} has no section '{section}' (found {', '.join(values) or 'nothing'})")
+        values = values[section]
+    for override in overrides:
+        _override(values, override)
+    return parse_config(kind, values, str(path))
+
+
+def parse_config(kind: type[T], values: dict[str, Any], where: str) -> T:
+    """Check plain values against a config class.
+
+    Raises:
+        ConfigError: naming the first key that does not fit.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(f"{where}: {key}: {first['msg']} (found {first['input']!r})") from error
+
+
+def to_plain(config: object) -> dict[str, Any]:
+    """A config as plain YAML and JSON values; `parse_config` reads it back."""
+    plain: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
+    return plain
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"cannot read the setting '{override}'; expected key.path=value")
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = values.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"setting '{override}': {parent} is a value, not a group of settings")
+        values = inner
+    values[last] = yaml.safe_load(text)

@@ -1,0 +1,333 @@
+"""From the cache to batches: which clips there are, how they are split, and how a clip becomes a tensor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from skdpipe.cache import Entry, PoseCache, Quality
+from skdpipe.config import ClipFormat, Degradation, Experiment
+from skdpipe.degrade import generator_for, occlude, sample_frames
+from skdpipe.errors import DataError
+from skdpipe.pose.tracking import match_people, select_people
+from skdpipe.skeleton import LAYOUTS, PoseSequence, map_layout
+from skdpipe.transforms import (
+    interpolate_frames,
+    normalise_by_body,
+    normalise_by_picture,
+    replay,
+    resample,
+    smooth,
+    to_network,
+)
+
+_TEST_NAMES = ("test", "val", "valid", "validation")
+
+
+@dataclass(frozen=True)
+class PairedClip:
+    """One video of the data set: its label, and where its skeletons of both qualities are.
+
+    ``low`` is None where low quality is derived from high.
+    """
+
+    key: str
+    source: str
+    label: str
+    train: bool
+    high: Path
+    low: Path | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The clips of an experiment.
+
+    Attributes:
+        clips: every usable clip, sorted by key.
+        classes: the labels, sorted; a label's place is its class index.
+        high, low: the settings folders that were used; low is empty where it is derived.
+        left_out: how many cached videos were not usable, by reason.
+    """
+
+    clips: tuple[PairedClip, ...]
+    classes: tuple[str, ...]
+    high: str
+    low: str
+    left_out: dict[str, int]
+
+    def part(self, *, train: bool) -> tuple[PairedClip, ...]:
+        """The clips of one side of the split."""
+        return tuple(clip for clip in self.clips if clip.train is train)
+
+
+def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
+    """Pair the cached qualities of each video and split them.
+
+    The split is the one stored with the videos; where there is none, whole subjects are held out, and
+    where there are no subjects either, a share of each class, chosen by the seed.
+
+    Raises:
+        DataError: if there is nothing to pair, no labels, one class only, or an empty side of the split.
+    """
+    derived = experiment.derive_low is not None
+    high_settings = _choose(cache, "high", experiment.high)
+    low_settings = "" if derived else _choose(cache, "low", experiment.low)
+    high = {entry.origin.key: entry for entry in cache.entries("high", high_settings)}
+    low = {} if derived else {entry.origin.key: entry for entry in cache.entries("low", low_settings)}
+    left_out: Counter[str] = Counter()
+    usable: list[Entry] = []
+    for key, entry in sorted(high.items()):
+        if entry.origin.label is None:
+            left_out["no label"] += 1
+        elif not derived and key not in low:
+            left_out["no low-quality skeletons"] += 1
+        else:
+            usable.append(entry)
+    left_out["no high-quality skeletons"] += sum(key not in high for key in low)
+    if not usable:
+        reasons = (
+            ", ".join(f"{count} with {reason}" for reason, count in left_out.items() if count)
+            or "none at all"
+        )
+        raise DataError(
+            f"{cache.root} has no labelled pairs of skeletons ({reasons}); run `skdpipe extract` first"
+        )
+    in_train = _split(usable, experiment)
+    clips = []
+    for entry in usable:
+        train, low_entry = in_train[entry.origin.key], low.get(entry.origin.key)
+        if train and (entry.empty or (low_entry is not None and low_entry.empty)):
+            left_out["nobody seen (training clips)"] += 1
+            continue
+        assert entry.origin.label is not None
+        clips.append(
+            PairedClip(
+                entry.origin.key,
+                entry.origin.source,
+                entry.origin.label,
+                train,
+                entry.path,
+                low_entry.path if low_entry is not None else None,
+            )
+        )
+    classes = tuple(sorted({clip.label for clip in clips}))
+    counts = Counter(clip.train for clip in clips)
+    if len(classes) < 2 or not counts[True] or not counts[False]:
+        raise DataError(
+            f"{cache.root} gives {len(classes)} classes, {counts[True]} training and {counts[False]} test "
+            "clips; expected two classes or more and clips on both sides of the split"
+        )
+    return Manifest(
+        tuple(clips), classes, high_settings, low_settings, {k: v for k, v in left_out.items() if v}
+    )
+
+
+def _choose(cache: PoseCache, quality: Quality, wanted: str) -> str:
+    there = cache.settings_of(quality)
+    if wanted:
+        if wanted not in there:
+            raise DataError(
+                f"{cache.root} has no {quality} settings '{wanted}'; found {', '.join(there) or 'none'}"
+            )
+        return wanted
+    if len(there) != 1:
+        hint = "run `skdpipe extract` first" if not there else f"choose one with --set {quality}=NAME"
+        raise DataError(
+            f"{cache.root} has {len(there)} {quality} settings ({', '.join(there) or 'none'}); {hint}"
+        )
+    return there[0]
+
+
+def _split(entries: Sequence[Entry], experiment: Experiment) -> dict[str, bool]:
+    """For each key whether the clip is for training."""
+    named = [entry for entry in entries if entry.origin.split]
+    if named and len(named) < len(entries):
+        raise DataError(
+            f"{len(named)} of {len(entries)} videos name a split, the others do not; name it for all or none"
+        )
+    if named:
+        unknown = sorted({e.origin.split for e in named if e.origin.split} - {"train", *_TEST_NAMES})
+        if unknown:
+            raise DataError(
+                f"split '{unknown[0]}' is none of train, {', '.join(_TEST_NAMES)}; correct the CSV"
+            )
+        return {entry.origin.key: entry.origin.split == "train" for entry in named}
+    groups: dict[str, list[tuple[str, str]]] = {}
+    by_subject = all(entry.origin.subject for entry in entries)
+    for entry in entries:
+        if by_subject:
+            groups.setdefault("", []).append((entry.origin.subject or "", entry.origin.key))
+        else:
+            groups.setdefault(entry.origin.label or "", []).append((entry.origin.key, entry.origin.key))
+    in_train: dict[str, bool] = {}
+    for members in groups.values():
+        units = sorted({unit for unit, _ in members})
+        drawn = sorted(units, key=lambda unit: generator_for(experiment.seed, unit).random())
+        held_out = set(drawn[: max(1, round(experiment.test_fraction * len(units)))])
+        in_train.update({key: unit not in held_out for unit, key in members})
+    return in_train
+
+
+class Sample(NamedTuple):
+    """One clip, or a batch of them with a batch axis in front.
+
+    Attributes:
+        high, low: what teacher and student see, ``(person, channel, frame, joint)`` float32.
+        high_mask, low_mask: ``(person,)`` bool, True for people who are seen.
+        label: class index.
+    """
+
+    high: Tensor
+    high_mask: Tensor
+    low: Tensor
+    low_mask: Tensor
+    label: Tensor
+
+
+Batch = Sample
+
+
+def prepare(sequence: PoseSequence, clip: ClipFormat) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A sequence as a network's input.
+
+    In this order: joints mapped to the clip's layout, people chosen, smoothed, sampled frames joined
+    by interpolation, brought to the clip's length, normalised, NaN to 0.
+
+    Returns:
+        The clip ``(person, channel, frame, joint)`` and which people are seen ``(person,)``.
+
+    Raises:
+        DataError: if the layout cannot be mapped or the video has no frames.
+    """
+    if clip.layout not in LAYOUTS:
+        raise DataError(f"no layout '{clip.layout}'; expected one of {', '.join(LAYOUTS)}")
+    sequence = map_layout(sequence, LAYOUTS[clip.layout])
+    if sequence.people != clip.people:
+        sequence = sequence.with_keypoints(select_people(sequence.keypoints, clip.people))
+    sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
+    if len(sequence.frame_index) < sequence.video_frames:
+        sequence = interpolate_frames(sequence)
+    to_length = resample if clip.fill == "resample" else replay
+    keypoints = to_length(sequence.keypoints, clip.frames)
+    if clip.scale == "body":
+        keypoints = normalise_by_body(keypoints)
+    else:
+        keypoints = normalise_by_picture(keypoints, sequence.size)
+    seen: NDArray[np.bool_] = np.any(keypoints[..., 2] > 0, axis=(0, 2))
+    return to_network(keypoints), seen
+
+
+class PairedClips(Dataset[Sample]):
+    """The clips of a manifest as tensors; a clip is read and prepared once and then kept in memory.
+
+    Args:
+        cache: where the sequences are.
+        clips: which.
+        classes: all labels in class order.
+        high: the teacher's clip format.
+        low: the student's; differs in its smoothing.
+        derive: how low quality comes from high, or None where it is cached.
+        seed: of the occlusion.
+    """
+
+    def __init__(
+        self,
+        cache: PoseCache,
+        clips: Sequence[PairedClip],
+        classes: Sequence[str],
+        high: ClipFormat,
+        low: ClipFormat,
+        derive: Degradation | None,
+        seed: int,
+    ) -> None:
+        self._cache, self._clips, self._derive, self._seed = cache, clips, derive, seed
+        self._high, self._low = high, low
+        self._class_of = {label: index for index, label in enumerate(classes)}
+        self._kept: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index not in self._kept:
+            self._kept[index] = self._read(self._clips[index])
+        return self._kept[index]
+
+    def _read(self, clip: PairedClip) -> Sample:
+        high = self._cache.load(clip.high)
+        if self._derive is not None:
+            low = degrade(high, self._derive, self._seed)
+        else:
+            assert clip.low is not None
+            low, _ = match_people(high, self._cache.load(clip.low))
+        high_clip, high_mask = map(torch.from_numpy, prepare(high, self._high))
+        low_clip, low_mask = map(torch.from_numpy, prepare(low, self._low))
+        return Sample(high_clip, high_mask, low_clip, low_mask, torch.tensor(self._class_of[clip.label]))
+
+
+def degrade(sequence: PoseSequence, settings: Degradation, seed: int) -> PoseSequence:
+    """Low quality from high; the same for the same seed and video."""
+    sampled = sample_frames(sequence, settings.every)
+    return occlude(sampled, settings.occlusion, generator_for(seed, sequence.origin.key))
+
+
+def batches(
+    data: PairedClips, size: int, *, workers: int = 0, shuffle: np.random.Generator | None = None
+) -> Iterator[Batch]:
+    """One epoch of batches, in order or shuffled.
+
+    A shuffled epoch leaves out a last batch of one clip: batch normalisation has nothing to compare it with.
+    """
+    order = np.arange(len(data)) if shuffle is None else shuffle.permutation(len(data))
+    chosen = [order[i : i + size].tolist() for i in range(0, len(order), size)]
+    if shuffle is not None and len(chosen) > 1 and len(chosen[-1]) == 1:
+        chosen.pop()
+    yield from DataLoader(data, batch_sampler=chosen, num_workers=workers)
+
+
+def augment(batch: Batch, mirror: Sequence[int], rng: np.random.Generator) -> Batch:
+    """Look at each clip at random: turned, scaled, cropped in time, mirrored; both views of a clip alike.
+
+    Args:
+        batch: normalised clips (centred, so that turning keeps an unseen joint at 0).
+        mirror: for each joint its left-right counterpart.
+        rng: the randomness.
+    """
+    count, _, _, frames, _ = batch.high.shape
+    angle, factor = np.radians(rng.uniform(-15, 15, count)), rng.uniform(0.85, 1.15, count)
+    flipped = rng.random(count) < 0.5
+    share = rng.uniform(0.7, 1, count)
+    start = rng.uniform(0, 1 - share) * (frames - 1)
+    index = np.rint(start[:, None] + np.linspace(0, 1, frames) * (share * (frames - 1))[:, None])
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = np.moveaxis(factor * rotation, -1, 0)
+    turn[:, :, 0] *= np.where(flipped, -1, 1)[:, None]  # mirror x, then turn
+    matrix = torch.tensor(turn, dtype=batch.high.dtype)
+    frame = torch.from_numpy(index).long()[:, None, None, :, None]
+    mirrored = torch.from_numpy(flipped)[:, None, None, None, None]
+
+    def view(clip: Tensor) -> Tensor:
+        clip = clip.gather(3, frame.expand_as(clip))
+        clip = torch.where(mirrored, clip[..., list(mirror)], clip)
+        xy = torch.einsum("bcd,bmdtv->bmctv", matrix, clip[:, :, :2])
+        return torch.cat([xy, clip[:, :, 2:]], dim=2)
+
+    return batch._replace(high=view(batch.high), low=view(batch.low))
+
+
+def with_smoothing(clip: ClipFormat, window: int) -> ClipFormat:
+    """The clip format with another smoothing window."""
+    return replace(clip, smoothing=window)
+
+
+Augment = Callable[[Batch, np.random.Generator], Batch]

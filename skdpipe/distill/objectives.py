@@ -1,0 +1,72 @@
+"""What teacher, baselines and students minimise, as functions from a batch to losses."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from skdpipe.config import Distillation, Recipe
+from skdpipe.dataset import Batch
+from skdpipe.distill.loop import Losses, Objective
+from skdpipe.distill.losses import (
+    binary_cross_entropy_per_class,
+    cross_entropy,
+    edge_loss,
+    kl_divergence,
+    node_loss,
+    official_edge_loss,
+    reverse_kl_divergence,
+)
+from skdpipe.networks import StGcn
+
+_KL: Final = {"teacher_student": kl_divergence, "student_teacher": reverse_kl_divergence}
+_EDGE: Final = {"paper": edge_loss, "official": official_edge_loss}
+
+
+def task_loss(logits: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
+    """Eq. 2 by the recipe's name."""
+    if recipe.task_loss == "cross_entropy":
+        return cross_entropy(logits.float(), label, recipe.label_smoothing)
+    return binary_cross_entropy_per_class(logits.float(), label)
+
+
+def learn_from_high(network: StGcn, recipe: Recipe) -> Objective:
+    """The teacher's objective: the task loss on high-quality skeletons."""
+    return lambda batch: Losses(task_loss(network(batch.high, batch.high_mask).logits, batch.label, recipe))
+
+
+def learn_from_low(network: StGcn, recipe: Recipe) -> Objective:
+    """The baseline's objective: the task loss on low-quality skeletons."""
+    return lambda batch: Losses(task_loss(network(batch.low, batch.low_mask).logits, batch.label, recipe))
+
+
+def learn_from_teacher(
+    student: StGcn, teacher: StGcn, adaptation: nn.Module, recipe: Recipe, settings: Distillation
+) -> Objective:
+    """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
+
+    The teacher runs in inference mode, once for each batch. Node and edge losses see the people that
+    both views show; the others are padding in one of them.
+    """
+
+    def losses(batch: Batch) -> Losses:
+        with torch.no_grad():
+            known = teacher(batch.high, batch.high_mask)
+        own = student(batch.low, batch.low_mask)
+        distillation = {}
+        if settings.kl:
+            kl = _KL[settings.kl_direction](own.logits.float(), known.logits.float(), settings.temperature)
+            distillation["kl"] = settings.kl * kl
+        if settings.node or settings.edge:
+            both = batch.high_mask & batch.low_mask
+            adapted = adaptation(own.features[both]).float()
+            wanted = known.features[both].float()
+            if settings.node:
+                distillation["node"] = settings.node * node_loss(adapted, wanted)
+            if settings.edge:
+                distillation["edge"] = settings.edge * _EDGE[settings.edge_variant](adapted, wanted)
+        return Losses(task_loss(own.logits, batch.label, recipe), distillation)
+
+    return losses

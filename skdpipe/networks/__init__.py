@@ -1,0 +1,26 @@
+"""Networks that name an action from a clip of skeletons.
+
+Every network is called as ``network(x, mask)`` and returns a :class:`NetworkOutput`:
+
+- ``x`` is ``(batch, person, channel, frame, joint)``, finite wherever ``mask`` is true;
+- ``mask`` is ``(batch, person)``, true for real people, false for padding.
+"""
+
+from skdpipe.networks.cost import count_multiply_adds, count_parameters
+from skdpipe.networks.graph import Partitioning
+from skdpipe.networks.layers import adaptation_layer
+from skdpipe.networks.output import Network, NetworkOutput
+from skdpipe.networks.st_gcn import StGcn, st_2sgcn, st_gcn, st_sgcn
+
+__all__ = [
+    "Network",
+    "NetworkOutput",
+    "Partitioning",
+    "StGcn",
+    "adaptation_layer",
+    "count_multiply_adds",
+    "count_parameters",
+    "st_2sgcn",
+    "st_gcn",
+    "st_sgcn",
+]

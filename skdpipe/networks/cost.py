@@ -1,0 +1,42 @@
+"""What a network costs: parameters to store, multiply-adds to run."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(*modules: nn.Module) -> int:
+    """How many trainable numbers the modules hold together."""
+    return sum(
+        parameter.numel()
+        for module in modules
+        for parameter in module.parameters()
+        if parameter.requires_grad
+    )
+
+
+def count_multiply_adds(network: nn.Module, shape: tuple[int, int, int, int, int]) -> int:
+    """How many multiply-adds one forward pass takes.
+
+    Convolutions and matrix products are counted, normalisation and activations are not. PyTorch's
+    counter counts a multiply-add as two operations; this is half of its figure, so double it to
+    compare with papers that count operations. The network's mode and statistics stay as they are.
+
+    Args:
+        network: called as ``network(x, mask)``.
+        shape: ``(batch, person, channel, frame, joint)``; all people are real.
+    """
+    device = next(network.parameters()).device
+    x = torch.zeros(shape, device=device)
+    mask = torch.ones(shape[:2], dtype=torch.bool, device=device)
+    training = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(x, mask)
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    return int(counter.get_total_flops()) // 2

@@ -1,0 +1,148 @@
+"""ST-GCN (Yan, Xiong, Lin, AAAI 2018) and the two smaller students of the SKD paper (Table II)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+
+from skdpipe.networks.graph import Partitioning, adjacency
+from skdpipe.networks.layers import (
+    Block,
+    JointNorm,
+    SpatialGraphConvolution,
+    residual_path,
+    temporal_convolution,
+)
+from skdpipe.networks.output import NetworkOutput
+from skdpipe.networks.people import mean_over_people, scatter_people, with_stand_in
+from skdpipe.skeleton import Layout
+
+
+class StGcn(nn.Module):
+    """Input normalisation, GCN blocks, average over frames, joints and people, a linear classifier.
+
+    Only rows of real people pass through: padding changes neither logits, features, gradients nor
+    batch-norm statistics. A clip with nobody counts as one all-zero person, so that it still gets
+    logits; its features are zero.
+
+    Args:
+        normalise: from and to ``(row, channel, frame, joint)``.
+        blocks: from that to features ``(row, channel, frame, joint)``.
+        classify: from ``(batch, channel)`` to logits ``(batch, class)``.
+    """
+
+    def __init__(self, normalise: nn.Module, blocks: nn.Module, classify: nn.Linear) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.blocks = blocks
+        self.classify = classify
+        self.feature_channels = classify.in_features
+
+    def forward(self, x: Tensor, mask: Tensor) -> NetworkOutput:
+        """Names the action of each clip.
+
+        Args:
+            x: ``(batch, person, channel, frame, joint)``; anything where ``mask`` is false.
+            mask: ``(batch, person)`` bool, true for real people.
+        """
+        x, present = with_stand_in(x, mask)
+        rows: Tensor = self.blocks(self.normalise(x[present]))
+        pooled = mean_over_people(rows.mean(dim=(2, 3)), present)
+        return NetworkOutput(
+            logits=self.classify(pooled),
+            features=scatter_people(rows[mask[present]], mask),
+        )
+
+
+def st_gcn(
+    layout: Layout,
+    classes: int,
+    *,
+    in_channels: int = 3,
+    partitioning: Partitioning = "distance",
+    width: int = 64,
+    dropout: float = 0.0,
+    temporal_kernel: int = 9,
+) -> StGcn:
+    """ST-GCN: ten blocks.
+
+    Args:
+        layout: the joints and bones of the input.
+        classes: how many actions there are.
+        in_channels: 3 = x, y, confidence.
+        partitioning: how neighbours are sorted into subsets; ``distance`` gives the paper's counts.
+        width: channels of the first four blocks; the next three have twice as many, the last three
+            four times.
+        dropout: probability of dropping a value after each block's temporal convolution but the first's.
+        temporal_kernel: frames a temporal convolution sees, an odd number.
+
+    Raises:
+        ConfigError: if the temporal kernel is even.
+    """
+    return _build((), layout, classes, in_channels, partitioning, width, dropout, temporal_kernel)
+
+
+def st_sgcn(
+    layout: Layout,
+    classes: int,
+    *,
+    in_channels: int = 3,
+    partitioning: Partitioning = "distance",
+    width: int = 64,
+    dropout: float = 0.0,
+    temporal_kernel: int = 9,
+) -> StGcn:
+    """ST-sGCN: ST-GCN without blocks 2, 6 and 9; arguments as for :func:`st_gcn`."""
+    return _build((2, 6, 9), layout, classes, in_channels, partitioning, width, dropout, temporal_kernel)
+
+
+def st_2sgcn(
+    layout: Layout,
+    classes: int,
+    *,
+    in_channels: int = 3,
+    partitioning: Partitioning = "distance",
+    width: int = 64,
+    dropout: float = 0.0,
+    temporal_kernel: int = 9,
+) -> StGcn:
+    """ST-2sGCN: ST-GCN without blocks 2, 3, 6, 7, 9 and 10; arguments as for :func:`st_gcn`."""
+    without = (2, 3, 6, 7, 9, 10)
+    return _build(without, layout, classes, in_channels, partitioning, width, dropout, temporal_kernel)
+
+
+# Channels in multiples of the width, and temporal stride, of blocks 1 to 10. None of the blocks that
+# the smaller networks drop changes either, so what is left still fits together.
+_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
+
+
+def _build(
+    without: Collection[int],
+    layout: Layout,
+    classes: int,
+    in_channels: int,
+    partitioning: Partitioning,
+    width: int,
+    dropout: float,
+    temporal_kernel: int,
+) -> StGcn:
+    graph = torch.from_numpy(adjacency(layout, partitioning))
+    blocks = []
+    channels = in_channels
+    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
+        if number in without:
+            continue
+        first = number == 1
+        out_channels = multiple * width
+        spatial = SpatialGraphConvolution(channels, out_channels, graph)
+        temporal = temporal_convolution(out_channels, temporal_kernel, stride, 0.0 if first else dropout)
+        residual = None if first else residual_path(channels, out_channels, stride)
+        blocks.append(Block(spatial, temporal, residual))
+        channels = out_channels
+    return StGcn(
+        normalise=JointNorm(in_channels, len(layout)),
+        blocks=nn.Sequential(*blocks),
+        classify=nn.Linear(channels, classes),
+    )

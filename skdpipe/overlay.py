@@ -1,0 +1,75 @@
+"""Skeletons drawn over pictures, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from skdpipe.pose import Frame
+from skdpipe.skeleton import Keypoints, Layout
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart: left, right, middle.
+_LEFT, _RIGHT, _MIDDLE = (86, 180, 233), (230, 159, 0), (240, 228, 66)
+_GOOD, _BAD, _INK, _PAPER = (0, 158, 115), (213, 94, 0), (255, 255, 255), (32, 32, 32)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A row of the sheet: frames of one clip with its people, what it is, and what was predicted.
+
+    Attributes:
+        frames: RGB ``(height, width, 3)`` uint8, all of one size.
+        people: for each frame ``(person, joint, 3)`` in pixels.
+        truth, prediction: labels.
+    """
+
+    frames: Sequence[Frame]
+    people: Sequence[Keypoints]
+    truth: str
+    prediction: str
+
+
+def draw_people(frame: Frame, people: Keypoints, layout: Layout) -> Frame:
+    """The frame with bones and joints; the person's left is blue, right orange, the middle yellow."""
+    picture = np.ascontiguousarray(frame).copy()
+    for person in people:
+        for a, b in layout.edges:
+            if person[a, 2] > 0 and person[b, 2] > 0:
+                sides = {layout.joints[joint].split("_")[0] for joint in (a, b)}
+                colour = _LEFT if sides == {"left"} else _RIGHT if sides == {"right"} else _MIDDLE
+                start, end = ([round(float(v)) for v in person[joint, :2]] for joint in (a, b))
+                cv2.line(picture, start, end, colour, 2, cv2.LINE_AA)
+        for x, y, confidence in person:
+            if confidence > 0:
+                cv2.circle(picture, (round(float(x)), round(float(y))), 2, _INK, -1, cv2.LINE_AA)
+    return picture
+
+
+def draw_sheet(panels: Sequence[Panel], layout: Layout) -> Frame:
+    """One picture of all panels, each with truth and prediction above it (green right, red wrong)."""
+    return np.vstack([_draw_panel(panel, layout) for panel in panels])
+
+
+def _draw_panel(panel: Panel, layout: Layout) -> Frame:
+    pictures = [draw_people(f, p, layout) for f, p in zip(panel.frames, panel.people, strict=True)]
+    strip = np.hstack(pictures)
+    title = np.full((22, strip.shape[1], 3), _PAPER, np.uint8)
+    right = panel.truth == panel.prediction
+    cv2.putText(title, f"truth: {panel.truth}", (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
+    said = f"predicted: {panel.prediction}" + ("" if right else "  (wrong)")
+    cv2.putText(
+        title, said, (260, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _GOOD if right else _BAD, 1, cv2.LINE_AA
+    )
+    return np.vstack([title, strip])
+
+
+def write_picture(path: Path, picture: Frame) -> None:
+    """Write an RGB picture as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    assert done
+    path.write_bytes(data.tobytes())

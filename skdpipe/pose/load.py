@@ -1,0 +1,62 @@
+"""From settings to a pose estimator: OpenPifPaf, or whatever a config names from outside the package."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from skdpipe.config import Estimator
+from skdpipe.errors import PoseError
+from skdpipe.pose import PoseEstimator
+
+
+def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
+    """The estimator that the settings name.
+
+    Raises:
+        PoseError: if its code or its weights cannot be had.
+    """
+    if settings.plugin:
+        return _plugin(settings.plugin, settings.options)
+    if not settings.backbone or not settings.weights:
+        raise PoseError(
+            "the estimator's settings name neither backbone and weights nor a plugin; give one of them"
+        )
+    from skdpipe.pose.pifpaf import OpenPifPaf, load_weights
+    from skdpipe.pose.pifpaf.estimator import Thresholds
+
+    return OpenPifPaf(
+        load_weights(settings.backbone, settings.weights),
+        long_edge=settings.long_edge,
+        thresholds=Thresholds(**asdict(settings.thresholds)),
+        device=device,
+    )
+
+
+def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
+    """Import ``path/to/file.py:Name`` or ``package.module:Name`` and call it."""
+    where, _, name = target.rpartition(":")
+    try:
+        if where.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(where)
+        factory = getattr(module, name)
+    except (ImportError, AttributeError, FileNotFoundError, ValueError) as error:
+        raise PoseError(
+            f"cannot load the estimator plugin '{target}' ({error}); expected path/to/file.py:Name "
+            "or package.module:Name"
+        ) from error
+    estimator = factory(**options)
+    if not isinstance(estimator, PoseEstimator):
+        raise PoseError(f"plugin '{target}' gives no pose estimator; it needs layout, fingerprint and a call")
+    return estimator

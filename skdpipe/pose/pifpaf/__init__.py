@@ -1,0 +1,16 @@
+"""OpenPifPaf behind our own protocol; nothing outside this folder imports it.
+
+OpenPifPaf keeps its configuration in class attributes. `networks` and `estimator` set every attribute
+they depend on just before use, so that nothing set elsewhere leaks in.
+"""
+
+from skdpipe.pose.pifpaf.estimator import OpenPifPaf
+from skdpipe.pose.pifpaf.networks import (
+    BACKBONES,
+    PoseNetwork,
+    build,
+    load_weights,
+    save_weights,
+)
+
+__all__ = ["BACKBONES", "OpenPifPaf", "PoseNetwork", "build", "load_weights", "save_weights"]

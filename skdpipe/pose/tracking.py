@@ -1,0 +1,271 @@
+"""Who is who: people keep their place from frame to frame and from one estimator to another.
+
+A person is ``(joint, 3)``: x, y in pixels, confidence; an unseen joint is NaN, NaN, 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+
+from skdpipe.errors import DataError
+from skdpipe.skeleton import Keypoints, Layout, PoseSequence
+
+Floats = NDArray[np.float64]
+
+_UNSEEN = np.array([np.nan, np.nan, 0], np.float32)
+
+
+# How alike two people are ----------------------------------------------------------------------
+
+
+def oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike, area: ArrayLike) -> Floats:
+    """Object keypoint similarity, over the joints seen in both.
+
+    mean_i exp(-d_i² / (2 s² k_i²)), k_i = 2 σ_i, s² the area: COCO's formula
+    (https://cocodataset.org/#keypoints-eval).
+
+    Args:
+        a, b: ``(..., joint, 3)`` in pixels; the leading axes broadcast.
+        sigmas: ``(joint,)``, the fall-off of each joint.
+        area: ``(...)`` in square pixels, of the reference; see `body_area`.
+
+    Returns:
+        ``(...)`` in [0, 1]; NaN where no joint is seen in both.
+    """
+    both = (a[..., 2] > 0) & (b[..., 2] > 0)
+    offset = np.where(both[..., None], a[..., :2].astype(np.float64) - b[..., :2], 0)
+    spread = 2 * np.asarray(area)[..., None] * (2 * np.asarray(sigmas)) ** 2
+    return _mean_where(both, np.exp(-(offset**2).sum(axis=-1) / spread))
+
+
+def pairwise_oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike) -> Floats:
+    """`oks` of each person of a (the reference) with each of b: ``(people of a, people of b)``."""
+    return oks(a[:, None], b[None], sigmas, body_area(a)[:, None])
+
+
+def body_area(people: Keypoints) -> Floats:
+    """Area ``(...)`` in square pixels of the box around the seen joints of people ``(..., joint, 3)``.
+
+    A body that is thin in the picture, or seen by joints in a row, counts as a third as thick as it is
+    long; one seen by a single joint, or none, as one square pixel.
+    """
+    seen = people[..., 2:] > 0
+    points = people[..., :2].astype(np.float64)
+    top = np.where(seen, points, -np.inf).max(axis=-2, initial=-np.inf)
+    bottom = np.where(seen, points, np.inf).min(axis=-2, initial=np.inf)
+    sides = np.where(seen.any(axis=-2), top - bottom, 0)
+    longest = sides.max(axis=-1)
+    area: Floats = np.maximum(np.maximum(sides.prod(axis=-1), longest**2 / 3), 1)
+    return area
+
+
+def _mean_where(mask: NDArray[np.bool_], values: Floats) -> Floats:
+    count = mask.sum(axis=-1)
+    total = np.where(mask, values, 0).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _assign(score: Floats) -> list[tuple[int, int]]:
+    """Pairs of row and column with the greatest sum of scores; a score of 0 forbids a pair."""
+    rows, columns = linear_sum_assignment(score, maximize=True)
+    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if score[r, c] > 0]
+
+
+# From frame to frame ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Track:
+    """A person so far: the last sighting, its frame, and the smoothed motion in pixels a frame."""
+
+    pose: Keypoints
+    frame: int
+    velocity: NDArray[np.float64]
+
+    def expected(self, frame: int) -> Keypoints:
+        """The last pose carried on by its motion, which fades: five frames' worth at the most."""
+        gap = frame - self.frame
+        shift = self.velocity * 5 * (1 - 0.8**gap)
+        return self.pose + np.append(shift, 0).astype(np.float32)
+
+    def seen_at(self, frame: int, pose: Keypoints) -> _Track:
+        both = (self.pose[:, 2] > 0) & (pose[:, 2] > 0)
+        motion = np.median((pose - self.pose)[both, :2], axis=0) / (frame - self.frame)
+        return _Track(pose, frame, 0.5 * self.velocity + 0.5 * motion)
+
+
+def track(
+    frames: Sequence[Keypoints],
+    layout: Layout,
+    size: tuple[int, int],
+    *,
+    memory: int = 30,
+    reach: float = 1.0,
+) -> Keypoints:
+    """Follow people from frame to frame, so that each keeps one place.
+
+    In every frame the detections are assigned to the people known so far (Hungarian method), by how
+    alike a detection is to the person's last pose, carried on by its recent motion. A detection too far
+    from everybody begins a new person. Both the likeness and the gate widen with the fourth root of
+    the number of frames since a person was last seen: a person may return after a gap, but not anywhere.
+
+    Args:
+        frames: for each frame the detected people ``(person, joint, 3)``, in any order.
+        layout: what the joint axis means.
+        size: width and height of the picture; bodies under 2% of its diagonal count as that large.
+        memory: after how many frames unseen a person is forgotten, to begin as a new one.
+        reach: the gate: how far the joints may be from where they were expected (in the median), as a
+            multiple of the square root of the body's area.
+
+    Returns:
+        ``(frame, person, joint, 3)`` float32, a place for each person in the order of their first
+        sighting; ``(frame, 0, joint, 3)`` if nobody was seen.
+    """
+    smallest = (0.02 * float(np.hypot(*size))) ** 2
+    tracks: list[_Track] = []
+    sightings: list[tuple[int, int, Keypoints]] = []
+    for frame, detected in enumerate(frames):
+        people = detected[(detected[..., 2] > 0).any(axis=-1)]
+        alive = [place for place, known in enumerate(tracks) if frame - known.frame <= memory]
+        score = _likeness([tracks[place] for place in alive], people, frame, layout, smallest, reach)
+        found = {column: alive[row] for row, column in _assign(score)}
+        for column, pose in enumerate(people):
+            place = found.get(column, len(tracks))
+            if place == len(tracks):
+                tracks.append(_Track(pose, frame, np.zeros(2)))
+            else:
+                tracks[place] = tracks[place].seen_at(frame, pose)
+            sightings.append((frame, place, pose))
+    return _lay_out(sightings, (len(frames), len(tracks), len(layout), 3))
+
+
+def _likeness(
+    tracks: list[_Track], people: Keypoints, frame: int, layout: Layout, smallest: float, reach: float
+) -> Floats:
+    """How well each person goes on each track, ``(track, person)`` in [0, 1]; 0 beyond the gate."""
+    if not tracks or not len(people):
+        return np.zeros((len(tracks), len(people)))
+    last = np.stack([known.expected(frame) for known in tracks])[:, None]
+    widening = np.array([(frame - known.frame) ** 0.25 for known in tracks])[:, None]
+    area = np.maximum(np.maximum(body_area(last), body_area(people)), smallest) * widening**2
+    both = (last[..., 2] > 0) & (people[..., 2] > 0)
+    offset = np.hypot(*np.moveaxis(last[..., :2] - people[..., :2], -1, 0))
+    offset = np.where(both, offset, np.nan)
+    offset[~both.any(axis=-1)] = np.inf
+    nearness = 1 - np.nanmedian(offset, axis=-1) / (reach * np.sqrt(area))
+    similarity = np.nan_to_num(oks(last, people[None], layout.sigmas, area))
+    # Nearness keeps order where the similarity has faded to nothing.
+    return np.where(nearness > 0, (similarity + nearness) / 2, 0)
+
+
+def _lay_out(sightings: list[tuple[int, int, Keypoints]], shape: tuple[int, int, int, int]) -> Keypoints:
+    keypoints = np.broadcast_to(_UNSEEN, shape).copy()
+    for frame, place, pose in sightings:
+        keypoints[frame, place] = pose
+    return keypoints
+
+
+def select_people(keypoints: Keypoints, count: int = 2) -> Keypoints:
+    """Keep the people with the highest mean confidence over the whole clip, the best first.
+
+    Unseen joints and absent frames count as 0, so that nobody wins by three sure frames. Fewer people
+    are filled up with empty places: ``(frame, count, joint, 3)``. (The paper's choice of two.)
+
+    Raises:
+        DataError: if the count is negative.
+    """
+    if count < 0:
+        raise DataError(f"cannot select {count} people; expected 0 or more")
+    confidence = keypoints[..., 2].sum(axis=(0, 2), dtype=np.float64)
+    best = keypoints[:, np.argsort(-confidence, kind="stable")[:count]]
+    return _with_places(best, count)
+
+
+def _with_places(keypoints: Keypoints, count: int) -> Keypoints:
+    frames, people, joints, _ = keypoints.shape
+    empty = np.broadcast_to(_UNSEEN, (frames, max(count - people, 0), joints, 3))
+    return np.concatenate([keypoints, empty], axis=1)
+
+
+# From one estimator to another -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """How well the people of two qualities of one video were found to be the same.
+
+    Attributes:
+        people_high, people_low: how many people are ever seen.
+        matched: how many were found in both.
+        oks: mean similarity over the matched people and the frames that show them in both; NaN if none.
+        pairs: for each matched person the place in high and the place it had in low.
+    """
+
+    people_high: int
+    people_low: int
+    matched: int
+    oks: float
+    pairs: tuple[tuple[int, int], ...]
+
+
+def match_people(
+    high: PoseSequence, low: PoseSequence, *, least: float = 0.1
+) -> tuple[PoseSequence, PairReport]:
+    """Put the people of the low-quality sequence where the high-quality one has them.
+
+    Compared are the frames and the joints (by name) that both sequences have. The sum of `oks` over all
+    people and frames is made the greatest (Hungarian method): someone who is there for three frames only
+    does not win over someone who stays.
+
+    Args:
+        high, low: two qualities of one video; frames, layouts and numbers of people may differ.
+        least: people whose mean similarity where both are seen is below this are different people.
+
+    Returns:
+        The low sequence with person i where high has person i; people without a counterpart take the
+        places that are left, in their old order. It has as many places as the larger of the two.
+    """
+    both, similarity = _similarity_over_time(high, low)
+    total = np.where(both, similarity, 0).sum(axis=0)
+    agreement = total / np.maximum(both.sum(axis=0), 1)
+    pairs = _assign(np.where(agreement >= least, total, 0))
+    places = max(high.people, low.people)
+    keypoints = _with_places(low.keypoints, places)[:, _order(pairs, places)]
+    frames_shared = sum(int(both[:, i, j].sum()) for i, j in pairs)
+    report = PairReport(
+        people_high=_people_seen(high),
+        people_low=_people_seen(low),
+        matched=len(pairs),
+        oks=sum(float(total[i, j]) for i, j in pairs) / frames_shared if pairs else float("nan"),
+        pairs=tuple(pairs),
+    )
+    return replace(low, keypoints=keypoints), report
+
+
+def _similarity_over_time(high: PoseSequence, low: PoseSequence) -> tuple[NDArray[np.bool_], Floats]:
+    """Where both people are seen, and how similar they are there: ``(frame, high person, low person)``."""
+    _, rows_high, rows_low = np.intersect1d(high.frame_index, low.frame_index, return_indices=True)
+    joints = [joint for joint in high.layout.joints if joint in low.layout.joints]
+    columns_high = [high.layout.index(joint) for joint in joints]
+    columns_low = [low.layout.index(joint) for joint in joints]
+    reference = high.keypoints[rows_high][:, :, columns_high][:, :, None]
+    other = low.keypoints[rows_low][:, :, columns_low][:, None]
+    sigmas = np.array(high.layout.sigmas)[columns_high]
+    similarity = oks(reference, other, sigmas, body_area(reference))
+    return ~np.isnan(similarity), similarity
+
+
+def _order(pairs: list[tuple[int, int]], places: int) -> list[int]:
+    """For each new place the old one."""
+    taken = dict(pairs)
+    rest = iter(sorted(set(range(places)) - set(taken.values())))
+    return [taken[place] if place in taken else next(rest) for place in range(places)]
+
+
+def _people_seen(sequence: PoseSequence) -> int:
+    return int(sequence.seen.any(axis=(0, 2)).sum())

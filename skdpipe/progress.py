@@ -1,0 +1,84 @@
+"""Progress bars with rate and time left; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+class Task:
+    """One stretch of work."""
+
+    def advance_to(self, done: float, note: str = "") -> None:
+        """Say how much is done; the note is shown behind the bar."""
+
+
+class _Bar(Task):
+    def __init__(self, bar: RichProgress, name: str, total: float | None, unit: str) -> None:
+        self._bar, self._unit = bar, unit
+        self._start = time.monotonic()
+        self._first: float | None = None
+        self._id = bar.add_task(name, total=total, rate="", note="")
+
+    def advance_to(self, done: float, note: str = "") -> None:
+        self._first = done if self._first is None else self._first
+        rate = (done - self._first) / max(1e-9, time.monotonic() - self._start)
+        self._bar.update(self._id, completed=done, rate=f"{rate:.1f} {self._unit}/s", note=note)
+
+
+@dataclass
+class _Lines(Task):
+    console: Console
+    name: str
+    total: float | None
+    unit: str
+    start: float = field(default_factory=time.monotonic)
+    last: float = field(default_factory=time.monotonic)
+    first: float | None = None
+
+    def advance_to(self, done: float, note: str = "") -> None:
+        now = time.monotonic()
+        self.first = done if self.first is None else self.first
+        if now - self.last < _SECONDS_BETWEEN_LINES and done != self.total:
+            return
+        self.last = now
+        rate = (done - self.first) / max(1e-9, now - self.start)
+        of = f" of {self.total:g}" if self.total else ""
+        left = f", {(self.total - done) / rate:.0f} s left" if self.total and rate else ""
+        self.console.print(f"{self.name}: {done:g}{of} {self.unit}, {rate:.1f}/s{left} {note}".rstrip())
+
+
+class Progress:
+    """Where work reports to: bars on a terminal, a line now and then elsewhere, nothing if quiet."""
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self._console = console or Console(stderr=True)
+        self._quiet = quiet
+
+    @contextmanager
+    def task(self, name: str, total: float | None = None, *, unit: str = "") -> Iterator[Task]:
+        """A stretch of work of ``total`` units (None: unknown), for the length of the with block."""
+        if self._quiet:
+            yield Task()
+        elif self._console.is_terminal:
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
+            with RichProgress(*columns, console=self._console) as bar:
+                yield _Bar(bar, name, total, unit)
+        else:
+            yield _Lines(self._console, name, total, unit)

@@ -1,0 +1,270 @@
+"""Pure functions on keypoints, ``(frame, person, joint, 3)``: x, y, confidence; unseen is NaN, NaN, 0.
+
+What is unseen stays unseen unless a function says that it fills, and never spoils what is seen.
+Only `to_network` turns NaN into 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdpipe.errors import DataError
+from skdpipe.skeleton import Keypoints, Layout, PoseSequence
+
+_UNSEEN = np.array([np.nan, np.nan, 0], np.float32)
+
+
+# Along time ------------------------------------------------------------------------------------
+
+
+def smooth(keypoints: Keypoints, window: int = 3) -> Keypoints:
+    """Average each joint over the frames of a centred window in which it is seen.
+
+    Denoises what is seen and fills what is not, wherever the window holds a sighting. The confidence
+    is averaged over the same sightings, so a filled joint has the mean confidence of those it came from.
+    At the ends of the clip the window is cut off. (The paper's sliding-window average; window 3.)
+
+    Raises:
+        DataError: if the window is not an odd positive number of frames.
+    """
+    if window < 1 or window % 2 == 0:
+        raise DataError(f"smoothing window of {window} frames; expected an odd number, 1 or more")
+    frames, reach = len(keypoints), min(window // 2, max(len(keypoints) - 1, 0))
+    seen = keypoints[..., 2:] > 0
+    values = np.where(seen, keypoints, 0).astype(np.float64)
+    total, count = np.zeros_like(values), np.zeros(seen.shape)
+    for shift in range(-reach, reach + 1):
+        here = slice(max(0, -shift), frames - max(0, shift))
+        there = slice(max(0, shift), frames - max(0, -shift))
+        total[here] += values[there]
+        count[here] += seen[there]
+    return np.where(count > 0, total / np.maximum(count, 1), _UNSEEN).astype(np.float32)
+
+
+def resample(keypoints: Keypoints, length: int) -> Keypoints:
+    """Bring a clip to so many frames, evenly spread from its first to its last.
+
+    A joint is interpolated linearly between the two frames around each new one; where only one of them
+    shows it, the nearer decides whether and where it is seen (the earlier, if both are as near).
+
+    Raises:
+        DataError: if the clip has no frames or the length is not positive.
+    """
+    _require_clip(keypoints, length)
+    return _between(keypoints, np.linspace(0, len(keypoints) - 1, length))
+
+
+def replay(keypoints: Keypoints, length: int) -> Keypoints:
+    """Bring a clip to so many frames by playing it again and again from its start, or cutting its end.
+
+    (The paper pads to 300 frames so.)
+
+    Raises:
+        DataError: if the clip has no frames or the length is not positive.
+    """
+    _require_clip(keypoints, length)
+    return keypoints[np.arange(length) % len(keypoints)]
+
+
+def spread_frames(sequence: PoseSequence) -> PoseSequence:
+    """A row for every frame of the video: the sampled frames as they are, all others unseen."""
+    keypoints = np.broadcast_to(_UNSEEN, (sequence.video_frames, *sequence.keypoints.shape[1:])).copy()
+    keypoints[sequence.frame_index] = sequence.keypoints
+    return _on_every_frame(sequence, keypoints)
+
+
+def hold_frames(sequence: PoseSequence) -> PoseSequence:
+    """A row for every frame of the video: each shows the last sampled frame, at the start the first.
+
+    Raises:
+        DataError: if no frame was sampled.
+    """
+    _require_clip(sequence.keypoints, sequence.video_frames)
+    row = np.searchsorted(sequence.frame_index, np.arange(sequence.video_frames), side="right") - 1
+    return _on_every_frame(sequence, sequence.keypoints[np.maximum(row, 0)])
+
+
+def interpolate_frames(sequence: PoseSequence) -> PoseSequence:
+    """A row for every frame of the video: interpolated between sampled frames, held beyond the ends.
+
+    Where only one of two sampled frames shows a joint, the nearer decides, as in `resample`.
+
+    Raises:
+        DataError: if no frame was sampled.
+    """
+    _require_clip(sequence.keypoints, sequence.video_frames)
+    rows = np.arange(len(sequence.frame_index))
+    position = np.interp(np.arange(sequence.video_frames), sequence.frame_index, rows)
+    return _on_every_frame(sequence, _between(sequence.keypoints, position))
+
+
+def _require_clip(keypoints: Keypoints, length: int) -> None:
+    if len(keypoints) == 0 or length < 1:
+        raise DataError(
+            f"cannot make {length} frames of a clip with {len(keypoints)}; both must be 1 or more: "
+            "leave such a clip out or choose another length"
+        )
+
+
+def _on_every_frame(sequence: PoseSequence, keypoints: Keypoints) -> PoseSequence:
+    index = np.arange(sequence.video_frames, dtype=np.int32)
+    return replace(sequence, keypoints=keypoints, frame_index=index)
+
+
+def _between(keypoints: Keypoints, position: NDArray[np.float64]) -> Keypoints:
+    """Keypoints at fractional rows ``(length,)``."""
+    before = np.floor(position).astype(np.intp)
+    after = np.minimum(before + 1, len(keypoints) - 1)
+    weight = (position - before)[:, None, None, None]
+    first, second = keypoints[before], keypoints[after]
+    both = (first[..., 2:] > 0) & (second[..., 2:] > 0)
+    nearer = np.where(weight <= 0.5, first, second)
+    mixed = first * (1 - weight) + second * weight
+    return np.where(both, mixed, nearer).astype(np.float32)
+
+
+# In the plane ----------------------------------------------------------------------------------
+
+
+def normalise_by_picture(keypoints: Keypoints, size: tuple[int, int]) -> Keypoints:
+    """Divide by the picture's width and height and put its middle at 0, as ST-GCN does."""
+    scale = np.array([1 / size[0], 1 / size[1], 1], np.float32)
+    return keypoints * scale - np.array([0.5, 0.5, 0], np.float32)
+
+
+def centre(keypoints: Keypoints) -> Keypoints:
+    """Move everybody alike, so that the first person who is ever seen has its middle at 0.
+
+    The middle is the median over that person's seen joints of the whole clip: movement through the
+    picture and the places of people relative to each other stay.
+    """
+    points = _points_of_first(keypoints)
+    if not np.isfinite(points).any():
+        return keypoints
+    middle = np.nanmedian(points.reshape(-1, 2), axis=0)
+    return keypoints - np.append(middle, 0).astype(np.float32)
+
+
+def normalise_by_body(keypoints: Keypoints) -> Keypoints:
+    """`centre`, then divide by the size of the same person's body.
+
+    The size is the median, over the frames that show at least two of the person's joints apart, of the
+    diagonal of the box around its seen joints: the same for a body that stands and one that lies. A
+    person who never has an extent is only centred.
+    """
+    centred = centre(keypoints)
+    points = _points_of_first(centred)
+    shown = np.isfinite(points[..., 0]).any(axis=1)
+    if not shown.any():
+        return centred
+    extent = np.nanmax(points[shown], axis=1) - np.nanmin(points[shown], axis=1)
+    diagonal = np.hypot(extent[:, 0], extent[:, 1])
+    if not (diagonal > 0).any():
+        return centred
+    return scale(centred, 1 / float(np.median(diagonal[diagonal > 0])))
+
+
+def _points_of_first(keypoints: Keypoints) -> NDArray[np.float64]:
+    """x, y ``(frame, joint, 2)`` of the first person with a seen joint, NaN where unseen."""
+    present = (keypoints[..., 2] > 0).any(axis=(0, 2))
+    if not present.any():
+        return np.full((len(keypoints), keypoints.shape[2], 2), np.nan)
+    person = keypoints[:, int(present.argmax())].astype(np.float64)
+    return np.where(person[..., 2:] > 0, person[..., :2], np.nan)
+
+
+def flip(keypoints: Keypoints, layout: Layout, width: float) -> Keypoints:
+    """Mirror left and right, joints and picture; twice gives the same again.
+
+    Args:
+        keypoints: in pixels, the leftmost at 0 and the rightmost at width - 1.
+        layout: says which joints are each other's mirror.
+        width: of the picture; 1 for centred keypoints, whose axis of reflection is 0.
+    """
+    mirrored = keypoints[:, :, list(layout.mirror)]
+    return mirrored * np.array([-1, 1, 1], np.float32) + np.array([width - 1, 0, 0], np.float32)
+
+
+def scale(keypoints: Keypoints, factor: float) -> Keypoints:
+    """Enlarge about the origin: centre first."""
+    return keypoints * np.array([factor, factor, 1], np.float32)
+
+
+def rotate(keypoints: Keypoints, degrees: float) -> Keypoints:
+    """Turn about the origin, clockwise as seen, since y points down: centre first."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    x, y, confidence = np.moveaxis(keypoints, -1, 0)
+    turned = np.stack([cosine * x - sine * y, sine * x + cosine * y, confidence], axis=-1)
+    return turned.astype(np.float32)
+
+
+# Random views of a clip ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """How a clip is looked at once during training; both qualities of a video share one.
+
+    Attributes:
+        degrees: turn about the origin.
+        factor: enlargement.
+        window: start and stop of the part of the clip that is shown, as fractions of its length.
+    """
+
+    degrees: float = 0.0
+    factor: float = 1.0
+    window: tuple[float, float] = (0.0, 1.0)
+
+
+def draw_view(
+    rng: np.random.Generator, *, degrees: float = 0.0, enlargement: float = 0.0, shortest: float = 1.0
+) -> View:
+    """Draw a view at random.
+
+    Args:
+        rng: where the randomness comes from.
+        degrees: the turn lies evenly in [-degrees, degrees].
+        enlargement: the factor lies evenly in [1 - enlargement, 1 + enlargement].
+        shortest: the window's share of the clip lies evenly in [shortest, 1], its place evenly in the rest.
+
+    Raises:
+        DataError: if the enlargement is not in [0, 1) or the shortest share not in (0, 1].
+    """
+    if not 0 <= enlargement < 1 or not 0 < shortest <= 1:
+        raise DataError(
+            f"enlargement {enlargement} and shortest window {shortest}; expected [0, 1) and (0, 1]"
+        )
+    share = rng.uniform(shortest, 1)
+    start = rng.uniform(0, 1 - share)
+    return View(
+        degrees=rng.uniform(-degrees, degrees),
+        factor=rng.uniform(1 - enlargement, 1 + enlargement),
+        window=(start, min(start + share, 1.0)),
+    )
+
+
+def crop(keypoints: Keypoints, window: tuple[float, float]) -> Keypoints:
+    """The frames between two fractions of the clip, at least one if there is any."""
+    frames = len(keypoints)
+    start = min(round(window[0] * frames), max(frames - 1, 0))
+    return keypoints[start : max(round(window[1] * frames), start + 1)]
+
+
+def look(keypoints: Keypoints, view: View) -> Keypoints:
+    """Crop, turn and enlarge centred keypoints as a view says."""
+    return scale(rotate(crop(keypoints, view.window), view.degrees), view.factor)
+
+
+# Towards the network ---------------------------------------------------------------------------
+
+
+def to_network(keypoints: Keypoints) -> NDArray[np.float32]:
+    """Rearrange to ``(person, channel, frame, joint)`` float32, channels x, y, confidence.
+
+    Here, and nowhere else, NaN becomes 0: an unseen joint is 0, 0, 0.
+    """
+    filled = np.where(np.isnan(keypoints), 0, keypoints)
+    return np.ascontiguousarray(filled.transpose(1, 3, 0, 2), np.float32)

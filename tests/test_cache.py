@@ -1,0 +1,358 @@
+"""The cache gives back what it was given, and survives whatever happens to its files."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from skdpipe.cache import FORMAT, PoseCache, settings_slug
+from skdpipe.errors import CacheError
+from skdpipe.skeleton import COCO_17, PENN_13, Layout, Origin, PoseSequence
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
+
+texts = st.text(max_size=40)  # every code point but lone surrogates: newlines, emoji, NUL
+keys = st.text("0123456789abcdef", min_size=1, max_size=40)
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> PoseSequence:
+    layout = draw(st.sampled_from([COCO_17, PENN_13]))
+    frames, people = draw(st.integers(0, 5)), draw(st.integers(0, 3))
+    numbers = st.floats(width=32, allow_nan=True, allow_infinity=True)
+    return PoseSequence(
+        keypoints=draw(arrays.arrays(np.float32, (frames, people, len(layout), 3), elements=numbers)),
+        frame_index=np.arange(frames, dtype=np.int32) * draw(st.integers(1, 9)),
+        video_frames=draw(st.integers(frames, 10**6)),
+        layout=layout,
+        fps=draw(st.floats(0.01, 1000)),
+        size=(draw(st.integers(1, 8000)), draw(st.integers(1, 8000))),
+        origin=Origin(
+            source=draw(texts),
+            key=draw(keys),
+            estimator=draw(texts),
+            label=draw(st.none() | texts),
+            split=draw(st.none() | texts),
+            subject=draw(st.none() | texts),
+        ),
+    )
+
+
+def a_sequence(key: str = "c0ffee", frames: int = 4, **origin: str | None) -> PoseSequence:
+    keypoints = np.full((frames, 1, 13, 3), 0.5, np.float32)
+    keypoints[0, 0, 3] = (np.nan, np.nan, 0)
+    return PoseSequence(
+        keypoints=keypoints,
+        frame_index=np.arange(frames, dtype=np.int32),
+        video_frames=frames,
+        layout=PENN_13,
+        fps=29.97,
+        size=(640, 480),
+        origin=Origin(key=key, **{"source": "a b.mp4", "estimator": "hand", **origin}),  # type: ignore[arg-type]
+    )
+
+
+@settings(max_examples=60)
+@given(sequences(), st.sampled_from(["high", "low"]))
+def test_what_is_loaded_is_what_was_saved(sequence: PoseSequence, quality) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        cache = PoseCache(Path(root))
+        path = cache.save(sequence, quality, "hand-1")
+        loaded = cache.load(path)
+        assert path == cache.path_of(quality, "hand-1", sequence.origin.key)
+        assert loaded.keypoints.tobytes() == sequence.keypoints.tobytes()  # NaN payloads too
+        assert loaded.keypoints.shape == sequence.keypoints.shape
+        assert loaded.keypoints.flags.writeable
+        np.testing.assert_array_equal(loaded.frame_index, sequence.frame_index)
+        for name in ("video_frames", "layout", "fps", "size", "origin"):
+            assert getattr(loaded, name) == getattr(sequence, name)
+        entry = cache.describe(path)
+        assert (entry.path, entry.quality, entry.settings) == (path, quality, "hand-1")
+        assert (entry.origin, entry.layout) == (sequence.origin, sequence.layout.name)
+        assert (entry.frames, entry.people) == sequence.keypoints.shape[:2]
+        assert entry.empty == sequence.is_empty
+
+
+def test_a_file_name_that_is_not_utf8_is_kept_readable(tmp_path: Path) -> None:
+    source = os.fsdecode(b"caf\xe9.mp4")
+    path = PoseCache(tmp_path).save(a_sequence(source=source), "low", "hand-1")
+    assert PoseCache(tmp_path).describe(path).origin.source == r"caf\udce9.mp4"
+
+
+def test_entries_are_sorted_and_can_be_narrowed(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    for quality, name, key in [
+        ("low", "b", "0a"), ("low", "a", "ff"), ("high", "z", "01"), ("low", "b", "00"),
+    ]:  # fmt: skip
+        cache.save(a_sequence(key), quality, name)
+    found = [(e.quality, e.settings, e.origin.key) for e in cache.entries()]
+    assert found == [("high", "z", "01"), ("low", "a", "ff"), ("low", "b", "00"), ("low", "b", "0a")]
+    assert [e.origin.key for e in cache.entries("low", "b")] == ["00", "0a"]
+    assert [e.origin.key for e in cache.entries(settings="z")] == ["01"]
+    assert cache.settings_of("low") == ("a", "b")
+    assert list(PoseCache(tmp_path / "nowhere").entries()) == []
+
+
+def test_entries_ignore_other_files(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    folder = cache.save(a_sequence(), "high", "hand-1").parent
+    (folder / ".00-17-abc.part").write_bytes(b"half")
+    (folder / "notes.txt").write_text("mine")
+    (tmp_path / "README.md").write_text("")
+    assert len(list(cache.entries())) == 1
+
+
+def test_only_old_leftovers_are_removed(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(a_sequence(), "high", "hand-1")
+    old, new = path.with_name(".00-17-abc.part"), path.with_name(".00-18-abc.part")
+    old.write_bytes(b"")
+    new.write_bytes(b"")
+    os.utime(old, (time.time() - 200,) * 2)
+    assert cache.remove_leftovers(older_than=100) == 1
+    assert not old.exists()
+    assert new.exists()
+    assert path.exists()
+
+
+def test_relabel_changes_the_labels_alone(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(a_sequence(label="old"), "low", "hand-1")
+    origin = replace(cache.describe(path).origin, label="nœud ☂\n", split="test", source="moved.mp4")
+    before = load_file(path)
+    entry = cache.relabel(path, origin)
+    assert entry == cache.describe(path)
+    assert entry.origin == origin
+    for name, tensor in load_file(path).items():
+        assert tensor.tobytes() == before[name].tobytes()
+
+
+def test_relabel_without_a_change_writes_nothing(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(a_sequence(), "low", "hand-1")
+    inode = path.stat().st_ino  # an atomic write makes a new one
+    cache.relabel(path, cache.describe(path).origin)
+    assert path.stat().st_ino == inode
+
+
+def test_relabel_refuses_another_video(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(a_sequence("aa"), "low", "hand-1")
+    with pytest.raises(CacheError, match="relabel the file of that video"):
+        cache.relabel(path, Origin(key="bb", estimator="hand"))
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def cut_within_the_header(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def lengthen(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def scribble(path: Path) -> None:
+    path.write_bytes(b"this is no safetensors file, however long it may be" * 20)
+
+
+def huge_header(path: Path) -> None:
+    path.write_bytes(b"\xff" * 8 + path.read_bytes()[8:])
+
+
+def anothers_tensors(path: Path) -> None:
+    save_file({"weight": np.zeros(3)}, path)
+
+
+def without_the_keypoints(path: Path) -> None:
+    rewrite(path, drop="keypoints")
+
+
+def with_too_few_indices(path: Path) -> None:
+    rewrite(path, frame_index=np.zeros(1, np.int32))
+
+
+def with_keypoints_of_another_layout(path: Path) -> None:
+    rewrite(path, keypoints=np.zeros((4, 1, 17, 3), np.float32))
+
+
+def rewrite(path: Path, drop: str = "", **tensors: np.ndarray) -> None:
+    kept = {**load_file(path), **tensors}
+    kept.pop(drop, None)
+    save_file(kept, path, metadata_of(path))
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="np") as file:
+        return file.metadata()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [cut_short, cut_within_the_header, empty, lengthen, scribble, huge_header, anothers_tensors,
+     without_the_keypoints, with_too_few_indices],
+)  # fmt: skip
+def test_a_damaged_file_is_refused_counts_as_missing_and_is_mended_by_saving(tmp_path: Path, damage) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(a_sequence(), "high", "hand-1")
+    assert cache.has("high", "hand-1", "c0ffee")
+    damage(path)
+    with pytest.raises(CacheError, match=r"^[^\n]*damaged[^\n]*extract the video again$"):
+        cache.describe(path)
+    with pytest.raises(CacheError):
+        cache.load(path)
+    assert not cache.has("high", "hand-1", "c0ffee")
+    cache.save(a_sequence(), "high", "hand-1")
+    assert cache.has("high", "hand-1", "c0ffee")
+
+
+def test_keypoints_that_do_not_fit_the_layout_are_refused(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(a_sequence(), "high", "hand-1")
+    with_keypoints_of_another_layout(path)
+    with pytest.raises(CacheError, match="damaged"):
+        cache.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "skdpipe-pose-9"}, f"'skdpipe-pose-9', expected '{FORMAT}'"),
+        ({"layout": "martian-3"}, "layout 'martian-3' is unknown, expected one of coco-17"),
+        ({"joints": "head tail"}, "joints 'head tail' are not those of layout penn-13"),
+        ({"fps": "fast"}, "could not convert"),
+        ({"quality": "medium"}, "quality 'medium'"),
+    ],
+)
+def test_metadata_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(a_sequence(), "high", "hand-1")
+    save_file(load_file(path), path, {**metadata_of(path), **change})
+    with pytest.raises(CacheError, match=message):
+        cache.describe(path)
+    assert not cache.has("high", "hand-1", "c0ffee")
+
+
+@pytest.mark.parametrize("name", ["layout", "joints", "fps", "width", "empty", "source", "key", "estimator"])
+def test_missing_metadata_is_named(tmp_path: Path, name: str) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(a_sequence(), "high", "hand-1")
+    rest = {key: text for key, text in metadata_of(path).items() if key != name}
+    save_file(load_file(path), path, rest)
+    with pytest.raises(CacheError, match=f"no '{name}' in its metadata"):
+        cache.describe(path)
+
+
+def test_a_layout_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    stranger = Layout("two", ("head", "tail"), (("head", "tail"),), "head", (0.1, 0.1))
+    sequence = replace(a_sequence(), keypoints=np.zeros((4, 1, 2, 3), np.float32), layout=stranger)
+    with pytest.raises(CacheError, match=r"layout 'two' is unknown"):
+        PoseCache(tmp_path).save(sequence, "high", "hand-1")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("quality", "name", "key"),
+    [("medium", "a", "00"), ("low", "../a", "00"), ("low", "", "00"), ("low", ".a", "00"),
+     ("low", "a b", "00"), ("low", "a", ""), ("low", "a", "../00"), ("low", "a", "00\n")],
+)  # fmt: skip
+def test_only_safe_names_become_paths(tmp_path: Path, quality, name: str, key: str) -> None:
+    with pytest.raises(CacheError, match="give"):
+        PoseCache(tmp_path).path_of(quality, name, key)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    assert not cache.has("high", "hand-1", "00")
+    with pytest.raises(CacheError, match="does not exist"):
+        cache.load(cache.path_of("high", "hand-1", "00"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "high").write_text("a file where a folder should be")
+    with pytest.raises(CacheError, match="cannot write"):
+        PoseCache(tmp_path).save(a_sequence(), "high", "hand-1")
+
+
+@given(texts, texts)
+def test_slugs_are_safe_and_tell_descriptions_apart(prefix: str, description: str) -> None:
+    slug = settings_slug(prefix, description)
+    assert PoseCache(Path()).path_of("low", slug, "00").parent.name == slug
+    assert slug == settings_slug(prefix, description)
+    assert slug != settings_slug(prefix, description + ".")
+
+
+WRITER = """
+import sys, numpy as np
+from pathlib import Path
+from skdpipe.cache import PoseCache
+from skdpipe.skeleton import PENN_13, Origin, PoseSequence
+cache, videos, size = PoseCache(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
+print("ready", flush=True)
+for n in range(10**9 if videos == 0 else videos):
+    keypoints = np.full((size, 2, 13, 3), n % 7, np.float32)
+    cache.save(PoseSequence(keypoints, np.arange(size, dtype=np.int32), size, PENN_13, 30.0, (9, 9),
+                            Origin(key=f"{n % 40:04x}")), "low", "s-1")
+"""
+
+
+def start_writer(root: Path, videos: int, size: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(root), str(videos), str(size)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def all_whole(cache: PoseCache) -> int:
+    loaded = [cache.load(entry.path).keypoints for entry in cache.entries()]
+    assert all((keypoints == keypoints.flat[0]).all() for keypoints in loaded)
+    return len(loaded)
+
+
+def test_a_writer_killed_at_any_moment_leaves_only_whole_entries(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    for delay in (0.03, 0.08, 0.15, 0.24):
+        writer = start_writer(tmp_path, videos=0, size=20_000)  # 6 MB a file: most of the time is writing
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        deadline = time.monotonic() + 20
+        while not any(tmp_path.rglob("*.safetensors")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(delay)
+        writer.send_signal(signal.SIGKILL)
+        assert writer.wait() == -signal.SIGKILL
+        writer.stdout.close()
+        assert all_whole(cache) >= 1
+
+
+def test_two_processes_may_write_the_same_entries_at_once_while_a_third_reads(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    writers = [start_writer(tmp_path, videos=120, size=2000) for _ in range(2)]
+    while any(writer.poll() is None for writer in writers):
+        all_whole(cache)
+    for writer in writers:
+        assert writer.stdout is not None
+        writer.stdout.close()
+        assert writer.returncode == 0
+    assert all_whole(cache) == 40
+    assert not list(tmp_path.rglob("*.part"))

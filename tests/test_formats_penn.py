@@ -1,0 +1,215 @@
+"""Penn Action's files are read as they are, quirks included; broken ones are refused by name."""
+
+import functools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from skdpipe.errors import FormatError
+from skdpipe.formats.penn import load_penn, read_penn
+from skdpipe.skeleton import PENN_13, PoseSequence
+
+REAL = Path(__file__).parents[2] / "shared/data/penn_action"
+
+
+def annotation(frames: int = 3, **changes: Any) -> dict[str, Any]:
+    """What an official file holds; joint j of frame t is at x = 10 j + t + 1, y = 200 - j."""
+    x = 10.0 * np.arange(13) + np.arange(frames)[:, None] + 1
+    fields = {
+        "action": "tennis_serve",
+        "pose": "back",
+        "x": x,
+        "y": np.broadcast_to(200.0 - np.arange(13), x.shape),
+        "visibility": np.ones(x.shape, np.uint8),
+        "train": np.int32(1),
+        "bbox": np.ones((frames, 4)),
+        "dimensions": np.array([272, 481, frames], np.uint16),
+        "nframes": np.uint8(frames),
+        **changes,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def written(folder: Path, name: str = "0001.mat", **changes: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    savemat(folder / name, annotation(**changes))
+    return folder / name
+
+
+def test_an_annotation_by_hand(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    sequence = load_penn(path)
+    assert sequence.layout == PENN_13
+    assert sequence.keypoints.shape == (3, 1, 13, 3)
+    assert sequence.keypoints.dtype == np.float32
+    assert (sequence.size, sequence.video_frames, sequence.fps) == ((481, 272), 3, 30.0)
+    np.testing.assert_array_equal(sequence.frame_index, [0, 1, 2])
+    assert (sequence.origin.label, sequence.origin.split) == ("tennis_serve", "train")
+    assert (sequence.origin.source, sequence.origin.estimator) == (str(path), "penn-action annotation")
+    np.testing.assert_array_equal(sequence.keypoints[2, 0, PENN_13.index("head")], [3, 200, 1])
+
+
+def test_the_persons_right_side_comes_first_in_the_file(tmp_path: Path) -> None:
+    first = load_penn(written(tmp_path)).keypoints[0, 0, :, 0]
+    for column, joint in (
+        (1, "right_shoulder"),
+        (2, "left_shoulder"),
+        (5, "right_wrist"),
+        (12, "left_ankle"),
+    ):
+        assert first[PENN_13.index(joint)] == 10 * column + 1
+
+
+def test_an_invisible_joint_is_unseen_whatever_place_it_holds(tmp_path: Path) -> None:
+    visibility = np.ones((3, 13), np.uint8)
+    visibility[1, 0] = visibility[2, 5] = 0
+    sequence = load_penn(written(tmp_path, visibility=visibility))
+    unseen = np.argwhere(~sequence.seen).tolist()
+    assert unseen == [[1, 0, 0], [2, 0, PENN_13.index("right_wrist")]]
+    np.testing.assert_array_equal(sequence.keypoints[1, 0, 0], [np.nan, np.nan, 0])
+
+
+def test_bytes_without_sign_are_read_as_numbers(tmp_path: Path) -> None:
+    x = np.full((3, 13), 250, np.uint8)
+    assert load_penn(written(tmp_path, x=x)).keypoints[..., 0].max() == 250
+
+
+def test_a_video_without_a_visible_joint_is_empty(tmp_path: Path) -> None:
+    assert load_penn(written(tmp_path, visibility=np.zeros((3, 13), np.uint8))).is_empty
+
+
+def test_a_missing_row_of_boxes_does_not_matter(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(
+        load_penn(written(tmp_path, "a.mat", bbox=np.ones((2, 4)))).keypoints,
+        load_penn(written(tmp_path, "b.mat")).keypoints,
+    )
+
+
+def test_the_key_is_of_the_content(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    copy = tmp_path / "copy.mat"
+    copy.write_bytes(path.read_bytes())
+    other = written(tmp_path, "other.mat", action="bowl")
+    assert load_penn(path).origin.key == load_penn(copy).origin.key
+    assert load_penn(path).origin.key != load_penn(other).origin.key
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"visibility": None}, "found no visibility, expected the fields action"),
+        ({"x": np.ones((3, 12))}, r"x of shape \(3, 12\) .* expected numbers of shape \(3, 13\)"),
+        ({"y": np.ones((2, 13))}, r"y of shape \(2, 13\)"),
+        ({"x": np.full((3, 13), "a")}, "x of shape"),
+        ({"nframes": 4}, "3 frames in dimensions, expected 4, as in nframes"),
+        ({"nframes": 2.5}, r"nframes \[2\.5\], expected 1 whole number;"),
+        ({"nframes": np.inf}, "nframes .* expected 1 whole number;"),
+        ({"nframes": np.zeros((0, 0))}, "nframes .* expected 1 whole number;"),
+        ({"dimensions": np.array([272, 481])}, r"dimensions \[272, 481\], expected 3 whole numbers;"),
+        ({"dimensions": np.array([272, 481, 9])}, "9 frames in dimensions, expected 3, as in nframes"),
+        ({"dimensions": np.array([np.nan, 481, 3])}, "expected 3 whole numbers"),
+        ({"train": 0}, "train 0, expected 1 for training"),
+        ({"action": ""}, "action .* expected one word"),
+        ({"action": 7}, "action .* expected one word"),
+    ],
+)
+def test_a_broken_annotation_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(FormatError, match=message) as caught:
+        load_penn(written(tmp_path, "0042.mat", **changes))
+    assert "0042.mat" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.6, 0.95])
+def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
+    path = written(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FormatError, match=r"0001\.mat is no annotation"):
+        load_penn(path)
+
+
+def test_a_file_that_is_not_matlabs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mat").write_bytes(b"\x89PNG and so on" * 100)
+    with pytest.raises(FormatError, match="expected a MATLAB file"):
+        load_penn(tmp_path / "a.mat")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"nowhere.mat cannot be read \(No such file"):
+        load_penn(tmp_path / "nowhere.mat")
+
+
+def test_the_root_and_the_labels_folder_both_do(tmp_path: Path) -> None:
+    for name in ("0002.mat", "0001.mat"):
+        written(tmp_path / "labels", name)
+    for folder in (tmp_path, tmp_path / "labels"):
+        names = [Path(sequence.origin.source).name for sequence in read_penn(folder)]
+        assert names == ["0001.mat", "0002.mat"]
+
+
+def test_reading_is_lazy_but_an_empty_folder_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"no \.mat files"):
+        read_penn(tmp_path)
+    written(tmp_path, "1.mat")
+    (tmp_path / "2.mat").write_bytes(b"broken")
+    sequences = read_penn(tmp_path)
+    assert next(sequences).origin.label == "tennis_serve"
+    with pytest.raises(FormatError):
+        next(sequences)
+
+
+# The real annotations, where they are
+
+
+@functools.cache
+def real() -> tuple[PoseSequence, ...]:
+    if not REAL.is_dir():
+        pytest.skip(f"Penn Action is not at {REAL}")
+    return tuple(read_penn(REAL))
+
+
+def named(number: str) -> PoseSequence:
+    return next(sequence for sequence in real() if sequence.origin.source.endswith(f"{number}.mat"))
+
+
+def test_the_real_splits_and_classes() -> None:
+    assert Counter(sequence.origin.split for sequence in real()) == {"train": 1258, "test": 1068}
+    assert Counter(sequence.origin.label for sequence in real()) == {
+        "squat": 231, "bowl": 220, "pushup": 211, "pullup": 199, "tennis_serve": 186,
+        "baseball_swing": 173, "baseball_pitch": 167, "golf_swing": 166, "tennis_forehand": 157,
+        "bench_press": 140, "jumping_jacks": 112, "situp": 100, "strum_guitar": 94,
+        "clean_and_jerk": 88, "jump_rope": 82,
+    }  # fmt: skip
+    assert len({sequence.origin.key for sequence in real()}) == 2326
+
+
+def test_the_real_quirks() -> None:
+    assert [s.origin.source[-8:] for s in real() if s.is_empty] == ["1516.mat"]
+    beyond = [
+        sequence.origin.source[-8:]
+        for sequence in real()
+        if (sequence.keypoints[sequence.seen][:, :2] > np.add(sequence.size, 1)).any()
+    ]
+    assert beyond == ["0979.mat", "1021.mat", "1024.mat", "1032.mat"]
+    assert len(named("1154").keypoints) == 72  # with 71 boxes
+
+
+def test_people_who_face_the_camera_have_their_right_side_on_the_left_of_the_picture() -> None:
+    # Jumping jacks and guitar playing are filmed from the front, bowling from behind.
+    def right_is_left(sequence: PoseSequence) -> float:
+        right, left = (
+            sequence.keypoints[:, 0, PENN_13.index(f"{side}_shoulder"), 0] for side in ("right", "left")
+        )
+        return float((right < left)[~np.isnan(right + left)].mean()) if (right * left > 0).any() else np.nan
+
+    def share(label: str) -> float:
+        return float(np.nanmean([right_is_left(s) for s in real() if s.origin.label == label]))
+
+    assert share("jumping_jacks") > 0.9
+    assert share("strum_guitar") > 0.9
+    assert share("bowl") < 0.1

@@ -1,0 +1,341 @@
+"""Losses: zero at the optimum, constants by hand, gradcheck, naive loops, invariances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from skdpipe.distill.losses import (
+    binary_cross_entropy_per_class,
+    cross_entropy,
+    edge_loss,
+    kl_divergence,
+    node_loss,
+    official_edge_loss,
+    reverse_kl_divergence,
+)
+
+FeatureLoss = Callable[[Tensor, Tensor], Tensor]
+DivergenceLoss = Callable[[Tensor, Tensor, float], Tensor]
+FEATURE_LOSSES = [node_loss, edge_loss, official_edge_loss]
+EDGE_LOSSES = [edge_loss, official_edge_loss]
+DIVERGENCES = [kl_divergence, reverse_kl_divergence]
+
+
+def features(seed: int, rows: int = 2, channels: int = 3, frames: int = 3, joints: int = 4) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, channels, frames, joints, generator=generator, dtype=torch.float64)
+
+
+def logits(seed: int, batch: int = 3, classes: int = 4) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, classes, generator=generator, dtype=torch.float64)
+
+
+def points(*values: float) -> Tensor:
+    """One row, one channel, one frame: joints on a line."""
+    return torch.tensor(values, dtype=torch.float64).view(1, 1, 1, -1)
+
+
+class TestTaskLosses:
+    LABEL = torch.tensor([2, 0, 3])
+
+    def test_cross_entropy_by_hand(self) -> None:
+        # softmax([0, log 3]) = [1/4, 3/4]
+        x = torch.tensor([[0.0, math.log(3)]])
+        assert cross_entropy(x, torch.tensor([0])).item() == pytest.approx(math.log(4))
+        assert cross_entropy(x, torch.tensor([1])).item() == pytest.approx(math.log(4 / 3))
+
+    def test_smoothing_by_hand(self) -> None:
+        # With ε = 0.2 and two classes the label has 0.9, the other 0.1.
+        x = torch.tensor([[0.0, math.log(3)]])
+        expected = 0.9 * math.log(4) + 0.1 * math.log(4 / 3)
+        assert cross_entropy(x, torch.tensor([0]), smoothing=0.2).item() == pytest.approx(expected)
+
+    def test_per_class_by_hand(self) -> None:
+        # softmax = [1/6, 2/6, 3/6]; label 1: -(log 5/6 + log 2/6 + log 3/6)
+        x = torch.tensor([[0.0, math.log(2), math.log(3)]])
+        expected = -math.log(5 / 6 * 2 / 6 * 3 / 6)
+        assert binary_cross_entropy_per_class(x, torch.tensor([1])).item() == pytest.approx(expected)
+
+    def test_per_class_as_printed(self) -> None:
+        x = logits(0)
+        p = x.softmax(dim=1)
+        total = 0.0
+        for i in range(3):
+            for j in range(4):
+                y = float(self.LABEL[i] == j)
+                total -= y * math.log(p[i, j]) + (1 - y) * math.log(1 - p[i, j])
+        assert binary_cross_entropy_per_class(x, self.LABEL).item() == pytest.approx(total / 3)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_per_class_is_safe_when_wrongly_certain(self, dtype: torch.dtype) -> None:
+        # P ≈ [1, e^-200, e^-200], label 1: -log(2 e^-200) - log(e^-200) - log 1 = 400 - log 2
+        x = torch.tensor([[200.0, 0.0, 0.0]], dtype=dtype, requires_grad=True)
+        loss = binary_cross_entropy_per_class(x, torch.tensor([1]))
+        torch.autograd.backward(loss)
+        assert loss.item() == pytest.approx(400 - math.log(2), rel=1e-6)
+        assert x.grad is not None
+        torch.testing.assert_close(x.grad, torch.tensor([[2.0, -1.5, -0.5]], dtype=dtype))
+
+    def test_per_class_gradcheck(self) -> None:
+        x = logits(1).requires_grad_()
+        assert torch.autograd.gradcheck(lambda x: binary_cross_entropy_per_class(x, self.LABEL), (x,))
+
+
+class TestDivergences:
+    STUDENT = torch.tensor([[0.0, 0.0]])  # 1/2, 1/2
+    TEACHER = torch.tensor([[0.0, math.log(3)]])  # 1/4, 3/4
+
+    def test_usual_direction_by_hand(self) -> None:
+        expected = 1 / 4 * math.log(1 / 2) + 3 / 4 * math.log(3 / 2)
+        assert kl_divergence(self.STUDENT, self.TEACHER, 1.0).item() == pytest.approx(expected)
+
+    def test_printed_direction_by_hand(self) -> None:
+        expected = 1 / 2 * math.log(2) + 1 / 2 * math.log(2 / 3)
+        assert reverse_kl_divergence(self.STUDENT, self.TEACHER, 1.0).item() == pytest.approx(expected)
+
+    @pytest.mark.parametrize("divergence", DIVERGENCES)
+    def test_temperature_divides_logits_and_multiplies_by_its_square(
+        self, divergence: DivergenceLoss
+    ) -> None:
+        student, teacher = logits(0), logits(1)
+        expected = 9 * divergence(student / 3, teacher / 3, 1.0)
+        torch.testing.assert_close(divergence(student, teacher, 3.0), expected)
+
+    @pytest.mark.parametrize("divergence", DIVERGENCES)
+    def test_mean_over_the_batch(self, divergence: DivergenceLoss) -> None:
+        student, teacher = logits(0), logits(1)
+        single = [divergence(student[i : i + 1], teacher[i : i + 1], 2.0) for i in range(3)]
+        torch.testing.assert_close(divergence(student, teacher, 2.0), torch.stack(single).mean())
+
+    @pytest.mark.parametrize("divergence", DIVERGENCES)
+    def test_zero_with_zero_gradient_at_equality(self, divergence: DivergenceLoss) -> None:
+        student = (logits(0) + 5).requires_grad_()  # a shift of logits is no difference
+        loss = divergence(student, logits(0), 2.0)
+        (gradient,) = torch.autograd.grad(loss, student)
+        assert loss.item() == pytest.approx(0, abs=1e-12)
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("divergence", DIVERGENCES)
+    def test_gradcheck_and_constant_teacher(self, divergence: DivergenceLoss) -> None:
+        student, teacher = logits(0).requires_grad_(), logits(1).requires_grad_()
+        torch.autograd.backward(divergence(student, teacher, 2.0))
+        assert teacher.grad is None
+        assert torch.autograd.gradcheck(lambda s: divergence(s, teacher.detach(), 2.0), (student,))
+
+
+def naive_node_loss(student: Tensor, teacher: Tensor) -> float:
+    rows, _, frames, joints = student.shape
+    total = 0.0
+    for i in range(rows):
+        for j in range(frames):
+            for k in range(joints):
+                total += float((student[i, :, j, k] - teacher[i, :, j, k]).square().sum())
+    return total / (rows * frames * joints)
+
+
+def huber(x: float, y: float) -> float:
+    return 0.5 * (x - y) ** 2 if abs(x - y) <= 1 else abs(x - y) - 0.5
+
+
+def naive_pairs(x: Tensor, power: float) -> list[list[float]]:
+    """For each row the distance of every pair of vertices, to the power, in Eq. 10's order."""
+    rows, _, frames, joints = x.shape
+    vertices = [(t, v) for t in range(frames) for v in range(joints)]
+    return [
+        [
+            sum(float(d) ** 2 for d in x[k, :, i, m] - x[k, :, j, n]) ** (power / 2)
+            for i, m in vertices
+            for j, n in vertices
+        ]
+        for k in range(rows)
+    ]
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def naive_edge_loss(student: Tensor, teacher: Tensor) -> float:
+    potentials = []
+    for x in (student, teacher):
+        pairs = [pair for row in naive_pairs(x, 2) for pair in row]
+        potentials.append([pair / mean(pairs) for pair in pairs])
+    return mean([huber(s, t) for s, t in zip(*potentials, strict=True)])
+
+
+def naive_official_edge_loss(student: Tensor, teacher: Tensor) -> float:
+    potentials: list[list[float]] = []
+    for x in (student, teacher):
+        rows = naive_pairs(x, 1)
+        betas = [mean([pair for pair in row if pair > 0]) for row in rows]
+        potentials.append([pair / beta for row, beta in zip(rows, betas, strict=True) for pair in row])
+    return mean([huber(s, t) for s, t in zip(*potentials, strict=True)])
+
+
+class TestFeatureLosses:
+    @pytest.mark.parametrize(
+        ("loss", "naive"),
+        [
+            (node_loss, naive_node_loss),
+            (edge_loss, naive_edge_loss),
+            (official_edge_loss, naive_official_edge_loss),
+        ],
+    )
+    @pytest.mark.parametrize("spread", [1.0, 4.0])
+    def test_against_loops(
+        self, loss: FeatureLoss, naive: Callable[[Tensor, Tensor], float], spread: float
+    ) -> None:
+        student, teacher = features(0), features(1)
+        teacher[0, :, 0] *= spread  # far enough for the straight part of Huber
+        teacher[1, :, 0, 0] = teacher[1, :, 1, 2]  # two vertices in one place
+        assert loss(student, teacher).item() == pytest.approx(naive(student, teacher), rel=1e-10)
+
+    def test_node_loss_by_hand(self) -> None:
+        student = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 2, 1, 2)  # vertices (1, 3), (2, 4)
+        assert node_loss(student, torch.zeros(1, 2, 1, 2)).item() == (1 + 9 + 4 + 16) / 2
+
+    def test_edge_loss_by_hand(self) -> None:
+        # Student 0, 1, 2: squared distances 1 x4, 4 x2, 0 x3, β = 12/9; potentials 3/4 and 3.
+        # Teacher 0, 1, 1: squared distances 1 x4, 0 x5, β = 4/9; potential 9/4.
+        # Pairs, each twice: 01: 3/4 v. 9/4 -> 3/2 - 1/2 = 1; 02: 3 v. 9/4 -> 9/32; 12: 3/4 v. 0 -> 9/32.
+        expected = 2 * (1 + 9 / 32 + 9 / 32) / 9
+        assert edge_loss(points(0, 1, 2), points(0, 1, 1)).item() == pytest.approx(expected)
+
+    def test_official_edge_loss_by_hand(self) -> None:
+        # Student 0, 1, 2: distances 1 x4, 2 x2, β = 8/6; potentials 3/4 and 3/2.
+        # Teacher 0, 1, 1: distances 1 x4, β = 1 over the pairs apart; potential 1.
+        # Pairs, each twice: 01: 1/4 -> 1/32; 02: 1/2 -> 1/8; 12: 3/4 -> 9/32.
+        expected = 2 * (1 / 32 + 1 / 8 + 9 / 32) / 9
+        assert official_edge_loss(points(0, 1, 2), points(0, 1, 1)).item() == pytest.approx(expected)
+
+    def test_paper_takes_one_scale_for_the_mini_batch_and_release_one_a_row(self) -> None:
+        student, teacher = features(0), features(0)
+        teacher[1] *= 3
+        assert edge_loss(student, teacher).item() > 0.1
+        assert official_edge_loss(student, teacher).item() == pytest.approx(0, abs=1e-12)
+
+    @pytest.mark.parametrize("loss", FEATURE_LOSSES)
+    def test_zero_with_zero_gradient_at_equality(self, loss: FeatureLoss) -> None:
+        student = features(0).requires_grad_()
+        value = loss(student, student)
+        (gradient,) = torch.autograd.grad(value, student)
+        assert value.item() == 0
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-14)
+
+    @pytest.mark.parametrize("loss", FEATURE_LOSSES)
+    def test_gradcheck_and_constant_teacher(self, loss: FeatureLoss) -> None:
+        student, teacher = features(0).requires_grad_(), features(1).requires_grad_()
+        torch.autograd.backward(loss(student, teacher))
+        assert teacher.grad is None
+        assert torch.autograd.gradcheck(lambda s: loss(s, teacher.detach()), (student,))
+
+    @pytest.mark.parametrize("loss", FEATURE_LOSSES)
+    def test_forward_mode_agrees_with_backward(self, loss: FeatureLoss) -> None:
+        student, teacher, direction = features(0), features(1), features(2)
+        gradient = torch.func.grad(loss)(student, teacher)
+        along = torch.func.jvp(lambda s: loss(s, teacher), (student,), (direction,))[1]
+        torch.testing.assert_close(along, (gradient * direction).sum())
+
+    @pytest.mark.parametrize("loss", EDGE_LOSSES)
+    def test_gradcheck_with_coincident_teacher_vertices(self, loss: FeatureLoss) -> None:
+        teacher = features(1)
+        teacher[:, :, 1] = teacher[:, :, 0]
+        assert torch.autograd.gradcheck(lambda s: loss(s, teacher), (features(0).requires_grad_(),))
+
+    @pytest.mark.parametrize("loss", EDGE_LOSSES)
+    @pytest.mark.parametrize("value", [0.0, 0.1, 1000.1])
+    def test_student_that_sees_every_vertex_alike(self, loss: FeatureLoss, value: float) -> None:
+        """All potentials are zero, not rounding errors divided by one another, and so is the gradient."""
+        student = torch.full((2, 64, 3, 4), value, requires_grad=True)
+        teacher = features(0, channels=64).float()
+        result = loss(student, teacher)
+        (gradient,) = torch.autograd.grad(result, student)
+        against_zero = loss(torch.zeros_like(student), teacher)
+        assert result.item() == against_zero.item() > 0.1
+        assert (gradient == 0).all()
+
+    @pytest.mark.parametrize("loss", EDGE_LOSSES)
+    def test_single_coincident_pair_has_finite_gradient(self, loss: FeatureLoss) -> None:
+        student = features(0)
+        student[:, :, 0, 0] = student[:, :, 0, 1]
+        (gradient,) = torch.autograd.grad(loss(student.requires_grad_(), features(1)), student)
+        assert gradient.isfinite().all()
+        assert gradient.abs().sum() > 0
+
+    @pytest.mark.parametrize("loss", EDGE_LOSSES)
+    def test_distances_too_small_for_single_precision_have_finite_gradient(self, loss: FeatureLoss) -> None:
+        student = (1e-30 * features(0)).float().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(student, features(1).float()), student)
+        assert gradient.isfinite().all()
+
+    @pytest.mark.parametrize("loss", FEATURE_LOSSES)
+    def test_no_rows(self, loss: FeatureLoss) -> None:
+        student = torch.zeros(0, 3, 2, 4, requires_grad=True)
+        value = loss(student, torch.zeros(0, 3, 2, 4))
+        (gradient,) = torch.autograd.grad(value, student)
+        assert value.item() == 0
+        assert gradient.shape == student.shape
+
+    @pytest.mark.parametrize("loss", FEATURE_LOSSES)
+    @pytest.mark.parametrize("offset", [0.0, 30.0])
+    def test_single_precision_is_good_to_1e_5(self, loss: FeatureLoss, offset: float) -> None:
+        """Also when the vertices lie close together and far from the origin."""
+        student = (features(0, channels=64) + offset).float().requires_grad_()
+        teacher = (features(1, channels=64) + offset).float()
+        single = loss(student, teacher)
+        double = loss(exact := student.detach().double().requires_grad_(), teacher.double())
+        (single_gradient,) = torch.autograd.grad(single, student)
+        (double_gradient,) = torch.autograd.grad(double, exact)
+        assert single.dtype == torch.float32
+        assert single.item() == pytest.approx(double.item(), rel=1e-5)
+        scale = double_gradient.abs().max().item()
+        torch.testing.assert_close(single_gradient.double(), double_gradient, rtol=0, atol=1e-5 * scale)
+
+    @pytest.mark.parametrize("loss", FEATURE_LOSSES)
+    def test_autocast_and_half_precision_features(self, loss: FeatureLoss) -> None:
+        student, teacher = features(0, channels=64).half(), features(1, channels=64).half()
+        expected = loss(student.double(), teacher.double())
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = loss(student, teacher)
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+
+    @pytest.mark.parametrize("loss", EDGE_LOSSES)
+    def test_teacher_may_have_other_channels(self, loss: FeatureLoss) -> None:
+        teacher = features(0)
+        wider = torch.cat([teacher, torch.zeros_like(teacher)], dim=1)
+        torch.testing.assert_close(loss(features(1), wider), loss(features(1), teacher))
+
+    @pytest.mark.parametrize("loss", FEATURE_LOSSES)
+    def test_unlike_vertices_are_refused(self, loss: FeatureLoss) -> None:
+        with pytest.raises(AssertionError, match="against"):
+            loss(features(0, frames=3), features(1, frames=1))
+
+
+@pytest.mark.parametrize("loss", EDGE_LOSSES)
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+def test_edge_losses_see_only_shape(loss: FeatureLoss, seed: int, scale: float, shift: float) -> None:
+    """Rotating, moving or scaling a network's features changes nothing, since β divides the scale away."""
+    student, teacher = features(seed), features(seed + 1)
+    rotation, _ = torch.linalg.qr(features(seed + 2, rows=1, channels=1, frames=3, joints=3)[0, 0])
+    moved = scale * (torch.einsum("dc,rctv->rdtv", rotation, student) + shift)
+    torch.testing.assert_close(loss(moved, teacher), loss(student, teacher), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("loss", FEATURE_LOSSES)
+def test_twice_the_rows_or_another_order_of_vertices_changes_nothing(loss: FeatureLoss) -> None:
+    """Means, not sums: over rows, frames and joints."""
+    student, teacher = features(0), features(1)
+    expected = loss(student, teacher)
+    torch.testing.assert_close(loss(student.repeat(2, 1, 1, 1), teacher.repeat(2, 1, 1, 1)), expected)
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(loss(student[..., order], teacher[..., order]), expected)

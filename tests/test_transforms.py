@@ -1,0 +1,351 @@
+"""Keypoints keep their meaning: what was seen is never spoilt, and each function has its identity."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from skdpipe import transforms
+from skdpipe.errors import DataError
+from skdpipe.skeleton import COCO_17, PENN_13, Keypoints, PoseSequence
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
+
+UNSEEN = (np.nan, np.nan, 0)
+lengths = st.integers(1, 12)
+odd = st.sampled_from([1, 3, 5, 9])
+
+
+@st.composite
+def clips(draw: st.DrawFn, frames: st.SearchStrategy[int] = lengths) -> Keypoints:
+    """Keypoints of up to two people, with any pattern of unseen joints."""
+    shape = (draw(frames), draw(st.integers(0, 2)), 13)
+    places = st.floats(-1000, 1000, width=32)
+    keypoints = np.empty((*shape, 3), np.float32)
+    keypoints[..., :2] = draw(arrays.arrays(np.float32, (*shape, 2), elements=places))
+    keypoints[..., 2] = draw(arrays.arrays(np.float32, shape, elements=st.floats(0.125, 1, width=32)))
+    keypoints[draw(arrays.arrays(bool, shape))] = UNSEEN
+    return keypoints
+
+
+def seen(keypoints: Keypoints) -> np.ndarray:
+    return keypoints[..., 2] > 0
+
+
+def one_joint(*rows: tuple[float, float, float]) -> Keypoints:
+    """A clip of one person with one joint, a row a frame."""
+    return np.array(rows, np.float32)[:, None, None]
+
+
+def a_sequence(keypoints: Keypoints, frame_index: list[int], video_frames: int) -> PoseSequence:
+    index = np.array(frame_index, np.int32)
+    return PoseSequence(keypoints, index, video_frames, PENN_13, 30.0, (640, 480))
+
+
+def body(rows: Keypoints) -> Keypoints:
+    """One joint's rows, the same for all thirteen joints."""
+    return np.repeat(rows, 13, axis=2)
+
+
+in_place: list[Callable[[Keypoints], Keypoints]] = [
+    transforms.centre,
+    transforms.normalise_by_body,
+    lambda k: transforms.normalise_by_picture(k, (640, 480)),
+    lambda k: transforms.flip(transforms.flip(k, PENN_13, 640), PENN_13, 640),
+    lambda k: transforms.scale(k, 1.5),
+    lambda k: transforms.rotate(k, 40),
+]
+
+
+@pytest.mark.parametrize("transform", in_place)
+@given(keypoints=clips())
+def test_transforms_in_the_plane_keep_what_is_seen_and_what_is_not(transform, keypoints: Keypoints) -> None:
+    before = keypoints.copy()
+    result = transform(keypoints)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result[..., 2], keypoints[..., 2])
+    np.testing.assert_array_equal(np.isnan(result[..., :2]).any(-1), ~seen(keypoints))
+    np.testing.assert_array_equal(keypoints, before)
+
+
+@given(clips(), st.integers(1, 20), odd)
+def test_nan_stands_exactly_where_a_joint_is_unseen_after_transforms_along_time(
+    keypoints, length, window
+) -> None:
+    for result in (
+        transforms.smooth(keypoints, window),
+        transforms.resample(keypoints, length),
+        transforms.replay(keypoints, length),
+        transforms.look(keypoints, transforms.View(10, 2, (0.2, 0.7))),
+    ):
+        assert result.dtype == np.float32
+        np.testing.assert_array_equal(np.isnan(result).any(-1), ~seen(result))
+
+
+# Smoothing
+
+
+@given(clips(), odd)
+def test_smoothing_never_loses_a_joint(keypoints: Keypoints, window: int) -> None:
+    assert seen(transforms.smooth(keypoints, window))[seen(keypoints)].all()
+
+
+@given(clips())
+def test_smoothing_over_one_frame_changes_nothing(keypoints: Keypoints) -> None:
+    np.testing.assert_array_equal(transforms.smooth(keypoints, 1), keypoints)
+
+
+@given(clips(), odd)
+def test_smoothing_a_body_at_rest_only_fills(keypoints: Keypoints, window: int) -> None:
+    still = np.where(seen(keypoints)[..., None], np.float32([12.3, -4.5, 0.7]), np.float32(UNSEEN))
+    smoothed = transforms.smooth(still, window)
+    assert (smoothed[seen(smoothed)] == np.float32([12.3, -4.5, 0.7])).all()
+
+
+@given(clips(), odd)
+def test_smoothing_is_the_mean_over_the_sightings_of_the_window(keypoints: Keypoints, window: int) -> None:
+    expected = np.full_like(keypoints, np.nan)
+    expected[..., 2] = 0
+    for frame, person, joint in np.ndindex(keypoints.shape[:3]):
+        near = keypoints[max(0, frame - window // 2) : frame + window // 2 + 1, person, joint]
+        if (near[:, 2] > 0).any():
+            expected[frame, person, joint] = near[near[:, 2] > 0].astype(float).mean(axis=0)
+    np.testing.assert_allclose(transforms.smooth(keypoints, window), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_smoothing_by_hand() -> None:
+    clip = one_joint((0, 0, 1), UNSEEN, (6, 3, 0.5), UNSEEN, UNSEEN, UNSEEN)
+    expected = one_joint((0, 0, 1), (3, 1.5, 0.75), (6, 3, 0.5), (6, 3, 0.5), UNSEEN, UNSEEN)
+    np.testing.assert_array_equal(transforms.smooth(clip), expected)
+
+
+@pytest.mark.parametrize("window", [0, 2, -3])
+def test_smoothing_needs_an_odd_window(window: int) -> None:
+    with pytest.raises(DataError, match=f"window of {window} frames; expected an odd number"):
+        transforms.smooth(one_joint((0, 0, 1)), window)
+
+
+def test_smoothing_no_frames_gives_no_frames() -> None:
+    assert transforms.smooth(np.zeros((0, 2, 13, 3), np.float32), 5).shape == (0, 2, 13, 3)
+
+
+# Length
+
+
+@given(clips())
+def test_resampling_to_the_same_length_changes_nothing(keypoints: Keypoints) -> None:
+    np.testing.assert_array_equal(transforms.resample(keypoints, len(keypoints)), keypoints)
+
+
+@given(st.integers(2, 30), st.integers(2, 30))
+def test_resampling_keeps_uniform_motion_uniform(frames: int, length: int) -> None:
+    clip = one_joint(*((10 + 3 * t, 5 - t, 1) for t in np.linspace(0, 1, frames)))
+    expected = one_joint(*((10 + 3 * t, 5 - t, 1) for t in np.linspace(0, 1, length)))
+    np.testing.assert_allclose(transforms.resample(clip, length), expected, rtol=1e-5)
+
+
+def test_where_one_end_is_unseen_the_nearer_frame_decides() -> None:
+    clip = one_joint((0, 0, 1), UNSEEN)
+    expected = one_joint((0, 0, 1), (0, 0, 1), UNSEEN, UNSEEN)  # at rows 0, 1/3, 2/3, 1
+    np.testing.assert_array_equal(transforms.resample(clip, 4), expected)
+    half_way = transforms.resample(clip, 3)[1]
+    np.testing.assert_array_equal(half_way, clip[0])
+
+
+@given(clips(), st.integers(1, 40))
+def test_replay_is_periodic(keypoints: Keypoints, length: int) -> None:
+    played = transforms.replay(keypoints, length)
+    assert len(played) == length
+    for frame in range(length):
+        np.testing.assert_array_equal(played[frame], keypoints[frame % len(keypoints)])
+
+
+@pytest.mark.parametrize("bring", [transforms.resample, transforms.replay])
+def test_no_frames_and_no_length_are_refused(bring) -> None:
+    with pytest.raises(DataError, match="cannot make 5 frames of a clip with 0"):
+        bring(np.zeros((0, 1, 13, 3), np.float32), 5)
+    with pytest.raises(DataError, match="cannot make 0 frames"):
+        bring(one_joint((0, 0, 1)), 0)
+
+
+# From sampled frames to every frame
+
+
+def test_the_three_ways_onto_every_frame_by_hand() -> None:
+    sampled = a_sequence(body(one_joint((0, 0, 1), (4, 8, 0.5))), [1, 3], video_frames=6)
+    first, last, between = (0, 0, 1), (4, 8, 0.5), (2, 4, 0.75)
+    for onto_every_frame, rows in (
+        (transforms.spread_frames, (UNSEEN, first, UNSEEN, last, UNSEEN, UNSEEN)),
+        (transforms.hold_frames, (first, first, first, last, last, last)),
+        (transforms.interpolate_frames, (first, first, between, last, last, last)),
+    ):
+        result = onto_every_frame(sampled)
+        np.testing.assert_array_equal(result.keypoints, body(one_joint(*rows)))
+        np.testing.assert_array_equal(result.frame_index, np.arange(6))
+
+
+@pytest.mark.parametrize(
+    "onto_every_frame",
+    [transforms.spread_frames, transforms.hold_frames, transforms.interpolate_frames],
+)
+@given(keypoints=clips(), every=st.integers(1, 10), tail=st.integers(0, 10))
+def test_sampled_frames_stay_as_they_are(
+    onto_every_frame, keypoints: Keypoints, every: int, tail: int
+) -> None:
+    index = list(range(0, len(keypoints) * every, every))
+    result = onto_every_frame(a_sequence(keypoints, index, index[-1] + 1 + tail))
+    assert len(result.keypoints) == index[-1] + 1 + tail
+    np.testing.assert_array_equal(result.keypoints[index], keypoints)
+
+
+# In the plane
+
+
+@given(clips(), st.floats(-500, 500), st.floats(-500, 500), st.floats(0.25, 4))
+def test_normalising_by_the_body_forgets_place_and_size(
+    keypoints: Keypoints, dx: float, dy: float, factor
+) -> None:
+    grid = np.round(keypoints)  # coinciding joints still coincide after the rounding of the shift
+    grid[..., 2] = keypoints[..., 2]
+    grid[0, :1, :2] = [(0, 0, 1), (30, 40, 1)]  # a body with an extent
+    elsewhere = transforms.scale(grid + np.float32([dx, dy, 0]), factor)
+    np.testing.assert_allclose(
+        transforms.normalise_by_body(elsewhere), transforms.normalise_by_body(grid), rtol=1e-3, atol=3e-3
+    )
+
+
+def test_normalising_by_the_body_by_hand() -> None:
+    clip = np.full((3, 2, 13, 3), UNSEEN, np.float32)
+    clip[:, 1, 0] = (10, 20, 1)  # nobody is in place 0: the first person seen is in place 1
+    clip[:, 1, 1] = (13, 24, 0.5)  # 3 right and 4 down: a diagonal of 5
+    result = transforms.normalise_by_body(clip)
+    np.testing.assert_allclose(result[0, 1, 0], (-0.3, -0.4, 1), rtol=1e-6)
+    np.testing.assert_allclose(result[0, 1, 1], (0.3, 0.4, 0.5), rtol=1e-6)
+
+
+def test_one_wild_frame_does_not_change_the_size_of_a_body() -> None:
+    clip = np.full((5, 1, 13, 3), UNSEEN, np.float32)
+    clip[:, 0, 0], clip[:, 0, 1] = (0, 0, 1), (0, 10, 1)
+    clip[2, 0, 1] = (900, 900, 1)
+    result = transforms.normalise_by_body(clip)
+    assert np.ptp(result[0, 0, :2, 1]) == pytest.approx(1)
+
+
+@given(clips())
+def test_centring_keeps_people_in_their_places_relative_to_each_other(keypoints: Keypoints) -> None:
+    moved = transforms.centre(keypoints) - keypoints
+    shifts = moved[seen(keypoints)]
+    if len(shifts):
+        np.testing.assert_allclose(shifts, np.broadcast_to(shifts[0], shifts.shape), atol=1e-3)
+
+
+def test_a_person_without_extent_is_only_centred() -> None:
+    clip = one_joint((7, 8, 1), (7, 8, 1))
+    np.testing.assert_array_equal(transforms.normalise_by_body(clip), one_joint((0, 0, 1), (0, 0, 1)))
+
+
+def test_normalising_by_the_picture_puts_its_corners_at_a_half() -> None:
+    clip = one_joint((0, 0, 1), (640, 480, 1), (320, 240, 0.3))
+    expected = one_joint((-0.5, -0.5, 1), (0.5, 0.5, 1), (0, 0, 0.3))
+    np.testing.assert_allclose(transforms.normalise_by_picture(clip, (640, 480)), expected, atol=1e-7)
+
+
+@given(clips(), st.integers(1, 2000))
+def test_flipping_twice_changes_nothing(keypoints: Keypoints, width: int) -> None:
+    twice = transforms.flip(transforms.flip(keypoints, PENN_13, width), PENN_13, width)
+    np.testing.assert_allclose(twice, keypoints, atol=1e-3)
+
+
+def test_flipping_mirrors_the_picture_and_swaps_the_sides() -> None:
+    clip = np.full((1, 1, 17, 3), UNSEEN, np.float32)
+    clip[0, 0, COCO_17.index("left_wrist")] = (0, 5, 0.9)
+    flipped = transforms.flip(clip, COCO_17, 100)
+    np.testing.assert_array_equal(flipped[0, 0, COCO_17.index("right_wrist")], np.float32([99, 5, 0.9]))
+    assert seen(flipped).sum() == 1
+
+
+def test_turning_by_a_right_angle() -> None:
+    np.testing.assert_allclose(transforms.rotate(one_joint((1, 0, 1)), 90), one_joint((0, 1, 1)), atol=1e-7)
+
+
+@given(clips(), st.floats(-180, 180))
+def test_turning_keeps_distances(keypoints: Keypoints, degrees: float) -> None:
+    before, after = keypoints[seen(keypoints)], transforms.rotate(keypoints, degrees)[seen(keypoints)]
+    np.testing.assert_allclose(
+        np.linalg.norm(after[:, :2], axis=1), np.linalg.norm(before[:, :2], axis=1), rtol=1e-5, atol=1e-5
+    )
+
+
+# Random views
+
+
+@given(st.integers(0, 1000), st.floats(0, 180), st.floats(0, 0.9), st.floats(0.05, 1))
+def test_views_lie_within_their_bounds(
+    seed: int, degrees: float, enlargement: float, shortest: float
+) -> None:
+    bounds = {"degrees": degrees, "enlargement": enlargement, "shortest": shortest}
+    view = transforms.draw_view(np.random.default_rng(seed), **bounds)
+    assert abs(view.degrees) <= degrees
+    assert abs(view.factor - 1) <= enlargement + 1e-9
+    start, stop = view.window
+    assert 0 <= start <= stop <= 1
+    assert stop - start >= shortest - 1e-9
+    assert view == transforms.draw_view(np.random.default_rng(seed), **bounds)
+    assert (
+        view != transforms.draw_view(np.random.default_rng(seed + 1), **bounds) or view == transforms.View()
+    )
+
+
+def test_windows_lie_anywhere_in_the_clip() -> None:
+    rng = np.random.default_rng(0)
+    windows = np.array([transforms.draw_view(rng, shortest=0.5).window for _ in range(500)])
+    assert windows[:, 0].min() < 0.02
+    assert windows[:, 1].max() > 0.98
+    assert windows[:, 0].mean() == pytest.approx(0.125, abs=0.02)  # half of the mean rest, 0.25
+    assert windows[:, 1].mean() == pytest.approx(0.875, abs=0.02)
+
+
+@pytest.mark.parametrize("bounds", [{"enlargement": 1.0}, {"shortest": 0.0}, {"shortest": 1.5}])
+def test_impossible_bounds_are_refused(bounds: dict[str, float]) -> None:
+    with pytest.raises(DataError, match="expected"):
+        transforms.draw_view(np.random.default_rng(0), **bounds)
+
+
+@given(clips(), st.floats(0, 1), st.floats(0, 1))
+def test_cropping_keeps_a_run_of_frames(keypoints: Keypoints, one: float, other: float) -> None:
+    start, stop = sorted((one, other))
+    cropped = transforms.crop(keypoints, (start, stop))
+    first = min(round(start * len(keypoints)), len(keypoints) - 1)
+    assert len(cropped) >= 1
+    np.testing.assert_array_equal(cropped, keypoints[first : first + len(cropped)])
+
+
+def test_both_qualities_are_cropped_to_the_same_time() -> None:
+    high, low = np.arange(100), np.arange(0, 100, 10)  # every frame, and every tenth
+    window = (0.3, 0.8)
+    assert transforms.crop(high, window)[[0, -1]].tolist() == [30, 79]
+    assert transforms.crop(low, window)[[0, -1]].tolist() == [30, 70]
+
+
+@given(clips())
+def test_the_plain_view_changes_nothing(keypoints: Keypoints) -> None:
+    np.testing.assert_array_equal(transforms.look(keypoints, transforms.View()), keypoints)
+
+
+# Towards the network
+
+
+@given(clips())
+def test_the_network_gets_zeros_for_the_unseen_and_all_else_unchanged(keypoints: Keypoints) -> None:
+    tensor = transforms.to_network(keypoints)
+    frames, people, joints, _ = keypoints.shape
+    assert tensor.shape == (people, 3, frames, joints)
+    assert tensor.dtype == np.float32
+    assert tensor.flags.c_contiguous
+    back = tensor.transpose(2, 0, 3, 1)
+    np.testing.assert_array_equal(back[seen(keypoints)], keypoints[seen(keypoints)])
+    assert (back[~seen(keypoints)] == 0).all()
