@@ -26,7 +26,7 @@ from skdpipe.errors import CacheError, DataError
 from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence
 
 Quality = Literal["high", "low"]
-FORMAT = "skdpipe-pose-1"
+FORMAT = "skdpipe-sequence-1"
 
 _SUFFIX = ".safetensors"
 _UNFINISHED = ".part"

@@ -184,6 +184,8 @@ class Sample(NamedTuple):
     Attributes:
         high, low: what teacher and student see, ``(person, channel, frame, joint)`` float32.
         high_mask, low_mask: ``(person,)`` bool, True for people who are seen.
+        paired: ``(person,)`` bool, True where both views show the same person; only there may features
+            be compared.
         label: class index.
     """
 
@@ -191,6 +193,7 @@ class Sample(NamedTuple):
     high_mask: Tensor
     low: Tensor
     low_mask: Tensor
+    paired: Tensor
     label: Tensor
 
 
@@ -211,9 +214,7 @@ def prepare(sequence: PoseSequence, clip: ClipFormat) -> tuple[NDArray[np.float3
     """
     if clip.layout not in LAYOUTS:
         raise DataError(f"no layout '{clip.layout}'; expected one of {', '.join(LAYOUTS)}")
-    sequence = map_layout(sequence, LAYOUTS[clip.layout])
-    if sequence.people != clip.people:
-        sequence = sequence.with_keypoints(select_people(sequence.keypoints, clip.people))
+    sequence = with_people(map_layout(sequence, LAYOUTS[clip.layout]), clip.people)
     sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
     if len(sequence.frame_index) < sequence.video_frames:
         sequence = interpolate_frames(sequence)
@@ -225,6 +226,13 @@ def prepare(sequence: PoseSequence, clip: ClipFormat) -> tuple[NDArray[np.float3
         keypoints = normalise_by_picture(keypoints, sequence.size)
     seen: NDArray[np.bool_] = np.any(keypoints[..., 2] > 0, axis=(0, 2))
     return to_network(keypoints), seen
+
+
+def with_people(sequence: PoseSequence, count: int) -> PoseSequence:
+    """The sequence with so many places for people; as it is where it has them already."""
+    if sequence.people == count:
+        return sequence
+    return sequence.with_keypoints(select_people(sequence.keypoints, count))
 
 
 class PairedClips(Dataset[Sample]):
@@ -264,15 +272,19 @@ class PairedClips(Dataset[Sample]):
         return self._kept[index]
 
     def _read(self, clip: PairedClip) -> Sample:
-        high = self._cache.load(clip.high)
+        high = with_people(self._cache.load(clip.high), self._high.people)
         if self._derive is not None:
             low = degrade(high, self._derive, self._seed)
+            same_places = set(range(self._high.people))
         else:
             assert clip.low is not None
-            low, _ = match_people(high, self._cache.load(clip.low))
+            low, pairs = match_people(high, with_people(self._cache.load(clip.low), self._low.people))
+            same_places = {place for place, _ in pairs.pairs}
         high_clip, high_mask = map(torch.from_numpy, prepare(high, self._high))
         low_clip, low_mask = map(torch.from_numpy, prepare(low, self._low))
-        return Sample(high_clip, high_mask, low_clip, low_mask, torch.tensor(self._class_of[clip.label]))
+        paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
+        label = torch.tensor(self._class_of[clip.label])
+        return Sample(high_clip, high_mask, low_clip, low_mask, paired, label)
 
 
 def degrade(sequence: PoseSequence, settings: Degradation, seed: int) -> PoseSequence:

@@ -10,7 +10,7 @@ import pytest
 from scipy.io import savemat
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.penn import load_penn, read_penn
+from skdpipe.formats.penn import find_penn, load_penn, read_penn
 from skdpipe.skeleton import PENN_13, PoseSequence
 
 REAL = Path(__file__).parents[2] / "shared/data/penn_action"
@@ -148,8 +148,9 @@ def test_the_root_and_the_labels_folder_both_do(tmp_path: Path) -> None:
     for name in ("0002.mat", "0001.mat"):
         written(tmp_path / "labels", name)
     for folder in (tmp_path, tmp_path / "labels"):
-        names = [Path(sequence.origin.source).name for sequence in read_penn(folder)]
-        assert names == ["0001.mat", "0002.mat"]
+        assert [path.name for path in find_penn(folder)] == ["0001.mat", "0002.mat"]
+        sources = [sequence.origin.source for sequence in read_penn(folder)]
+        assert sources == [str(path) for path in find_penn(folder)]
 
 
 def test_reading_is_lazy_but_an_empty_folder_is_refused_at_once(tmp_path: Path) -> None:

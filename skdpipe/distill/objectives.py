@@ -48,7 +48,7 @@ def learn_from_teacher(
     """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
 
     The teacher runs in inference mode, once for each batch. Node and edge losses see the people that
-    both views show; the others are padding in one of them.
+    both views show; the others have no counterpart.
     """
 
     def losses(batch: Batch) -> Losses:
@@ -60,9 +60,8 @@ def learn_from_teacher(
             kl = _KL[settings.kl_direction](own.logits.float(), known.logits.float(), settings.temperature)
             distillation["kl"] = settings.kl * kl
         if settings.node or settings.edge:
-            both = batch.high_mask & batch.low_mask
-            adapted = adaptation(own.features[both]).float()
-            wanted = known.features[both].float()
+            adapted = adaptation(own.features[batch.paired]).float()
+            wanted = known.features[batch.paired].float()
             if settings.node:
                 distillation["node"] = settings.node * node_loss(adapted, wanted)
             if settings.edge:

@@ -80,25 +80,30 @@ def load_penn(path: Path, fps: float = FPS) -> PoseSequence:
     )
 
 
-def read_penn(folder: Path, fps: float = FPS) -> Iterator[PoseSequence]:
-    """Load the annotations of the data set one after the other, in the order of their names.
-
-    Args:
-        folder: the data set's root or its ``labels`` folder.
-        fps: frames per second of the videos, which the data set does not record.
+def find_penn(folder: Path) -> tuple[Path, ...]:
+    """The data set's annotation files by name, given its root or its ``labels`` folder.
 
     Raises:
-        FormatError: at once if there are no annotations, on the way as `load_penn`.
+        FormatError: if there are none.
     """
     folder = Path(folder)
     labels = folder / "labels" if (folder / "labels").is_dir() else folder
-    paths = sorted(labels.glob("*.mat"))
+    paths = tuple(sorted(labels.glob("*.mat")))
     if not paths:
         raise FormatError(
             f"no .mat files in {labels}; expected Penn Action's annotations: "
             "give the data set's root or its labels folder"
         )
-    return (load_penn(path, fps) for path in paths)
+    return paths
+
+
+def read_penn(folder: Path, fps: float = FPS) -> Iterator[PoseSequence]:
+    """Load the annotations of the data set one after the other, in the order of their names.
+
+    Raises:
+        FormatError: at once as `find_penn`, on the way as `load_penn`.
+    """
+    return (load_penn(path, fps) for path in find_penn(folder))
 
 
 def _read_bytes(path: Path) -> bytes:
