@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from skdpipe.config import ClipFormat, Estimator, NetworkChoice, parse_config, to_plain
-from skdpipe.errors import BundleError, ConfigError
+from skdpipe.errors import BundleError, SkdpipeError
 from skdpipe.networks import StGcn, st_2sgcn, st_gcn, st_sgcn
-from skdpipe.skeleton import LAYOUTS, Layout
+from skdpipe.skeleton import Layout, layout_named
 
 FORMAT: Final = "skdpipe-bundle-1"
 _BUILDERS: Final = {"st_gcn": st_gcn, "st_sgcn": st_sgcn, "st_2sgcn": st_2sgcn}
@@ -66,14 +66,14 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     }
     tensors = {name: tensor.contiguous().cpu() for name, tensor in bundle.network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    save_file(tensors, part, {"format": FORMAT, "description": json.dumps(description, ensure_ascii=False)})
-    Path(part).replace(path)
+    part = path.with_name(f".{path.name}-{os.getpid()}.part")
+    # Not save_file, whose files only their owner may read.
+    part.write_bytes(to_bytes(tensors, {"format": FORMAT, "description": json.dumps(description)}))
+    part.replace(path)
 
 
 def load_bundle(path: Path) -> Bundle:
-    """Read a bundle.
+    """Read a bundle; nothing that the file brings along is executed.
 
     Raises:
         BundleError: if the file is missing, damaged or not a bundle.
@@ -85,7 +85,9 @@ def load_bundle(path: Path) -> Bundle:
             metadata = file.metadata() or {}
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise BundleError(f"{path} is not a readable bundle ({error}); train it again") from error
+        raise BundleError(
+            f"{path} is not a readable bundle ({_in_one_line(error)}); train it again"
+        ) from error
     if metadata.get("format") != FORMAT:
         raise BundleError(f"{path} holds {metadata.get('format', 'other tensors')}; expected {FORMAT}")
     try:
@@ -93,13 +95,19 @@ def load_bundle(path: Path) -> Bundle:
         choice = parse_config(NetworkChoice, said["choice"], str(path))
         clip = parse_config(ClipFormat, said["clip"], str(path))
         estimator = parse_config(Estimator, said["estimator"], str(path)) if said["estimator"] else None
-        network = build_network(choice, LAYOUTS[clip.layout], len(said["classes"]))
+        network = build_network(choice, layout_named(clip.layout), len(said["classes"]))
         network.load_state_dict(tensors)
-    except (ConfigError, KeyError, RuntimeError, ValueError) as error:
-        raise BundleError(f"{path} does not fit this version of skdpipe ({error}); train it again") from error
-    return Bundle(
-        network.eval(), choice, tuple(said["classes"]), clip, said["fingerprint"], estimator, said["run"]
-    )
+        return Bundle(
+            network.eval(), choice, tuple(said["classes"]), clip, said["fingerprint"], estimator, said["run"]
+        )
+    except (SkdpipeError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise BundleError(
+            f"{path} does not fit this version of skdpipe ({_in_one_line(error)}); train it again"
+        ) from error
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that ``skdpipe --help`` answ
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from skdpipe.errors import SkdpipeError
 
@@ -23,14 +25,17 @@ if TYPE_CHECKING:
     from skdpipe.extract import ExtractionReport
     from skdpipe.predict import Prediction
 
+_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+
 app = typer.Typer(
     help="From raw video to action labels: make the cheap skeletons nearly as good as the dear ones.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-out = Console()
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Paths and labels are printed as they are: "[1]" is no markup and ":x:" no emoji.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 Config = Annotated[
     str, typer.Option("--config", "-c", help="A config's name (published, paper, demo) or file.")
@@ -45,14 +50,32 @@ Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1...; the
 
 def main() -> None:
     """Run a command; a user's mistake is one line and exit code 1, an interruption 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
     try:
         app()
     except SkdpipeError as error:
-        err.print(f"[red]error:[/red] {error}", markup=True)
+        _say("red", "error", error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("interrupted; the same command goes on where it stopped")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            err.print("interrupted; the same command goes on where it stopped")
+        raise
+
+
+def _tell(line: str) -> None:
+    """An answer, in one line however long."""
+    out.print(line, soft_wrap=True)
+
+
+def _say(colour: str, what: str, about: object) -> None:
+    """A complaint, in one line."""
+    err.print(Text.assemble((f"{what}:", colour), f" {about}"))
+
+
+def _print_json(answer: dict[str, object]) -> None:
+    print(json.dumps(answer), flush=True)  # noqa: T201
 
 
 @app.command()
@@ -126,7 +149,6 @@ def predict(
     """Label videos with the cheap estimator and the student alone."""
     from skdpipe.bundle import load_bundle
     from skdpipe.config import Estimator, load_config
-    from skdpipe.errors import VideoError
     from skdpipe.extract import find_videos
     from skdpipe.predict import Predictor, newest_bundle
 
@@ -139,11 +161,11 @@ def predict(
     for item in [item for clip in clips for item in find_videos(clip)]:
         try:
             _print_prediction(predictor.predict(item.path), top, as_json=as_json)
-        except VideoError as error:
+        except SkdpipeError as error:
             failed = True
             if as_json:
-                out.print_json(json.dumps({"source": str(item.path), "error": str(error)}), indent=None)
-            err.print(f"[red]error:[/red] {error}")
+                _print_json({"source": str(item.path), "error": str(error)})
+            _say("red", "error", error)
     if failed:
         raise typer.Exit(1)
 
@@ -164,9 +186,9 @@ def import_(
     assert what == "penn"
     settings, files = "penn-action", find_penn(folder)
     done, failed = import_files(files, load_penn, PoseCache(cache), quality, settings, Progress(err))
-    out.print(f"{done} sequences in {cache}/{quality}/{settings}")
+    _tell(f"{done} sequences in {cache}/{quality}/{settings}")
     for reason in failed:
-        err.print(f"[red]failed:[/red] {reason}")
+        _say("red", "failed", reason)
     if failed:
         raise typer.Exit(1)
 
@@ -185,7 +207,7 @@ def train_pose(
 
     settings = load_config(PoseTraining, config_path(config), overrides or ())
     train_pose(settings, output, device=_device(device), progress=Progress(err))
-    out.print(f"weights of {settings.backbone} in {output}")
+    _tell(f"weights of {settings.backbone} in {output}")
 
 
 @app.command("measure-pose")
@@ -245,10 +267,10 @@ def demo(
         label = prediction.label or "no person found"
         probability = f"{prediction.probabilities[0][1]:.2f}" if prediction.label else ""
         colour = "green" if label == truth else "red"
-        table.add_row(Path(prediction.source).name, truth, f"[{colour}]{label}[/{colour}]", probability)
+        table.add_row(Path(prediction.source).name, truth, Text(label, colour), probability)
     out.print(table)
     right = sum(prediction.label == truth for truth, prediction in result.predictions)
-    out.print(f"{right} of {len(result.predictions)} right; look at {result.picture}")
+    _tell(f"{right} of {len(result.predictions)} right; look at {result.picture}")
 
 
 def _device(name: str) -> torch.device:
@@ -265,18 +287,18 @@ def _device(name: str) -> torch.device:
 
 
 def _print_extraction(report: ExtractionReport, cache: Path) -> None:
-    out.print(
+    _tell(
         f"{cache}: {report.done} videos extracted, {report.skipped} there already, "
         f"{len(report.failed)} failed"
     )
     if report.pairs:
         matched = sum(pair.matched for pair in report.pairs)
         people = sum(pair.people_high for pair in report.pairs)
-        out.print(f"people matched between the qualities: {matched} of {people}, mean OKS {report.oks:.3f}")
+        _tell(f"people matched between the qualities: {matched} of {people}, mean OKS {report.oks:.3f}")
     for path in report.deserted:
-        err.print(f"[yellow]nobody seen:[/yellow] {path}")
+        _say("yellow", "nobody seen", path)
     for _, reason in report.failed:
-        err.print(f"[red]failed:[/red] {reason}")
+        _say("red", "failed", reason)
 
 
 def _print_results(result: DistillationResult) -> None:
@@ -294,26 +316,27 @@ def _print_results(result: DistillationResult) -> None:
         )
     out.print(table)
     train, test = (len(result.manifest.part(train=side)) for side in (True, False))
-    out.print(f"{len(result.manifest.classes)} classes, {train} training clips, {test} test clips")
+    _tell(f"{len(result.manifest.classes)} classes, {train} training clips, {test} test clips")
     for reason, count in result.manifest.left_out.items():
-        out.print(f"left out: {count} with {reason}")
+        _tell(f"left out: {count} with {reason}")
     if result.recovered_gap is not None:
-        out.print(f"recovered gap: {result.recovered_gap:.0%}")
+        _tell(f"recovered gap: {result.recovered_gap:.0%}")
 
 
 def _print_prediction(prediction: Prediction, top: int, *, as_json: bool) -> None:
     if as_json:
-        answer = {
-            "source": prediction.source,
-            "label": prediction.label,
-            "probabilities": dict(prediction.probabilities),
-            "people": prediction.people,
-            "frames": prediction.frames,
-        }
-        print(json.dumps(answer, ensure_ascii=False))  # noqa: T201
+        _print_json(
+            {
+                "source": prediction.source,
+                "label": prediction.label,
+                "probabilities": dict(prediction.probabilities),
+                "people": prediction.people,
+                "frames": prediction.frames,
+            }
+        )
         return
     if prediction.label is None:
-        out.print(f"{prediction.source}: no person found in {prediction.frames} frames")
+        _tell(f"{prediction.source}: no person found in {prediction.frames} frames")
         return
     labels = ", ".join(f"{label} {probability:.3f}" for label, probability in prediction.probabilities[:top])
-    out.print(f"{prediction.source}: {labels}", soft_wrap=True)
+    _tell(f"{prediction.source}: {labels}")

@@ -6,18 +6,47 @@ Nothing below `cli` and the public functions sees a config: networks and losses 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_type_hints
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
 from skdpipe.errors import ConfigError
 
-_STRICT: Final = ConfigDict(extra="forbid")
+_STRICT: Final = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # a run may be called 2024
 T = TypeVar("T")
+
+
+def _odd(frames: int) -> int:
+    if frames % 2 == 0:
+        raise ValueError("a window should be an odd number of frames")
+    return frames
+
+
+def _folder_name(name: str) -> str:
+    if not name.strip(". ") or set(name) & set("/\\"):
+        raise ValueError("should be a folder's name, not a path")
+    return name
+
+
+Window = Annotated[PositiveInt, AfterValidator(_odd)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -31,10 +60,10 @@ class Actors:
         seed: of the cast; another seed is another world.
     """
 
-    pictures: int = 20000
-    size: tuple[int, int] = (240, 180)
-    subjects: int = 400
-    seed: int = 1
+    pictures: PositiveInt = 20000
+    size: tuple[PositiveInt, PositiveInt] = (240, 180)
+    subjects: PositiveInt = 400
+    seed: NonNegativeInt = 1
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -63,28 +92,28 @@ class PoseTraining:
     """
 
     backbone: str
-    long_edge: int
+    long_edge: PositiveInt
     data: Actors | CocoFile
-    upsample: int = 1
-    steps: int = 10000
-    batch: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup: int = 200
-    batch_norm_momentum: float = 0.05
+    upsample: PositiveInt = 1
+    steps: PositiveInt = 10000
+    batch: PositiveInt = 16
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: NonNegativeFloat = 1e-2
+    warmup: NonNegativeInt = 200
+    batch_norm_momentum: Probability = 0.05
     bfloat16: bool = True
     half_file: bool = True
-    seed: int = 0
-    workers: int = 2
+    seed: NonNegativeInt = 0
+    workers: NonNegativeInt = 2
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Thresholds:
     """What OpenPifPaf's decoder accepts (confidences in [0, 1])."""
 
-    seed: float = 0.2
-    keypoint: float = 0.15
-    instance: float = 0.15
+    seed: Probability = 0.2
+    keypoint: Probability = 0.15
+    instance: Probability = 0.15
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -101,11 +130,11 @@ class Estimator:
 
     backbone: str = ""
     weights: str = ""
-    long_edge: int = 321
+    long_edge: PositiveInt = 321
     thresholds: Thresholds = field(default_factory=Thresholds)
     plugin: str = ""
     options: dict[str, Any] = field(default_factory=dict)
-    every: int = 1
+    every: PositiveInt = 1
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -120,8 +149,8 @@ class Extraction:
 
     high: Estimator
     low: Estimator
-    people: int = 2
-    batch: int = 16
+    people: PositiveInt = 2
+    batch: PositiveInt = 16
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -136,14 +165,14 @@ class Demonstration:
         shown: how many unseen clips are labelled at the end.
     """
 
-    train_subjects: int = 12
-    test_subjects: int = 3
-    takes: int = 2
-    frames: int = 24
-    size: tuple[int, int] = (240, 180)
-    fps: float = 12.0
-    seed: int = 7
-    shown: int = 10
+    train_subjects: PositiveInt = 12
+    test_subjects: PositiveInt = 3
+    takes: PositiveInt = 2
+    frames: PositiveInt = 24
+    size: tuple[PositiveInt, PositiveInt] = (240, 180)
+    fps: PositiveFloat = 12.0
+    seed: NonNegativeInt = 7
+    shown: PositiveInt = 10
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -155,8 +184,8 @@ class Degradation:
         occlusion: probability with which a joint of a frame is hidden.
     """
 
-    every: int = 1
-    occlusion: float = 0.0
+    every: PositiveInt = 1
+    occlusion: Probability = 0.0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -172,12 +201,12 @@ class ClipFormat:
         smoothing: window of the sliding average in frames (1: none).
     """
 
-    frames: int = 32
+    frames: PositiveInt = 32
     fill: Literal["resample", "replay"] = "resample"
-    people: int = 2
+    people: PositiveInt = 2
     layout: str = "coco-17"
     scale: Literal["body", "picture"] = "body"
-    smoothing: int = 1
+    smoothing: Window = 1
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -186,8 +215,8 @@ class NetworkChoice:
 
     name: Literal["st_gcn", "st_sgcn", "st_2sgcn"] = "st_gcn"
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
-    width: int = 64
-    dropout: float = 0.0
+    width: PositiveInt = 64
+    dropout: BelowOne = 0.0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -205,19 +234,19 @@ class Recipe:
         loader_workers: processes that prepare batches; 0 is best when all clips lie in memory.
     """
 
-    epochs: int = 20
-    batch: int = 16
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    milestones: tuple[int, ...] = ()
-    decay: float = 0.1
-    warmup: int = 0
-    label_smoothing: float = 0.0
+    epochs: PositiveInt = 20
+    batch: PositiveInt = 16
+    learning_rate: PositiveFloat = 0.1
+    momentum: BelowOne = 0.9
+    weight_decay: NonNegativeFloat = 1e-4
+    milestones: tuple[PositiveInt, ...] = ()
+    decay: PositiveFloat = 0.1
+    warmup: NonNegativeInt = 0
+    label_smoothing: Probability = 0.0
     task_loss: Literal["cross_entropy", "binary_cross_entropy_per_class"] = "cross_entropy"
     augment: bool = False
     mixed_precision: bool = True
-    loader_workers: int = 0
+    loader_workers: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -228,16 +257,18 @@ class Distillation:
         kl, node, edge: factors of the three terms; with the paper's λ = 0.5, node and edge have 0.5 each.
         temperature: τ of Eq. 4.
         kl_direction: ``teacher_student`` is KL(P_t || P_s), ``student_teacher`` is Eq. 5 as printed.
+        node_variant: Eq. 7 as in the ``paper``, or ``relative`` to the strength of the teacher's features.
         edge_variant: potentials as in the ``paper`` or as in the ``official`` code.
         adaptation: a 1x1 convolution on the student's features (always there when channels differ).
         revision: revise gradients that conflict with the task's (Eq. 14).
     """
 
-    kl: float = 1.0
-    node: float = 0.5
-    edge: float = 0.5
-    temperature: float = 1.0
+    kl: NonNegativeFloat = 1.0
+    node: NonNegativeFloat = 0.5
+    edge: NonNegativeFloat = 0.5
+    temperature: PositiveFloat = 1.0
     kl_direction: Literal["teacher_student", "student_teacher"] = "teacher_student"
+    node_variant: Literal["paper", "relative"] = "paper"
     edge_variant: Literal["paper", "official"] = "paper"
     adaptation: bool = True
     revision: bool = True
@@ -249,7 +280,7 @@ class Experiment:
 
     Attributes:
         name: the run's folder under ``models/``.
-        seed: of weights, order and augmentation.
+        seed: of the split, weights, order, augmentation and occlusion.
         high, low: settings folders in the cache; empty picks the only one there is.
         derive_low: how low quality comes from high, instead of cached low quality.
         test_fraction: share of videos (or subjects) held out where the cache names no split.
@@ -257,14 +288,16 @@ class Experiment:
         methods: which rows of the table are trained.
     """
 
-    name: str = "run"
-    seed: int = 0
+    name: FolderName = "run"
+    seed: NonNegativeInt = 0
     high: str = ""
     low: str = ""
     derive_low: Degradation | None = None
-    test_fraction: float = 0.3
-    smoothing_window: int = 3
-    methods: tuple[Literal["teacher", "baseline", "smoothed", "student"], ...] = (
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    smoothing_window: Window = 3
+    methods: Annotated[
+        tuple[Literal["teacher", "baseline", "smoothed", "student"], ...], Field(min_length=1)
+    ] = (
         "teacher",
         "baseline",
         "smoothed",
@@ -307,21 +340,32 @@ def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, sec
         section: which part of the file; if empty, all of it.
 
     Raises:
-        ConfigError: if the file is not YAML, has no such section, or a key or value does not fit.
+        ConfigError: if the file cannot be read, is not YAML, has no such section, or a key or value does
+            not fit.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise ConfigError(f"no config file at {path} ({error.strerror}); expected YAML") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds a {type(values).__name__}; expected a mapping of settings")
     if section:
-        if not isinstance(values.get(section), dict):
-            raise ConfigError(f"{path} has no section '{section}' (found {', '.join(values) or 'nothing'})")
-        values = values[section]
+        if section not in values:
+            found = ", ".join(map(str, values)) or "nothing"
+            raise ConfigError(f"{path} has no section '{section}'; found {found}")
+        values = _mapping(values[section], f"{path}: {section}")
     for override in overrides:
         _override(values, override)
-    return parse_config(kind, values, str(path))
+    return parse_config(kind, values, f"{path}: {section}" if section else str(path))
+
+
+def _mapping(values: object, where: str) -> dict[str, Any]:
+    """What YAML gave, if it is settings; nothing at all is no settings."""
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} holds a {type(values).__name__}; expected a mapping of settings")
+    return values
 
 
 def parse_config(kind: type[T], values: dict[str, Any], where: str) -> T:
@@ -333,9 +377,31 @@ def parse_config(kind: type[T], values: dict[str, Any], where: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"{where}: {key}: {first['msg']} (found {first['input']!r})") from error
+        first = min(error.errors(), key=lambda each: each["type"] == "missing")  # it may be misspelt
+        raise ConfigError(f"{where}: {_complaint(kind, first)}") from error
+
+
+def _complaint(kind: object, problem: ErrorDetails) -> str:
+    """The key that does not fit, what was found there, and what was expected."""
+    *parents, last = problem["loc"] or ("settings",)
+    key = ".".join(map(str, (*parents, last)))
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"{key} is no setting; expected one of {', '.join(_settings_of(kind, parents))}"
+    if problem["type"] == "missing":
+        return f"{key} is not set and has no default; add it"
+    expected = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "dataclass_type":
+        expected = "Input should be a group of settings"
+    return f"{key}: found {problem['input']!r:.60}; {expected[0].lower()}{expected[1:]}"
+
+
+def _settings_of(kind: object, place: Sequence[int | str]) -> list[str]:
+    """The settings of a group, which lies at a place in a config class."""
+    for name in place:
+        hint = get_type_hints(kind).get(str(name), kind)
+        kind = next((option for option in (hint, *get_args(hint)) if is_dataclass(option)), kind)
+    assert is_dataclass(kind)
+    return [each.name for each in fields(kind)]
 
 
 def to_plain(config: object) -> dict[str, Any]:
@@ -350,8 +416,12 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"cannot read the setting '{override}'; expected key.path=value")
     *parents, last = key.split(".")
     for parent in parents:
-        inner = values.setdefault(parent, {})
-        if not isinstance(inner, dict):
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
+        if not isinstance(values, dict):
             raise ConfigError(f"setting '{override}': {parent} is a value, not a group of settings")
-        values = inner
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"setting '{override}': {' '.join(str(error).split())}; expected YAML") from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from skdpipe.config import ClipFormat, Degradation, Experiment
 from skdpipe.degrade import generator_for, occlude, sample_frames
 from skdpipe.errors import DataError
 from skdpipe.pose.tracking import match_people, select_people
-from skdpipe.skeleton import LAYOUTS, PoseSequence, map_layout
+from skdpipe.skeleton import PoseSequence, layout_named, map_layout
 from skdpipe.transforms import (
     interpolate_frames,
     normalise_by_body,
@@ -73,63 +73,61 @@ class Manifest:
 def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     """Pair the cached qualities of each video and split them.
 
-    The split is the one stored with the videos; where there is none, whole subjects are held out, and
-    where there are no subjects either, a share of each class, chosen by the seed.
+    The split is the one stored with the videos (validation counts as test); where there is none, whole
+    subjects are held out, and where there are no subjects either, a share of each class, chosen by the
+    seed. Training clips in which a quality shows nobody are left out; such test clips stay.
 
     Raises:
-        DataError: if there is nothing to pair, no labels, one class only, or an empty side of the split.
+        DataError: if there is nothing to pair, there are no labels, fewer than two classes, a class that no
+            training clip shows, an empty side of the split, or a split that only some videos name.
     """
     derived = experiment.derive_low is not None
     high_settings = _choose(cache, "high", experiment.high)
     low_settings = "" if derived else _choose(cache, "low", experiment.low)
     high = {entry.origin.key: entry for entry in cache.entries("high", high_settings)}
-    low = {} if derived else {entry.origin.key: entry for entry in cache.entries("low", low_settings)}
-    left_out: Counter[str] = Counter()
-    usable: list[Entry] = []
-    for key, entry in sorted(high.items()):
-        if entry.origin.label is None:
-            left_out["no label"] += 1
-        elif not derived and key not in low:
-            left_out["no low-quality skeletons"] += 1
-        else:
-            usable.append(entry)
-    left_out["no high-quality skeletons"] += sum(key not in high for key in low)
+    low = high if derived else {entry.origin.key: entry for entry in cache.entries("low", low_settings)}
+    left_out = Counter(
+        {
+            "no label": sum(entry.origin.label is None for entry in high.values()),
+            "no low-quality skeletons": sum(key not in low for key in high),
+            "no high-quality skeletons": sum(key not in high for key in low),
+        }
+    )
+    usable = [entry for key, entry in sorted(high.items()) if entry.origin.label and key in low]
     if not usable:
-        reasons = (
-            ", ".join(f"{count} with {reason}" for reason, count in left_out.items() if count)
-            or "none at all"
-        )
+        reasons = ", ".join(f"{count} with {reason}" for reason, count in (+left_out).items())
         raise DataError(
-            f"{cache.root} has no labelled pairs of skeletons ({reasons}); run `skdpipe extract` first"
+            f"{cache.root} has no labelled pairs of skeletons ({reasons or 'none at all'}); put the videos "
+            "into a folder for each class, or name their labels in a CSV, and run `skdpipe extract`"
         )
     in_train = _split(usable, experiment)
     clips = []
     for entry in usable:
-        train, low_entry = in_train[entry.origin.key], low.get(entry.origin.key)
-        if train and (entry.empty or (low_entry is not None and low_entry.empty)):
+        origin, train = entry.origin, in_train[entry.origin.key]
+        if train and (entry.empty or low[origin.key].empty):
             left_out["nobody seen (training clips)"] += 1
             continue
-        assert entry.origin.label is not None
-        clips.append(
-            PairedClip(
-                entry.origin.key,
-                entry.origin.source,
-                entry.origin.label,
-                train,
-                entry.path,
-                low_entry.path if low_entry is not None else None,
-            )
-        )
+        assert origin.label is not None
+        low_path = None if derived else low[origin.key].path
+        clips.append(PairedClip(origin.key, origin.source, origin.label, train, entry.path, low_path))
     classes = tuple(sorted({clip.label for clip in clips}))
+    _require_both_sides(clips, classes, cache)
+    return Manifest(tuple(clips), classes, high_settings, low_settings, dict(+left_out))
+
+
+def _require_both_sides(clips: Sequence[PairedClip], classes: Sequence[str], cache: PoseCache) -> None:
     counts = Counter(clip.train for clip in clips)
     if len(classes) < 2 or not counts[True] or not counts[False]:
         raise DataError(
             f"{cache.root} gives {len(classes)} classes, {counts[True]} training and {counts[False]} test "
-            "clips; expected two classes or more and clips on both sides of the split"
+            "clips; expected two classes or more and clips on both sides of the split: extract more videos"
         )
-    return Manifest(
-        tuple(clips), classes, high_settings, low_settings, {k: v for k, v in left_out.items() if v}
-    )
+    unknown = sorted(set(classes) - {clip.label for clip in clips if clip.train})
+    if unknown:
+        raise DataError(
+            f"no training clip of {', '.join(unknown)}; expected one or more of each class: extract more "
+            "videos, or change the split"
+        )
 
 
 def _choose(cache: PoseCache, quality: Quality, wanted: str) -> str:
@@ -150,32 +148,37 @@ def _choose(cache: PoseCache, quality: Quality, wanted: str) -> str:
 
 def _split(entries: Sequence[Entry], experiment: Experiment) -> dict[str, bool]:
     """For each key whether the clip is for training."""
-    named = [entry for entry in entries if entry.origin.split]
-    if named and len(named) < len(entries):
-        raise DataError(
-            f"{len(named)} of {len(entries)} videos name a split, the others do not; name it for all or none"
-        )
-    if named:
-        unknown = sorted({e.origin.split for e in named if e.origin.split} - {"train", *_TEST_NAMES})
+    if _named_by_all(entries, "split"):
+        unknown = sorted({str(entry.origin.split) for entry in entries} - {"train", *_TEST_NAMES})
         if unknown:
             raise DataError(
                 f"split '{unknown[0]}' is none of train, {', '.join(_TEST_NAMES)}; correct the CSV"
             )
-        return {entry.origin.key: entry.origin.split == "train" for entry in named}
+        return {entry.origin.key: entry.origin.split == "train" for entry in entries}
+    by_subject = _named_by_all(entries, "subject")
     groups: dict[str, list[tuple[str, str]]] = {}
-    by_subject = all(entry.origin.subject for entry in entries)
     for entry in entries:
-        if by_subject:
-            groups.setdefault("", []).append((entry.origin.subject or "", entry.origin.key))
-        else:
-            groups.setdefault(entry.origin.label or "", []).append((entry.origin.key, entry.origin.key))
+        origin = entry.origin
+        group, unit = ("", str(origin.subject)) if by_subject else (str(origin.label), origin.key)
+        groups.setdefault(group, []).append((unit, origin.key))
     in_train: dict[str, bool] = {}
     for members in groups.values():
         units = sorted({unit for unit, _ in members})
         drawn = sorted(units, key=lambda unit: generator_for(experiment.seed, unit).random())
-        held_out = set(drawn[: max(1, round(experiment.test_fraction * len(units)))])
+        share = max(1, round(experiment.test_fraction * len(units)))
+        held_out = set(drawn[: min(share, len(units) - 1)])
         in_train.update({key: unit not in held_out for unit, key in members})
     return in_train
+
+
+def _named_by_all(entries: Sequence[Entry], what: Literal["split", "subject"]) -> bool:
+    """Whether the videos name their split, or their subject: all of them must, or none."""
+    named = sum(bool(getattr(entry.origin, what)) for entry in entries)
+    if 0 < named < len(entries):
+        raise DataError(
+            f"{named} of {len(entries)} videos name a {what}, the others do not; name it for all or none"
+        )
+    return named > 0
 
 
 class Sample(NamedTuple):
@@ -212,9 +215,7 @@ def prepare(sequence: PoseSequence, clip: ClipFormat) -> tuple[NDArray[np.float3
     Raises:
         DataError: if the layout cannot be mapped or the video has no frames.
     """
-    if clip.layout not in LAYOUTS:
-        raise DataError(f"no layout '{clip.layout}'; expected one of {', '.join(LAYOUTS)}")
-    sequence = with_people(map_layout(sequence, LAYOUTS[clip.layout]), clip.people)
+    sequence = with_people(map_layout(sequence, layout_named(clip.layout)), clip.people)
     sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
     if len(sequence.frame_index) < sequence.video_frames:
         sequence = interpolate_frames(sequence)
@@ -335,11 +336,6 @@ def augment(batch: Batch, mirror: Sequence[int], rng: np.random.Generator) -> Ba
         return torch.cat([xy, clip[:, :, 2:]], dim=2)
 
     return batch._replace(high=view(batch.high), low=view(batch.low))
-
-
-def with_smoothing(clip: ClipFormat, window: int) -> ClipFormat:
-    """The clip format with another smoothing window."""
-    return replace(clip, smoothing=window)
 
 
 Augment = Callable[[Batch, np.random.Generator], Batch]

@@ -64,7 +64,7 @@ def evaluate(
 def accuracy(logits: Tensor, label: Tensor, k: int) -> float:
     """Percentage of clips whose label is among the k most probable classes (top-k)."""
     best = logits.topk(min(k, logits.shape[1]), dim=1).indices
-    return 100.0 * float((best == label[:, None]).any(dim=1).float().mean())
+    return 100.0 * float((best == label[:, None]).any(dim=1).double().mean())
 
 
 def _milliseconds(network: StGcn, shape: tuple[int, ...], device: torch.device) -> float:

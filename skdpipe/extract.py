@@ -6,7 +6,8 @@ import csv
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,12 +22,13 @@ from skdpipe.errors import CacheError, DataError, SkdpipeError, VideoError
 from skdpipe.pose import Frame, PoseEstimator
 from skdpipe.pose.load import load_estimator
 from skdpipe.pose.tracking import PairReport, match_people, select_people, track
-from skdpipe.progress import Progress
+from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence
 from skdpipe.video import EXTENSIONS, content_key, probe, read_frames
 
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
-_DECODED_AHEAD = 64
+_DECODED_AHEAD = 64  # frames, if they fit into the next line
+_BYTES_AHEAD = 256 * 2**20
 T = TypeVar("T")
 
 
@@ -52,6 +54,9 @@ class Source:
     every: int = 1
     config: Estimator | None = None
 
+    def __post_init__(self) -> None:
+        assert self.every > 0
+
     @property
     def settings(self) -> str:
         """The cache folder of this estimator and sampling."""
@@ -64,7 +69,7 @@ class ExtractionReport:
     """What an extraction did.
 
     Attributes:
-        done, skipped: videos extracted now, and those whose skeletons were there already.
+        done, skipped: videos extracted now, and those that were there already or twice in the list.
         failed: path and reason of every video that could not be done.
         deserted: videos in which an estimator saw nobody.
         pairs: how well the people of both qualities match, for each video done or skipped.
@@ -89,11 +94,11 @@ def find_videos(where: Path) -> list[VideoItem]:
     """Videos from a file, a folder, a folder of class folders, or a CSV.
 
     In a folder of folders the first level is the label; if the first level is train, val and test, it is
-    the split and the second level the label. A CSV has the columns path and label, and if wanted split
-    and subject; its paths are relative to the CSV.
+    the split and the second level the label. Links are followed; hidden files are left out. A CSV has the
+    columns path and label, and if wanted split and subject; its paths are relative to the CSV.
 
     Raises:
-        DataError: if there is nothing there, or the CSV has not the columns.
+        DataError: if there is nothing there, or the CSV is not as described.
     """
     if where.is_dir():
         return _in_folder(where)
@@ -107,14 +112,19 @@ def find_videos(where: Path) -> list[VideoItem]:
 
 
 def _in_folder(folder: Path) -> list[VideoItem]:
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+    paths = sorted(
+        Path(root, name)
+        for root, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
+    )
     if not paths:
         raise DataError(f"{folder} holds no videos; expected files ending in {', '.join(sorted(EXTENSIONS))}")
     parents = [path.relative_to(folder).parts[:-1] for path in paths]
-    split_first = all(part and part[0] in _SPLITS for part in parents)
+    split_first = all(part and part[0].lower() in _SPLITS for part in parents)
     items = []
     for path, parts in zip(paths, parents, strict=True):
-        split = parts[0] if split_first else None
+        split = parts[0].lower() if split_first else None
         rest = parts[1:] if split_first else parts
         items.append(VideoItem(path, rest[0] if rest else None, split))
     return items
@@ -123,30 +133,40 @@ def _in_folder(folder: Path) -> list[VideoItem]:
 def _in_csv(file: Path) -> list[VideoItem]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            rows = list(csv.DictReader(text))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} is not a UTF-8 CSV ({error})") from error
-    columns = set(rows[0]) if rows else set()
-    if not {"path", "label"} <= columns:
-        found = ", ".join(sorted(map(str, columns))) or "no rows"
+            rows = [[field.strip() for field in row] for row in csv.reader(text)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} is not a readable UTF-8 CSV ({error})") from error
+    columns = rows[0] if rows else []
+    if not {"path", "label"} <= set(columns):
         raise DataError(
-            f"{file} has {found}; expected the columns path, label and, if wanted, split, subject"
+            f"{file} has the columns {', '.join(columns) or '(none)'}; expected path, label and, if wanted, "
+            "split, subject, separated by commas"
         )
-    return [
-        VideoItem(
-            file.parent / row["path"],
-            row["label"] or None,
-            row.get("split") or None,
-            row.get("subject") or None,
+    items = [_in_row(file, number, columns, row) for number, row in enumerate(rows[1:], 2) if any(row)]
+    if not items:
+        raise DataError(f"{file} has a header but no rows; expected a row for each video")
+    return items
+
+
+def _in_row(file: Path, number: int, columns: Sequence[str], row: Sequence[str]) -> VideoItem:
+    said = dict(zip(columns, row, strict=False))
+    if len(row) > len(columns) or not said.get("path"):
+        raise DataError(
+            f"{file}: row {number} has {len(row)} fields ({', '.join(row)}); expected a path and at most "
+            f"{len(columns)} fields: put quotes around a field with commas"
         )
-        for row in rows
-    ]
+    label, split, subject = (said.get(name) or None for name in ("label", "split", "subject"))
+    return VideoItem(file.parent / said["path"], label, split, subject)
 
 
 def shard(items: Sequence[T], index: int, count: int) -> list[T]:
-    """Every ``count``-th item from ``index`` on (counted from 0): shards are disjoint and lose nothing."""
+    """Every ``count``-th item from ``index`` on (counted from 0): shards are disjoint and lose nothing.
+
+    Raises:
+        DataError: if there is no such shard.
+    """
     if not 0 <= index < count:
-        raise DataError(f"shard {index + 1} of {count} does not exist; expected 1/{count} to {count}/{count}")
+        raise DataError(f"shard {index + 1} of {count} does not exist; expected i/n with i from 1 to n")
     return list(items[index::count])
 
 
@@ -171,43 +191,74 @@ def extract(
 
     Returns:
         What was done, skipped and failed. A video that fails does not stop the others.
+
+    Raises:
+        CacheError: if the cache cannot be written; what is in it stays, and the next call goes on.
     """
+    assert batch > 0
     progress = progress or Progress(quiet=True)
     report = ExtractionReport()
-    known, todo = _look_up(items, sources, cache, report, progress)
     for source in sources:
         _leave_settings(source, cache)
-    for item, origin in known:
-        _report_pair(item, origin, sources, cache, report)
-    expected = sum(_expected_frames(item.path) for item, _, _ in todo)
-    with progress.task("extracting", expected or None, unit="frames") as task:
-        counted = 0
-        for number, (item, origin, missing) in enumerate(todo, 1):
-            counted += _expected_frames(item.path)
-
-            def on_frames(frames: int, number: int = number) -> None:
-                report.frames += frames
-                task.advance_to(min(report.frames, expected), f"video {number} of {len(todo)}")
-
+    jobs = _look_up(items, sources, cache, report, progress)
+    promised = sum(job.frames for job in jobs)
+    before = 0
+    with progress.task("extracting", promised or None, unit="frames") as task:
+        for number, job in enumerate(jobs, 1):
+            note = f"video {number} of {len(jobs)}"
+            watch = _watch(task, report, before, job.frames if promised else None, note)
             try:
-                sequences = estimate(item.path, missing, origin, people, batch, on_frames)
-                for source, sequence in zip(missing, sequences, strict=True):
-                    cache.save(sequence, source.quality, source.settings)
+                sequences = estimate(job.item.path, job.missing, job.origin, people, batch, watch)
             except SkdpipeError as error:
-                report.failed.append((item.path, str(error)))
-                continue
-            report.done += 1
-            _report_pair(item, origin, sources, cache, report)
+                report.failed.append((job.item.path, str(error)))
+            else:
+                for source, sequence in zip(job.missing, sequences, strict=True):
+                    cache.save(sequence, source.quality, source.settings)
+                report.done += 1
+                there = [
+                    (s, cache.load(cache.path_of(s.quality, s.settings, job.origin.key))) for s in sources
+                ]
+                _note_people(job.item, there, report)
+            before = before + job.frames if promised else report.frames
+            task.advance_to(before, note)
     return report
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A video that the cache lacks in some quality, and how many frames its container promises."""
+
+    item: VideoItem
+    origin: Origin
+    missing: tuple[Source, ...]
+    frames: int
+
+
+def _watch(
+    task: Task, report: ExtractionReport, before: int, promised: int | None, note: str
+) -> Callable[[int], None]:
+    """Count a video's decoded frames; the bar moves by no more than were promised (None: nothing was)."""
+    start = report.frames
+
+    def on_frames(more: int) -> None:
+        report.frames += more
+        decoded = report.frames - start
+        task.advance_to(before + (decoded if promised is None else min(decoded, promised)), note)
+
+    return on_frames
+
+
 def _leave_settings(source: Source, cache: PoseCache) -> None:
-    if source.config is not None:
-        path = cache.path_of(source.quality, source.settings, "0").with_name("estimator.yaml")
+    if source.config is None:
+        return
+    path = cache.path_of(source.quality, source.settings, "0").with_name("estimator.yaml")
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(yaml.safe_dump(to_plain(source.config), allow_unicode=True), encoding="utf-8")
         part.replace(path)
+    except OSError as error:
+        raise CacheError(f"cannot write {path} ({error.strerror}); choose another folder") from error
 
 
 def _look_up(
@@ -216,68 +267,87 @@ def _look_up(
     cache: PoseCache,
     report: ExtractionReport,
     progress: Progress,
-) -> tuple[list[tuple[VideoItem, Origin]], list[tuple[VideoItem, Origin, list[Source]]]]:
-    """What is in the cache and what is still to be done; says of unreadable files and contradictions."""
-    known: list[tuple[VideoItem, Origin]] = []
-    todo: list[tuple[VideoItem, Origin, list[Source]]] = []
+) -> list[_Job]:
+    """What is still to be done; labels of what is there are renewed, unreadable files are reported."""
+    jobs: list[_Job] = []
     first_with: dict[str, VideoItem] = {}
     with progress.task("looking up", len(items), unit="videos") as task:
         for number, item in enumerate(items, 1):
-            task.advance_to(number)
             try:
                 key = content_key(item.path)
-            except VideoError as error:
+                twin = first_with.setdefault(key, item)
+                job = None if _is_twin(item, twin) else _job(item, key, sources, cache, report)
+            except (DataError, VideoError) as error:
                 report.failed.append((item.path, str(error)))
-                continue
-            twin = first_with.setdefault(key, item)
-            if twin is not item:
-                if twin.label != item.label:
-                    reason = f"same content as {twin.path}, but labelled {item.label}, not {twin.label}"
-                    report.failed.append((item.path, f"{item.path}: {reason}; delete one of them"))
-                else:
-                    report.skipped += 1
-                continue
-            origin = Origin(str(item.path), key, "", item.label, item.split, item.subject)
-            missing = [source for source in sources if not cache.has(source.quality, source.settings, key)]
-            if missing:
-                todo.append((item, origin, missing))
             else:
-                report.skipped += 1
-                known.append((item, origin))
-            for source in sources:
-                if source not in missing:
-                    _relabel(cache, source, origin)
-    return known, todo
+                report.skipped += job is None
+                jobs += [job] if job else []
+            task.advance_to(number)
+    return jobs
 
 
-def _relabel(cache: PoseCache, source: Source, origin: Origin) -> None:
-    path = cache.path_of(source.quality, source.settings, origin.key)
-    there = cache.describe(path).origin
-    wanted = replace(origin, estimator=there.estimator)
-    if there != wanted:
-        cache.relabel(path, wanted)
+def _is_twin(item: VideoItem, first: VideoItem) -> bool:
+    """Whether the same content came before.
+
+    Raises:
+        DataError: if something else was said about it then.
+    """
+    mine, other = ((each.label, each.split, each.subject) for each in (item, first))
+    if mine != other:
+        raise DataError(
+            f"{item.path} has the same content as {first.path}, but label, split, subject are "
+            f"{', '.join(map(str, mine))} instead of {', '.join(map(str, other))}; delete one of the two"
+        )
+    return item is not first
 
 
-def _report_pair(
-    item: VideoItem, origin: Origin, sources: Sequence[Source], cache: PoseCache, report: ExtractionReport
+def _job(
+    item: VideoItem, key: str, sources: Sequence[Source], cache: PoseCache, report: ExtractionReport
+) -> _Job | None:
+    """What is missing of a video, None if nothing is."""
+    sequences = [_cached(cache, source, key) for source in sources]
+    there = [(source, found) for source, found in zip(sources, sequences, strict=True) if found is not None]
+    origin = Origin(str(item.path), key, "", item.label, item.split, item.subject)
+    for _, sequence in there:
+        origin = _completed(origin, sequence.origin)
+    for source, sequence in there:
+        wanted = replace(origin, estimator=sequence.origin.estimator)
+        if sequence.origin != wanted:
+            cache.save(replace(sequence, origin=wanted), source.quality, source.settings)
+    missing = tuple(source for source, found in zip(sources, sequences, strict=True) if found is None)
+    if missing:
+        return _Job(item, origin, missing, probe(item.path).frames)
+    _note_people(item, there, report)
+    return None
+
+
+def _cached(cache: PoseCache, source: Source, key: str) -> PoseSequence | None:
+    """The sequence if it is there; a damaged file counts as missing and is made again."""
+    try:
+        return cache.load(cache.path_of(source.quality, source.settings, key))
+    except CacheError:
+        return None
+
+
+def _completed(origin: Origin, known: Origin) -> Origin:
+    """What is said now, and what was said before where nothing is said now."""
+    return replace(
+        origin,
+        label=origin.label or known.label,
+        split=origin.split or known.split,
+        subject=origin.subject or known.subject,
+    )
+
+
+def _note_people(
+    item: VideoItem, sequences: Iterable[tuple[Source, PoseSequence]], report: ExtractionReport
 ) -> None:
     """Match the people of the qualities, and note where nobody was seen."""
-    try:
-        sequences = {s.quality: cache.load(cache.path_of(s.quality, s.settings, origin.key)) for s in sources}
-    except CacheError as error:
-        report.failed.append((item.path, str(error)))
-        return
-    if any(sequence.is_empty for sequence in sequences.values()):
+    by_quality = {source.quality: sequence for source, sequence in sequences}
+    if any(sequence.is_empty for sequence in by_quality.values()):
         report.deserted.append(item.path)
-    if {"high", "low"} <= sequences.keys():
-        report.pairs.append(match_people(sequences["high"], sequences["low"])[1])
-
-
-def _expected_frames(path: Path) -> int:
-    try:
-        return probe(path).frames
-    except VideoError:
-        return 0
+    if {"high", "low"} <= by_quality.keys():
+        report.pairs.append(match_people(by_quality["high"], by_quality["low"])[1])
 
 
 def estimate(
@@ -308,20 +378,23 @@ def estimate(
     waiting: list[list[Frame]] = [[] for _ in sources]
     found: list[list[Keypoints]] = [[] for _ in sources]
     count, size = 0, info.size
-    for frame in ahead(read_frames(path), _DECODED_AHEAD):
-        size = (frame.shape[1], frame.shape[0])
-        for source, frames, poses in zip(sources, waiting, found, strict=True):
-            if count % source.every == 0:
-                frames.append(frame)
-            if len(frames) == batch:
-                poses.extend(source.estimator(frames))
-                frames.clear()
-        count += 1
-        if count % batch == 0:
-            on_frames(batch)
+    most = max(1, min(_DECODED_AHEAD, _BYTES_AHEAD // (3 * size[0] * size[1] + 1)))
+    with closing(ahead(read_frames(path), most)) as all_frames:
+        for frame in all_frames:
+            size = (frame.shape[1], frame.shape[0])
+            for source, frames, poses in zip(sources, waiting, found, strict=True):
+                if count % source.every == 0:
+                    frames.append(frame)
+                if len(frames) == batch:
+                    poses.extend(source.estimator(frames))
+                    frames.clear()
+            count += 1
+            if count % batch == 0:
+                on_frames(batch)
     sequences = []
     for source, frames, poses in zip(sources, waiting, found, strict=True):
-        poses.extend(source.estimator(frames))
+        if frames:
+            poses.extend(source.estimator(frames))
         tracks = track(poses, source.estimator.layout, size)
         sequences.append(
             PoseSequence(
@@ -338,12 +411,23 @@ def estimate(
     return sequences
 
 
-def ahead(items: Iterator[T], most: int) -> Iterator[T]:
-    """The same items, made in a thread of their own up to ``most`` ahead of the reader."""
-    box: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(most)
+@dataclass(frozen=True)
+class _End:
+    """After the last item; the error that stopped their making, if one did."""
+
+    error: BaseException | None = None
+
+
+def ahead(items: Iterable[T], most: int) -> Generator[T]:
+    """The same items, made in a thread of their own up to ``most`` ahead of the reader.
+
+    An error in their making reaches the reader where the next item would have been; a reader who leaves
+    early (`close`) stops the thread.
+    """
+    box: queue.Queue[T | _End] = queue.Queue(most)
     stop = threading.Event()
 
-    def put(entry: tuple[T | None, BaseException | None]) -> None:
+    def put(entry: T | _End) -> None:
         while not stop.is_set():
             try:
                 return box.put(entry, timeout=0.1)
@@ -352,26 +436,23 @@ def ahead(items: Iterator[T], most: int) -> Iterator[T]:
         return None
 
     def work() -> None:
-        error: BaseException | None = None
+        end = _End()
         try:
             for item in items:
+                put(item)
                 if stop.is_set():
                     return
-                put((item, None))
-        except BaseException as caught:  # handed to the reader, who raises it
-            error = caught
-        put((None, error or StopIteration()))
+        except BaseException as error:  # handed to the reader, who raises it
+            end = _End(error)
+        put(end)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        while True:
-            item, error = box.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]
+        while not isinstance(entry := box.get(), _End):
+            yield entry
+        if entry.error is not None:
+            raise entry.error
     finally:
         stop.set()
         thread.join()
@@ -388,8 +469,12 @@ def open_sources(settings: Extraction, device: torch.device) -> list[Source]:
 
 
 def shard_of(items: Sequence[T], text: str) -> list[T]:
-    """The shard that ``i/n`` names, counted from 1."""
+    """The shard that ``i/n`` names, counted from 1.
+
+    Raises:
+        DataError: if it names none.
+    """
     index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit()):
+    if not (index.isdecimal() and count.isdecimal()):
         raise DataError(f"cannot read the shard '{text}'; expected i/n, for example 1/4")
     return shard(items, int(index) - 1, int(count))

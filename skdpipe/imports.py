@@ -1,4 +1,4 @@
-"""Foreign skeletons into the cache, file by file; what is there already is not read again."""
+"""Foreign skeletons into the cache, file by file; what is there already is replaced."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ def import_files(
     """Read every file and save its sequence.
 
     Returns:
-        How many sequences are in the cache now, and the reason of each file that failed.
+        How many sequences were saved, and the reason of each file that failed.
+
+    Raises:
+        CacheError: if the cache cannot be written.
     """
     done, failed = 0, []
     with progress.task(f"importing {settings}", len(files), unit="files") as task:
         for number, file in enumerate(files, 1):
             try:
-                cache.save(load(file), quality, settings)
-                done += 1
+                sequence = load(file)
             except SkdpipeError as error:
                 failed.append(str(error))
+            else:
+                cache.save(sequence, quality, settings)
+                done += 1
             task.advance_to(number)
     return done, failed

@@ -15,6 +15,7 @@ from skdpipe.skeleton import Keypoints, Layout
 # Okabe and Ito's colours, which colour-blind readers can tell apart: left, right, middle.
 _LEFT, _RIGHT, _MIDDLE = (86, 180, 233), (230, 159, 0), (240, 228, 66)
 _GOOD, _BAD, _INK, _PAPER = (0, 158, 115), (213, 94, 0), (255, 255, 255), (32, 32, 32)
+_FONT, _MARGIN = (cv2.FONT_HERSHEY_SIMPLEX, 0.5), 6
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,32 @@ def draw_people(frame: Frame, people: Keypoints, layout: Layout) -> Frame:
 
 def draw_sheet(panels: Sequence[Panel], layout: Layout) -> Frame:
     """One picture of all panels, each with truth and prediction above it (green right, red wrong)."""
-    return np.vstack([_draw_panel(panel, layout) for panel in panels])
+    rows = [_draw_panel(panel, layout) for panel in panels]
+    width = max(row.shape[1] for row in rows)
+    return np.vstack([_widened(row, width) for row in rows])
 
 
 def _draw_panel(panel: Panel, layout: Layout) -> Frame:
-    pictures = [draw_people(f, p, layout) for f, p in zip(panel.frames, panel.people, strict=True)]
-    strip = np.hstack(pictures)
-    title = np.full((22, strip.shape[1], 3), _PAPER, np.uint8)
+    strip = np.hstack([draw_people(f, p, layout) for f, p in zip(panel.frames, panel.people, strict=True)])
     right = panel.truth == panel.prediction
-    cv2.putText(title, f"truth: {panel.truth}", (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
+    truth = f"truth: {panel.truth}"
     said = f"predicted: {panel.prediction}" + ("" if right else "  (wrong)")
-    cv2.putText(
-        title, said, (260, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _GOOD if right else _BAD, 1, cv2.LINE_AA
-    )
-    return np.vstack([title, strip])
+    column = max(260, _MARGIN + _text_width(truth) + 20)  # predictions stand in a column where they can
+    width = max(strip.shape[1], column + _text_width(said) + _MARGIN)
+    title = np.full((22, width, 3), _PAPER, np.uint8)
+    cv2.putText(title, truth, (_MARGIN, 16), *_FONT, _INK, 1, cv2.LINE_AA)
+    cv2.putText(title, said, (column, 16), *_FONT, _GOOD if right else _BAD, 1, cv2.LINE_AA)
+    return np.vstack([title, _widened(strip, width)])
+
+
+def _text_width(text: str) -> int:
+    return int(cv2.getTextSize(text, *_FONT, 1)[0][0])
+
+
+def _widened(picture: Frame, width: int) -> Frame:
+    """The picture on paper of that width."""
+    rest = np.full((picture.shape[0], width - picture.shape[1], 3), _PAPER, np.uint8)
+    return np.hstack([picture, rest])
 
 
 def write_picture(path: Path, picture: Frame) -> None:

@@ -15,7 +15,7 @@ from skdpipe.errors import BundleError, DataError
 from skdpipe.extract import Source, estimate
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.skeleton import LAYOUTS, Origin, PoseSequence, map_layout
+from skdpipe.skeleton import Origin, PoseSequence, layout_named, map_layout
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Prediction:
 
 class Predictor:
     """A bundle and its estimator, ready to label videos.
+
+    If the bundle's estimator is a plugin, this runs the plugin's code.
 
     Args:
         bundle: the trained student.
@@ -110,7 +112,7 @@ def _check_layout(estimator: PoseEstimator, bundle: Bundle) -> None:
     nobody = np.zeros((1, 1, len(estimator.layout), 3), np.float32)
     probe = PoseSequence(nobody, np.zeros(1, np.int32), 1, estimator.layout, 25.0, (1, 1))
     try:
-        map_layout(probe, LAYOUTS[bundle.clip.layout])
+        map_layout(probe, layout_named(bundle.clip.layout))
     except DataError as error:
         raise BundleError(f"the estimator's skeletons do not fit the bundle: {error}") from error
 

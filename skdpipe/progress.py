@@ -43,17 +43,20 @@ class _Lines(Task):
     start: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
     first: float | None = None
+    finished: bool = False
 
     def advance_to(self, done: float, note: str = "") -> None:
         now = time.monotonic()
         self.first = done if self.first is None else self.first
-        if now - self.last < _SECONDS_BETWEEN_LINES and done != self.total:
+        finishes = done == self.total and not self.finished
+        if now - self.last < _SECONDS_BETWEEN_LINES and not finishes:
             return
-        self.last = now
+        self.last, self.finished = now, finishes or self.finished
         rate = (done - self.first) / max(1e-9, now - self.start)
         of = f" of {self.total:g}" if self.total else ""
         left = f", {(self.total - done) / rate:.0f} s left" if self.total and rate else ""
-        self.console.print(f"{self.name}: {done:g}{of} {self.unit}, {rate:.1f}/s{left} {note}".rstrip())
+        line = f"{self.name}: {done:g}{of} {self.unit}, {rate:.1f}/s{left} {note}".rstrip()
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class Progress:

@@ -25,8 +25,8 @@ class Layout:
     Attributes:
         name: what the layout is called, e.g. ``coco-17``.
         joints: joint names in order; left and right are the person's own and are prefixes.
-        bones: pairs of joint names, the end nearer the root first.
-        root: the joint name that the body is centred on and that graph distances start from.
+        bones: pairs of joint names, the end nearer the root first (either, if they are as near).
+        root: the joint that distances along the bones start from.
         sigmas: fall-off of the object keypoint similarity, one for each joint (COCO's constants).
     """
 
@@ -78,7 +78,7 @@ COCO_17 = _layout(
     "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
     "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle",
     "nose-left_eye nose-right_eye left_eye-right_eye left_eye-left_ear right_eye-right_ear "
-    "left_shoulder-left_ear right_shoulder-right_ear left_shoulder-right_shoulder "
+    "left_ear-left_shoulder right_ear-right_shoulder left_shoulder-right_shoulder "
     "left_shoulder-left_elbow left_elbow-left_wrist right_shoulder-right_elbow right_elbow-right_wrist "
     "left_shoulder-left_hip right_shoulder-right_hip left_hip-right_hip "
     "left_hip-left_knee left_knee-left_ankle right_hip-right_knee right_knee-right_ankle",
@@ -95,6 +95,18 @@ PENN_13 = _layout(
     root="head",
 )
 LAYOUTS = {layout.name: layout for layout in (COCO_17, PENN_13)}
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of that name.
+
+    Raises:
+        DataError: if there is none.
+    """
+    if name not in LAYOUTS:
+        raise DataError(f"no layout '{name}'; expected one of {', '.join(LAYOUTS)}")
+    return LAYOUTS[name]
+
 
 # Where a joint of one layout has no namesake in another, these are averaged instead.
 _SUBSTITUTES = {"head": (("left_ear", "right_ear", "nose"),)}
@@ -188,7 +200,10 @@ def map_layout(sequence: PoseSequence, target: Layout) -> PoseSequence:
     columns = [_joint_from(sequence, joint) for joint in target.joints]
     missing = [joint for joint, column in zip(target.joints, columns, strict=True) if column is None]
     if missing:
-        raise DataError(f"layout {source.name} has no {', '.join(missing)}, which {target.name} needs")
+        raise DataError(
+            f"layout {source.name} has no {', '.join(missing)}, which {target.name} needs; "
+            f"give skeletons that have them, or train on layout {source.name}"
+        )
     keypoints = np.stack([column for column in columns if column is not None], axis=2)
     return replace(sequence, keypoints=keypoints, layout=target)
 

@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from skdpipe.actors import ACTIONS, cast, shoot
 from skdpipe.config import Actors, CocoFile, PoseTraining, to_plain
+from skdpipe.errors import PoseError
 from skdpipe.pose import Frame, PoseEstimator
 from skdpipe.pose.accuracy import PoseAccuracy, pose_accuracy
 from skdpipe.pose.pifpaf.networks import PoseNetwork, build, save_weights
 from skdpipe.pose.pifpaf.training import Batch, Encoder, Sample, coco_batches, pool_batches, train
 from skdpipe.progress import Progress
-from skdpipe.skeleton import Keypoints
+from skdpipe.skeleton import COCO_17, Keypoints
 
 _FRAMES_A_SCENE = 4
 _SCENE_FRAMES = 32
@@ -63,8 +64,11 @@ def train_pose(
         progress: shows what is going on.
 
     Raises:
-        PoseError: if the backbone or the data cannot be had.
+        PoseError: if the backbone or the data cannot be had, or the output is not called .safetensors.
     """
+    if output.suffix != ".safetensors":
+        raise PoseError(f"cannot write weights to {output}; expected a file name that ends in .safetensors")
+    output.parent.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     network = build(settings.backbone, upsample=settings.upsample)
     digest = hashlib.sha256(json.dumps(to_plain(settings), sort_keys=True).encode()).hexdigest()[:8]
@@ -90,11 +94,12 @@ def train_pose(
         train(network, batches, settings, device=device, state_file=state_file, on_step=on_step)
     notes = {
         "settings": to_plain(settings),
-        "loss": float(np.mean(losses[-100:])),
+        "loss": float(np.mean(losses[-100:])) if losses else None,
         "torch": torch.__version__,
         "machine": platform.machine(),
     }
     save_weights(network, output, notes=notes, half=settings.half_file)
+    state_file.unlink(missing_ok=True)
     return network
 
 
@@ -116,7 +121,14 @@ def measure_pose(
 
     Returns:
         The accuracy over all joints inside the picture, hidden ones included, and frames a second.
+
+    Raises:
+        PoseError: if the estimator finds other joints than the actors have.
     """
+    if estimator.layout.joints != COCO_17.joints:
+        raise PoseError(
+            f"the estimator finds {estimator.layout.name} joints; expected {COCO_17.name}, the actors' own"
+        )
     actors = Actors(pictures=pictures, seed=seed)
     pairs: list[tuple[Keypoints, Keypoints]] = []
     spent = 0.0
@@ -126,4 +138,4 @@ def measure_pose(
         found = estimator([frame for frame, _, _ in shots])
         spent += time.perf_counter() - start
         pairs.extend((truth, people) for (_, truth, _), people in zip(shots, found, strict=True))
-    return pose_accuracy(pairs, estimator.layout), pictures / spent
+    return pose_accuracy(pairs, estimator.layout), pictures / max(spent, 1e-9)

@@ -6,13 +6,13 @@ Only `to_network` turns NaN into 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
-from skdpipe.skeleton import Keypoints, Layout, PoseSequence
+from skdpipe.skeleton import Keypoints, PoseSequence
 
 _UNSEEN = np.array([np.nan, np.nan, 0], np.float32)
 
@@ -67,24 +67,6 @@ def replay(keypoints: Keypoints, length: int) -> Keypoints:
     """
     _require_clip(keypoints, length)
     return keypoints[np.arange(length) % len(keypoints)]
-
-
-def spread_frames(sequence: PoseSequence) -> PoseSequence:
-    """A row for every frame of the video: the sampled frames as they are, all others unseen."""
-    keypoints = np.broadcast_to(_UNSEEN, (sequence.video_frames, *sequence.keypoints.shape[1:])).copy()
-    keypoints[sequence.frame_index] = sequence.keypoints
-    return _on_every_frame(sequence, keypoints)
-
-
-def hold_frames(sequence: PoseSequence) -> PoseSequence:
-    """A row for every frame of the video: each shows the last sampled frame, at the start the first.
-
-    Raises:
-        DataError: if no frame was sampled.
-    """
-    _require_clip(sequence.keypoints, sequence.video_frames)
-    row = np.searchsorted(sequence.frame_index, np.arange(sequence.video_frames), side="right") - 1
-    return _on_every_frame(sequence, sequence.keypoints[np.maximum(row, 0)])
 
 
 def interpolate_frames(sequence: PoseSequence) -> PoseSequence:
@@ -176,86 +158,9 @@ def _points_of_first(keypoints: Keypoints) -> NDArray[np.float64]:
     return np.where(person[..., 2:] > 0, person[..., :2], np.nan)
 
 
-def flip(keypoints: Keypoints, layout: Layout, width: float) -> Keypoints:
-    """Mirror left and right, joints and picture; twice gives the same again.
-
-    Args:
-        keypoints: in pixels, the leftmost at 0 and the rightmost at width - 1.
-        layout: says which joints are each other's mirror.
-        width: of the picture; 1 for centred keypoints, whose axis of reflection is 0.
-    """
-    mirrored = keypoints[:, :, list(layout.mirror)]
-    return mirrored * np.array([-1, 1, 1], np.float32) + np.array([width - 1, 0, 0], np.float32)
-
-
 def scale(keypoints: Keypoints, factor: float) -> Keypoints:
     """Enlarge about the origin: centre first."""
     return keypoints * np.array([factor, factor, 1], np.float32)
-
-
-def rotate(keypoints: Keypoints, degrees: float) -> Keypoints:
-    """Turn about the origin, clockwise as seen, since y points down: centre first."""
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    x, y, confidence = np.moveaxis(keypoints, -1, 0)
-    turned = np.stack([cosine * x - sine * y, sine * x + cosine * y, confidence], axis=-1)
-    return turned.astype(np.float32)
-
-
-# Random views of a clip ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class View:
-    """How a clip is looked at once during training; both qualities of a video share one.
-
-    Attributes:
-        degrees: turn about the origin.
-        factor: enlargement.
-        window: start and stop of the part of the clip that is shown, as fractions of its length.
-    """
-
-    degrees: float = 0.0
-    factor: float = 1.0
-    window: tuple[float, float] = (0.0, 1.0)
-
-
-def draw_view(
-    rng: np.random.Generator, *, degrees: float = 0.0, enlargement: float = 0.0, shortest: float = 1.0
-) -> View:
-    """Draw a view at random.
-
-    Args:
-        rng: where the randomness comes from.
-        degrees: the turn lies evenly in [-degrees, degrees].
-        enlargement: the factor lies evenly in [1 - enlargement, 1 + enlargement].
-        shortest: the window's share of the clip lies evenly in [shortest, 1], its place evenly in the rest.
-
-    Raises:
-        DataError: if the enlargement is not in [0, 1) or the shortest share not in (0, 1].
-    """
-    if not 0 <= enlargement < 1 or not 0 < shortest <= 1:
-        raise DataError(
-            f"enlargement {enlargement} and shortest window {shortest}; expected [0, 1) and (0, 1]"
-        )
-    share = rng.uniform(shortest, 1)
-    start = rng.uniform(0, 1 - share)
-    return View(
-        degrees=rng.uniform(-degrees, degrees),
-        factor=rng.uniform(1 - enlargement, 1 + enlargement),
-        window=(start, min(start + share, 1.0)),
-    )
-
-
-def crop(keypoints: Keypoints, window: tuple[float, float]) -> Keypoints:
-    """The frames between two fractions of the clip, at least one if there is any."""
-    frames = len(keypoints)
-    start = min(round(window[0] * frames), max(frames - 1, 0))
-    return keypoints[start : max(round(window[1] * frames), start + 1)]
-
-
-def look(keypoints: Keypoints, view: View) -> Keypoints:
-    """Crop, turn and enlarge centred keypoints as a view says."""
-    return scale(rotate(crop(keypoints, view.window), view.degrees), view.factor)
 
 
 # Towards the network ---------------------------------------------------------------------------

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from skdpipe.errors import VideoError
@@ -24,7 +29,8 @@ _FALLBACK_FPS = 25.0  # for the rare container that states none
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What the container says: frames per second, width and height in pixels, frames (0 if unknown)."""
+    """What the container says: frames per second, width and height in pixels (before a phone's picture is
+    turned upright), frames (0 if unknown)."""
 
     fps: float
     size: tuple[int, int]
@@ -37,8 +43,7 @@ def probe(path: Path) -> VideoInfo:
     Raises:
         VideoError: if the file cannot be opened or has no picture.
     """
-    with _open(path) as container:
-        stream = container.streams.video[0]
+    with _open(path) as (container, stream):
         fps = float(stream.average_rate or stream.guessed_rate or _FALLBACK_FPS)
         frames = stream.frames
         if not frames and container.duration:
@@ -47,23 +52,29 @@ def probe(path: Path) -> VideoInfo:
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """All frames in order as RGB ``(height, width, 3)`` uint8.
+    """All frames in order as RGB ``(height, width, 3)`` uint8, upright as a player shows them.
+
+    A file that was cut off is an error where its container tells (MP4, AVI); Matroska does not.
 
     Raises:
         VideoError: if the file cannot be opened, has no picture, breaks off, or changes its size.
     """
-    with _open(path) as container:
-        container.streams.video[0].thread_type = "AUTO"
+    with _open(path) as (container, stream):
+        stream.thread_type = "AUTO"
         shape = None
         try:
-            for frame in container.decode(video=0):
-                picture = frame.to_ndarray(format="rgb24")
-                if shape is not None and picture.shape != shape:
-                    raise VideoError(
-                        f"{path}: the picture changes from {shape} to {picture.shape} in mid-video"
-                    )
-                shape = picture.shape
-                yield np.asarray(picture, np.uint8)
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    raise VideoError(f"{path}: the file is cut off or damaged; fetch or convert it again")
+                for frame in packet.decode():
+                    picture = _upright(frame)
+                    if shape is not None and picture.shape != shape:
+                        raise VideoError(
+                            f"{path}: the picture changes from {shape[1]}x{shape[0]} to "
+                            f"{picture.shape[1]}x{picture.shape[0]} in mid-video; convert it to one size"
+                        )
+                    shape = picture.shape
+                    yield picture
         except av.error.FFmpegError as error:
             raise VideoError(
                 f"{path}: decoding broke off ({error.strerror}); convert or replace the file"
@@ -77,25 +88,42 @@ def write_video(path: Path, frames: Iterable[Frame], fps: float, *, quality: int
 
     Args:
         path: where to; its folder is made.
-        frames: ``(height, width, 3)`` uint8, all of one even size.
+        frames: ``(height, width, 3)`` uint8, one or more, all of one even size: the coding keeps colour
+            for blocks of 2x2 pixels, and padding would give back another size than was written.
         fps: frames per second.
         quality: x264's constant rate factor, 0 (lossless) to 51.
+
+    Raises:
+        VideoError: if there are no such frames, or the file cannot be written.
     """
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None or fps <= 0:
+        raise VideoError(f"{path}: nothing to write; expected frames and a rate above 0 (found {fps})")
+    height, width = first.shape[:2]
+    if width % 2 or height % 2:
+        raise VideoError(f"{path}: cannot write {width}x{height} pixels; crop or pad them to an even size")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = None
-        for frame in frames:
-            if stream is None:
-                stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-                stream.width, stream.height, stream.pix_fmt = frame.shape[1], frame.shape[0], "yuv420p"
-                stream.options = {"crf": str(quality), "preset": "veryfast", "threads": "1"}
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        if stream is not None:
+    try:
+        with av.open(_url(path), "w") as container:
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.options = {"crf": str(quality), "preset": "veryfast", "threads": "1"}
+            for frame in chain([first], frames):
+                if frame.shape != first.shape:
+                    raise VideoError(f"{path}: frames of {first.shape} and {frame.shape}; expected one size")
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(f"{path}: cannot be written ({error}); expected uint8 pictures and .mp4") from error
 
 
 def content_key(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes, shortened to 32 digits."""
+    """Hexadecimal sha256 of a file's bytes, shortened to 32 digits.
+
+    Raises:
+        VideoError: if the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
@@ -103,15 +131,41 @@ def content_key(path: Path) -> str:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _open(path: Path) -> av.container.InputContainer:
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and the stream of moving pictures that FFmpeg thinks best."""
     try:
-        container = av.open(str(path))
+        container = av.open(_url(path))
     except FileNotFoundError as error:
         raise VideoError(f"{path}: no such file") from error
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"{path}: not a readable video ({error.strerror})") from error
-    if not container.streams.video:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-        container.close()
-        raise VideoError(f"{path}: has no picture (only {kinds}); expected a video")
-    return container
+    with container:
+        stream = container.streams.best("video")
+        covers = Disposition.attached_pic | Disposition.timed_thumbnails
+        if not isinstance(stream, VideoStream) or stream.disposition & covers or _is_text(container):
+            kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
+            found = "text" if _is_text(container) else kinds
+            raise VideoError(f"{path}: has no moving picture (found {found}); expected a video")
+        if stream.codec_context is None:  # touching its decoder would end the process
+            raise VideoError(
+                f"{path}: FFmpeg here does not know its coding; convert it, to H.264 for example"
+            )
+        yield container, stream
+
+
+def _url(path: Path) -> str:
+    """The path for FFmpeg, which takes a bare ``take 1: wave.mp4`` for a network protocol."""
+    return f"file:{path}"
+
+
+def _is_text(container: InputContainer) -> bool:
+    """FFmpeg would play a text file as a terminal's screen."""
+    return container.format.name == "tty"
+
+
+def _upright(frame: av.VideoFrame) -> Frame:
+    """The picture, turned as the camera says that it was held."""
+    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

@@ -18,12 +18,13 @@ from skdpipe.distill.losses import (
     kl_divergence,
     node_loss,
     official_edge_loss,
+    relative_node_loss,
     reverse_kl_divergence,
 )
 
 FeatureLoss = Callable[[Tensor, Tensor], Tensor]
 DivergenceLoss = Callable[[Tensor, Tensor, float], Tensor]
-FEATURE_LOSSES = [node_loss, edge_loss, official_edge_loss]
+FEATURE_LOSSES = [node_loss, relative_node_loss, edge_loss, official_edge_loss]
 EDGE_LOSSES = [edge_loss, official_edge_loss]
 DIVERGENCES = [kl_divergence, reverse_kl_divergence]
 
@@ -339,3 +340,25 @@ def test_twice_the_rows_or_another_order_of_vertices_changes_nothing(loss: Featu
     torch.testing.assert_close(loss(student.repeat(2, 1, 1, 1), teacher.repeat(2, 1, 1, 1)), expected)
     order = torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(loss(student[..., order], teacher[..., order]), expected)
+
+
+class TestRelativeNodeLoss:
+    def test_is_one_for_a_silent_student(self) -> None:
+        teacher = features(0)
+        assert relative_node_loss(torch.zeros_like(teacher), teacher).item() == pytest.approx(1)
+
+    def test_by_hand(self) -> None:
+        # |(1, 2) - (3, 4)|^2 = 8 against |(3, 4)|^2 = 25
+        assert relative_node_loss(points(1, 2), points(3, 4)).item() == pytest.approx(8 / 25)
+
+    @given(scale=st.floats(0.01, 100))
+    @settings(deadline=None, max_examples=20)
+    def test_does_not_depend_on_the_unit_of_the_features(self, scale: float) -> None:
+        student, teacher = features(1), features(2)
+        expected = relative_node_loss(student, teacher)
+        torch.testing.assert_close(relative_node_loss(scale * student, scale * teacher), expected)
+
+    def test_of_a_silent_teacher_is_the_node_loss(self) -> None:
+        student = features(3)
+        silent = torch.zeros_like(student)
+        torch.testing.assert_close(relative_node_loss(student, silent), node_loss(student, silent))

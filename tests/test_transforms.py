@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from skdpipe import transforms
 from skdpipe.errors import DataError
-from skdpipe.skeleton import COCO_17, PENN_13, Keypoints, PoseSequence
+from skdpipe.skeleton import PENN_13, Keypoints, PoseSequence
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -55,9 +55,7 @@ in_place: list[Callable[[Keypoints], Keypoints]] = [
     transforms.centre,
     transforms.normalise_by_body,
     lambda k: transforms.normalise_by_picture(k, (640, 480)),
-    lambda k: transforms.flip(transforms.flip(k, PENN_13, 640), PENN_13, 640),
     lambda k: transforms.scale(k, 1.5),
-    lambda k: transforms.rotate(k, 40),
 ]
 
 
@@ -80,7 +78,6 @@ def test_nan_stands_exactly_where_a_joint_is_unseen_after_transforms_along_time(
         transforms.smooth(keypoints, window),
         transforms.resample(keypoints, length),
         transforms.replay(keypoints, length),
-        transforms.look(keypoints, transforms.View(10, 2, (0.2, 0.7))),
     ):
         assert result.dtype == np.float32
         np.testing.assert_array_equal(np.isnan(result).any(-1), ~seen(result))
@@ -175,29 +172,18 @@ def test_no_frames_and_no_length_are_refused(bring) -> None:
 # From sampled frames to every frame
 
 
-def test_the_three_ways_onto_every_frame_by_hand() -> None:
+def test_onto_every_frame_by_hand() -> None:
     sampled = a_sequence(body(one_joint((0, 0, 1), (4, 8, 0.5))), [1, 3], video_frames=6)
     first, last, between = (0, 0, 1), (4, 8, 0.5), (2, 4, 0.75)
-    for onto_every_frame, rows in (
-        (transforms.spread_frames, (UNSEEN, first, UNSEEN, last, UNSEEN, UNSEEN)),
-        (transforms.hold_frames, (first, first, first, last, last, last)),
-        (transforms.interpolate_frames, (first, first, between, last, last, last)),
-    ):
-        result = onto_every_frame(sampled)
-        np.testing.assert_array_equal(result.keypoints, body(one_joint(*rows)))
-        np.testing.assert_array_equal(result.frame_index, np.arange(6))
+    result = transforms.interpolate_frames(sampled)
+    np.testing.assert_array_equal(result.keypoints, body(one_joint(first, first, between, last, last, last)))
+    np.testing.assert_array_equal(result.frame_index, np.arange(6))
 
 
-@pytest.mark.parametrize(
-    "onto_every_frame",
-    [transforms.spread_frames, transforms.hold_frames, transforms.interpolate_frames],
-)
 @given(keypoints=clips(), every=st.integers(1, 10), tail=st.integers(0, 10))
-def test_sampled_frames_stay_as_they_are(
-    onto_every_frame, keypoints: Keypoints, every: int, tail: int
-) -> None:
+def test_sampled_frames_stay_as_they_are(keypoints: Keypoints, every: int, tail: int) -> None:
     index = list(range(0, len(keypoints) * every, every))
-    result = onto_every_frame(a_sequence(keypoints, index, index[-1] + 1 + tail))
+    result = transforms.interpolate_frames(a_sequence(keypoints, index, index[-1] + 1 + tail))
     assert len(result.keypoints) == index[-1] + 1 + tail
     np.testing.assert_array_equal(result.keypoints[index], keypoints)
 
@@ -252,88 +238,6 @@ def test_normalising_by_the_picture_puts_its_corners_at_a_half() -> None:
     clip = one_joint((0, 0, 1), (640, 480, 1), (320, 240, 0.3))
     expected = one_joint((-0.5, -0.5, 1), (0.5, 0.5, 1), (0, 0, 0.3))
     np.testing.assert_allclose(transforms.normalise_by_picture(clip, (640, 480)), expected, atol=1e-7)
-
-
-@given(clips(), st.integers(1, 2000))
-def test_flipping_twice_changes_nothing(keypoints: Keypoints, width: int) -> None:
-    twice = transforms.flip(transforms.flip(keypoints, PENN_13, width), PENN_13, width)
-    np.testing.assert_allclose(twice, keypoints, atol=1e-3)
-
-
-def test_flipping_mirrors_the_picture_and_swaps_the_sides() -> None:
-    clip = np.full((1, 1, 17, 3), UNSEEN, np.float32)
-    clip[0, 0, COCO_17.index("left_wrist")] = (0, 5, 0.9)
-    flipped = transforms.flip(clip, COCO_17, 100)
-    np.testing.assert_array_equal(flipped[0, 0, COCO_17.index("right_wrist")], np.float32([99, 5, 0.9]))
-    assert seen(flipped).sum() == 1
-
-
-def test_turning_by_a_right_angle() -> None:
-    np.testing.assert_allclose(transforms.rotate(one_joint((1, 0, 1)), 90), one_joint((0, 1, 1)), atol=1e-7)
-
-
-@given(clips(), st.floats(-180, 180))
-def test_turning_keeps_distances(keypoints: Keypoints, degrees: float) -> None:
-    before, after = keypoints[seen(keypoints)], transforms.rotate(keypoints, degrees)[seen(keypoints)]
-    np.testing.assert_allclose(
-        np.linalg.norm(after[:, :2], axis=1), np.linalg.norm(before[:, :2], axis=1), rtol=1e-5, atol=1e-5
-    )
-
-
-# Random views
-
-
-@given(st.integers(0, 1000), st.floats(0, 180), st.floats(0, 0.9), st.floats(0.05, 1))
-def test_views_lie_within_their_bounds(
-    seed: int, degrees: float, enlargement: float, shortest: float
-) -> None:
-    bounds = {"degrees": degrees, "enlargement": enlargement, "shortest": shortest}
-    view = transforms.draw_view(np.random.default_rng(seed), **bounds)
-    assert abs(view.degrees) <= degrees
-    assert abs(view.factor - 1) <= enlargement + 1e-9
-    start, stop = view.window
-    assert 0 <= start <= stop <= 1
-    assert stop - start >= shortest - 1e-9
-    assert view == transforms.draw_view(np.random.default_rng(seed), **bounds)
-    assert (
-        view != transforms.draw_view(np.random.default_rng(seed + 1), **bounds) or view == transforms.View()
-    )
-
-
-def test_windows_lie_anywhere_in_the_clip() -> None:
-    rng = np.random.default_rng(0)
-    windows = np.array([transforms.draw_view(rng, shortest=0.5).window for _ in range(500)])
-    assert windows[:, 0].min() < 0.02
-    assert windows[:, 1].max() > 0.98
-    assert windows[:, 0].mean() == pytest.approx(0.125, abs=0.02)  # half of the mean rest, 0.25
-    assert windows[:, 1].mean() == pytest.approx(0.875, abs=0.02)
-
-
-@pytest.mark.parametrize("bounds", [{"enlargement": 1.0}, {"shortest": 0.0}, {"shortest": 1.5}])
-def test_impossible_bounds_are_refused(bounds: dict[str, float]) -> None:
-    with pytest.raises(DataError, match="expected"):
-        transforms.draw_view(np.random.default_rng(0), **bounds)
-
-
-@given(clips(), st.floats(0, 1), st.floats(0, 1))
-def test_cropping_keeps_a_run_of_frames(keypoints: Keypoints, one: float, other: float) -> None:
-    start, stop = sorted((one, other))
-    cropped = transforms.crop(keypoints, (start, stop))
-    first = min(round(start * len(keypoints)), len(keypoints) - 1)
-    assert len(cropped) >= 1
-    np.testing.assert_array_equal(cropped, keypoints[first : first + len(cropped)])
-
-
-def test_both_qualities_are_cropped_to_the_same_time() -> None:
-    high, low = np.arange(100), np.arange(0, 100, 10)  # every frame, and every tenth
-    window = (0.3, 0.8)
-    assert transforms.crop(high, window)[[0, -1]].tolist() == [30, 79]
-    assert transforms.crop(low, window)[[0, -1]].tolist() == [30, 70]
-
-
-@given(clips())
-def test_the_plain_view_changes_nothing(keypoints: Keypoints) -> None:
-    np.testing.assert_array_equal(transforms.look(keypoints, transforms.View()), keypoints)
 
 
 # Towards the network

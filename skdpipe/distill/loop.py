@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
@@ -60,18 +63,18 @@ def train(
         objective: from a batch to losses, in one forward pass.
         data: the training clips.
         recipe: schedule and optimiser.
-        seed: of the order and the augmentation; an epoch depends on seed and number alone.
+        seed: of order, augmentation and dropout; an epoch depends on seed and number alone.
         device: where to train.
         revision: revise conflicting distillation gradients (Algorithm 1).
         augment: looks at a batch at random.
-        state_file: safetensors with weights and momentum, written after each epoch.
+        state_file: safetensors with weights, momentum and curves, written after each epoch.
         task: told how far training is.
 
     Returns:
-        The curve of each epoch trained now.
+        The curve of each epoch, those trained before an interruption included.
 
     Raises:
-        DataError: if a loss is not finite.
+        DataError: if a loss or a weight is not finite, or the state file is damaged.
     """
     parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]
     optimiser = torch.optim.SGD(
@@ -83,12 +86,13 @@ def train(
     )
     half = recipe.mixed_precision and device.type == "cuda"
     scaler = GradScaler(device.type, enabled=half)
-    curves = []
+    curves = _restore(modules, optimiser, scaler, state_file)
     steps = math.ceil(len(data) / recipe.batch)
-    for epoch in range(_restore(modules, optimiser, state_file), recipe.epochs):
+    for epoch in range(len(curves), recipe.epochs):
         modules.train()
-        sums = _Sums()
-        order, noise = (np.random.default_rng([seed, epoch, use]) for use in (0, 1))
+        done = _Steps()
+        order, noise, dropout = (np.random.default_rng([seed, epoch, use]) for use in range(3))
+        torch.manual_seed(int(dropout.integers(2**63)))
         for step, batch in enumerate(
             batches(data, recipe.batch, workers=recipe.loader_workers, shuffle=order)
         ):
@@ -101,12 +105,12 @@ def train(
             report = _backward(losses, parameters, scaler, revision=revision)
             scaler.step(optimiser)
             scaler.update()
-            sums.add(losses, report)
-            task.advance_to(epoch + (step + 1) / steps, f"loss {sums.mean_task:.3f}")
-        if not math.isfinite(sums.mean_task):
-            raise DataError(f"the loss is {sums.mean_task} in epoch {epoch + 1}; lower the learning rate")
-        curves.append(sums.curve())
-        _store(modules, optimiser, state_file, epoch + 1)
+            done.add(losses, report)
+            _require_finite(done.curve.losses, epoch)
+            task.advance_to(epoch + (step + 1) / steps, f"loss {done.curve.losses['task']:.3f}")
+        _require_finite({"weights": sum(float(each.detach().sum()) for each in parameters)}, epoch)
+        curves.append(done.curve)
+        _store(modules, optimiser, scaler, curves, state_file)
     modules.eval()
     return curves
 
@@ -139,62 +143,82 @@ def _backward(
     return None
 
 
-class _Sums:
-    """Running means of an epoch."""
+class _Steps:
+    """What the steps of an epoch did so far."""
 
     def __init__(self) -> None:
-        self._steps = 0
-        self._losses: dict[str, float] = {}
-        self._cosines: dict[str, float] = {}
-        self._revised: dict[str, float] = {}
+        self._losses: defaultdict[str, list[float]] = defaultdict(list)
+        self._cosines: defaultdict[str, list[float]] = defaultdict(list)
+        self._revised: defaultdict[str, list[float]] = defaultdict(list)
 
     def add(self, losses: Losses, report: RevisionReport | None) -> None:
-        self._steps += 1
         for name, loss in {"task": losses.task, **losses.distillation}.items():
-            self._losses[name] = self._losses.get(name, 0.0) + float(loss.detach())
-        if report is not None:
+            self._losses[name].append(float(loss.detach()))
+        if report is not None and report.finite:  # if not, the scaler has skipped the step
             for name, cosine in report.cosine.items():
-                self._cosines[name] = self._cosines.get(name, 0.0) + cosine
-                self._revised[name] = self._revised.get(name, 0.0) + report.revised[name]
+                self._cosines[name].append(cosine)
+                self._revised[name].append(float(report.revised[name]))
 
     @property
-    def mean_task(self) -> float:
-        return self._losses["task"] / self._steps
-
     def curve(self) -> Curve:
-        def mean(sums: dict[str, float]) -> dict[str, float]:
-            return {name: total / self._steps for name, total in sums.items()}
+        losses, cosines, revised = (
+            {name: float(np.mean(values)) for name, values in each.items()}
+            for each in (self._losses, self._cosines, self._revised)
+        )
+        return Curve(losses, cosines, revised)
 
-        return Curve(mean(self._losses), mean(self._cosines), mean(self._revised))
+
+def _require_finite(values: Mapping[str, float], epoch: int) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise DataError(
+                f"training diverged: {name} is {value} in epoch {epoch + 1}, expected a finite number; lower "
+                "recipe.learning_rate or lengthen recipe.warmup"
+            )
 
 
-def _store(modules: nn.Module, optimiser: torch.optim.SGD, path: Path, epochs: int) -> None:
-    state = optimiser.state_dict()["state"]
+def _store(
+    modules: nn.Module,
+    optimiser: torch.optim.SGD,
+    scaler: GradScaler,
+    curves: Sequence[Curve],
+    path: Path,
+) -> None:
+    """Write all that the next epoch depends on, and the curves of those before, in one file."""
     tensors = {f"module.{name}": value.contiguous() for name, value in modules.state_dict().items()}
     momentum = {
         f"momentum.{index}": values["momentum_buffer"].contiguous()
-        for index, values in state.items()
+        for index, values in optimiser.state_dict()["state"].items()
         if values.get("momentum_buffer") is not None
     }
+    said = {"scaler": scaler.state_dict(), "curves": [asdict(curve) for curve in curves]}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file({**tensors, **momentum, "epochs": torch.tensor(epochs)}, part)
+    save_file({**tensors, **momentum}, part, {name: json.dumps(value) for name, value in said.items()})
     part.replace(path)
 
 
-def _restore(modules: nn.Module, optimiser: torch.optim.SGD, path: Path) -> int:
-    """Load what `_store` wrote, if it is there; the number of whole epochs already trained."""
+def _restore(modules: nn.Module, optimiser: torch.optim.SGD, scaler: GradScaler, path: Path) -> list[Curve]:
+    """Load what `_store` wrote, if it is there; the curves of the epochs already trained."""
     if not path.is_file():
-        return 0
-    tensors = load_file(path)
-    modules.load_state_dict(
-        {name.removeprefix("module."): value for name, value in tensors.items() if name.startswith("module.")}
-    )
+        return []
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = {name: json.loads(text) for name, text in file.metadata().items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is damaged ({error}); delete it to train from the start") from error
+    modules.load_state_dict(_with_prefix("module.", tensors))
     state = optimiser.state_dict()
     state["state"] = {
-        int(name.removeprefix("momentum.")): {"momentum_buffer": value}
-        for name, value in tensors.items()
-        if name.startswith("momentum.")
+        int(index): {"momentum_buffer": value} for index, value in _with_prefix("momentum.", tensors).items()
     }
     optimiser.load_state_dict(state)
-    return int(tensors["epochs"])
+    if said["scaler"]:
+        scaler.load_state_dict(said["scaler"])
+    return [Curve(**curve) for curve in said["curves"]]
+
+
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose name begins so, without that beginning."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -99,6 +99,21 @@ def node_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return difference.square().sum(dim=1).mean()
 
 
+def relative_node_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """:func:`node_loss` as a share of the teacher's own strength: 1 if the student answers zero everywhere.
+
+    ``Σ |r(X^s) - X^t|² / Σ |X^t|²``. Eq. 7 is a sum over channels and grows with the square of the teacher's
+    features, so that its gradient can dwarf the task's; this one does not, as the edge loss does not
+    thanks to its β. Not in the paper.
+
+    Args:
+        student: ``(row, channel, frame, joint)``, after the adaptation layer.
+        teacher: the same shape.
+    """
+    strength = node_loss(torch.zeros_like(teacher), teacher)
+    return node_loss(student, teacher) / torch.where(strength > 0, strength, 1)
+
+
 def edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """How differently the vertices of student and teacher lie to one another, as the paper has it.
 

@@ -17,11 +17,13 @@ from skdpipe.distill.losses import (
     kl_divergence,
     node_loss,
     official_edge_loss,
+    relative_node_loss,
     reverse_kl_divergence,
 )
 from skdpipe.networks import StGcn
 
 _KL: Final = {"teacher_student": kl_divergence, "student_teacher": reverse_kl_divergence}
+_NODE: Final = {"paper": node_loss, "relative": relative_node_loss}
 _EDGE: Final = {"paper": edge_loss, "official": official_edge_loss}
 
 
@@ -63,7 +65,7 @@ def learn_from_teacher(
             adapted = adaptation(own.features[batch.paired]).float()
             wanted = known.features[batch.paired].float()
             if settings.node:
-                distillation["node"] = settings.node * node_loss(adapted, wanted)
+                distillation["node"] = settings.node * _NODE[settings.node_variant](adapted, wanted)
             if settings.edge:
                 distillation["edge"] = settings.edge * _EDGE[settings.edge_variant](adapted, wanted)
         return Losses(task_loss(own.logits, batch.label, recipe), distillation)

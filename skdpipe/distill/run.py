@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from torch import nn
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
-from skdpipe.config import Estimator, Experiment, NetworkChoice, parse_config, to_plain
+from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_config, to_plain
 from skdpipe.dataset import Augment, Batch, Manifest, PairedClips, augment, build_manifest
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
@@ -22,7 +24,7 @@ from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures, evaluate
 from skdpipe.networks import StGcn, adaptation_layer
 from skdpipe.progress import Progress
-from skdpipe.skeleton import LAYOUTS
+from skdpipe.skeleton import layout_named
 
 NAMES: Final = {"teacher": "HQS-T", "baseline": "LQS-S", "smoothed": "LQS-SWA-S", "student": "SKD"}
 
@@ -73,40 +75,68 @@ def distill(
         teacher: a bundle to use instead of training a teacher.
 
     Raises:
-        DataError: if the cache does not give what the experiment needs, or its folder holds another run.
+        DataError: if the cache does not give what the experiment needs, the run's folder holds another
+            run, or a student has no teacher.
         BundleError: if the given teacher does not fit.
     """
     progress = progress or Progress(quiet=True)
     manifest = build_manifest(cache, experiment)
-    folder = models / experiment.name
-    _claim(folder, experiment, manifest)
-    run = _Run(experiment, cache, manifest, folder, device, progress)
-    if teacher is not None:
-        run.adopt_teacher(teacher)
-    figures: dict[str, Figures] = {method: run.train_or_load(method) for method in experiment.methods}
-    return DistillationResult(folder, figures, manifest)
+    run = _Run(experiment, cache, manifest, models / experiment.name, device, progress)
+    methods = [method for method in NAMES if method in experiment.methods]  # the teacher first
+    if "student" in methods and not (teacher or "teacher" in methods or run.has("teacher")):
+        raise DataError(
+            f"methods {', '.join(methods)} train a student without a teacher; add teacher to the methods, or "
+            "give a trained one with --teacher"
+        )
+    adopted = run.fitting_teacher(teacher) if teacher else None
+    _claim(run.folder, experiment, manifest, teacher)
+    if adopted is not None and not run.has("teacher"):
+        run.adopt(adopted)
+    figures: dict[str, Figures] = {method: run.train_or_load(method) for method in methods}
+    return DistillationResult(run.folder, figures, manifest)
 
 
-def _claim(folder: Path, experiment: Experiment, manifest: Manifest) -> None:
-    """Write the run's config, or make sure that the one there is the same."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "config.yaml"
+def _claim(folder: Path, experiment: Experiment, manifest: Manifest, teacher: Path | None) -> None:
+    """Write the run's settings, or make sure that they are those of what was trained here before."""
+    clips = [(clip.key, clip.label, clip.train) for clip in manifest.clips]
     data = {
         "classes": list(manifest.classes),
         "high": manifest.high,
         "low": manifest.low,
         "training_clips": len(manifest.part(train=True)),
         "test_clips": len(manifest.part(train=False)),
+        "clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16],
+        "teacher": hashlib.sha256(teacher.read_bytes()).hexdigest()[:16] if teacher else None,
     }
-    text = yaml.safe_dump(
-        {"experiment": to_plain(experiment), "data": data}, sort_keys=False, allow_unicode=True
-    )
-    if config.is_file() and config.read_text(encoding="utf-8") != text:
-        raise DataError(
-            f"{folder} holds a run with other settings or data; choose another name with --set name=NAME, "
-            "or delete the folder"
-        )
-    config.write_text(text, encoding="utf-8")
+    here = {"experiment": to_plain(experiment), "data": data}
+    config = folder / "config.yaml"
+    if config.is_file() and any(path.suffix in {".safetensors", ".state"} for path in folder.iterdir()):
+        there = yaml.safe_load(config.read_text(encoding="utf-8"))
+        for key, found, wanted in _differences(there, here):
+            if key != "experiment.methods":  # the others may be trained later
+                raise DataError(
+                    f"{folder} holds a run with {key} {found}, and not {wanted}; choose another name with "
+                    "--set name=NAME, or delete the folder"
+                )
+    else:
+        _write(config, yaml.safe_dump(here, sort_keys=False, allow_unicode=True))
+
+
+def _differences(a: object, b: object, key: str = "") -> Iterator[tuple[str, object, object]]:
+    """Where two trees of plain values differ: the key, and the value in each."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for name in {**a, **b}:
+            yield from _differences(a.get(name), b.get(name), f"{key}.{name}".lstrip("."))
+    elif a != b:
+        yield key, a, b
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file, at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 class _Run:
@@ -122,38 +152,46 @@ class _Run:
         progress: Progress,
     ) -> None:
         self._experiment, self._cache, self._manifest = experiment, cache, manifest
-        self._folder, self._device, self._progress = folder, device, progress
-        self._layout = LAYOUTS[experiment.clip.layout]
+        self._device, self._progress = device, progress
+        self.folder = folder
+        self._layout = layout_named(experiment.clip.layout)
 
-    def adopt_teacher(self, path: Path) -> None:
-        """Use a trained teacher, if it was trained for the same classes and clips."""
+    def has(self, method: str) -> bool:
+        """Whether a method is trained."""
+        return self._path(method).is_file()
+
+    def fitting_teacher(self, path: Path) -> Bundle:
+        """A trained teacher, if it was trained for the same classes, clips and estimator."""
         bundle = load_bundle(path)
-        wanted = (self._manifest.classes, self._experiment.clip)
-        if (bundle.classes, bundle.clip) != wanted:
-            raise BundleError(
-                f"{path} was trained for {len(bundle.classes)} classes and {bundle.clip}; "
-                f"expected {len(wanted[0])} classes and {wanted[1]}"
-            )
-        save_bundle(bundle, self._path("teacher"))
+        for what, found, wanted in (
+            ("classes", ", ".join(bundle.classes), ", ".join(self._manifest.classes)),
+            ("clips", bundle.clip, self._experiment.clip),
+            ("the skeletons of", bundle.fingerprint, self._seen_by("teacher")[0]),
+        ):
+            if found != wanted:
+                raise BundleError(f"{path} was trained for {what} {found}; expected {wanted}")
+        return bundle
+
+    def adopt(self, teacher: Bundle) -> None:
+        """Use a trained teacher; its figures are taken anew, on the test clips of this run."""
+        figures = self._evaluate("teacher", teacher.network)
+        run = {**teacher.run, "figures": asdict(figures)}
+        save_bundle(replace(teacher, network=teacher.network.cpu(), run=run), self._path("teacher"))
 
     def train_or_load(self, method: str) -> Figures:
         """The figures of a method, trained now unless it was before."""
-        experiment = self._experiment
-        done = self._path(method)
-        quality: Quality = "high" if method == "teacher" else "low"
-        test = self._clips(method, train=False)
-        if not done.is_file():
-            torch.manual_seed(experiment.seed)
-            network = self._untrained(experiment.teacher if method == "teacher" else experiment.student)
-            modules, objective = self._objective(method, network)
-            curves = self._train(method, modules, objective)
-            figures, _ = evaluate(
-                network, test, quality=quality, batch=experiment.recipe.batch, device=self._device
-            )
-            self._save(method, network, figures, curves)
-        return (
-            Figures(**json.loads(json.dumps(load_bundle(done).run["figures"]))) if done.is_file() else figures
-        )
+        if not self.has(method):
+            torch.manual_seed(self._experiment.seed)
+            network = self._untrained(self._choice(method))
+            curves = self._train(method, *self._objective(method, network))
+            self._save(method, network, self._evaluate(method, network), curves)
+        run = load_bundle(self._path(method)).run
+        self._write_results(method, run)
+        self._state_file(method).unlink(missing_ok=True)
+        return Figures(**run["figures"])
+
+    def _choice(self, method: str) -> NetworkChoice:
+        return self._experiment.teacher if method == "teacher" else self._experiment.student
 
     def _untrained(self, choice: NetworkChoice) -> StGcn:
         return build_network(choice, self._layout, len(self._manifest.classes)).to(self._device)
@@ -180,7 +218,6 @@ class _Run:
             return augment(batch, mirror, rng)
 
         chosen: Augment | None = look if recipe.augment else None
-        state_file = self._folder / f"{method}.state"
         with self._progress.task(f"training {NAMES[method]}", recipe.epochs, unit="epochs") as task:
             return train(
                 modules,
@@ -191,67 +228,76 @@ class _Run:
                 device=self._device,
                 revision=self._experiment.distillation.revision,
                 augment=chosen,
-                state_file=state_file,
+                state_file=self._state_file(method),
                 task=task,
             )
 
     def _clips(self, method: str, *, train: bool) -> PairedClips:
         experiment = self._experiment
-        low = experiment.clip
-        if method == "smoothed":
-            low = replace(low, smoothing=experiment.smoothing_window)
         return PairedClips(
             self._cache,
             self._manifest.part(train=train),
             self._manifest.classes,
             experiment.clip,
-            low,
+            self._clip_format(method),
             experiment.derive_low,
             experiment.seed,
         )
 
+    def _clip_format(self, method: str) -> ClipFormat:
+        """What a method's network sees."""
+        clip, window = self._experiment.clip, self._experiment.smoothing_window
+        return replace(clip, smoothing=window) if method == "smoothed" else clip
+
+    def _evaluate(self, method: str, network: StGcn) -> Figures:
+        quality: Quality = "high" if method == "teacher" else "low"
+        test = self._clips(method, train=False)
+        size = self._experiment.recipe.batch
+        return evaluate(network, test, quality=quality, batch=size, device=self._device)[0]
+
     def _save(self, method: str, network: StGcn, figures: Figures, curves: list[Curve]) -> None:
-        experiment = self._experiment
-        quality: Quality = "high" if method == "teacher" or experiment.derive_low else "low"
-        settings = self._manifest.high if quality == "high" else self._manifest.low
-        clip = experiment.clip
-        if method == "smoothed":
-            clip = replace(clip, smoothing=experiment.smoothing_window)
-        first = next(self._cache.entries(quality, settings))
+        fingerprint, estimator = self._seen_by(method)
+        run = {
+            "method": method,
+            "experiment": to_plain(self._experiment),
+            "figures": asdict(figures),
+            "curves": [asdict(curve) for curve in curves],
+            "versions": versions(),
+        }
         bundle = Bundle(
             network.cpu(),
-            experiment.teacher if method == "teacher" else experiment.student,
+            self._choice(method),
             self._manifest.classes,
-            clip,
-            first.origin.estimator,
-            _estimator(first.path.parent),
-            {
-                "method": method,
-                "experiment": to_plain(experiment),
-                "figures": asdict(figures),
-                "curves": [asdict(curve) for curve in curves],
-                "versions": versions(),
-            },
+            self._clip_format(method),
+            fingerprint,
+            estimator,
+            run,
         )
         save_bundle(bundle, self._path(method))
-        (self._folder / f"{method}.state").unlink(missing_ok=True)
-        self._write_results(method, bundle)
 
-    def _write_results(self, method: str, bundle: Bundle) -> None:
-        path = self._folder / "results.json"
+    def _seen_by(self, method: str) -> tuple[str, Estimator | None]:
+        """Who made a method's skeletons: the estimator's fingerprint, and its settings unless imported.
+
+        Where low quality is derived by leaving frames out, prediction leaves them out as well.
+        """
+        derive = self._experiment.derive_low
+        quality: Quality = "high" if method == "teacher" or derive else "low"
+        settings = self._manifest.high if quality == "high" else self._manifest.low
+        first = next(self._cache.entries(quality, settings))
+        path = first.path.with_name("estimator.yaml")
+        estimator = load_config(Estimator, path) if path.is_file() else None
+        if estimator is not None and derive is not None and method != "teacher":
+            estimator = replace(estimator, every=estimator.every * derive.every)
+        return first.origin.estimator, estimator
+
+    def _write_results(self, method: str, run: Mapping[str, Any]) -> None:
+        path = self.folder / "results.json"
         results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        results[method] = {key: bundle.run[key] for key in ("figures", "curves", "versions")}
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(results, indent=1), encoding="utf-8")
-        part.replace(path)
+        results[method] = {key: run.get(key) for key in ("figures", "curves", "versions")}
+        _write(path, json.dumps(results, indent=1))
 
     def _path(self, method: str) -> Path:
-        return self._folder / f"{method}.safetensors"
+        return self.folder / f"{method}.safetensors"
 
-
-def _estimator(folder: Path) -> Estimator | None:
-    """The estimator's settings that extraction left beside the sequences; None for imported ones."""
-    path = folder / "estimator.yaml"
-    if not path.is_file():
-        return None
-    return parse_config(Estimator, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    def _state_file(self, method: str) -> Path:
+        return self.folder / f"{method}.state"

@@ -11,6 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from skdpipe.pose.tracking import pairwise_oks
 from skdpipe.skeleton import Keypoints, Layout
 
+_ALIKE = 0.1
+
 
 @dataclass(frozen=True)
 class PoseAccuracy:
@@ -22,7 +24,7 @@ class PoseAccuracy:
         pck_found: the same over the people who were found.
         oks: mean object keypoint similarity, 0 for people who were not found.
         found: share of true people who were found.
-        extra: people found for each frame beyond the true ones.
+        extra: found people who are no true person, for each frame.
         people, frames: how many there were.
     """
 
@@ -40,6 +42,8 @@ def pose_accuracy(
 ) -> PoseAccuracy:
     """Compare frame by frame; within a frame people are matched by similarity (Hungarian assignment).
 
+    Who is less than 0.1 similar to a true person is someone else: an extra, and the true person missed.
+
     Args:
         pairs: for each frame the true and the found people, each ``(person, joint, 3)`` in pixels.
         layout: of both.
@@ -55,8 +59,8 @@ def pose_accuracy(
         joints += int((truth[..., 2] > 0).sum())
         similarity = np.nan_to_num(pairwise_oks(truth, found, np.array(layout.sigmas)))
         rows, columns = linear_sum_assignment(-similarity)
-        matched = [(i, j) for i, j in zip(rows, columns, strict=True) if similarity[i, j] > 0]
-        extra += max(0, len(found) - len(truth))
+        matched = [(i, j) for i, j in zip(rows, columns, strict=True) if similarity[i, j] >= _ALIKE]
+        extra += len(found) - len(matched)
         similarities.extend(similarity[i, j] for i, j in matched)
         for i, j in matched:
             known = truth[i, :, 2] > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,11 @@ def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
     where, _, name = target.rpartition(":")
     try:
         if where.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+            spec = importlib.util.spec_from_file_location(f"skdpipe_plugin_{Path(where).stem}", where)
             assert spec is not None
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module  # dataclasses look themselves up there
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(where)
@@ -56,7 +58,10 @@ def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
             f"cannot load the estimator plugin '{target}' ({error}); expected path/to/file.py:Name "
             "or package.module:Name"
         ) from error
-    estimator = factory(**options)
+    try:
+        estimator = factory(**options)
+    except TypeError as error:
+        raise PoseError(f"plugin '{target}' cannot be called with options {options} ({error})") from error
     if not isinstance(estimator, PoseEstimator):
         raise PoseError(f"plugin '{target}' gives no pose estimator; it needs layout, fingerprint and a call")
     return estimator

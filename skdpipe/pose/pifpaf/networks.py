@@ -10,23 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
 
 from skdpipe.errors import PoseError
+from skdpipe.skeleton import COCO_17
 
 
 def _import_openpifpaf() -> Any:
-    """OpenPifPaf, with the name that matplotlib 3.9 dropped put back where matplotlib is installed."""
+    """OpenPifPaf, its C++ part told not to print; matplotlib 3.9, if installed, gets a dropped name back."""
     try:
         import matplotlib
         import matplotlib.cm
@@ -38,13 +40,16 @@ def _import_openpifpaf() -> Any:
     import openpifpaf
     import openpifpaf.plugins.coco
 
+    torch.ops.openpifpaf.set_quiet(True)
     return openpifpaf
 
 
 openpifpaf = _import_openpifpaf()
 
 BACKBONES: Final = tuple(
-    name for name in openpifpaf.BASE_FACTORIES if not name.startswith("t") and name != "squeezenet"
+    name
+    for name in openpifpaf.BASE_FACTORIES
+    if not name.startswith("t") and name not in {"squeezenet", "cifar10net"}
 )
 FORMAT: Final = "skdpipe-pose-1"
 EMBEDDED: Final = ("actors-high", "actors-low")
@@ -58,7 +63,7 @@ class PoseNetwork:
         module: OpenPifPaf's shell of backbone and two heads (17 joints, 19 associations).
         backbone: the backbone's name in OpenPifPaf.
         upsample: how many times finer than the backbone's stride the heads' grid is.
-        checksum: sha256 of the weights, or "untrained".
+        checksum: sha256 of the tensors, whatever file they came from, or "untrained".
         notes: what the training wrote down about itself.
     """
 
@@ -85,7 +90,9 @@ def build(backbone: str, *, upsample: int = 1) -> PoseNetwork:
     for base in openpifpaf.BASE_TYPES:
         if hasattr(base, "pretrained"):
             base.pretrained = False
-    base_net = openpifpaf.BASE_FACTORIES[backbone]()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="torchvision")  # of how OpenPifPaf asks for no weights
+        base_net = openpifpaf.BASE_FACTORIES[backbone]()
     metas = openpifpaf.plugins.coco.CocoKp(upsample_stride=upsample).head_metas[:2]
     heads = [openpifpaf.HEADS[type(meta)](meta, base_net.out_features) for meta in metas]
     module = openpifpaf.network.nets.Shell(base_net, heads)
@@ -96,7 +103,7 @@ def build(backbone: str, *, upsample: int = 1) -> PoseNetwork:
 def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], half: bool = False) -> None:
     """Write a network as safetensors, at once or not at all; half precision halves the file."""
     tensors = {
-        name: tensor.half() if half and tensor.is_floating_point() else tensor.contiguous()
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in network.module.state_dict().items()
     }
     metadata = {
@@ -106,10 +113,9 @@ def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], 
         "notes": json.dumps(dict(notes)),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    save_file(tensors, part, metadata)
-    Path(part).replace(path)
+    part = path.with_name(f".{path.name}-{os.getpid()}.part")
+    part.write_bytes(to_bytes(tensors, metadata))  # save_file would keep it from other users
+    part.replace(path)
 
 
 def load_weights(backbone: str, weights: str) -> PoseNetwork:
@@ -129,7 +135,7 @@ def load_weights(backbone: str, weights: str) -> PoseNetwork:
     path = Path(weights)
     if path.suffix == ".safetensors":
         return _load_safetensors(path, backbone)
-    if path.suffix == ".pkl" or path.exists():
+    if path.suffix == ".pkl" or path.is_file():
         return _convert(path, backbone)
     return _load_safetensors(_published(weights, backbone), backbone)
 
@@ -155,35 +161,40 @@ def _load_safetensors(path: Path, backbone: str) -> PoseNetwork:
         raise PoseError(
             f"{path} is not a readable safetensors file ({error}); train or fetch it again"
         ) from error
-    if metadata.get("format") != FORMAT:
-        raise PoseError(f"{path} holds {metadata.get('format', 'other tensors')}; expected {FORMAT}")
+    if metadata.get("format") != FORMAT or "backbone" not in metadata:
+        raise PoseError(f"{path} holds no pose weights; expected safetensors written by `skdpipe train-pose`")
     if metadata["backbone"] != backbone:
         raise PoseError(
             f"{path} was trained for {metadata['backbone']}, not for {backbone}; name the right one"
         )
-    network = build(backbone, upsample=int(metadata["upsample"]))
-    network.module.load_state_dict(
-        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    )
-    return PoseNetwork(
-        network.module, backbone, network.upsample, _sha256(path), json.loads(metadata.get("notes", "{}"))
-    )
+    try:
+        network = build(backbone, upsample=int(metadata["upsample"]))
+        network.module.load_state_dict({name: _as_float(tensor) for name, tensor in tensors.items()})
+        notes = json.loads(metadata["notes"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise PoseError(
+            f"{path} does not fit {backbone} ({_brief(error)}); train or fetch it again"
+        ) from error
+    return PoseNetwork(network.module, backbone, network.upsample, _checksum(tensors), notes)
+
+
+def _as_float(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _convert(path: Path, backbone: str) -> PoseNetwork:
     """Unpickle an OpenPifPaf checkpoint that the user named and check that ours computes the same."""
+    if not path.is_file():
+        raise PoseError(f"no pose weights at {path}; expected an OpenPifPaf checkpoint")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
-        pickled = checkpoint["model"]
-    except FileNotFoundError as error:
-        raise PoseError(f"no pose weights at {path}; expected an OpenPifPaf checkpoint") from error
+        pickled = torch.load(path, map_location="cpu", weights_only=False)["model"]
+        openpifpaf.network.model_migration.model_migration(pickled)
+        heads = {head.meta.name: head for head in pickled.head_nets}
     except Exception as error:  # unpickling a module can fail in as many ways as there are modules
         raise PoseError(
-            f"{path} is not an OpenPifPaf checkpoint ({type(error).__name__}: {error})"
+            f"{path} is not an OpenPifPaf checkpoint ({type(error).__name__}: {_brief(error)})"
         ) from error
-    openpifpaf.network.model_migration.model_migration(pickled)
-    heads = {head.meta.name: head for head in pickled.head_nets}
-    if not {"cif", "caf"} <= heads.keys():
+    if not {"cif", "caf"} <= heads.keys() or tuple(heads["cif"].meta.keypoints) != COCO_17.joints:
         raise PoseError(
             f"{path} has the heads {', '.join(heads)}; expected cif and caf for the 17 COCO joints"
         )
@@ -193,15 +204,14 @@ def _convert(path: Path, backbone: str) -> PoseNetwork:
     try:
         network.module.load_state_dict(pickled.state_dict())
         with torch.inference_mode():
-            same = all(
-                torch.allclose(ours, theirs, atol=1e-4)
-                for ours, theirs in zip(network.module(picture), pickled.eval()(picture), strict=True)
-            )
-    except RuntimeError as error:
-        raise PoseError(f"{path} does not fit {backbone} ({str(error).splitlines()[0]})") from error
+            pairs = zip(network.module(picture), pickled.eval()(picture), strict=True)
+            same = all(torch.allclose(ours, theirs, atol=1e-4) for ours, theirs in pairs)
+    except Exception as error:  # the same
+        raise PoseError(f"{path} does not fit {backbone} ({_brief(error)}); name the right one") from error
     if not same:
         raise PoseError(f"{path} computes something else than today's {backbone}; its settings differ")
-    return PoseNetwork(network.module, backbone, network.upsample, _sha256(path), {"source": path.name})
+    checksum = _checksum(network.module.state_dict())
+    return PoseNetwork(network.module, backbone, network.upsample, checksum, {"source": path.name})
 
 
 def _published(name: str, backbone: str) -> Path:
@@ -213,8 +223,8 @@ def _published(name: str, backbone: str) -> Path:
     }
     if name not in urls:
         raise PoseError(
-            f"no weights are published for '{name}' (published: {', '.join(sorted(urls))}); train them with "
-            f"`skdpipe train-pose --backbone {backbone}`, or give a path"
+            f"no weights are published for '{name}' (published: {', '.join(sorted(urls))}) and it is no "
+            "file; train them with `skdpipe train-pose`, or give a path"
         )
     folder = Path(torch.hub.get_dir()) / "skdpipe"
     converted = folder / f"{name}.safetensors"
@@ -222,24 +232,33 @@ def _published(name: str, backbone: str) -> Path:
         return converted
     url = urls[name].replace("http://", "https://")
     checkpoint = folder / url.rsplit("/", 1)[-1]
-    if not checkpoint.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        digest = checkpoint.stem.rsplit("-", 1)[-1]
-        try:
-            torch.hub.download_url_to_file(url, str(checkpoint), hash_prefix=digest)
-        except (URLError, OSError, RuntimeError) as error:
-            raise PoseError(
-                f"cannot download {name} from {url} ({error}); put the file at {checkpoint} by hand, "
-                "or use --preset demo or weights of your own"
-            ) from error
     digest = checkpoint.stem.rsplit("-", 1)[-1]
-    if not _sha256(checkpoint).startswith(digest):
+    if not checkpoint.is_file():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(checkpoint), hash_prefix=digest)
+        except (OSError, HTTPException, RuntimeError) as error:
+            raise PoseError(
+                f"cannot download {name} from {url} ({_brief(error)}); put the file at {checkpoint} by hand, "
+                "or use `--config demo` or weights of your own"
+            ) from error
+    with checkpoint.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if not sha256.startswith(digest):
         raise PoseError(f"{checkpoint} has not the checksum in its name ({digest}); delete it and try again")
     network = _convert(checkpoint, backbone)
-    save_weights(network, converted, notes={"source": url, "sha256": network.checksum})
+    save_weights(network, converted, notes={"source": url, "sha256": sha256})
     return converted
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names and bytes; a file's own would not do, as its header's order is left to chance."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -48,7 +51,11 @@ class Encoder:
         """
         box = Letterbox.fit((frame.shape[1], frame.shape[0]), self._long_edge)
         picture = box.picture(frame)
-        annotations = [_annotation(person, shown, box) for person, shown in zip(people, visible, strict=True)]
+        annotations = [
+            _annotation(person, shown, box)
+            for person, shown in zip(people, visible, strict=True)
+            if (person[:, 2] > 0).any()
+        ]
         left, top = box.offset
         meta = {"valid_area": np.array((left, top, box.inner[0] - 1, box.inner[1] - 1), np.float64)}
         shape_only = np.empty((3, *picture.shape[:2]), np.uint8)
@@ -71,7 +78,7 @@ def coco_batches(
     """Endless batches from a COCO keypoint file through OpenPifPaf's own augmentation.
 
     Raises:
-        PoseError: if the file or the folder is not there or holds too few pictures of people.
+        PoseError: if the file or the folder cannot be read, or holds too few pictures of people.
     """
     if not annotations.is_file() or not images.is_dir():
         raise PoseError(
@@ -83,24 +90,39 @@ def coco_batches(
         square_edge=settings.long_edge,
         upsample_stride=settings.upsample,
         batch_size=settings.batch,
-        loader_workers=settings.workers,
+        _loader_workers=settings.workers,  # the public name can only be read
     )
     data.head_metas = network.head_metas
-    loader = data.train_loader()
+    try:
+        with redirect_stdout(io.StringIO()):  # pycocotools prints what it does
+            loader = data.train_loader()
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise PoseError(
+            f"{annotations} is no COCO keypoint file ({type(error).__name__}: {error})"
+        ) from error
     if not len(loader):
         raise PoseError(
             f"{annotations} has fewer pictures of people than one batch of {settings.batch}; lower it"
         )
     while True:
-        for pictures, targets, _ in loader:
-            yield pictures, list(targets)
+        try:
+            for pictures, targets, _ in loader:
+                yield pictures, list(targets)
+        except OSError as error:
+            reason = str(error).splitlines()[-1]
+            raise PoseError(f"cannot read an image that {annotations} names ({reason})") from error
 
 
 def pool_batches(samples: Sequence[Sample], batch: int, seed: int, start: int) -> Iterator[Batch]:
     """Endless batches from encoded samples, each epoch in a new order, with photometric noise.
 
     The batch of a step depends on seed and step alone, so that training goes on where it stopped.
+
+    Raises:
+        PoseError: if there are fewer samples than a batch needs.
     """
+    if len(samples) < batch:
+        raise PoseError(f"{len(samples)} pictures are fewer than one batch of {batch}; draw more or lower it")
     per_epoch = len(samples) // batch
     step = start
     while True:
@@ -135,7 +157,8 @@ def train(
         batches: gives endless batches from a step on.
         settings: the recipe.
         device: where to train.
-        state_file: safetensors with weights and optimiser; written now and then, removed at the end.
+        state_file: safetensors with weights and optimiser; written now and then, to be removed by the
+            caller when the trained weights are safe.
         on_step: told the step and its loss.
         save_every: steps between writes of the state.
 
@@ -167,7 +190,6 @@ def train(
         if (step + 1) % save_every == 0:
             _store(module, optimiser, state_file, step + 1)
     module.cpu().eval()
-    state_file.unlink(missing_ok=True)
 
 
 def schedule(step: int, warmup: int, steps: int) -> float:
@@ -190,19 +212,19 @@ def _store(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, step
 
 
 def _restore(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> int:
-    tensors = load_file(path)
-    step = int(tensors.pop("step"))
     state = optimiser.state_dict()
     state["state"] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, key = name.split(".")
-            state["state"].setdefault(int(index), {})[key] = value
     try:
+        tensors = load_file(path)
+        step = int(tensors.pop("step"))
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".")
+                state["state"].setdefault(int(index), {})[key] = value
         module.load_state_dict(
             {n.removeprefix("module."): v for n, v in tensors.items() if n.startswith("module.")}
         )
         optimiser.load_state_dict(state)
-    except (RuntimeError, ValueError) as error:
-        raise PoseError(f"{path} is the state of another training; move it away to start anew") from error
+    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise PoseError(f"{path} is not a state of this training; move it away to start anew") from error
     return step

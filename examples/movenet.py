@@ -1,0 +1,127 @@
+"""MoveNet as a pose estimator from outside the package.
+
+A config names it by ``plugin: examples/movenet.py:MoveNet`` and no line of skdpipe knows of it: anything
+with a layout, a fingerprint and a call will do (`skdpipe.pose.PoseEstimator`). Needs ONNX Runtime
+(``pip install onnxruntime``) and the weights that configs/movenet.yaml tells of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from skdpipe.errors import PoseError
+from skdpipe.pose import Frame
+from skdpipe.skeleton import COCO_17, Keypoints, Layout
+
+_JOINTS = len(COCO_17)
+_PERSON = _JOINTS * 3 + 5  # y, x, score of each joint, then a box and the person's own score
+
+
+class MoveNet:
+    """Google's MoveNet MultiPose Lightning: up to six people in the whole picture.
+
+    Args:
+        weights: the ONNX file; its input's side says how large the network sees a frame.
+        person: people with a lower score are left out.
+        keypoint: joints with a lower score count as unseen. MoveNet places every joint, also those it
+            does not see, and says so by the score alone: below 0.2, six joints in ten lie elsewhere by more
+            than a fifth of the body when the picture is a third smaller; above 0.4, one in forty.
+        threads: of ONNX Runtime; 0 takes a thread for each core.
+
+    Raises:
+        PoseError: if ONNX Runtime is not installed, the weights are missing or another network's, or a
+            threshold is no score.
+    """
+
+    layout: Layout = COCO_17
+
+    def __init__(
+        self, weights: str, *, person: float = 0.25, keypoint: float = 0.2, threads: int = 0
+    ) -> None:
+        for name, score in (("person", person), ("keypoint", keypoint)):
+            if not (isinstance(score, int | float) and 0 <= score <= 1):
+                raise PoseError(f"MoveNet's option {name} is {score!r}; expected a score from 0 to 1")
+        path = Path(weights)
+        self._session, self._side = _open(path, threads)
+        self._person, self._keypoint = person, keypoint
+        self._checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    @property
+    def fingerprint(self) -> str:
+        """Name and input side, checksum of the weights, thresholds."""
+        settings = f"person{self._person:g} keypoint{self._keypoint:g}"
+        return f"movenet-multipose-{self._side} {self._checksum[:16]} {settings}"
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Keypoints]:
+        """See `skdpipe.pose.PoseEstimator.__call__`."""
+        return [self._find_people(frame) for frame in frames]
+
+    def _find_people(self, frame: Frame) -> Keypoints:
+        (poses,) = self._session.run(["poses"], {"image": letterbox(frame, self._side)[None]})
+        rows = poses[0][np.argsort(-poses[0][:, -1], kind="stable")]
+        rows = rows[rows[:, -1] >= self._person]
+        keypoints = to_keypoints(rows, max(frame.shape[:2]), self._keypoint)
+        return keypoints[(keypoints[..., 2] > 0).any(axis=1)]
+
+
+def letterbox(frame: Frame, side: int) -> Frame:
+    """The frame in the top left corner of a black square, its longer edge scaled to the square's side."""
+    scale = side / max(frame.shape[:2])
+    height, width = (max(1, round(length * scale)) for length in frame.shape[:2])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    square = np.zeros((side, side, 3), np.uint8)
+    square[:height, :width] = cv2.resize(frame, (width, height), interpolation=method)
+    return square
+
+
+def to_keypoints(rows: NDArray[np.float32], edge: int, threshold: float) -> Keypoints:
+    """MoveNet's rows as ``(person, joint, 3)`` in pixels; joints below the threshold are NaN, NaN, 0.
+
+    Args:
+        rows: ``(person, 56)``; in each ``y, x, score`` of every joint first, as shares of the square.
+        edge: the frame's longer edge in pixels, which fills the square.
+        threshold: least score of a seen joint.
+    """
+    y, x, score = np.moveaxis(rows[:, : _JOINTS * 3].reshape(-1, _JOINTS, 3), -1, 0)
+    keypoints = np.stack([x * edge, y * edge, np.clip(score, 0, 1)], axis=-1)
+    seen = (score >= threshold) & (score > 0)
+    return np.where(seen[..., None], keypoints, [np.nan, np.nan, 0]).astype(np.float32)
+
+
+def _open(path: Path, threads: int) -> tuple[Any, int]:
+    """A session on the weights, and the side of its square input."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise PoseError(
+            "MoveNet needs ONNX Runtime, which is not installed; run `pip install onnxruntime`"
+        ) from error
+    if not path.is_file():
+        raise PoseError(
+            f"no MoveNet weights at {path.absolute()}; expected multipose_256.onnx or multipose_384.onnx: "
+            "configs/movenet.yaml says where they come from, the option `weights` where they are"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave busy cores to others
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common class
+        reason = " ".join(str(error).split())
+        raise PoseError(f"{path} is no network that ONNX Runtime reads ({reason}); fetch it again") from error
+    found = [(port.name, port.type, port.shape) for port in (*session.get_inputs(), *session.get_outputs())]
+    side = found[0][2][1]
+    expected = [
+        ("image", "tensor(uint8)", [1, side, side, 3]),
+        ("poses", "tensor(float)", [1, 6, _PERSON]),
+    ]
+    if found != expected:
+        raise PoseError(f"{path} maps {found}; expected MoveNet MultiPose: {expected}")
+    return session, int(side)

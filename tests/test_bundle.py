@@ -1,0 +1,208 @@
+"""A bundle comes back as it was saved, and a file that is none says so."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from skdpipe.bundle import FORMAT, Bundle, build_network, load_bundle, save_bundle, versions
+from skdpipe.config import ClipFormat, Estimator, NetworkChoice, Thresholds
+from skdpipe.errors import BundleError
+from skdpipe.networks import count_parameters
+from skdpipe.skeleton import COCO_17, layout_named
+
+
+TINY, CLIP = NetworkChoice("st_2sgcn", width=4), ClipFormat(frames=8)
+
+
+def a_bundle(
+    choice: NetworkChoice = TINY,
+    clip: ClipFormat = CLIP,
+    classes: tuple[str, ...] = ("sit", "stand"),
+    estimator: Estimator | None = None,
+    run: dict[str, object] | None = None,
+) -> Bundle:
+    torch.manual_seed(0)
+    network = build_network(choice, layout_named(clip.layout), len(classes))
+    return Bundle(network, choice, classes, clip, "eyes seed=0.2", estimator, run or {})
+
+
+labels = st.text(max_size=12)  # newlines, quotes, emoji and brackets too
+choices = st.builds(
+    NetworkChoice,
+    st.sampled_from(["st_gcn", "st_sgcn", "st_2sgcn"]),
+    st.sampled_from(["uniform", "distance", "spatial"]),
+    st.integers(4, 6),
+    st.sampled_from([0.0, 0.5]),
+)
+clips = st.builds(
+    ClipFormat,
+    st.integers(1, 64),
+    st.sampled_from(["resample", "replay"]),
+    st.integers(1, 3),
+    st.sampled_from(["coco-17", "penn-13"]),
+    st.sampled_from(["body", "picture"]),
+    st.sampled_from([1, 3]),
+)
+looks = st.none() | st.builds(
+    Estimator,
+    weights=labels,
+    thresholds=st.builds(Thresholds, st.floats(0, 1)),
+    options=st.dictionaries(labels, st.integers() | labels | st.none(), max_size=3),
+    every=st.integers(1, 10),
+)
+
+
+@given(
+    choices,
+    clips,
+    st.lists(labels, min_size=2, max_size=5, unique=True),
+    looks,
+    st.dictionaries(labels, labels),
+)
+@settings(max_examples=25)
+def test_a_bundle_comes_back_as_it_was_saved(
+    tmp_path_factory: pytest.TempPathFactory,
+    choice: NetworkChoice,
+    clip: ClipFormat,
+    classes: list[str],
+    estimator: Estimator | None,
+    run: dict[str, object],
+) -> None:
+    path = tmp_path_factory.mktemp("bundle") / "deep" / "student.safetensors"
+    saved = a_bundle(choice, clip, tuple(classes), estimator, run)
+    save_bundle(saved, path)
+    loaded = load_bundle(path)
+    assert replace(loaded, network=saved.network) == saved
+    assert not loaded.network.training
+    tensors = saved.network.state_dict()
+    assert tensors.keys() == loaded.network.state_dict().keys()
+    for name, tensor in loaded.network.state_dict().items():
+        assert torch.equal(tensor, tensors[name])
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_loaded_network_answers_as_the_saved_one(tmp_path: Path) -> None:
+    saved = a_bundle()
+    saved.network.train()
+    x, mask = torch.randn(3, 2, 3, 8, 17), torch.ones(3, 2, dtype=torch.bool)
+    saved.network(x, mask)  # moves the statistics of batch normalisation
+    save_bundle(saved, tmp_path / "b")
+    with torch.no_grad():
+        expected = saved.network.eval()(x, mask).logits
+        assert torch.equal(load_bundle(tmp_path / "b").network(x, mask).logits, expected)
+
+
+def test_others_may_read_a_bundle(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        save_bundle(a_bundle(), tmp_path / "b")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o644
+
+
+def test_saving_again_replaces(tmp_path: Path) -> None:
+    save_bundle(a_bundle(), tmp_path / "b")
+    save_bundle(a_bundle(classes=("a", "b", "c")), tmp_path / "b")
+    assert load_bundle(tmp_path / "b").classes == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("name", ["st_gcn", "st_sgcn", "st_2sgcn"])
+def test_the_network_is_built_as_the_choice_says(name: str) -> None:
+    smaller = build_network(NetworkChoice(name, "uniform", 4, 0.25), COCO_17, 7)
+    assert smaller.classify.out_features == 7
+    assert smaller.feature_channels == 16
+    assert {m.p for m in smaller.modules() if isinstance(m, torch.nn.Dropout)} == {0.0, 0.25}
+    larger = build_network(NetworkChoice(name, "spatial", 4), COCO_17, 7)
+    assert count_parameters(larger) > count_parameters(smaller)
+
+
+# Files that are no bundles
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        load_bundle(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith((f"{path} ", "no bundle at "))
+    return text
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
+    expected = f"no bundle at {tmp_path / 'b'}; expected a file written by `skdpipe distill`"
+    assert refusal(tmp_path / "b") == expected
+    assert refusal(tmp_path).startswith("no bundle at ")  # a folder
+
+
+@pytest.mark.parametrize("length", [0, 7, 100, -1])
+def test_a_damaged_bundle_is_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "b"
+    save_bundle(a_bundle(), path)
+    path.write_bytes(path.read_bytes()[:length])
+    assert "is not a readable bundle" in refusal(path)
+    assert refusal(path).endswith("train it again")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"), [(None, "other tensors"), ({"format": "skdpipe-pose-1"}, "skdpipe-pose-1")]
+)
+def test_other_tensors_are_refused(tmp_path: Path, metadata: dict[str, str] | None, found: str) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "b", metadata)
+    assert refusal(tmp_path / "b") == f"{tmp_path / 'b'} holds {found}; expected {FORMAT}"
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    with safe_open(path, framework="pt") as file:
+        said = json.loads(file.metadata()["description"])
+    description = json.dumps({**said, **changes})
+    save_file(load_file(path), path, {"format": FORMAT, "description": description})
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"choice": {"name": "st_gcn", "width": 4}}, "Missing key"),
+        ({"choice": {"name": "ms_g3d"}}, "name: found 'ms_g3d'"),
+        ({"clip": {"frames": 8, "layout": "penn-13"}}, "size mismatch"),
+        ({"clip": {"frames": 8, "layout": "ntu-25"}}, "no layout 'ntu-25'"),
+        ({"clip": {"frames": 8, "speed": 2}}, "speed is no setting"),
+        ({"classes": ["a", "b", "c"]}, "size mismatch"),
+        ({"classes": None}, "TypeError"),
+        ({"estimator": {"every": 0}}, "every: found 0"),
+        ({"estimator": 3}, "settings: found 3"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(
+    tmp_path: Path, changes: dict[str, object], named: str
+) -> None:
+    path = tmp_path / "b"
+    save_bundle(a_bundle(), path)
+    rewrite(path, **changes)
+    assert "does not fit this version of skdpipe" in refusal(path)
+    assert named in refusal(path)
+    assert len(refusal(path)) < 500
+
+
+@pytest.mark.parametrize("description", ["", "[]", "{}", "3", "not JSON"])
+def test_a_description_that_cannot_be_read_is_refused(tmp_path: Path, description: str) -> None:
+    path = tmp_path / "b"
+    save_file({"weight": torch.zeros(3)}, path, {"format": FORMAT, "description": description})
+    assert "does not fit this version of skdpipe" in refusal(path)
+
+
+def test_versions_say_what_the_figures_depend_on() -> None:
+    said = versions()
+    assert said.keys() == {"skdpipe", "torch", "python", "machine"}
+    assert said["torch"] == torch.__version__
+    assert "CPUs" in said["machine"]

@@ -1,0 +1,306 @@
+"""The commands: what is printed where, exit codes, and names that look like markup."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from moving_body import ACTIONS, BOX_PLUGIN, film
+
+from skdpipe.cli import main
+
+LABELS = {"sideways": "[/red] side:car:ways", "up and down": "[bold]up"}
+CONFIG = {
+    "extraction": {
+        "high": {"plugin": BOX_PLUGIN},
+        "low": {"plugin": BOX_PLUGIN, "options": {"shake": 1.0}, "every": 2},
+    },
+    "experiment": {
+        "name": "run [1]",
+        "clip": {"frames": 8},
+        "teacher": {"name": "st_2sgcn", "width": 8},
+        "student": {"name": "st_2sgcn", "width": 8},
+        "recipe": {"epochs": 25, "batch": 4, "learning_rate": 0.1, "warmup": 1, "augment": True},
+        "distillation": {"node_variant": "relative"},
+        "methods": ["teacher", "baseline", "student"],
+    },
+}
+
+
+class Answer(NamedTuple):
+    code: object
+    out: str
+    err: str
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line, in this process."""
+
+    def run(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["skdpipe", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Answer(end.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+class Stage(NamedTuple):
+    """A folder with videos, their labels and a config; the brackets are there on purpose."""
+
+    folder: Path
+
+    @property
+    def videos(self) -> Path:
+        return self.folder / "labels.csv"
+
+    @property
+    def unseen(self) -> Path:
+        return self.folder / "unseen [clip]"
+
+    def options(self, *names: str) -> list[str]:
+        where = {"config": "mine [v1].yaml", "cache": "cache [/b]", "models": "models :x:"}
+        return [part for name in names for part in (f"--{name}", str(self.folder / where[name]))]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    with stage.videos.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        for action in ACTIONS:
+            for number in range(6):
+                path = film(stage.folder / f"{action} [{number}].mp4", action, number)
+                writer.writerow([path.name, LABELS[action], "train" if number < 4 else "test"])
+    for number, action in enumerate(ACTIONS):
+        film(stage.unseen / f"{number} [/red] :car:.mp4", action, 7)
+    config = stage.folder / "mine [v1].yaml"
+    config.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    return stage
+
+
+@pytest.fixture
+def distilled(stage: Stage, run: Run) -> Stage:
+    """The stage with skeletons and networks; both commands do nothing if all is there."""
+    assert run("extract", stage.videos, *stage.options("config", "cache")).code == 0
+    assert run("distill", *stage.options("config", "cache", "models"), "--device", "cpu").code == 0
+    return stage
+
+
+# From videos to labels
+
+
+def test_extract_says_what_it_did_and_does_it_once(stage: Stage, run: Run) -> None:
+    run("extract", stage.videos, *stage.options("config", "cache"))
+    again = run("extract", stage.videos, *stage.options("config", "cache"))
+    assert again.code == 0
+    first, second = again.out.splitlines()
+    assert first == f"{stage.folder / 'cache [/b]'}: 0 videos extracted, 12 there already, 0 failed"
+    assert second.startswith("people matched between the qualities: 12 of 12, mean OKS 0.")
+
+
+def test_extract_fails_if_a_video_does_and_says_which(stage: Stage, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "[bold]broken.mp4").write_bytes(b"no video")
+    film(tmp_path / "empty [1].mp4", "")
+    answer = run("extract", tmp_path, *stage.options("config"), "--cache", tmp_path / "cache")
+    assert answer.code == 1
+    assert "1 videos extracted, 0 there already, 1 failed" in answer.out
+    assert f"failed: {tmp_path}/[bold]broken.mp4: not a readable video" in answer.err
+    assert f"nobody seen: {tmp_path}/empty [1].mp4\n" in answer.err
+
+
+def test_distill_prints_the_table(distilled: Stage, run: Run) -> None:
+    answer = run("distill", *distilled.options("config", "cache", "models"))
+    assert answer.code == 0
+    assert "models :x:/run [1]" in " ".join(answer.out.split())
+    rows = {line.split("│")[1].strip(): line for line in answer.out.splitlines() if line.startswith("│")}
+    assert list(rows) == ["HQS-T", "LQS-S", "SKD"]
+    assert "100.00" in rows["HQS-T"]
+    assert "2 classes, 8 training clips, 4 test clips" in answer.out
+
+
+def test_predict_names_the_action(distilled: Stage, run: Run) -> None:
+    answer = run("predict", distilled.unseen, *distilled.options("models"), "--top", 1)
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert len(lines) == 2
+    for line, (number, action) in zip(lines, enumerate(ACTIONS), strict=True):
+        path = distilled.unseen / f"{number} [/red] :car:.mp4"
+        assert line.startswith(f"{path}: {LABELS[action]} 0.")
+    assert answer.err == f"bundle: {distilled.folder}/models :x:/run [1]/student.safetensors\n"
+
+
+def test_json_is_all_there_is_on_stdout(distilled: Stage, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    film(tmp_path / "empty.mp4", "")
+    bundle = distilled.folder / "models :x:/run [1]/baseline.safetensors"
+    answer = run("predict", distilled.unseen, tmp_path, "--bundle", bundle, "--json")
+    assert answer.code == 1
+    first, second, broken, empty = (json.loads(line) for line in answer.out.splitlines())
+    assert first["source"] == str(distilled.unseen / "0 [/red] :car:.mp4")
+    assert (first["label"], second["label"]) == tuple(LABELS.values())
+    assert (first["people"], first["frames"]) == (1, 6)
+    assert set(first["probabilities"]) == set(LABELS.values())
+    assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-6)
+    assert broken.keys() == {"source", "error"}
+    assert "not a readable video" in broken["error"]
+    assert (empty["label"], empty["probabilities"], empty["people"]) == (None, {}, 0)
+    assert answer.err == f"error: {broken['error']}\n"
+
+
+def test_a_clip_with_nobody_says_so(distilled: Stage, run: Run, tmp_path: Path) -> None:
+    path = film(tmp_path / "empty.mp4", "")
+    answer = run("predict", path, *distilled.options("models"))
+    assert (answer.code, answer.out) == (0, f"{path}: no person found in 6 frames\n")
+
+
+def test_another_estimator_can_be_named(distilled: Stage, run: Run, tmp_path: Path) -> None:
+    estimator = tmp_path / "mine.yaml"
+    estimator.write_text(yaml.safe_dump({"plugin": BOX_PLUGIN}))
+    path = film(tmp_path / "clip.mp4", ACTIONS[0], 8)
+    answer = run("predict", path, *distilled.options("models"), "--estimator", estimator, "--json")
+    assert answer.code == 0
+    assert json.loads(answer.out)["frames"] == 12
+
+
+def test_file_names_that_are_not_utf8_are_printed_readably(distilled: Stage, tmp_path: Path) -> None:
+    path = tmp_path / "plain.mp4"
+    strange = tmp_path / "caf\udce9.mp4"
+    film(path, ACTIONS[0], 7).rename(strange)
+    command = [sys.executable, "-m", "skdpipe", "predict", str(strange), *distilled.options("models")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.startswith(f"{tmp_path}/caf\\udce9.mp4: ")) == (0, True)
+
+
+# Mistakes
+
+
+def the_error(answer: Answer) -> str:
+    """The one line on stderr; nothing is on stdout."""
+    assert answer.code == 1
+    assert answer.out == ""
+    (line,) = answer.err.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "tpu"])
+def test_an_unknown_device_is_named(run: Run, stage: Stage, device: str) -> None:
+    answer = run("distill", *stage.options("config", "cache"), "--device", device)
+    assert the_error(answer).startswith(f"cannot use device '{device}' (")
+    assert the_error(answer).endswith("; try cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["extract", "nowhere"], "nowhere does not exist; expected a video, a folder of videos, or a CSV"),
+        (["extract", "nowhere", "-c", "papers"], "no config named 'papers'; expected a YAML file or one of"),
+        (["extract", ".", "-c", "penn"], "penn.yaml has no section 'extraction'; found experiment"),
+        (
+            ["distill", "--cache", "nowhere"],
+            "nowhere has 0 high settings (none); run `skdpipe extract` first",
+        ),
+        (["distill", "--set", "recipe.epoch=3"], "recipe.epoch is no setting; expected one of epochs"),
+        (["distill", "--set", "epochs"], "cannot read the setting 'epochs'; expected key.path=value"),
+        (
+            ["predict", "x.mp4", "--models", "nowhere"],
+            "no trained student under nowhere; run `skdpipe distill`",
+        ),
+        (["predict", "x.mp4", "--bundle", "[b].st"], "no bundle at [b].st; expected a file written by"),
+        (["import", "penn", "[/nowhere]"], "no .mat files in [/nowhere]; expected Penn Action's annotations"),
+        (["train-pose", "demo", "x.safetensors"], "demonstration is no setting; expected one of backbone"),
+        (["measure-pose", "-c", "nowhere.yaml"], "no config file at nowhere.yaml; expected YAML"),
+        (["demo", "-c", "penn"], "penn.yaml has no section 'demonstration'; found experiment"),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert expected in the_error(run(*arguments))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_estimator_file_is_named(run: Run, distilled: Stage) -> None:
+    answer = run("predict", distilled.unseen, *distilled.options("models"), "--estimator", "gone.yaml")
+    assert the_error(answer) == "no config file at gone.yaml (No such file or directory); expected YAML"
+
+
+def test_a_missing_clip_is_named_before_any_is_labelled(run: Run, distilled: Stage) -> None:
+    answer = run("predict", distilled.unseen, "gone.mp4", *distilled.options("models"))
+    assert (answer.code, answer.out) == (1, "")
+    assert "error: gone.mp4 does not exist; expected a video" in answer.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["distil"], ["predict"], ["import", "kinetics", "x"], ["distill", "--x"]]
+)
+def test_a_command_that_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> None:
+    answer = run(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Error" in answer.err
+
+
+INTERRUPTING = """
+from moving_body import BoxEstimator
+class Interrupting(BoxEstimator):
+    def __call__(self, frames):
+        raise KeyboardInterrupt
+"""
+
+
+def test_an_interruption_is_exit_code_130_and_says_how_to_go_on(
+    run: Run, stage: Stage, tmp_path: Path
+) -> None:
+    (tmp_path / "plugin.py").write_text(INTERRUPTING)
+    plugin = f"high.plugin={tmp_path}/plugin.py:Interrupting"
+    options = [*stage.options("config"), "--cache", tmp_path / "cache", "--set", plugin]
+    answer = run("extract", stage.videos, *options)
+    assert (answer.code, answer.out) == (130, "")
+    assert answer.err.endswith("interrupted; the same command goes on where it stopped\n")
+
+
+# Help
+
+
+@pytest.mark.parametrize("command", ["", "extract", "distill", "predict", "import", "train-pose", "demo"])
+def test_every_command_has_help(run: Run, command: str) -> None:
+    answer = run(*[part for part in (command, "--help") if part])
+    assert answer.code == 0
+    assert "Usage: " in answer.out
+    assert (f" {command} " if command else "COMMAND") in answer.out.split("Usage: ")[1].splitlines()[0]
+
+
+HELP = """
+import sys
+from skdpipe.cli import main
+sys.argv = ["skdpipe", *sys.argv[1:], "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+heavy = {"torch", "numpy", "cv2", "av", "openpifpaf", "scipy"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    for command in ([], ["distill"]):
+        done = subprocess.run(
+            [sys.executable, "-c", HELP, *command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr

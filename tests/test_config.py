@@ -1,0 +1,283 @@
+"""Settings: the shipped files are right, and a mistake is one line that says where it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skdpipe.config import (
+    ClipFormat,
+    Degradation,
+    Demonstration,
+    Distillation,
+    Estimator,
+    Experiment,
+    Extraction,
+    NetworkChoice,
+    PoseTraining,
+    Recipe,
+    Thresholds,
+    config_path,
+    load_config,
+    parse_config,
+    to_plain,
+)
+from skdpipe.errors import ConfigError
+from skdpipe.skeleton import LAYOUTS
+
+SHIPPED = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+SECTIONS: dict[str, type[Any]] = {
+    "demonstration": Demonstration,
+    "extraction": Extraction,
+    "experiment": Experiment,
+}
+
+
+def kind_of(path: Path) -> type[Any]:
+    return PoseTraining if path.stem.startswith("pose-") else Estimator
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(kind: type[Any], path: Path, *overrides: str, section: str = "") -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(kind, path, overrides, section=section)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+# The files that come with skdpipe
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_file_is_right(path: Path) -> None:
+    sections = yaml.safe_load(path.read_text(encoding="utf-8")).keys() & SECTIONS.keys()
+    for section in sections:
+        config = load_config(SECTIONS[section], path, section=section)
+        assert parse_config(SECTIONS[section], to_plain(config), "again") == config
+    if not sections:
+        assert load_config(kind_of(path), path) is not None
+
+
+def test_the_shipped_experiments_name_known_layouts_and_themselves() -> None:
+    for path in SHIPPED:
+        if "experiment" in yaml.safe_load(path.read_text(encoding="utf-8")):
+            experiment = load_config(Experiment, path, section="experiment")
+            assert experiment.clip.layout in LAYOUTS
+            assert experiment.name == path.stem
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    paper = load_config(Experiment, config_path("paper"), section="experiment")
+    recipe = Recipe(60, 16, 0.1, 0.9, 1e-4, milestones=(15, 30, 45), decay=0.1)
+    assert paper.recipe == recipe
+    assert paper.clip == ClipFormat(300, "replay", 2, "coco-17", "picture", smoothing=1)
+    assert paper.teacher == paper.student == NetworkChoice("st_gcn", "distance", 64)
+    assert paper.distillation == Distillation(kl=1, node=0.5, edge=0.5, temperature=1)
+    assert paper.smoothing_window == 3
+
+
+def test_shipped_configs_go_by_their_names_and_others_by_their_paths(tmp_path: Path) -> None:
+    assert {config_path(path.stem) for path in SHIPPED} == set(SHIPPED)
+    mine = write(tmp_path, "name: mine")
+    assert config_path(str(mine)) == mine
+
+
+@pytest.mark.parametrize("name", ["papers", "nowhere/mine.yaml", "mine.yml", ""])
+def test_a_config_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^no config (file at |named '){name}[^\n]*expected[^\n]*YAML"):
+        config_path(name)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"one of demo,.*paper, penn.*published"):
+        config_path("papers")
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("nam=x", "nam is no setting; expected one of name, seed, high, low"),
+        ("recipe.epoch=3", "recipe.epoch is no setting; expected one of epochs, batch, learning_rate"),
+        ("derive_low.ever=3", "derive_low.ever is no setting; expected one of every, occlusion"),
+        ("recipe.epochs=many", "recipe.epochs: found 'many'; input should be a valid integer"),
+        ("recipe.epochs=2.5", "recipe.epochs: found 2.5; input should be a valid integer"),
+        ("recipe.epochs=", "recipe.epochs: found None; input should be a valid integer"),
+        ("recipe.epochs=0", "recipe.epochs: found 0; input should be greater than 0"),
+        ("recipe.batch=0", "recipe.batch: found 0; input should be greater than 0"),
+        ("recipe.learning_rate=-0.1", "recipe.learning_rate: found -0.1; input should be greater than 0"),
+        ("recipe.learning_rate=.nan", "recipe.learning_rate: found nan; input should be greater than 0"),
+        ("recipe.momentum=1", "recipe.momentum: found 1; input should be less than 1"),
+        ("recipe.milestones=15", "recipe.milestones: found 15; input should be a valid tuple"),
+        ("recipe=fast", "recipe: found 'fast'; input should be a group of settings"),
+        ("clip.fill=stretch", "clip.fill: found 'stretch'; input should be 'resample' or 'replay'"),
+        ("clip.smoothing=2", "clip.smoothing: found 2; a window should be an odd number of frames"),
+        ("smoothing_window=4", "smoothing_window: found 4; a window should be an odd number of frames"),
+        ("clip.people=0", "clip.people: found 0; input should be greater than 0"),
+        ("derive_low.every=0", "derive_low.every: found 0; input should be greater than 0"),
+        ("derive_low.occlusion=60", "derive_low.occlusion: found 60; input should be less than"),
+        ("test_fraction=1", "test_fraction: found 1; input should be less than 1"),
+        ("distillation.temperature=0", "distillation.temperature: found 0; input should be greater than 0"),
+        ("distillation.kl=-1", "distillation.kl: found -1; input should be greater than or equal to 0"),
+        ("methods=[teacher, sudent]", "methods.1: found 'sudent'; input should be 'teacher', 'baseline'"),
+        ("methods=[]", "methods: found []; tuple should have at least 1 item"),
+        ("seed=-1", "seed: found -1; input should be greater than or equal to 0"),
+        ("name=a/b", "name: found 'a/b'; should be a folder's name, not a path"),
+        ("name='..'", "name: found '..'; should be a folder's name, not a path"),
+        ("name=", "name: found None; input should be a valid string"),
+        ("student.width=wide", "student.width: found 'wide'; input should be a valid integer"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_key_found_and_expected(override: str, expected: str) -> None:
+    path = config_path("paper")
+    text = complaint(Experiment, path, override, section="experiment")
+    assert text.startswith(f"{path}: experiment: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("recipe.epochs", "cannot read the setting 'recipe.epochs'; expected key.path=value"),
+        ("=3", "cannot read the setting '=3'; expected key.path=value"),
+        ("name.first=x", "setting 'name.first=x': name is a value, not a group of settings"),
+        ("clip.frames=[1", "setting 'clip.frames=[1': while parsing a flow sequence"),
+    ],
+)
+def test_an_override_that_cannot_be_read_is_quoted(override: str, expected: str) -> None:
+    assert complaint(Experiment, config_path("paper"), override, section="experiment").startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- 1\n- 2\n", " holds a list; expected a mapping of settings"),
+        ("just words", " holds a str; expected a mapping of settings"),
+        ("a: [1\nb: 2", " is not YAML: while parsing"),
+        ("other: {}\n1: {}", " has no section 'experiment'; found other, 1"),
+        ("", " has no section 'experiment'; found nothing"),
+        ("experiment: 3", ": experiment holds a int; expected a mapping of settings"),
+        ("experiment: {1: 2}", ": experiment: 1: found 1; keys should be strings"),
+    ],
+)
+def test_a_file_without_the_settings_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    path = write(tmp_path, text)
+    assert complaint(Experiment, path, section="experiment").startswith(f"{path}{expected}")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert complaint(Experiment, path).startswith(f"{path} is not YAML")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    expected = f"no config file at {tmp_path / 'gone.yaml'} (No such file or directory); expected YAML"
+    assert complaint(Estimator, tmp_path / "gone.yaml") == expected
+    assert complaint(Estimator, tmp_path).startswith(f"no config file at {tmp_path} (Is a directory)")
+
+
+def test_what_has_no_default_must_be_set(tmp_path: Path) -> None:
+    path = write(tmp_path, "extraction: {high: {backbone: resnet18}}")
+    expected = f"{path}: extraction: low is not set and has no default; add it"
+    assert complaint(Extraction, path, section="extraction") == expected
+
+
+def test_a_misspelt_setting_is_named_before_the_one_that_is_then_missing(tmp_path: Path) -> None:
+    path = write(tmp_path, "hihg: {}\nlow: {}")
+    assert (
+        complaint(Extraction, path) == f"{path}: hihg is no setting; expected one of high, low, people, batch"
+    )
+
+
+def test_a_long_value_is_cut_short_in_the_complaint(tmp_path: Path) -> None:
+    assert len(complaint(Experiment, write(tmp_path, f"seed: [{'1, ' * 1000}]"))) < 300
+
+
+# What is read
+
+
+def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
+    assert load_config(Experiment, write(tmp_path, "experiment:"), section="experiment") == Experiment()
+    assert load_config(Experiment, write(tmp_path, "")) == Experiment()
+
+
+def test_overrides_reach_any_depth_and_their_values_are_yaml(tmp_path: Path) -> None:
+    path = write(tmp_path, "experiment: {derive_low: null, clip: {people: 1}}")
+    overrides = [
+        "name=2024",  # a run may be called by a number
+        "derive_low.every=10",
+        "clip.frames=64",
+        "recipe.learning_rate=1e-3",  # a string in YAML 1.1
+        "recipe.milestones=[3, 5]",
+        "methods=[teacher, student]",
+        "low=a=b",
+    ]
+    experiment = load_config(Experiment, path, overrides, section="experiment")
+    assert experiment == Experiment(
+        name="2024",
+        derive_low=Degradation(every=10),
+        clip=ClipFormat(frames=64, people=1),
+        recipe=Recipe(learning_rate=1e-3, milestones=(3, 5)),
+        methods=("teacher", "student"),
+        low="a=b",
+    )
+
+
+names = st.text(min_size=1, max_size=20).filter(lambda name: name.strip(". ") and not set(name) & set("/\\"))
+shares = st.floats(0, 1)
+positive = st.integers(1, 1000)
+windows = st.integers(0, 50).map(lambda half: 2 * half + 1)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+estimators = st.builds(
+    Estimator,
+    backbone=st.text(max_size=9),
+    weights=st.text(max_size=9),
+    long_edge=positive,
+    thresholds=st.builds(Thresholds, shares, shares, shares),
+    plugin=st.text(max_size=9),
+    options=st.dictionaries(st.text(max_size=5), plain, max_size=3),
+    every=positive,
+)
+experiments = st.builds(
+    Experiment,
+    name=names,
+    seed=st.integers(0, 2**31),
+    derive_low=st.none() | st.builds(Degradation, positive, shares),
+    smoothing_window=windows,
+    methods=st.lists(st.sampled_from(["teacher", "baseline", "student"]), min_size=1).map(tuple),
+    clip=st.builds(ClipFormat, frames=positive, people=positive, smoothing=windows),
+    recipe=st.builds(Recipe, learning_rate=st.floats(1e-9, 9), milestones=st.lists(positive).map(tuple)),
+)
+
+
+@given(experiments | estimators | st.builds(Extraction, estimators, estimators, positive, positive))
+def test_a_config_comes_back_from_plain_values_and_from_yaml(config: Any) -> None:
+    written = to_plain(config)
+    assert parse_config(type(config), written, "memory") == config
+    assert parse_config(type(config), yaml.safe_load(yaml.safe_dump(written)), "YAML") == config
+
+
+@pytest.mark.parametrize("kind", [*SECTIONS.values(), PoseTraining, Estimator, Recipe, ClipFormat])
+def test_every_setting_is_documented(kind: type[Any]) -> None:
+    described = set(re.findall(r"\w+", kind.__doc__ or ""))
+    groups = {each.name for each in fields(kind) if is_dataclass(each.default_factory)}
+    assert {each.name for each in fields(kind)} <= described | groups

@@ -1,0 +1,458 @@
+"""From the cache to batches: who is paired, who is held out, and what a network gets to see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from moving_body import ACTIONS, a_sequence, blurred, fill, tiny_experiment
+
+from skdpipe.cache import PoseCache
+from skdpipe.config import ClipFormat, Degradation, Experiment
+from skdpipe.dataset import (
+    Batch,
+    Manifest,
+    PairedClips,
+    augment,
+    batches,
+    build_manifest,
+    degrade,
+    prepare,
+    with_people,
+)
+from skdpipe.degrade import generator_for, occlude, sample_frames
+from skdpipe.errors import DataError
+from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence
+
+UNSEEN = np.float32([np.nan, np.nan, 0])
+DERIVED = tiny_experiment(derive_low=Degradation(every=2))
+CLIP = ClipFormat(frames=8)
+
+
+def save(cache: PoseCache, *sequences: PoseSequence, low: bool = False) -> PoseCache:
+    for sequence in sequences:
+        cache.save(sequence, "high", "eyes-1")
+        if low:
+            cache.save(blurred(sequence), "low", "squint-1")
+    return cache
+
+
+def people_at(*places: float, layout: str = "coco-17", frames: int = 4, **origin: str) -> PoseSequence:
+    """Standing people, each so many pixels to the right; confidence falls from one to the next."""
+    person = a_sequence("sideways", frames=1).keypoints[:, 0]
+    keypoints = np.stack([person + np.float32([place, 0, 0]) for place in places], axis=1).repeat(
+        frames, axis=0
+    )
+    keypoints[..., 2] = np.linspace(1, 0.5, len(places))[:, None]
+    whole = a_sequence("sideways", frames=frames, **origin)
+    return whole.with_keypoints(keypoints)
+
+
+def missing(experiment: Experiment, cache: PoseCache) -> str:
+    with pytest.raises(DataError) as caught:
+        build_manifest(cache, experiment)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+# Which clips there are
+
+
+def test_a_video_needs_both_qualities_and_a_label(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path))
+    cache.save(a_sequence("sideways", 90, split="train"), "high", "eyes-1")
+    cache.save(a_sequence("sideways", 91, split="train"), "low", "squint-1")
+    cache.save(a_sequence("sideways", 92, split="train"), "low", "squint-1")
+    save(cache, a_sequence("sideways", 93, label=None), low=True)
+    manifest = build_manifest(cache, tiny_experiment())
+    assert len(manifest.clips) == 12
+    assert manifest.classes == ACTIONS
+    assert (manifest.high, manifest.low) == ("eyes-1", "squint-1")
+    assert manifest.left_out == {
+        "no label": 1,
+        "no low-quality skeletons": 1,
+        "no high-quality skeletons": 2,
+    }
+    keys = [clip.key for clip in manifest.clips]
+    assert keys == sorted(keys)
+    for clip in manifest.clips:
+        assert cache.load(clip.high).origin.key == clip.key
+        assert clip.low is not None
+        assert cache.load(clip.low).origin.key == clip.key
+    assert "9" not in {clip.key[2] for clip in manifest.clips}
+
+
+def test_videos_without_people_are_no_training_clips_but_stay_test_clips(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path))
+    for number, split, quality in ((80, "train", "high"), (81, "train", "low"), (82, "test", "low")):
+        sequence = a_sequence("sideways", number, split=split)
+        nobody = sequence.with_keypoints(np.broadcast_to(UNSEEN, sequence.keypoints.shape).copy())
+        cache.save(nobody if quality == "high" else sequence, "high", "eyes-1")
+        cache.save(nobody if quality == "low" else sequence, "low", "squint-1")
+    manifest = build_manifest(cache, tiny_experiment())
+    assert manifest.left_out == {"nobody seen (training clips)": 2}
+    assert [len(manifest.part(train=side)) for side in (True, False)] == [8, 5]
+
+
+def test_derived_low_quality_needs_no_low_settings(tmp_path: Path) -> None:
+    cache = save(PoseCache(tmp_path), *(a_sequence(action, n) for action in ACTIONS for n in range(4)))
+    manifest = build_manifest(cache, DERIVED)
+    assert manifest.low == ""
+    assert all(clip.low is None for clip in manifest.clips)
+    assert "0 low settings (none); run `skdpipe extract` first" in missing(tiny_experiment(), cache)
+
+
+def test_several_settings_must_be_chosen_from(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path))
+    cache.save(blurred(a_sequence("sideways", 0)), "low", "other-2")
+    expected = "has 2 low settings (other-2, squint-1); choose one with --set low=NAME"
+    assert missing(tiny_experiment(), cache).endswith(expected)
+    assert missing(tiny_experiment(low="third"), cache).endswith("'third'; found other-2, squint-1")
+    assert build_manifest(cache, tiny_experiment(low="squint-1")).low == "squint-1"
+
+
+def test_an_empty_cache_says_what_to_do(tmp_path: Path) -> None:
+    assert missing(tiny_experiment(), PoseCache(tmp_path / "none")).endswith("run `skdpipe extract` first")
+    cache = save(PoseCache(tmp_path), a_sequence("sideways", label=None), low=True)
+    text = missing(tiny_experiment(), cache)
+    assert "has no labelled pairs of skeletons (1 with no label); put the videos into a folder" in text
+
+
+def test_one_class_cannot_be_learned(tmp_path: Path) -> None:
+    cache = save(PoseCache(tmp_path), *(a_sequence("sideways", n) for n in range(6)))
+    assert "gives 1 classes, 4 training and 2 test clips; expected two" in missing(DERIVED, cache)
+
+
+# The split
+
+
+def test_a_named_split_is_kept_and_validation_counts_as_test(tmp_path: Path) -> None:
+    splits = ["train", "val", "train", "test", "validation", "valid"]
+    clips = [a_sequence(a, n, split=split) for a in ACTIONS for n, split in enumerate(splits)]
+    manifest = build_manifest(save(PoseCache(tmp_path), *clips), DERIVED)
+    assert {clip.key[2:] for clip in manifest.part(train=True)} == {"00", "02"}
+    assert len(manifest.part(train=False)) == 8
+
+
+@pytest.mark.parametrize("what", ["split", "subject"])
+def test_a_split_or_subject_is_named_for_all_or_none(tmp_path: Path, what: str) -> None:
+    named = [a_sequence("sideways", n, **{what: "train"}) for n in range(3)]
+    cache = save(PoseCache(tmp_path), *named, *(a_sequence("up and down", n) for n in range(2)))
+    expected = f"3 of 5 videos name a {what}, the others do not; name it for all or none"
+    assert missing(DERIVED, cache) == expected
+
+
+def test_an_unknown_split_is_named(tmp_path: Path) -> None:
+    clips = [a_sequence(a, n, split="training") for a in ACTIONS for n in range(2)]
+    expected = "split 'training' is none of train, test, val, valid, validation; correct the CSV"
+    assert missing(DERIVED, save(PoseCache(tmp_path), *clips)) == expected
+
+
+def test_one_side_only_is_refused(tmp_path: Path) -> None:
+    clips = [a_sequence(a, n, split="train") for a in ACTIONS for n in range(2)]
+    assert "2 classes, 4 training and 0 test clips" in missing(DERIVED, save(PoseCache(tmp_path), *clips))
+
+
+def test_a_class_that_no_training_clip_shows_is_named(tmp_path: Path) -> None:
+    clips = [a_sequence("sideways", n, split="train" if n else "test") for n in range(3)]
+    cache = save(PoseCache(tmp_path), *clips, a_sequence("up and down", split="test"))
+    cache.save(a_sequence("sideways", 9, split="train", label="turn [round]"), "high", "eyes-1")
+    assert missing(DERIVED, cache).startswith("no training clip of up and down; expected one or more")
+
+
+@given(seed=st.integers(0, 2**31), fraction=st.floats(0.05, 0.95), subjects=st.integers(2, 6))
+@settings(max_examples=25)
+def test_nobody_is_on_both_sides(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, fraction: float, subjects: int
+) -> None:
+    clips = [a_sequence(a, n, subject=f"s{n % subjects}") for a in ACTIONS for n in range(subjects * 2)]
+    cache = save(PoseCache(tmp_path_factory.mktemp("cache")), *clips)
+    manifest = build_manifest(cache, replace(DERIVED, seed=seed, test_fraction=fraction))
+    subject_of = {clip.origin.key: clip.origin.subject for clip in clips}
+    train, test = ({subject_of[clip.key] for clip in manifest.part(train=side)} for side in (True, False))
+    assert not train & test
+    assert len(test) == min(max(1, round(fraction * subjects)), subjects - 1)
+
+
+@pytest.fixture(scope="module")
+def unsplit(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:
+    """Nine clips of one class, four of another, one of a third."""
+    cache = PoseCache(tmp_path_factory.mktemp("unsplit"))
+    save(cache, *(a_sequence("sideways", n) for n in range(9)))
+    save(cache, *(a_sequence("up and down", n) for n in range(4)))
+    return save(cache, a_sequence("sideways", 99, label="rare"))
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=25)
+def test_each_class_gives_its_share_to_the_test_and_keeps_a_training_clip(
+    unsplit: PoseCache, seed: int
+) -> None:
+    manifest = build_manifest(unsplit, replace(DERIVED, seed=seed, test_fraction=0.34))
+    held_out = [clip.label for clip in manifest.part(train=False)]
+    assert sorted(held_out) == ["sideways"] * 3 + ["up and down"]
+    assert "rare" in {clip.label for clip in manifest.part(train=True)}
+    assert manifest == build_manifest(unsplit, replace(DERIVED, seed=seed, test_fraction=0.34))
+
+
+def test_another_seed_is_another_split(unsplit: PoseCache) -> None:
+    splits = {build_manifest(unsplit, replace(DERIVED, seed=seed)).part(train=False) for seed in range(8)}
+    assert len(splits) > 4
+
+
+# What a network sees
+
+
+def test_a_clip_has_the_shape_that_its_format_says() -> None:
+    clip, seen = prepare(a_sequence("sideways"), ClipFormat(frames=8, people=3, layout="penn-13"))
+    assert clip.shape == (3, 3, 8, 13)
+    assert clip.dtype == np.float32
+    assert seen.tolist() == [True, False, False]
+    assert (clip[1:] == 0).all()
+    assert np.isfinite(clip).all()
+
+
+def at_left_of_picture(*x: float) -> PoseSequence:
+    """One person, all joints in one place, so many pixels from the left in every other frame."""
+    keypoints = np.ones((len(x), 1, 17, 3), np.float32)
+    keypoints[..., 0], keypoints[..., 1] = np.float32(x)[:, None, None], 24
+    index = np.arange(0, 2 * len(x), 2, dtype=np.int32)
+    return PoseSequence(keypoints, index, 2 * len(x), COCO_17, 12.0, (64, 48))
+
+
+def test_sampled_frames_are_joined_before_the_clip_gets_its_length() -> None:
+    clip, _ = prepare(at_left_of_picture(0, 32), ClipFormat(frames=4, people=1, scale="picture"))
+    np.testing.assert_allclose(clip[0, 0, :, 0], [-0.5, -0.25, 0, 0])  # 0, 16, 32, 32 of 64 pixels
+    np.testing.assert_allclose(clip[0, 1], 0)  # 24 of 48 pixels
+    np.testing.assert_array_equal(clip[0, 2], 1)
+    replayed, _ = prepare(
+        at_left_of_picture(0, 32), ClipFormat(frames=6, fill="replay", people=1, scale="picture")
+    )
+    np.testing.assert_allclose(replayed[0, 0, :, 0], [-0.5, -0.25, 0, 0, -0.5, -0.25])
+
+
+def test_smoothing_averages_neighbouring_sightings() -> None:
+    smoothing = ClipFormat(frames=6, people=1, scale="picture", smoothing=3)
+    clip, _ = prepare(at_left_of_picture(0, 48, 0), smoothing)
+    # smoothed 24, 16, 24 at frames 0, 2, 4; between them 20; the last is held
+    np.testing.assert_allclose(clip[0, 0, :, 0] * 64 + 32, [24, 20, 16, 20, 24, 24], rtol=1e-6)
+
+
+def test_the_body_is_the_measure_if_the_format_says_so() -> None:
+    clip, _ = prepare(a_sequence("sideways"), ClipFormat(frames=12, people=1, scale="body"))
+    extent = np.ptp(clip[0, :2], axis=2).mean(axis=1)
+    np.testing.assert_allclose(extent, np.array([10, 24]) / 26, rtol=1e-5)  # a box of 10 by 24 pixels
+
+
+def test_unseen_joints_are_zero_and_the_mask_says_who_is_there() -> None:
+    sequence = people_at(0, 20)
+    sequence.keypoints[:, 0] = UNSEEN
+    sequence.keypoints[:, 1, 3] = UNSEEN
+    clip, seen = prepare(sequence, CLIP)
+    assert seen.tolist() == [False, True]
+    assert (clip[0] == 0).all()
+    assert (clip[1, :, :, 3] == 0).all()
+    assert (clip[1, 2, :, 4:] > 0).all()
+    nobody = sequence.with_keypoints(np.broadcast_to(UNSEEN, sequence.keypoints.shape).copy())
+    clip, seen = prepare(nobody, CLIP)
+    assert not seen.any()
+    assert (clip == 0).all()
+
+
+def test_of_too_many_people_the_surest_are_kept() -> None:
+    three = people_at(0, 15, 30)
+    three.keypoints[:, 0, :, 2] = 0.1
+    clip, seen = prepare(three, ClipFormat(frames=4, people=2))
+    np.testing.assert_allclose(clip[:, 2, 0, 0], [0.75, 0.5])
+    assert seen.all()
+
+
+def test_an_unknown_layout_and_a_video_without_frames_are_refused() -> None:
+    with pytest.raises(DataError, match="no layout 'coco-18'; expected one of coco-17"):
+        prepare(a_sequence("sideways"), ClipFormat(layout="coco-18"))
+    whole = a_sequence("sideways")
+    no_frames = replace(whole, keypoints=whole.keypoints[:0], frame_index=whole.frame_index[:0])
+    with pytest.raises(DataError, match="cannot make 12 frames of a clip with 0"):
+        prepare(no_frames, ClipFormat())
+
+
+# Both views of a clip
+
+
+def views(cache: PoseCache, experiment: Experiment, manifest: Manifest | None = None) -> PairedClips:
+    manifest = manifest or build_manifest(cache, experiment)
+    clip = experiment.clip
+    return PairedClips(
+        cache, manifest.clips, manifest.classes, clip, clip, experiment.derive_low, experiment.seed
+    )
+
+
+@given(seed=st.integers(0, 99), every=st.integers(1, 5), occlusion=st.sampled_from([0.0, 0.3, 0.6]))
+@settings(max_examples=20)
+def test_derived_low_quality_is_what_the_degradations_make(seed: int, every: int, occlusion: float) -> None:
+    sequence = a_sequence("sideways", 3)
+    poor = degrade(sequence, Degradation(every, occlusion), seed)
+    expected = occlude(sample_frames(sequence, every), occlusion, generator_for(seed, sequence.origin.key))
+    np.testing.assert_array_equal(poor.keypoints, expected.keypoints)
+    np.testing.assert_array_equal(poor.frame_index, expected.frame_index)
+
+
+def test_derived_views_show_the_same_people_and_their_labels(tmp_path: Path) -> None:
+    cache = save(PoseCache(tmp_path), *(a_sequence(a, n) for a in ACTIONS for n in range(3)))
+    experiment = tiny_experiment(derive_low=Degradation(every=3, occlusion=0.3))
+    data = views(cache, experiment)
+    for index, clip in enumerate(build_manifest(cache, experiment).clips):
+        sample, high = data[index], cache.load(clip.high)
+        assert ACTIONS[int(sample.label)] == clip.label
+        np.testing.assert_array_equal(sample.high, prepare(high, CLIP)[0])
+        low = degrade(with_people(high, CLIP.people), Degradation(3, 0.3), seed=0)
+        np.testing.assert_array_equal(sample.low, prepare(low, CLIP)[0])
+        assert sample.paired.tolist() == [True, False]
+
+
+def one_pair(tmp_path: Path, high: PoseSequence, low: PoseSequence) -> Batch:
+    cache = fill(PoseCache(tmp_path), of_each=2)
+    key = "ffff"
+    cache.save(replace(high, origin=replace(high.origin, key=key, split="test")), "high", "eyes-1")
+    cache.save(replace(low, origin=replace(low.origin, key=key, estimator="squint")), "low", "squint-1")
+    return views(cache, tiny_experiment())[-1 + len(build_manifest(cache, tiny_experiment()).clips)]
+
+
+def test_people_of_low_quality_take_the_places_they_have_in_high(tmp_path: Path) -> None:
+    left_first = people_at(-20, 20)
+    right_first = left_first.with_keypoints(left_first.keypoints[:, ::-1].copy())
+    sample = one_pair(tmp_path, left_first, right_first)
+    torch.testing.assert_close(sample.high, sample.low)
+    assert sample.paired.tolist() == [True, True]
+
+
+def test_people_whom_only_one_view_shows_are_not_compared(tmp_path: Path) -> None:
+    sample = one_pair(tmp_path, people_at(-20, 20), people_at(-20, 200))
+    assert sample.high_mask.all()
+    assert sample.low_mask.all()
+    assert sample.paired.tolist() == [True, False]
+    np.testing.assert_allclose(sample.high[0], sample.low[0], atol=1e-6)
+
+
+# Batches
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PairedClips:
+    """Nine clips: one more than batches of four hold."""
+    cache = save(
+        PoseCache(tmp_path_factory.mktemp("data")),
+        *(a_sequence("sideways", n) for n in range(5)),
+        *(a_sequence("up and down", n) for n in range(4)),
+    )
+    return views(cache, DERIVED)
+
+
+def fingerprints(parts: list[Batch]) -> list[float]:
+    """A number for each clip, in order, that no other clip has."""
+    return [float(clip.double().abs().sum()) for part in parts for clip in part.high]
+
+
+def test_in_order_every_clip_comes_once(data: PairedClips) -> None:
+    parts = list(batches(data, 4))
+    assert [len(part.label) for part in parts] == [4, 4, 1]
+    assert torch.cat([part.label for part in parts]).tolist() == [0] * 5 + [1] * 4
+    assert parts[0].high.shape == (4, 2, 3, 8, 17)
+    assert len(set(fingerprints(parts))) == 9
+
+
+@given(size=st.integers(2, 12), seed=st.integers(0, 99))
+@settings(max_examples=20)
+def test_shuffled_every_clip_comes_at_most_once_and_never_alone(
+    data: PairedClips, size: int, seed: int
+) -> None:
+    parts = list(batches(data, size, shuffle=np.random.default_rng(seed)))
+    shown = fingerprints(parts)
+    assert len(set(shown)) == len(shown) == (9 if 9 % size != 1 else 8)
+    assert min(len(part.label) for part in parts) > 1
+    again = fingerprints(list(batches(data, size, shuffle=np.random.default_rng(seed))))
+    assert shown == again
+
+
+def test_epochs_differ_in_their_order(data: PairedClips) -> None:
+    rng = np.random.default_rng(0)
+    orders = {tuple(fingerprints(list(batches(data, 3, shuffle=rng)))) for _ in range(4)}
+    assert len(orders) == 4
+    assert len({frozenset(order) for order in orders}) == 1
+
+
+def test_processes_that_prepare_batches_change_nothing(data: PairedClips) -> None:
+    alone = list(batches(data, 4, shuffle=np.random.default_rng(0)))
+    helped = list(batches(data, 4, shuffle=np.random.default_rng(0), workers=2))
+    for one, other in zip(alone, helped, strict=True):
+        for a, b in zip(one, other, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+# Looking at clips at random
+
+
+def one_joint(joint: str, count: int = 64) -> Batch:
+    """Clips of one person who shows one joint, right of the middle, more and more confidently."""
+    high = torch.zeros(count, 2, 3, 10, 13)
+    high[:, 0, 0, :, PENN_13.index(joint)] = 1
+    high[:, 0, 2, :, PENN_13.index(joint)] = torch.linspace(0.1, 1, 10)
+    mask = torch.tensor([True, False]).expand(count, 2)
+    return Batch(high, mask, high.clone(), mask, mask, torch.zeros(count, dtype=torch.long))
+
+
+def look(batch: Batch, seed: int = 0) -> Batch:
+    return augment(batch, PENN_13.mirror, np.random.default_rng(seed))
+
+
+def test_a_mirrored_wrist_is_the_other_wrist_on_the_other_side() -> None:
+    seen = look(one_joint("left_wrist"))
+    left, right = PENN_13.index("left_wrist"), PENN_13.index("right_wrist")
+    mirrored = seen.high[:, 0, 2, 0, right] > 0
+    assert 15 < mirrored.sum() < 49  # half of 64
+    where = torch.where(mirrored, right, left)
+    x, y = (seen.high[torch.arange(64), 0, axis, 0, where] for axis in (0, 1))
+    torch.testing.assert_close(x < 0, mirrored)
+    length, angle = torch.hypot(x, y), torch.rad2deg(torch.atan2(y, x.abs()))
+    assert 0.85 <= length.min() < 0.9 < 1.1 < length.max() <= 1.15
+    assert -15 <= angle.min() < -10 < 10 < angle.max() <= 15
+    shown = seen.high[:, :, 2] > 0
+    assert shown.sum() == 64 * 10  # one joint of one person in every frame
+    assert (seen.high.movedim(2, -1)[~shown] == 0).all()
+
+
+def test_a_joint_in_the_middle_stays_itself() -> None:
+    seen = look(one_joint("head"))
+    assert (seen.high[:, 0, 2, :, PENN_13.index("head")] > 0).all()
+
+
+def test_a_part_of_the_clip_is_stretched_over_its_length() -> None:
+    confidence = look(one_joint("head")).high[:, 0, 2, :, PENN_13.index("head")]
+    first, last = confidence[:, 0], confidence[:, -1]
+    assert (confidence.diff(dim=1) >= 0).all()
+    assert (last - first >= 0.6 - 1e-6).all()  # 0.7 of nine steps of 0.1, each end rounded by half a step
+    assert first.max() > 0.15
+    assert last.min() < 0.95
+
+
+def test_both_views_of_a_clip_are_looked_at_alike() -> None:
+    batch = one_joint("left_wrist")
+    seen = look(batch)
+    torch.testing.assert_close(seen.high, seen.low, rtol=0, atol=0)
+    for before, after in zip(batch, seen, strict=True):
+        assert before.shape == after.shape
+        assert before.dtype == after.dtype
+    torch.testing.assert_close(seen.high_mask, batch.high_mask)
+
+
+def test_clips_are_looked_at_differently_and_the_seed_decides_how() -> None:
+    seen = look(one_joint("head"))
+    assert len({float(clip.sum()) for clip in seen.high}) > 60
+    torch.testing.assert_close(look(one_joint("head")).high, seen.high, rtol=0, atol=0)
+    assert not torch.equal(look(one_joint("head"), seed=1).high, seen.high)

@@ -1,0 +1,280 @@
+"""The examples do what they say: an estimator from outside the package, the film in Python, one's own loss.
+
+The reference poses come from the network that is tested, so agreement shows that pictures reach it and joints
+come back as they should; it says nothing about how good MoveNet is.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from moving_body import ACTIONS, BOX_PLUGIN, film
+from typer.testing import CliRunner
+
+from skdpipe.cache import PoseCache
+from skdpipe.cli import app
+from skdpipe.config import Estimator, Experiment, Extraction, load_config
+from skdpipe.errors import PoseError
+from skdpipe.pose import Frame, PoseEstimator
+from skdpipe.pose.load import load_estimator
+from skdpipe.pose.tracking import pairwise_oks
+from skdpipe.skeleton import COCO_17
+from skdpipe.video import read_frames
+
+REPO = Path(__file__).parents[1]
+CLIPS = REPO.parent / "shared/data/clips"
+WEIGHTS = REPO.parent / "shared/weights/movenet"
+CPU = torch.device("cpu")
+
+needs_clips = pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no clips in {CLIPS}")
+needs_movenet = pytest.mark.skipif(
+    importlib.util.find_spec("onnxruntime") is None or not WEIGHTS.is_dir(),
+    reason=f"MoveNet needs onnxruntime and weights in {WEIGHTS}",
+)
+
+
+@pytest.fixture(autouse=True)
+def _as_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the repository's root, as the examples say; none of them stays imported."""
+    monkeypatch.chdir(REPO)
+    monkeypatch.syspath_prepend(REPO / "examples")
+    for path in (REPO / "examples").glob("*.py"):
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
+
+
+def example(name: str) -> ModuleType:
+    return importlib.import_module(name)
+
+
+# MoveNet: the protocol
+
+
+def movenet(**options: object) -> PoseEstimator:
+    weights = {"weights": str(WEIGHTS / "multipose_256.onnx"), "threads": 1}
+    return load_estimator(Estimator(plugin="examples/movenet.py:MoveNet", options=weights | options), CPU)
+
+
+@pytest.fixture(scope="module")
+def lifter() -> list[Frame]:
+    """The weightlifter, whole and from the front, in three frames."""
+    return [f for i, f in enumerate(read_frames(CLIPS / "clean_and_jerk.mp4")) if i in (0, 150, 290)]
+
+
+@needs_movenet
+@pytest.mark.parametrize("section", ["high", "low"])
+def test_the_config_names_an_estimator_that_the_package_does_not_know(section: str) -> None:
+    settings = load_config(Extraction, REPO / "configs/movenet.yaml", section="extraction")
+    chosen: Estimator = getattr(settings, section)
+    estimator = load_estimator(chosen, CPU)
+    assert isinstance(estimator, PoseEstimator)
+    assert estimator.layout is COCO_17
+    assert estimator([]) == []
+    digest = hashlib.sha256(Path(chosen.options["weights"]).read_bytes()).hexdigest()
+    side = {"high": 384, "low": 256}[section]
+    assert estimator.fingerprint == f"movenet-multipose-{side} {digest[:16]} person0.25 keypoint0.2"
+
+
+def test_the_estimator_for_prediction_is_the_low_quality_of_the_config() -> None:
+    extraction = load_config(Extraction, REPO / "configs/movenet.yaml", section="extraction")
+    assert load_config(Estimator, REPO / "configs/movenet-estimator.yaml") == extraction.low
+    load_config(Experiment, REPO / "configs/movenet.yaml", section="experiment")
+
+
+@needs_movenet
+def test_another_threshold_is_another_estimator() -> None:
+    assert len({movenet(**o).fingerprint for o in ({}, {"person": 0.3}, {"keypoint": 0.1})}) == 3
+
+
+@needs_movenet
+@needs_clips
+def test_people_are_what_the_protocol_promises(lifter: list[Frame]) -> None:
+    found = movenet(keypoint=0.5)([*lifter, np.zeros_like(lifter[0])])
+    assert [len(people) for people in found] == [1, 1, 1, 0]
+    for people in found:
+        assert people.dtype == np.float32
+        assert people.shape[1:] == (17, 3)
+        unseen = people[..., 2] == 0
+        assert np.array_equal(np.isnan(people[..., :2]), np.stack([unseen, unseen], axis=-1))
+        assert np.all(unseen | ((people[..., 2] >= 0.5) & (people[..., 2] <= 1)))
+
+
+@needs_movenet
+@needs_clips
+def test_in_a_mirror_left_is_right(lifter: list[Frame]) -> None:
+    estimator, width = movenet(), lifter[0].shape[1]
+    mirrored = estimator([np.ascontiguousarray(frame[:, ::-1]) for frame in lifter])
+    for people, images in zip(estimator(lifter), mirrored, strict=True):
+        back = images[:, list(COCO_17.mirror)] * [-1, 1, 1] + [width, 0, 0]
+        assert pairwise_oks(people, back.astype(np.float32), COCO_17.sigmas)[0, 0] > 0.9
+
+
+@needs_movenet
+@needs_clips
+def test_a_lifter_who_faces_us_has_his_left_on_the_right_and_his_head_above(lifter: list[Frame]) -> None:
+    for frame, (person,) in zip(lifter, movenet()(lifter), strict=True):
+        joints = dict(zip(COCO_17.joints, person[:, :2], strict=True))
+        for joint in ("shoulder", "hip", "ankle"):
+            assert joints[f"left_{joint}"][0] > joints[f"right_{joint}"][0]
+        assert joints["nose"][1] < joints["left_hip"][1] < joints["left_knee"][1] < frame.shape[0]
+
+
+def test_a_frame_lies_in_the_top_left_corner() -> None:
+    square = example("movenet").letterbox(np.full((100, 200, 3), 255, np.uint8), 64)
+    assert square.shape == (64, 64, 3)
+    assert np.all(square[:32] == 255)
+    assert np.all(square[32:] == 0)
+
+
+def test_joints_by_hand() -> None:
+    row = np.zeros((1, 56), np.float32)
+    row[0, :9] = [0.5, 0.25, 0.9, 0.1, 1.2, 0.3, 0.4, 0.4, 0.1]
+    nose, left_eye, right_eye = example("movenet").to_keypoints(row, 200, 0.2)[0, :3]
+    assert nose == pytest.approx([50, 100, 0.9])
+    assert left_eye == pytest.approx([240, 20, 0.3])  # beyond the frame, as MoveNet has it
+    assert right_eye == pytest.approx([np.nan, np.nan, 0], nan_ok=True)
+
+
+# MoveNet: what a user may do wrong
+
+
+def complaint(**options: object) -> str:
+    with pytest.raises(PoseError) as caught:
+        movenet(**options)
+    return str(caught.value)
+
+
+def test_without_onnx_runtime_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert complaint() == "MoveNet needs ONNX Runtime, which is not installed; run `pip install onnxruntime`"
+
+
+@needs_movenet
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"weights": "nowhere.onnx"}, [str(REPO / "nowhere.onnx"), "expected multipose_256", "weights"]),
+        ({"weights": "LICENSE"}, ["LICENSE", "ONNX Runtime", "fetch it again"]),
+        ({"weights": str(WEIGHTS / "thunder.onnx")}, ["[1, 1, 17, 3]", "expected", "[1, 6, 56]"]),
+        ({"person": 25}, ["person", "25", "from 0 to 1"]),
+        ({"keypoint": "high"}, ["keypoint", "'high'", "from 0 to 1"]),
+    ],
+)
+def test_a_mistake_in_the_options_is_one_line(options: dict[str, object], words: list[str]) -> None:
+    said = complaint(**options)
+    assert "\n" not in said
+    assert all(word in said for word in words), said
+
+
+@needs_movenet
+def test_an_option_that_does_not_exist_is_one_line() -> None:
+    said = complaint(persn=0.25)
+    assert "\n" not in said
+    assert "persn" in said
+
+
+def test_a_plugin_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(PoseError, match=r"^cannot load .*movnet\.py.*expected path/to/file\.py:Name.*$"):
+        load_estimator(Estimator(plugin="examples/movnet.py:MoveNet"), CPU)
+
+
+# MoveNet: on real clips
+
+
+@pytest.fixture(scope="module")
+def two_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One person from the front (reference made at 256) and three in a row (at 384)."""
+    folder = tmp_path_factory.mktemp("clips")
+    (folder / "reference_poses").symlink_to(CLIPS / "reference_poses")
+    for name in ("clean_and_jerk.mp4", "three_people_aerobics.avi"):
+        (folder / name).symlink_to(CLIPS / name)
+    return folder
+
+
+@needs_movenet
+@needs_clips
+def test_skeletons_are_the_reference_s(two_clips: Path, tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    compared = example("compare_with_reference").compare_folder(two_clips, cache, "movenet")
+    rows = {(row.clip, row.estimator[-3:]): row for row in compared}
+    assert [len(row.found_people) for row in compared] == [60, 60, 79, 79]
+    for same in (rows["clean_and_jerk.mp4", "256"], rows["three_people_aerobics.avi", "384"]):
+        assert same.reference.endswith(same.estimator[-3:])
+        assert same.agreement > 0.98  # measured: 1
+        assert same.oks > 0.99  # measured: 1.000
+    assert rows["clean_and_jerk.mp4", "384"].oks > 0.95  # measured: 0.986
+    assert rows["three_people_aerobics.avi", "256"].oks > 0.8  # measured: 0.846
+    assert all(row.agreement > 0.95 for row in compared)  # measured: 0.99 and 1
+
+    example("draw_skeletons").main(cache.root, tmp_path / "pictures", frames=3)
+    pictures = sorted((tmp_path / "pictures").glob("*/*/*.png"))
+    assert [picture.stem for picture in pictures] == ["clean_and_jerk", "three_people_aerobics"] * 2
+    assert cv2.imread(str(pictures[0])).shape == (256, 3 * 340, 3)
+
+
+@needs_movenet
+@needs_clips
+def test_the_command_line_takes_the_config_by_name(tmp_path: Path) -> None:
+    clip, settings = str(CLIPS / "clean_and_jerk.mp4"), ["--set", "high.every=30", "--set", "low.every=60"]
+    ran = CliRunner().invoke(
+        app, ["extract", clip, "-c", "movenet", "--cache", str(tmp_path), "--device", "cpu", *settings]
+    )
+    assert ran.exit_code == 0, ran.output
+    assert "1 videos extracted" in " ".join(ran.output.split())
+    high, low = PoseCache(tmp_path).entries()
+    assert (high.quality, high.frames, low.quality, low.frames) == ("high", 10, "low", 5)
+    assert high.settings.startswith("movenet-multipose-384-k30-")
+
+
+# The film on a white box that moves sideways or up and down
+
+CONFIG = f"""
+extraction:
+  high: {{plugin: "{BOX_PLUGIN}"}}
+  low: {{plugin: "{BOX_PLUGIN}", options: {{shake: 2.0}}, every: 2}}
+experiment:
+  name: boxes
+  clip: {{frames: 12, people: 1, scale: picture}}
+  teacher: {{name: st_2sgcn, width: 8}}
+  student: {{name: st_2sgcn, width: 8}}
+  recipe: {{epochs: 40, batch: 4, learning_rate: 0.02, warmup: 2}}
+  distillation: {{node_variant: relative}}
+"""
+
+
+def test_own_videos_then_a_loss_of_one_s_own(tmp_path: Path) -> None:
+    config, cache, models = tmp_path / "boxes.yaml", PoseCache(tmp_path / "cache"), tmp_path / "models"
+    config.write_text(CONFIG, encoding="utf-8")
+    for action in ACTIONS:
+        for number in range(6):
+            film(tmp_path / "videos" / action / f"{number}.mp4", action, number)
+    new = {action: film(tmp_path / f"{action}.mp4", action, 7) for action in ACTIONS}
+
+    own_videos = example("own_videos")
+    result = own_videos.train_on(tmp_path / "videos", str(config), cache, models)
+    assert result.manifest.classes == ACTIONS
+    assert result.figures["student"].top1 == 100
+    for action, clip in new.items():
+        assert own_videos.label(clip, result.folder / "student.safetensors").label == action
+
+    experiment = load_config(Experiment, config, section="experiment")
+    figures = example("own_loss").train_student(experiment, cache, result.folder, weight=1.0)
+    assert figures.top1 == 100
+    for action, clip in new.items():
+        assert own_videos.label(clip, result.folder / "attention.safetensors").label == action
+
+
+def test_attention_is_compared_by_its_shape_alone() -> None:
+    loss = example("own_loss").attention_loss
+    features = torch.rand(2, 4, 3, 17, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert loss(7 * features.repeat(1, 3, 1, 1), features) == pytest.approx(0)
+    here, there = torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2)
+    here[..., 0], there[..., 1] = 3, 5
+    assert loss(here, there) == pytest.approx(2)  # (1, 0) against (0, 1)
+    assert loss(features[:0], features[:0]) == 0

@@ -1,0 +1,606 @@
+"""Extraction finds every video, does only what is missing, and survives whatever interrupts it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Film
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from squares import GRID, SIDE, SquareFinder, square_film
+
+import skdpipe.extract
+from skdpipe.cache import PoseCache
+from skdpipe.config import Estimator, Extraction
+from skdpipe.errors import CacheError, DataError, PoseError, VideoError
+from skdpipe.extract import (
+    ExtractionReport,
+    Source,
+    VideoItem,
+    ahead,
+    estimate,
+    extract,
+    find_videos,
+    open_sources,
+    shard,
+    shard_of,
+)
+from skdpipe.progress import Progress, Task
+from skdpipe.skeleton import Origin
+from skdpipe.video import content_key, probe, read_frames, write_video
+
+FRAMES = 20  # of every film here, if nothing else is said
+
+
+class Recorder(Progress):
+    """Keeps what would be shown: for each task its total and the values it went through."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.tasks: dict[str, tuple[float | None, list[float]]] = {}
+
+    @contextmanager
+    def task(self, name: str, total: float | None = None, *, unit: str = "") -> Iterator[Task]:
+        values: list[float] = []
+        self.tasks[name] = total, values
+
+        class Recording(Task):
+            def advance_to(self, done: float, note: str = "") -> None:
+                values.append(done)
+
+        yield Recording()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> PoseCache:
+    return PoseCache(tmp_path / "cache")
+
+
+def two_qualities(every: int = 1) -> tuple[Source, Source]:
+    return Source("high", SquareFinder(128)), Source("low", SquareFinder(127), every)
+
+
+def looked_at(*sources: Source) -> list[int]:
+    """How many frames each source's estimator has seen."""
+    return [sum(source.estimator.calls) for source in sources]  # type: ignore[attr-defined]
+
+
+# Which videos there are --------------------------------------------------------------------------
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def listed(where: Path, root: Path) -> list[tuple[str, str | None, str | None]]:
+    return [(str(i.path.relative_to(root)), i.label, i.split) for i in find_videos(where)]
+
+
+def test_one_file_is_one_video_without_a_label(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "strange.xyz")
+    assert find_videos(tmp_path / "a.mp4") == [VideoItem(tmp_path / "a.mp4")]
+    assert find_videos(tmp_path / "strange.xyz") == [VideoItem(tmp_path / "strange.xyz")]
+
+
+def test_a_folder_is_searched_for_videos_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "b.MP4", "a.avi", "notes.txt", ".hidden.mp4", "._a.avi", "a.mp4.part")
+    assert listed(tmp_path, tmp_path) == [("a.avi", None, None), ("b.MP4", None, None)]
+
+
+def test_folders_name_the_labels(tmp_path: Path) -> None:
+    touch(tmp_path, "wave/a.mp4", "wave/deep/down/b.mp4", "rub hands ü/c.mkv", "stray.mp4")
+    assert listed(tmp_path, tmp_path) == [
+        ("rub hands ü/c.mkv", "rub hands ü", None),
+        ("stray.mp4", None, None),
+        ("wave/a.mp4", "wave", None),
+        ("wave/deep/down/b.mp4", "wave", None),
+    ]
+
+
+def test_folders_named_train_and_test_are_splits(tmp_path: Path) -> None:
+    touch(tmp_path, "Train/wave/a.mp4", "test/wave/b.mp4", "val/c.mp4")
+    assert listed(tmp_path, tmp_path) == [
+        ("Train/wave/a.mp4", "wave", "train"),
+        ("test/wave/b.mp4", "wave", "test"),
+        ("val/c.mp4", None, "val"),
+    ]
+
+
+def test_linked_folders_are_searched(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/a.mp4")
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "wave").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert listed(tmp_path / "videos", tmp_path) == [("videos/wave/a.mp4", "wave", None)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label,split,subject\na b.mp4,rub hands,train,7\nsub/ü.mp4,wave,,\n",
+        "\ufeffpath,label,split,subject\r\na b.mp4,rub hands,train,7\r\nsub/ü.mp4,wave\r\n",
+        "subject, split, label, path, remarks\n7, train, rub hands, a b.mp4, good\n\n,,wave,sub/ü.mp4,\n\n",
+        '"path","label","split","subject"\n"a b.mp4","rub hands","train","7"\n"sub/ü.mp4",wave,"",""',
+    ],
+)
+def test_a_csv_names_videos_relative_to_itself(tmp_path: Path, text: str) -> None:
+    (tmp_path / "list.csv").write_text(text, encoding="utf-8")
+    assert find_videos(tmp_path / "list.csv") == [
+        VideoItem(tmp_path / "a b.mp4", "rub hands", "train", "7"),
+        VideoItem(tmp_path / "sub/ü.mp4", "wave"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", r"has the columns \(none\); expected path, label"),
+        (b"path,label\n", "a header but no rows"),
+        (b"file,class\na.mp4,wave\n", "has the columns file, class; expected path, label"),
+        (b"path;label\na.mp4;wave\n", "separated by commas"),
+        (b"path,label\na.mp4,wave\n,wave\n", "row 3 has 2 fields"),
+        (b"path,label\none, two.mp4,wave\n", r"row 2 has 3 fields \(one, two.mp4, wave\); .* put quotes"),
+        ("path,label\ncafé.mp4,wave\n".encode("latin-1"), "not a readable UTF-8 CSV"),
+        ("path,label\na.mp4,wave\n".encode("utf-16"), "not a readable UTF-8 CSV"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(DataError, match=why) as caught:
+        find_videos(tmp_path / "list.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist; expected a video, a folder"):
+        find_videos(tmp_path / "nowhere")
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(DataError, match=r"holds no videos; expected files ending in .*\.mp4"):
+        find_videos(tmp_path)
+
+
+@given(st.lists(st.integers(), max_size=50), st.integers(1, 12))
+def test_shards_lose_nothing_and_share_nothing(items: list[int], count: int) -> None:
+    shards = [shard(items, index, count) for index in range(count)]
+    assert Counter(item for part in shards for item in part) == Counter(items)
+    lengths = [len(part) for part in shards]
+    assert max(lengths) - min(lengths) <= 1
+    assert shards == [shard_of(items, f"{index}/{count}") for index in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "1", "1/", "/2", "a/b", "-1/2", "1/2/3", "²/3", ""])
+def test_a_shard_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match="shard"):
+        shard_of([1, 2, 3], text)
+
+
+# What is found -----------------------------------------------------------------------------------
+
+
+def test_the_cache_gets_the_people_of_both_qualities(film: Film, cache: PoseCache) -> None:
+    path = film("a b ü.mp4", fps=12.5)
+    sources = two_qualities(every=3)
+    item = VideoItem(path, "wave", "train", "7")
+    report = extract([item], sources, cache)
+    assert (report.done, report.skipped, report.failed, report.deserted) == (1, 0, [], [])
+    assert report.frames == FRAMES
+    (pair,) = report.pairs
+    assert (pair.people_high, pair.people_low, pair.matched) == (1, 1, 1)
+    assert report.oks == pytest.approx(1)
+    high, low = (cache.load(next(cache.entries(source.quality)).path) for source in sources)
+    np.testing.assert_array_equal(high.frame_index, np.arange(FRAMES))
+    np.testing.assert_array_equal(low.frame_index, np.arange(0, FRAMES, 3))
+    for sequence, source in ((high, sources[0]), (low, sources[1])):
+        key, estimator = content_key(path), source.estimator.fingerprint
+        assert sequence.origin == Origin(str(path), key, estimator, "wave", "train", "7")
+        assert (sequence.fps, sequence.size, sequence.video_frames) == (12.5, (64, 48), FRAMES)
+        assert sequence.people == 2  # the second place stays empty
+        assert not sequence.seen[:, 1].any()
+        # The square walks two pixels a frame from x = 4 and turns back when it touches the edge at 48.
+        walk = np.array([4 + 2 * f if f <= 22 else 92 - 2 * f for f in sequence.frame_index])
+        corner = np.stack([walk, np.full_like(walk, 10)], axis=-1)[:, None]
+        np.testing.assert_allclose(sequence.keypoints[:, 0, :, :2], corner + GRID * (SIDE - 1), atol=1e-4)
+
+
+def test_people_keep_their_places(tmp_path: Path, cache: PoseCache) -> None:
+    shown = {"size": (160, 100), "frames": 12}
+    top, bottom = square_film(start=(4, 10), **shown), square_film(start=(100, 70), step=1, **shown)
+    write_video(tmp_path / "two.mp4", (np.maximum(a, b) for a, b in zip(top, bottom, strict=True)), 10)
+    extract([VideoItem(tmp_path / "two.mp4")], two_qualities(), cache, people=3)
+    keypoints = cache.load(next(cache.entries("high")).path).keypoints
+    assert keypoints.shape[1] == 3
+    heights = np.nanmean(keypoints[:, :2, :, 1], axis=2)
+    assert np.ptp(heights, axis=0).max() < 1
+    assert sorted(heights[0]) == pytest.approx([10 + 7.5 * 16 / 17, 70 + 7.5 * 16 / 17], abs=1)
+
+
+def test_one_decoding_pass_serves_both_qualities(
+    film: Film, cache: PoseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Path] = []
+
+    def counting(path: Path) -> Iterator[np.ndarray]:
+        decoded.append(path)
+        return read_frames(path)
+
+    monkeypatch.setattr(skdpipe.extract, "read_frames", counting)
+    path = film("a.mp4")
+    sources = two_qualities(every=4)
+    extract([VideoItem(path)], sources, cache, batch=8)
+    assert decoded == [path]
+    assert [source.estimator.calls for source in sources] == [[8, 8, 4], [5]]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("every", "batch"), [(1, 1), (1, 16), (2, 3), (3, 5), (7, 2), (20, 4), (99, 1)])
+def test_every_so_many_frames_are_looked_at(film: Film, every: int, batch: int) -> None:
+    sources = [Source("high", SquareFinder()), Source("low", SquareFinder(), every)]
+    heard: list[int] = []
+    sequences = estimate(film("a.mp4"), sources, Origin(), 1, batch, heard.append)
+    assert sum(heard) == FRAMES
+    for source, sequence in zip(sources, sequences, strict=True):
+        expected = range(0, FRAMES, source.every)
+        np.testing.assert_array_equal(sequence.frame_index, expected)
+        assert sequence.seen.all()
+        assert looked_at(source) == [len(expected)]
+        assert max(source.estimator.calls) <= batch  # type: ignore[attr-defined]
+    rows = sequences[1].frame_index
+    np.testing.assert_array_equal(sequences[1].keypoints, sequences[0].keypoints[rows])
+
+
+def test_a_video_without_people_is_kept_and_reported(film: Film, cache: PoseCache) -> None:
+    dark, bright = film("dark.mp4", brightness=60), film("bright.mp4")
+    report = extract([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
+    assert report.done == 2
+    assert report.deserted == [dark]
+    assert [pair.matched for pair in report.pairs] == [0, 1]
+    assert report.oks == pytest.approx(1)
+    empty = [entry for entry in cache.entries("high") if entry.empty]
+    assert [(entry.frames, entry.people) for entry in empty] == [(FRAMES, 2)]
+    again = extract([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
+    assert (again.done, again.skipped, again.deserted) == (0, 2, [dark])
+    assert [pair.matched for pair in again.pairs] == [0, 1]
+
+
+def test_nothing_matched_has_no_similarity() -> None:
+    assert np.isnan(ExtractionReport().oks)
+
+
+def test_the_settings_are_left_beside_the_sequences(film: Film, cache: PoseCache) -> None:
+    config = Estimator(plugin="squares:SquareFinder", options={"threshold": 99}, every=2)
+    source = Source("low", SquareFinder(99), 2, config)
+    extract([VideoItem(film("a.mp4"))], [source], cache)
+    (entry,) = cache.entries()
+    left = yaml.safe_load(entry.path.with_name("estimator.yaml").read_text(encoding="utf-8"))
+    assert left["plugin"] == config.plugin
+    assert left["every"] == 2
+    assert {path.suffix for path in entry.path.parent.iterdir()} == {".safetensors", ".yaml"}
+
+
+def test_both_qualities_are_opened_from_settings() -> None:
+    plugin = f"{Path(__file__).with_name('squares.py')}:SquareFinder"
+    high, low = (Estimator(plugin=plugin, options={"threshold": t}, every=e) for t, e in ((99, 1), (98, 5)))
+    sources = open_sources(Extraction(high, low), "cpu")  # type: ignore[arg-type]
+    assert [(s.quality, s.every, s.config) for s in sources] == [("high", 1, high), ("low", 5, low)]
+    assert sources[0].settings.startswith("squares-k1-")
+    assert sources[0].settings != sources[1].settings
+    with pytest.raises(PoseError):
+        open_sources(Extraction(high, Estimator()), "cpu")  # type: ignore[arg-type]
+
+
+# Doing only what is missing ----------------------------------------------------------------------
+
+
+def test_what_is_there_is_not_done_again(film: Film, cache: PoseCache) -> None:
+    items = [VideoItem(film("a.mp4"), "wave"), VideoItem(film("b.mp4", step=1), "push")]
+    extract(items[:1], two_qualities(), cache)
+    sources = two_qualities()
+    report = extract(items, sources, cache)
+    assert (report.done, report.skipped, len(report.pairs)) == (1, 1, 2)
+    assert looked_at(*sources) == [FRAMES, FRAMES]
+    sources = two_qualities()
+    assert extract(items, sources, cache).skipped == 2
+    assert looked_at(*sources) == [0, 0]
+
+
+def test_one_quality_alone_is_made_when_the_other_is_there(film: Film, cache: PoseCache) -> None:
+    item = VideoItem(film("a.mp4"))
+    extract([item], two_qualities()[:1], cache)
+    high, low = two_qualities(every=5)
+    report = extract([item], (high, low), cache)
+    assert (report.done, report.frames, len(report.pairs)) == (1, FRAMES, 1)
+    assert looked_at(high, low) == [0, 4]
+
+
+def test_a_renamed_video_is_known_and_a_copy_is_skipped(film: Film, cache: PoseCache) -> None:
+    first = film("a.mp4")
+    second = film("copy.mp4")
+    assert content_key(first) == content_key(second)
+    report = extract([VideoItem(first, "wave"), VideoItem(second, "wave")], two_qualities(), cache)
+    assert (report.done, report.skipped, report.failed) == (1, 1, [])
+    renamed = first.rename(first.with_name("new name.mp4"))
+    assert extract([VideoItem(renamed, "wave")], two_qualities(), cache).skipped == 1
+    assert {entry.origin.source for entry in cache.entries()} == {str(renamed)}
+
+
+@pytest.mark.parametrize("other", [("push", "train"), ("wave", "test"), (None, None)])
+def test_a_copy_with_another_label_or_split_is_reported(film: Film, cache: PoseCache, other) -> None:
+    first, second = VideoItem(film("a.mp4"), "wave", "train"), VideoItem(film("b.mp4"), *other)
+    report = extract([first, second], two_qualities(), cache)
+    assert (report.done, report.skipped) == (1, 0)
+    ((path, why),) = report.failed
+    assert path == second.path
+    assert f"{second.path} has the same content as {first.path}" in why
+    assert f"{other[0]}, {other[1]}, None instead of wave, train, None" in why
+    assert {entry.origin.label for entry in cache.entries()} == {"wave"}
+
+
+def test_labels_change_without_a_new_estimate(film: Film, cache: PoseCache) -> None:
+    path = film("a.mp4")
+    extract([VideoItem(path, "wave")], two_qualities(), cache)
+    before = [cache.load(entry.path).keypoints for entry in cache.entries()]
+    sources = two_qualities()
+    extract([VideoItem(path, "push", "test", "7")], sources, cache)
+    assert looked_at(*sources) == [0, 0]
+    for entry, keypoints in zip(cache.entries(), before, strict=True):
+        assert (entry.origin.label, entry.origin.split, entry.origin.subject) == ("push", "test", "7")
+        np.testing.assert_array_equal(cache.load(entry.path).keypoints, keypoints)
+
+
+def test_saying_nothing_keeps_what_was_said(film: Film, cache: PoseCache) -> None:
+    """`skdpipe extract one.mp4` must not wipe out the label that its folder gave it."""
+    path = film("a.mp4")
+    extract([VideoItem(path, "wave", "train", "7")], two_qualities()[:1], cache)
+    extract([VideoItem(path)], two_qualities(), cache)
+    assert [(e.quality, e.origin.label, e.origin.split, e.origin.subject) for e in cache.entries()] == [
+        ("high", "wave", "train", "7"),
+        ("low", "wave", "train", "7"),
+    ]
+
+
+def test_a_damaged_file_is_made_again(film: Film, cache: PoseCache) -> None:
+    item = VideoItem(film("a.mp4"))
+    extract([item], two_qualities(), cache)
+    damaged = next(cache.entries("low")).path
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-100])
+    sources = two_qualities()
+    assert extract([item], sources, cache).done == 1
+    assert looked_at(*sources) == [0, FRAMES]
+    assert damaged.stat().st_size == len(content)
+    cache.load(damaged)
+
+
+# What goes wrong ---------------------------------------------------------------------------------
+
+
+def test_a_video_that_fails_does_not_stop_the_others(film: Film, cache: PoseCache, tmp_path: Path) -> None:
+    good = [film("good0.mp4"), film("good1.mp4", step=1)]
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty.mp4").touch()
+    whole = film("cut.avi", step=3, frames=200, size=(128, 96)).read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 4 // 5])
+    bad = [tmp_path / name for name in ("text.mp4", "empty.mp4", "missing.mp4", "cut.avi")]
+    report = extract([VideoItem(path) for path in (*bad, *good)], two_qualities(), cache)
+    assert report.done == 2
+    assert [path for path, _ in report.failed] == bad
+    assert all(why.startswith(f"{path}: ") and "\n" not in why for path, why in report.failed)
+    assert len(list(cache.entries())) == 4
+    assert extract([VideoItem(path) for path in good], two_qualities(), cache).skipped == 2
+
+
+def test_a_cache_that_cannot_be_written_stops_everything(film: Film, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, where a folder should be")
+    sources = two_qualities()
+    items = [VideoItem(film(f"{i}.mp4", step=i)) for i in range(3)]
+    with pytest.raises(CacheError, match="cannot write"):
+        extract(items, sources, PoseCache(tmp_path / "taken"))
+    assert looked_at(*sources) == [FRAMES, FRAMES]
+    with pytest.raises(CacheError, match=r"cannot write .*estimator\.yaml"):
+        extract(items, [Source("low", SquareFinder(), 1, Estimator())], PoseCache(tmp_path / "taken"))
+
+
+class Interrupted(SquareFinder):
+    """Ctrl-C arrives in the middle of a video."""
+
+    def __call__(self, frames):  # type: ignore[no-untyped-def]
+        if len(self.calls) == 7:
+            raise KeyboardInterrupt
+        return super().__call__(frames)
+
+
+def test_after_ctrl_c_the_rest_is_done(film: Film, cache: PoseCache) -> None:
+    items = [VideoItem(film(f"{i}.mp4", start=(4, i))) for i in range(5)]
+    threads = threading.active_count()
+    first = Source("high", Interrupted()), Source("low", SquareFinder(127))
+    with pytest.raises(KeyboardInterrupt):
+        extract(items, first, cache, batch=8)
+    assert threading.active_count() == threads
+    assert len(list(cache.entries())) == 4  # two videos of three calls each; the third broke off
+    sources = two_qualities()
+    report = extract(items, sources, cache, batch=8)
+    assert (report.done, report.skipped, report.failed) == (3, 2, [])
+    assert looked_at(*sources) == [3 * FRAMES, 3 * FRAMES]
+    assert len([cache.load(entry.path) for entry in cache.entries()]) == 10
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from squares import SquareFinder
+from skdpipe.cache import PoseCache
+from skdpipe.extract import Source, extract, find_videos
+sources = [Source("high", SquareFinder(128, seconds=0.1)), Source("low", SquareFinder(127))]
+extract(find_videos(Path(sys.argv[2])), sources, PoseCache(Path(sys.argv[3])), batch=8)
+"""
+
+
+def test_after_kill_9_the_rest_is_done(film: Film, cache: PoseCache, tmp_path: Path) -> None:
+    items = find_videos(film("videos/0.mp4").parent)
+    items += [VideoItem(film(f"videos/{i}.mp4", start=(4, i))) for i in range(1, 8)]
+    arguments = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "videos")]
+    process = subprocess.Popen([*arguments, str(cache.root)])
+    deadline = time.monotonic() + 120
+    while len(list((cache.root / "low").rglob("*.safetensors"))) < 2:
+        assert process.poll() is None, "nothing was extracted"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    entries = list(cache.entries())  # whatever is there is whole
+    assert 4 <= len(entries) < 16
+    sources = two_qualities()
+    report = extract(items, sources, cache, batch=8)
+    assert report.failed == []
+    assert report.done + report.skipped == 8
+    there = Counter(entry.quality for entry in entries)
+    assert looked_at(*sources) == [(8 - there["high"]) * FRAMES, (8 - there["low"]) * FRAMES]
+    assert len([cache.load(entry.path) for entry in cache.entries()]) == 16
+
+
+# What is shown -----------------------------------------------------------------------------------
+
+
+def promise(path: Path, frames: int) -> Path:
+    """Make an AVI's header lie about how many frames follow."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"strh") + 8 + 32  # dwLength of the stream's header
+    content[at : at + 4] = frames.to_bytes(4, "little")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("promised", [7, FRAMES, 300])
+def test_the_bar_reaches_its_end_whatever_the_container_promises(
+    film: Film, cache: PoseCache, promised: int
+) -> None:
+    paths = [film("a.mp4"), promise(film("b.avi", step=1), promised), film("c.mp4", step=3)]
+    assert probe(paths[1]).frames == promised
+    assert len(list(read_frames(paths[1]))) == FRAMES
+    shown = Recorder()
+    report = extract([VideoItem(p) for p in paths], two_qualities(every=3), cache, batch=6, progress=shown)
+    assert (report.done, report.frames) == (3, 3 * FRAMES)
+    assert shown.tasks["looking up"] == (3, [1, 2, 3])
+    total, values = shown.tasks["extracting"]
+    assert total == 2 * FRAMES + promised
+    assert values[-1] == total
+    assert values == sorted(values)
+    assert {FRAMES, FRAMES + promised} <= set(values)  # where a video ends, its share is full
+    assert set(values) >= {6, 12, 18}
+
+
+def test_a_video_that_fails_does_not_hold_up_the_bar(film: Film, cache: PoseCache, tmp_path: Path) -> None:
+    film("cut.avi", step=3, frames=200, size=(128, 96))
+    whole = (tmp_path / "cut.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 4 // 5])
+    shown = Recorder()
+    items = [VideoItem(tmp_path / "cut.avi"), VideoItem(film("a.mp4")), VideoItem(tmp_path / "none.mp4")]
+    report = extract(items, two_qualities(), cache, progress=shown)
+    assert (report.done, len(report.failed)) == (1, 2)
+    total, values = shown.tasks["extracting"]
+    assert total == values[-1] == 200 + FRAMES
+    assert values == sorted(values)
+
+
+def test_with_nothing_promised_frames_are_counted(film: Film, cache: PoseCache) -> None:
+    items = [VideoItem(promise(film(f"{i}.avi", step=i), 0)) for i in (1, 2)]
+    if probe(items[0].path).frames:
+        pytest.skip("this FFmpeg knows the number of frames all the same")
+    shown = Recorder()
+    extract(items, two_qualities(), cache, batch=8, progress=shown)
+    total, values = shown.tasks["extracting"]
+    assert total is None
+    assert values[-1] == 2 * FRAMES
+
+
+def test_without_a_terminal_the_end_is_one_line(film: Film, cache: PoseCache) -> None:
+    text = StringIO()
+    extract(
+        [VideoItem(film("a.mp4"))], two_qualities(), cache, batch=4, progress=Progress(Console(file=text))
+    )
+    looking, extracting = text.getvalue().splitlines()
+    assert looking.startswith("looking up: 1 of 1 videos")
+    assert extracting.startswith(f"extracting: {FRAMES} of {FRAMES} frames, ")
+    assert extracting.endswith("video 1 of 1")
+
+
+def test_on_a_terminal_there_is_a_bar(film: Film, cache: PoseCache) -> None:
+    text = StringIO()
+    console = Console(file=text, force_terminal=True, width=120)
+    extract([VideoItem(film("a.mp4"))], two_qualities(), cache, progress=Progress(console))
+    assert f"{FRAMES}/{FRAMES}" in text.getvalue()
+    assert "frames/s" in text.getvalue()
+
+
+# Reading ahead -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 8))
+def test_ahead_gives_the_same_items(items: list[int], most: int) -> None:
+    assert list(ahead(iter(items), most)) == items
+
+
+def test_ahead_does_not_run_away() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            made.append(item)
+            yield item
+
+    reader = ahead(items(), 5)
+    assert next(reader) == 0
+    time.sleep(0.05)
+    assert len(made) <= 7  # one was taken, five wait, one more waits for room
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "error", [VideoError("broken off"), KeyboardInterrupt(), SystemExit(3), MemoryError()]
+)
+def test_ahead_hands_errors_on_after_the_items_before(error: BaseException) -> None:
+    def items() -> Iterator[int]:
+        yield from (1, 2, 3)
+        raise error
+
+    threads = threading.active_count()
+    reader = ahead(items(), 2)
+    assert [next(reader) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(type(error)) as caught:
+        next(reader)
+    assert caught.value is error
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5])
+def test_ahead_stops_its_thread_when_the_reader_leaves(taken: int) -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    threads = threading.active_count()
+    reader = ahead(endless(), 3)
+    for _ in range(taken):
+        next(reader)
+    reader.close()
+    del reader
+    assert threading.active_count() == threads
+    assert closed.is_set() or taken == 0  # what never began need not end

@@ -1,0 +1,544 @@
+"""OpenPifPaf behind our protocol: encoder, letterbox and decoder agree; weights are what they say."""
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import LEARNT, Learnt
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from skdpipe.actors import cast, shoot
+from skdpipe.cache import PoseCache
+from skdpipe.config import Actors, Estimator
+from skdpipe.errors import PoseError
+from skdpipe.pose import Frame, PoseEstimator
+from skdpipe.pose.load import load_estimator
+from skdpipe.pose.pifpaf import BACKBONES, OpenPifPaf, PoseNetwork, build, load_weights, save_weights
+from skdpipe.pose.pifpaf.estimator import Letterbox, Thresholds
+from skdpipe.pose.pifpaf.networks import EMBEDDED, embedded_path, openpifpaf
+from skdpipe.pose.pifpaf.training import Encoder
+from skdpipe.skeleton import COCO_17, Keypoints, Origin, PoseSequence
+from skdpipe.train_pose import measure_pose, shoot_picture
+
+CHEAP = ("shufflenetv2x1", "mobilenetv3small", "mobilenetv2", "resnet18", "shufflenetv2k16")
+CPU = torch.device("cpu")
+
+sizes = st.tuples(st.integers(16, 2000), st.integers(16, 2000))
+long_edges = st.integers(33, 700)
+
+
+def acted(action: str, subject: int = 3, size: tuple[int, int] = (240, 180)) -> tuple[Frame, Keypoints, Any]:
+    return shoot(cast(action, subject=subject, take=0, seed=3, size=size, frames=8), 4)
+
+
+def network(seed: int = 0, backbone: str = "mobilenetv3small", upsample: int = 1) -> PoseNetwork:
+    """Random weights, normalised on random pictures, so that something arrives at the heads."""
+    torch.manual_seed(seed)
+    made = build(backbone, upsample=upsample)
+    norms = [module for module in made.module.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        made.module.train()(torch.rand(4, 3, 97, 97))
+    for norm in norms:
+        norm.momentum = 0.01
+    made.module.eval()
+    return made
+
+
+def refusal(backbone: str, weights: Path | str) -> str:
+    with pytest.raises(PoseError) as caught:
+        load_weights(backbone, str(weights))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# The letterbox -----------------------------------------------------------------------------------
+
+
+@given(sizes, long_edges, st.floats(0, 1), st.floats(0, 1))
+def test_a_point_comes_back_through_the_letterbox(size, long_edge, x: float, y: float) -> None:
+    box = Letterbox.fit(size, long_edge)
+    point = np.array([x * (size[0] - 1), y * (size[1] - 1)], np.float32)
+    there = box.to_picture(point)
+    # Half a pixel: the first pixel of a frame that is shrunk lies partly outside of the first one's middle.
+    assert (there >= np.array(box.offset) - 0.5).all()
+    assert (there <= np.array(box.offset) + box.inner - 0.5 + 1e-3).all()
+    np.testing.assert_allclose(box.to_frame(there), point, atol=1e-3 * max(size) / long_edge + 1e-3)
+
+
+@given(sizes, long_edges)
+def test_the_picture_fits_the_networks_grid(size, long_edge) -> None:
+    box = Letterbox.fit(size, long_edge)
+    assert max(box.inner) == long_edge
+    assert all((side - 1) % 16 == 0 for side in box.outer)
+    assert all(0 <= outer - inner < 16 for inner, outer in zip(box.inner, box.outer, strict=True))
+
+
+@given(st.tuples(st.integers(40, 300), st.integers(40, 300)), st.integers(65, 400), st.data())
+def test_the_picture_shows_things_where_to_picture_says(size, long_edge, data: st.DataObject) -> None:
+    box = Letterbox.fit(size, long_edge)
+    left, top = (data.draw(st.integers(8, side - 24)) for side in size)
+    frame = np.zeros((size[1], size[0], 3), np.uint8)
+    frame[top : top + 16, left : left + 16] = 255
+    picture = box.picture(frame)
+    assert picture.shape == (box.outer[1], box.outer[0], 3)
+    weight = picture[..., 0].astype(float)
+    inside = np.zeros_like(weight)
+    inside[box.offset[1] : box.offset[1] + box.inner[1], box.offset[0] : box.offset[0] + box.inner[0]] = 1
+    assert (picture[inside == 0] == (124, 116, 104)).all()
+    weight *= inside
+    rows, columns = np.indices(weight.shape)
+    centre = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+    expected = box.to_picture(np.array([left + 7.5, top + 7.5], np.float32))
+    np.testing.assert_allclose(centre, expected, atol=0.1)
+
+
+# Networks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("upsample", [1, 2])
+@pytest.mark.parametrize("backbone", CHEAP)
+def test_a_networks_fields_fit_the_encoders_targets(backbone: str, upsample: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen = build(backbone, upsample=upsample)
+    frame, people, visible = acted("wave")
+    picture, cif, caf = Encoder(chosen, 129)(frame, people, visible)
+    assert picture.dtype == np.uint8
+    with torch.inference_mode():
+        fields = chosen.module(torch.zeros(1, 3, *picture.shape[:2]))
+    # A field of the network has a component for its width where a target has one or two for its spread.
+    assert [tuple(f.shape[1:2] + f.shape[3:]) for f in fields] == [
+        t.shape[:1] + t.shape[2:] for t in (cif, caf)
+    ]
+    assert (fields[0].shape[2], fields[1].shape[2]) == (5, 8)
+
+
+def test_an_unknown_backbone_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(PoseError, match=r"no backbone 'resnet13' in OpenPifPaf; expected one of .*resnet152"):
+        build("resnet13")
+    assert {"resnet152", "shufflenetv2x1", "shufflenetv2k30", "mobilenetv3small"} <= set(BACKBONES)
+    assert not {"squeezenet", "cifar10net", "tresnet50"} & set(BACKBONES)
+
+
+# From a known pose to fields and back ------------------------------------------------------------
+
+
+class Oracle(nn.Module):
+    """Answers every picture with the fields that it was told."""
+
+    def __init__(self, head_metas: list[Any], targets: list[tuple[NDArray[Any], ...]]) -> None:
+        super().__init__()
+        self.head_metas = head_metas
+        self.fields = [torch.stack([as_field(t[head]) for t in targets]) for head in (0, 1)]
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        assert len(pictures) == len(self.fields[0])
+        return self.fields
+
+
+def as_field(target: NDArray[Any]) -> Tensor:
+    """What a perfect network says in evaluation: width, confidence, absolute vectors, scales.
+
+    A target is confidence, relative vectors, a spread for each vector, scales; NaN where nothing is asked.
+    """
+    known = torch.from_numpy(target).float()
+    vectors = {5: 1, 9: 2}[known.shape[1]]
+    height, width = known.shape[-2:]
+    here = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"))
+    confidence, relative = known[:, :1], known[:, 1 : 1 + 2 * vectors]
+    spread, scales = known[:, 1 + 2 * vectors : 2 + 2 * vectors], known[:, 1 + 3 * vectors :]
+    return torch.cat([spread, confidence, relative + here.repeat(vectors, 1, 1), scales], dim=1).nan_to_num(0)
+
+
+def decoded(frames: list[Any], long_edge: int, upsample: int = 1) -> list[Keypoints]:
+    """What the estimator makes of its frames if its network is perfect."""
+    basis = build("shufflenetv2x1", upsample=upsample)
+    encoder = Encoder(basis, long_edge)
+    targets = [encoder(*frame)[1:] for frame in frames]
+    perfect = PoseNetwork(Oracle(basis.head_metas, targets), "oracle", upsample)
+    return OpenPifPaf(perfect, long_edge=long_edge)([frame for frame, _, _ in frames])
+
+
+@pytest.mark.parametrize("upsample", [1, 2])
+@pytest.mark.parametrize("size", [(240, 180), (180, 240), (322, 322)])
+@pytest.mark.parametrize("long_edge", [161, 321])
+def test_one_person_is_found_where_they_stand(long_edge: int, size: tuple[int, int], upsample: int) -> None:
+    shown = acted("jumping_jack", size=size)
+    (found,) = decoded([shown], long_edge, upsample)
+    (truth,) = shown[1]
+    assert found.shape == (1, 17, 3)
+    assert found.dtype == np.float32
+    assert ((found[0, :, 2] > 0) == (truth[:, 2] > 0)).all()
+    np.testing.assert_allclose(found[0, :, :2], truth[:, :2], atol=0.05)
+
+
+@pytest.mark.parametrize("action", ["handshake", "push"])
+def test_two_people_are_found_apart(action: str) -> None:
+    shown = acted(action)
+    (found,) = decoded([shown], 513)
+    assert found.shape == (2, 17, 3)
+    for truth in shown[1]:
+        off = np.linalg.norm(found[..., :2] - truth[:, :2], axis=-1)
+        nearest = np.nanmean(off, axis=1).argmin()
+        assert np.nanmax(off[nearest]) < 0.05
+        assert np.isfinite(off[nearest]).sum() >= 13
+
+
+def test_a_batch_gives_each_frame_its_own_people() -> None:
+    frames = [acted("wave"), acted("handshake"), acted("squat", subject=5)]
+    together = decoded(frames, 321)
+    for frame, people in zip(frames, together, strict=True):
+        np.testing.assert_allclose(people, decoded([frame], 321)[0], rtol=1e-5)
+    assert [len(people) for people in together] == [1, 2, 1]
+
+
+def test_joints_out_of_the_picture_are_unseen() -> None:
+    frame, people, visible = acted("wave")
+    people = people.copy()
+    people[0, 13:] = (np.nan, np.nan, 0)
+    (found,) = decoded([(frame, people, visible)], 321)
+    assert (found[0, 13:, 2] == 0).all()
+    assert np.isnan(found[0, 13:, :2]).all()
+    np.testing.assert_allclose(
+        found[0, :13], np.append(people[0, :13, :2], found[0, :13, 2:], axis=1), atol=0.05
+    )
+
+
+def test_where_nobody_is_nobody_is_found() -> None:
+    frame, people, visible = acted("wave")
+    nobody = (frame, people[:0], visible[:0])
+    unseen = (frame, np.full_like(people, (np.nan, np.nan, 0)), visible)
+    for found in decoded([nobody, unseen], 161):
+        assert found.shape == (0, 17, 3)
+
+
+def test_no_frames_give_no_people() -> None:
+    assert OpenPifPaf(network(), long_edge=129)([]) == []
+
+
+def test_the_people_are_ranked_and_sure_enough() -> None:
+    shown = acted("handshake")
+    basis = build("shufflenetv2x1")
+    oracle = Oracle(basis.head_metas, [Encoder(basis, 513)(*shown)[1:]])
+    left, right = sorted(shown[1], key=lambda person: np.nanmean(person[:, 0]))
+    for fields in oracle.fields:
+        fields[:, :, 1, :, : fields.shape[-1] // 2] *= 0.8  # less sure of the left one
+    found = OpenPifPaf(PoseNetwork(oracle, "oracle"), long_edge=513)([shown[0]])[0]
+    assert len(found) == 2
+    for person, truth in zip(found, (right, left), strict=True):
+        assert np.nanmax(np.linalg.norm(person[:, :2] - truth[:, :2], axis=-1)) < 0.05
+    assert found[0, :, 2].sum() > found[1, :, 2].sum()
+    strict = Thresholds(instance=0.9)
+    (surest,) = OpenPifPaf(PoseNetwork(oracle, "oracle"), long_edge=513, thresholds=strict)([shown[0]])[0]
+    np.testing.assert_allclose(surest[:, :2], found[0, :, :2], atol=0.05)
+
+
+def test_frames_together_and_one_by_one_give_the_same(learnt: Learnt) -> None:
+    estimator = OpenPifPaf(load_weights(LEARNT.backbone, str(learnt.path)), long_edge=LEARNT.long_edge)
+    assert isinstance(LEARNT.data, Actors)
+    known = [shoot_picture(LEARNT.data, index)[0] for index in range(2)]
+    frames = [known[0], np.zeros_like(known[0]), known[1], known[0]]
+    together = estimator(frames)
+    assert [len(people) for people in together] == [1, 0, 1, 1]
+    for frame, people in zip(frames, together, strict=True):
+        np.testing.assert_allclose(people, estimator([frame])[0], rtol=1e-3, atol=1e-3)
+
+
+def test_estimating_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    estimator = OpenPifPaf(network(), long_edge=97)
+    for size in ((64, 48), (48, 64), (240, 180)):  # OpenPifPaf's C++ part speaks up when its buffers grow
+        estimator([acted("wave", size=size)[0]])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_fingerprint_says_what_matters() -> None:
+    def fingerprint(seed: int = 0, long_edge: int = 129, **thresholds: float) -> str:
+        return OpenPifPaf(network(seed), long_edge=long_edge, thresholds=Thresholds(**thresholds)).fingerprint
+
+    assert fingerprint() == fingerprint()
+    assert fingerprint().startswith("openpifpaf mobilenetv3small untrained")
+    assert len({fingerprint(), fingerprint(long_edge=161), fingerprint(seed=0, keypoint=0.3)}) == 3
+
+
+# Weights -----------------------------------------------------------------------------------------
+
+
+def same_tensors(a: PoseNetwork, b: PoseNetwork) -> bool:
+    mine, others = a.module.state_dict(), b.module.state_dict()
+    return mine.keys() == others.keys() and all(torch.equal(mine[name], others[name]) for name in mine)
+
+
+def test_weights_come_back_as_they_were(tmp_path: Path) -> None:
+    chosen = network(upsample=2)
+    save_weights(chosen, tmp_path / "new" / "a.safetensors", notes={"steps": 3, "who": "ich, natürlich"})
+    loaded = load_weights("mobilenetv3small", str(tmp_path / "new" / "a.safetensors"))
+    assert same_tensors(chosen, loaded)
+    assert (loaded.backbone, loaded.upsample) == ("mobilenetv3small", 2)
+    assert loaded.notes == {"steps": 3, "who": "ich, natürlich"}
+    assert not loaded.module.training
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.safetensors"]
+
+
+def test_half_precision_halves_the_file(tmp_path: Path) -> None:
+    chosen = network()
+    save_weights(chosen, tmp_path / "full.safetensors", notes={})
+    save_weights(chosen, tmp_path / "half.safetensors", notes={}, half=True)
+    full, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half"))
+    assert half < 0.52 * full
+    loaded = load_weights("mobilenetv3small", str(tmp_path / "half.safetensors"))
+    for name, tensor in chosen.module.state_dict().items():
+        torch.testing.assert_close(loaded.module.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+
+
+def test_the_checksum_is_of_the_tensors_and_not_of_the_file(tmp_path: Path) -> None:
+    """Otherwise the same weights, converted on two machines, would have two names in the cache."""
+    paths = [tmp_path / f"{i}.safetensors" for i in range(3)]
+    for path in paths[:2]:
+        save_weights(network(0), path, notes={"written": path.name})
+    save_weights(network(1), paths[2], notes={})
+    first, again, other = (load_weights("mobilenetv3small", str(path)).checksum for path in paths)
+    assert first == again != other
+
+
+def test_others_may_read_the_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    save_weights(network(), tmp_path / "a.safetensors", notes={})
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    good = tmp_path / "good.safetensors"
+    save_weights(network(), good, notes={})
+    assert "was trained for mobilenetv3small, not for resnet18" in refusal("resnet18", good)
+    assert "no pose weights at" in refusal("resnet18", tmp_path / "missing.safetensors")
+
+    (tmp_path / "cut.safetensors").write_bytes(good.read_bytes()[:5000])
+    (tmp_path / "text.safetensors").write_text("no tensors here")
+    (tmp_path / "empty.safetensors").touch()
+    for name in ("cut", "text", "empty"):
+        assert "is not a readable safetensors file" in refusal("resnet18", tmp_path / f"{name}.safetensors")
+
+    save_file({"weight": torch.ones(3)}, tmp_path / "foreign.safetensors")
+    keypoints, frames = np.zeros((1, 1, 17, 3), np.float32), np.zeros(1, np.int32)
+    poses = PoseSequence(keypoints, frames, 1, COCO_17, 25.0, (64, 48), Origin(key="0a"))
+    for path in (tmp_path / "foreign.safetensors", PoseCache(tmp_path).save(poses, "low", "hand")):
+        assert "holds no pose weights" in refusal("resnet18", path)
+
+    said = {"format": "skdpipe-pose-1", "backbone": "mobilenetv3small", "upsample": "1", "notes": "{}"}
+    tensors = load_file(good)
+    for name, metadata, left in (
+        ("fewer", said, {name: t for name, t in tensors.items() if "head_nets.1" not in name}),
+        ("finer", {**said, "upsample": "2"}, tensors),
+        ("odd", {**said, "upsample": "two"}, tensors),
+    ):
+        save_file(left, tmp_path / f"{name}.safetensors", metadata)
+        path = tmp_path / f"{name}.safetensors"
+        assert "does not fit mobilenetv3small" in refusal("mobilenetv3small", path)
+
+
+# Checkpoints of OpenPifPaf -----------------------------------------------------------------------
+
+
+def pickled(path: Path, module: object) -> Path:
+    """As openpifpaf.network.Trainer writes it."""
+    torch.save({"model": module, "epoch": 0, "meta": None}, path)
+    return path
+
+
+@pytest.mark.parametrize("upsample", [1, 2])
+def test_a_checkpoint_is_converted(tmp_path: Path, upsample: int) -> None:
+    theirs = network(upsample=upsample)
+    loaded = load_weights("mobilenetv3small", str(pickled(tmp_path / "net.pkl.epoch001", theirs.module)))
+    assert same_tensors(theirs, loaded)
+    assert loaded.upsample == upsample
+    save_weights(loaded, tmp_path / "ours.safetensors", notes={})
+    assert load_weights("mobilenetv3small", str(tmp_path / "ours.safetensors")).checksum == loaded.checksum
+
+
+def test_of_a_checkpoint_with_more_heads_two_are_taken(tmp_path: Path) -> None:
+    theirs = network()
+    metas = openpifpaf.plugins.coco.CocoKp(with_dense=True).head_metas
+    features = theirs.module.base_net.out_features
+    theirs.module.set_head_nets([openpifpaf.HEADS[type(meta)](meta, features) for meta in metas][::-1])
+    loaded = load_weights("mobilenetv3small", str(pickled(tmp_path / "dense.pkl", theirs.module)))
+    assert [meta.name for meta in loaded.head_metas] == ["cif", "caf"]
+    caf, cif = theirs.module.head_nets[1:]
+    assert torch.equal(loaded.module.head_nets[0].conv.weight, cif.conv.weight)
+    assert torch.equal(loaded.module.head_nets[1].conv.weight, caf.conv.weight)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    path = pickled(tmp_path / "net.pkl", network().module)
+    assert "does not fit shufflenetv2x1" in refusal("shufflenetv2x1", path)
+    assert "no pose weights at" in refusal("shufflenetv2x1", tmp_path / "missing.pkl")
+
+    one_head = network().module
+    one_head.set_head_nets(one_head.head_nets[:1])
+    assert "has the heads cif; expected cif and caf" in refusal(
+        "mobilenetv3small", pickled(tmp_path / "one.pkl", one_head)
+    )
+
+    renamed = network().module
+    renamed.head_nets[0].meta.keypoints = [f"wheel{i}" for i in range(17)]
+    assert "17 COCO joints" in refusal("mobilenetv3small", pickled(tmp_path / "car.pkl", renamed))
+
+    other = network().module
+    next(m for m in other.modules() if isinstance(m, nn.BatchNorm2d)).eps = 10.0
+    assert "computes something else" in refusal("mobilenetv3small", pickled(tmp_path / "eps.pkl", other))
+
+
+@pytest.mark.parametrize("content", [{"model": 3}, {"model": {"weight": 1}}, {"weights": 3}, 3])
+def test_another_pickle_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.pkl")
+    assert "is not an OpenPifPaf checkpoint" in refusal("resnet18", tmp_path / "other.pkl")
+    (tmp_path / "text.pkl").write_text("cos\nsystem")
+    assert "is not an OpenPifPaf checkpoint" in refusal("resnet18", tmp_path / "text.pkl")
+
+
+# Published weights -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where published weights are kept, on a machine without a network."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    return tmp_path / "torch" / "hub" / "skdpipe"
+
+
+def test_without_a_network_the_file_to_put_there_is_named(downloads: Path) -> None:
+    text = refusal("mobilenetv3small", "mobilenetv3small")
+    assert text.startswith("cannot download mobilenetv3small from https://github.com/openpifpaf/torchhub/")
+    name = "mobilenetv3small-210822-213409-cocokp-slurm726252-edge513-o10s-803b24ae.pkl"
+    assert f"put the file at {downloads / name} by hand" in text
+    assert list(downloads.iterdir()) == []
+
+    pickled(downloads / name, network().module)  # whose checksum is not 803b24ae...
+    assert f"{downloads / name} has not the checksum in its name (803b24ae)" in refusal(
+        "mobilenetv3small", "mobilenetv3small"
+    )
+
+
+@pytest.mark.parametrize("name", ["shufflenetv2x1", "resnet152", "resnet18", "nonsense", "a/b.pth"])
+def test_what_is_not_published_is_said_so(downloads: Path, name: str) -> None:
+    text = refusal("resnet18", name)
+    assert f"no weights are published for '{name}' (published: " in text
+    assert "mobilenetv3small, resnet50, shufflenetv2k16, shufflenetv2k30" in text
+    assert "skdpipe train-pose" in text
+    assert not downloads.exists()
+
+
+def test_published_weights_are_fetched_and_converted_once(
+    downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    theirs = network()
+    content = pickled(tmp_path / "net.pkl", theirs.module).read_bytes()
+    there = tmp_path / f"mobilenetv3small-{hashlib.sha256(content).hexdigest()[:8]}.pkl"
+    there.write_bytes(content)
+    monkeypatch.setitem(openpifpaf.CHECKPOINT_URLS, "mobilenetv3small", f"file://{there}")
+    loaded = load_weights("mobilenetv3small", "mobilenetv3small")
+    assert same_tensors(theirs, loaded)
+    assert loaded.notes is not None
+    assert loaded.notes["sha256"] == hashlib.sha256(content).hexdigest()
+    there.unlink()
+    (downloads / there.name).unlink()
+    assert load_weights("mobilenetv3small", "mobilenetv3small").checksum == loaded.checksum
+    assert "not for resnet18" in refusal("resnet18", "mobilenetv3small")
+    assert capfd.readouterr().out == ""
+
+
+def test_a_folder_of_a_published_name_is_not_taken_for_weights(
+    downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mobilenetv3small").mkdir()
+    assert "cannot download" in refusal("mobilenetv3small", "mobilenetv3small")
+
+
+# Embedded weights --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "edge"), [("actors-high", "resnet18", 161), ("actors-low", "shufflenetv2x1", 129)]
+)
+def test_the_embedded_networks_find_actors_they_never_saw(name: str, backbone: str, edge: int) -> None:
+    assert name in EMBEDDED
+    if not embedded_path(name).is_file():
+        pytest.skip(f"no {embedded_path(name)} yet: `skdpipe train-pose configs/pose-{name}.yaml` makes it")
+    estimator = OpenPifPaf(load_weights(backbone, name), long_edge=edge)
+    accuracy, rate = measure_pose(estimator, pictures=24, seed=99, batch=8)
+    assert accuracy.found > 0.8
+    assert accuracy.pck_found > 0.6
+    assert accuracy.extra < 0.3
+    assert rate > 0
+    frames = [acted(action)[0] for action in ("wave", "push", "kick")]
+    for frame, people in zip(frames, estimator(frames), strict=True):
+        np.testing.assert_allclose(people, estimator([frame])[0], atol=1e-2)
+    assert refusal("resnet50", name)
+
+
+# Naming an estimator in a config -----------------------------------------------------------------
+
+SQUARES = Path(__file__).with_name("squares.py")
+
+
+def test_an_estimator_is_made_from_settings(tmp_path: Path) -> None:
+    save_weights(network(), tmp_path / "a.safetensors", notes={})
+    settings = Estimator(backbone="mobilenetv3small", weights=str(tmp_path / "a.safetensors"), long_edge=97)
+    estimator = load_estimator(settings, CPU)
+    assert isinstance(estimator, PoseEstimator)
+    assert " edge97 " in estimator.fingerprint
+
+
+@pytest.mark.parametrize("plugin", [f"{SQUARES}:SquareFinder", "squares:SquareFinder"])
+def test_a_plugin_is_found_by_path_or_module(plugin: str) -> None:
+    estimator = load_estimator(Estimator(plugin=plugin, options={"threshold": 99}), CPU)
+    assert estimator.fingerprint == "squares threshold99"
+
+
+def test_a_plugin_file_may_hold_dataclasses(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from typing import ClassVar\n"
+        "from skdpipe.skeleton import COCO_17\n"
+        "@dataclass\n"
+        "class Mine:\n"
+        "    speed: float = 1.0\n"
+        "    layout: ClassVar[object] = COCO_17\n"
+        "    fingerprint: ClassVar[str] = 'mine'\n"
+        "    def __call__(self, frames): return []\n"
+    )
+    plugin = f"{tmp_path / 'mine.py'}:Mine"
+    assert load_estimator(Estimator(plugin=plugin, options={"speed": 2.0}), CPU).fingerprint == "mine"
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (Estimator(), "neither backbone and weights nor a plugin"),
+        (Estimator(plugin="squares"), "expected path/to/file.py:Name"),
+        (Estimator(plugin="nowhere.py:Finder"), "cannot load the estimator plugin 'nowhere.py:Finder'"),
+        (Estimator(plugin="no_such_module:Finder"), "cannot load the estimator plugin"),
+        (Estimator(plugin="squares:CubeFinder"), "cannot load the estimator plugin"),
+        (Estimator(plugin="squares:SquareFinder", options={"speed": 3}), "cannot be called with options"),
+        (Estimator(plugin="fractions:Fraction"), "needs layout, fingerprint and a call"),
+    ],
+)
+def test_an_estimator_that_cannot_be_had_is_refused(settings: Estimator, why: str) -> None:
+    with pytest.raises(PoseError, match=why) as caught:
+        load_estimator(settings, CPU)
+    assert "\n" not in str(caught.value)
