@@ -37,13 +37,16 @@ def train_on(videos: Path, config: str, cache: PoseCache, models: Path) -> Disti
     return distill(experiment, cache, models, device=device, progress=progress)
 
 
-def label(clip: Path, student: Path) -> Prediction:
-    """Label one video with a student, which knows its estimator.
+def label(clip: Path, student: Path, config: str) -> Prediction:
+    """Label one video with the config's cheap estimator and a student.
+
+    A student that was trained with OpenPifPaf knows its estimator by itself; a plugin has to be named.
 
     Raises:
         SkdpipeError: if the bundle or the video cannot be read.
     """
-    return Predictor(load_bundle(student), torch.device("cpu")).predict(clip)
+    cheap = load_config(Extraction, config_path(config), section="extraction").low
+    return Predictor(load_bundle(student), torch.device("cpu"), cheap).predict(clip)
 
 
 def main(videos: Path, clip: Path, config: str = "published") -> None:
@@ -51,7 +54,7 @@ def main(videos: Path, clip: Path, config: str = "published") -> None:
     result = train_on(videos, config, PoseCache(Path("pose_cache")), Path("models"))
     for method, figures in result.figures.items():
         Console().print(f"{method}: top-1 {figures.top1:.1f}%")
-    for name, probability in label(clip, result.folder / "student.safetensors").probabilities[:5]:
+    for name, probability in label(clip, result.folder / "student.safetensors", config).probabilities[:5]:
         Console().print(f"{name} {probability:.3f}")
 
 

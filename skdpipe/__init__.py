@@ -11,51 +11,63 @@ if TYPE_CHECKING:
     from skdpipe.bundle import Bundle, load_bundle, save_bundle
     from skdpipe.cache import PoseCache
     from skdpipe.config import Estimator, Experiment, Extraction, config_path, load_config
-    from skdpipe.distill import distill
-    from skdpipe.errors import SkdpipeError
-    from skdpipe.extract import extract, find_videos, open_sources
-    from skdpipe.pose import PoseEstimator
+    from skdpipe.distill import distill as distill_student
+    from skdpipe.errors import PoseError, SkdpipeError
+    from skdpipe.extract import extract as extract_videos
+    from skdpipe.extract import find_videos, open_sources
+    from skdpipe.pose import Frame, PoseEstimator
     from skdpipe.predict import Prediction, Predictor
-    from skdpipe.skeleton import Layout, PoseSequence, map_layout
+    from skdpipe.progress import Progress
+    from skdpipe.skeleton import COCO_17, Keypoints, Layout, PoseSequence, map_layout
 
 _HOME = {
-    "Bundle": "bundle",
-    "Estimator": "config",
-    "Experiment": "config",
-    "Extraction": "config",
-    "Layout": "skeleton",
-    "PoseCache": "cache",
-    "PoseEstimator": "pose",
-    "PoseSequence": "skeleton",
-    "Prediction": "predict",
-    "Predictor": "predict",
-    "SkdpipeError": "errors",
-    "config_path": "config",
-    "distill": "distill",
-    "extract": "extract",
-    "find_videos": "extract",
-    "load_bundle": "bundle",
-    "load_config": "config",
-    "map_layout": "skeleton",
-    "open_sources": "extract",
-    "save_bundle": "bundle",
+    "Bundle": "bundle.Bundle",
+    "COCO_17": "skeleton.COCO_17",
+    "Estimator": "config.Estimator",
+    "Experiment": "config.Experiment",
+    "Extraction": "config.Extraction",
+    "Frame": "pose.Frame",
+    "Keypoints": "skeleton.Keypoints",
+    "Layout": "skeleton.Layout",
+    "PoseCache": "cache.PoseCache",
+    "PoseError": "errors.PoseError",
+    "PoseEstimator": "pose.PoseEstimator",
+    "PoseSequence": "skeleton.PoseSequence",
+    "Prediction": "predict.Prediction",
+    "Predictor": "predict.Predictor",
+    "Progress": "progress.Progress",
+    "SkdpipeError": "errors.SkdpipeError",
+    "config_path": "config.config_path",
+    "distill_student": "distill.distill",
+    "extract_videos": "extract.extract",
+    "find_videos": "extract.find_videos",
+    "load_bundle": "bundle.load_bundle",
+    "load_config": "config.load_config",
+    "map_layout": "skeleton.map_layout",
+    "open_sources": "extract.open_sources",
+    "save_bundle": "bundle.save_bundle",
 }
 
 __all__ = [
+    "COCO_17",
     "Bundle",
     "Estimator",
     "Experiment",
     "Extraction",
+    "Frame",
+    "Keypoints",
     "Layout",
     "PoseCache",
+    "PoseError",
     "PoseEstimator",
     "PoseSequence",
     "Prediction",
     "Predictor",
+    "Progress",
     "SkdpipeError",
     "config_path",
-    "distill",
-    "extract",
+    "distill_student",
+    "extract_videos",
     "find_videos",
     "load_bundle",
     "load_config",
@@ -68,4 +80,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'skdpipe' has no attribute '{name}'")
-    return getattr(import_module(f"skdpipe.{_HOME[name]}"), name)
+    module, _, attribute = _HOME[name].rpartition(".")
+    return getattr(import_module(f"skdpipe.{module}"), attribute)

@@ -200,7 +200,7 @@ def extract(
     report = ExtractionReport()
     for source in sources:
         _leave_settings(source, cache)
-    jobs = _look_up(items, sources, cache, report, progress)
+    jobs = _look_up(items, sources, cache, people, report, progress)
     promised = sum(job.frames for job in jobs)
     before = 0
     with progress.task("extracting", promised or None, unit="frames") as task:
@@ -265,6 +265,7 @@ def _look_up(
     items: Sequence[VideoItem],
     sources: Sequence[Source],
     cache: PoseCache,
+    people: int,
     report: ExtractionReport,
     progress: Progress,
 ) -> list[_Job]:
@@ -276,7 +277,7 @@ def _look_up(
             try:
                 key = content_key(item.path)
                 twin = first_with.setdefault(key, item)
-                job = None if _is_twin(item, twin) else _job(item, key, sources, cache, report)
+                job = None if _is_twin(item, twin) else _job(item, key, sources, cache, people, report)
             except (DataError, VideoError) as error:
                 report.failed.append((item.path, str(error)))
             else:
@@ -302,10 +303,15 @@ def _is_twin(item: VideoItem, first: VideoItem) -> bool:
 
 
 def _job(
-    item: VideoItem, key: str, sources: Sequence[Source], cache: PoseCache, report: ExtractionReport
+    item: VideoItem,
+    key: str,
+    sources: Sequence[Source],
+    cache: PoseCache,
+    people: int,
+    report: ExtractionReport,
 ) -> _Job | None:
     """What is missing of a video, None if nothing is."""
-    sequences = [_cached(cache, source, key) for source in sources]
+    sequences = [_cached(cache, source, key, people) for source in sources]
     there = [(source, found) for source, found in zip(sources, sequences, strict=True) if found is not None]
     origin = Origin(str(item.path), key, "", item.label, item.split, item.subject)
     for _, sequence in there:
@@ -321,12 +327,13 @@ def _job(
     return None
 
 
-def _cached(cache: PoseCache, source: Source, key: str) -> PoseSequence | None:
-    """The sequence if it is there; a damaged file counts as missing and is made again."""
+def _cached(cache: PoseCache, source: Source, key: str, people: int) -> PoseSequence | None:
+    """The sequence if it is there; one that is damaged or keeps other numbers of people is made again."""
     try:
-        return cache.load(cache.path_of(source.quality, source.settings, key))
+        sequence = cache.load(cache.path_of(source.quality, source.settings, key))
     except CacheError:
         return None
+    return sequence if sequence.people == people else None
 
 
 def _completed(origin: Origin, known: Origin) -> Origin:

@@ -37,16 +37,17 @@ class Panel:
 def draw_people(frame: Frame, people: Keypoints, layout: Layout) -> Frame:
     """The frame with bones and joints; the person's left is blue, right orange, the middle yellow."""
     picture = np.ascontiguousarray(frame).copy()
+    stroke = max(2, round(max(frame.shape[:2]) / 300))
     for person in people:
         for a, b in layout.edges:
             if person[a, 2] > 0 and person[b, 2] > 0:
                 sides = {layout.joints[joint].split("_")[0] for joint in (a, b)}
                 colour = _LEFT if sides == {"left"} else _RIGHT if sides == {"right"} else _MIDDLE
                 start, end = ([round(float(v)) for v in person[joint, :2]] for joint in (a, b))
-                cv2.line(picture, start, end, colour, 2, cv2.LINE_AA)
+                cv2.line(picture, start, end, colour, stroke, cv2.LINE_AA)
         for x, y, confidence in person:
             if confidence > 0:
-                cv2.circle(picture, (round(float(x)), round(float(y))), 2, _INK, -1, cv2.LINE_AA)
+                cv2.circle(picture, (round(float(x)), round(float(y))), stroke, _INK, -1, cv2.LINE_AA)
     return picture
 
 

@@ -43,7 +43,7 @@ class Prediction:
 class Predictor:
     """A bundle and its estimator, ready to label videos.
 
-    If the bundle's estimator is a plugin, this runs the plugin's code.
+    A bundle executes nothing: an estimator that is code or a pickle must be named by the user.
 
     Args:
         bundle: the trained student.
@@ -52,7 +52,8 @@ class Predictor:
             imported skeletons, and at one's own risk elsewhere.
 
     Raises:
-        BundleError: if the bundle names no estimator, or its weights have changed since the training.
+        BundleError: if the bundle names no estimator or one that would execute something, or the
+            estimator's weights have changed since the training.
     """
 
     def __init__(self, bundle: Bundle, device: torch.device, estimator: Estimator | None = None) -> None:
@@ -62,6 +63,8 @@ class Predictor:
                 f"the bundle was trained on skeletons that were imported ({bundle.fingerprint}) and names no "
                 "estimator; say which one looks at the video with --estimator FILE"
             )
+        if estimator is None:
+            _require_harmless(settings)
         self._bundle, self._device, self._every = bundle, device, settings.every
         self._estimator: PoseEstimator = load_estimator(settings, device)
         if estimator is None and self._estimator.fingerprint != bundle.fingerprint:
@@ -105,6 +108,16 @@ class Predictor:
         order = probability.argsort(descending=True).tolist()
         ranked = tuple((self._bundle.classes[index], float(probability[index])) for index in order)
         return Prediction(sequence.origin.source, ranked, int(mask.sum()), len(sequence.frame_index))
+
+
+def _require_harmless(settings: Estimator) -> None:
+    """Refuse an estimator that runs code which only the bundle names."""
+    pickled = Path(settings.weights).is_file() and Path(settings.weights).suffix != ".safetensors"
+    if settings.plugin or pickled:
+        raise BundleError(
+            f"the bundle's estimator is code outside skdpipe ({settings.plugin or settings.weights}), which "
+            "a bundle may not run by itself; if you trust it, name it with --estimator FILE"
+        )
 
 
 def _check_layout(estimator: PoseEstimator, bundle: Bundle) -> None:

@@ -261,13 +261,13 @@ def test_own_videos_then_a_loss_of_one_s_own(tmp_path: Path) -> None:
     assert result.manifest.classes == ACTIONS
     assert result.figures["student"].top1 == 100
     for action, clip in new.items():
-        assert own_videos.label(clip, result.folder / "student.safetensors").label == action
+        assert own_videos.label(clip, result.folder / "student.safetensors", str(config)).label == action
 
     experiment = load_config(Experiment, config, section="experiment")
     figures = example("own_loss").train_student(experiment, cache, result.folder, weight=1.0)
     assert figures.top1 == 100
     for action, clip in new.items():
-        assert own_videos.label(clip, result.folder / "attention.safetensors").label == action
+        assert own_videos.label(clip, result.folder / "attention.safetensors", str(config)).label == action
 
 
 def test_attention_is_compared_by_its_shape_alone() -> None:

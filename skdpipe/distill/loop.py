@@ -105,9 +105,9 @@ def train(
             report = _backward(losses, parameters, scaler, revision=revision)
             scaler.step(optimiser)
             scaler.update()
-            done.add(losses, report)
-            _require_finite(done.curve.losses, epoch)
-            task.advance_to(epoch + (step + 1) / steps, f"loss {done.curve.losses['task']:.3f}")
+            latest = done.add(losses, report)
+            _require_finite(latest, epoch)
+            task.advance_to(epoch + (step + 1) / steps, f"loss {latest['task']:.3f}")
         _require_finite({"weights": sum(float(each.detach().sum()) for each in parameters)}, epoch)
         curves.append(done.curve)
         _store(modules, optimiser, scaler, curves, state_file)
@@ -151,13 +151,17 @@ class _Steps:
         self._cosines: defaultdict[str, list[float]] = defaultdict(list)
         self._revised: defaultdict[str, list[float]] = defaultdict(list)
 
-    def add(self, losses: Losses, report: RevisionReport | None) -> None:
-        for name, loss in {"task": losses.task, **losses.distillation}.items():
-            self._losses[name].append(float(loss.detach()))
+    def add(self, losses: Losses, report: RevisionReport | None) -> dict[str, float]:
+        """Take note of a step; the value of each loss."""
+        named = {"task": losses.task, **losses.distillation}
+        latest = {name: float(loss.detach()) for name, loss in named.items()}
+        for name, value in latest.items():
+            self._losses[name].append(value)
         if report is not None and report.finite:  # if not, the scaler has skipped the step
             for name, cosine in report.cosine.items():
                 self._cosines[name].append(cosine)
                 self._revised[name].append(float(report.revised[name]))
+        return latest
 
     @property
     def curve(self) -> Curve:

@@ -14,6 +14,7 @@ import torch
 from skdpipe.config import Estimator
 from skdpipe.errors import PoseError
 from skdpipe.pose import PoseEstimator
+from skdpipe.skeleton import LAYOUTS
 
 
 def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
@@ -22,6 +23,11 @@ def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
     Raises:
         PoseError: if its code or its weights cannot be had.
     """
+    if settings.plugin and (settings.backbone or settings.weights):
+        raise PoseError(
+            f"the estimator's settings name the plugin '{settings.plugin}' and OpenPifPaf's backbone or "
+            "weights; give one of the two"
+        )
     if settings.plugin:
         return _plugin(settings.plugin, settings.options)
     if not settings.backbone or not settings.weights:
@@ -53,15 +59,19 @@ def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
         else:
             module = importlib.import_module(where)
         factory = getattr(module, name)
-    except (ImportError, AttributeError, FileNotFoundError, ValueError) as error:
+    except Exception as error:  # a plugin's code can fail in any way
         raise PoseError(
-            f"cannot load the estimator plugin '{target}' ({error}); expected path/to/file.py:Name "
-            "or package.module:Name"
+            f"cannot load the estimator plugin '{target}' ({type(error).__name__}: {error}); expected "
+            "path/to/file.py:Name or package.module:Name"
         ) from error
     try:
         estimator = factory(**options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise PoseError(f"plugin '{target}' cannot be called with options {options} ({error})") from error
     if not isinstance(estimator, PoseEstimator):
         raise PoseError(f"plugin '{target}' gives no pose estimator; it needs layout, fingerprint and a call")
+    if estimator.layout.name not in LAYOUTS:
+        raise PoseError(
+            f"plugin '{target}' has the layout {estimator.layout.name}; expected one of {', '.join(LAYOUTS)}"
+        )
     return estimator
