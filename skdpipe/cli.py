@@ -55,7 +55,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
     try:
         app()
-    except SkdpipeError as error:
+    except (SkdpipeError, OSError) as error:  # or a disk that is full, a folder that may not be written
         _say("red", "error", error)
         sys.exit(1)
     except SystemExit as end:

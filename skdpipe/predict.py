@@ -48,8 +48,8 @@ class Predictor:
     Args:
         bundle: the trained student.
         device: where both networks run.
-        estimator: another estimator than the bundle's own: needed where the student was trained on
-            imported skeletons, and at one's own risk elsewhere.
+        estimator: the bundle's own, named because it is trusted, or another: needed where the student
+            was trained on imported skeletons, and at one's own risk elsewhere.
 
     Raises:
         BundleError: if the bundle names no estimator or one that would execute something, or the
@@ -67,7 +67,7 @@ class Predictor:
             _require_harmless(settings)
         self._bundle, self._device, self._every = bundle, device, settings.every
         self._estimator: PoseEstimator = load_estimator(settings, device)
-        if estimator is None and self._estimator.fingerprint != bundle.fingerprint:
+        if settings == bundle.estimator and self._estimator.fingerprint != bundle.fingerprint:
             raise BundleError(
                 f"the bundle was trained with '{bundle.fingerprint}', but the estimator found here is "
                 f"'{self._estimator.fingerprint}'; put the right weights in place or train again"

@@ -108,7 +108,12 @@ def write_video(path: Path, frames: Iterable[Frame], fps: float, *, quality: int
         with av.open(_url(path), "w") as container:
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.options = {"crf": str(quality), "preset": "veryfast", "threads": "1"}
+            stream.options = {
+                "crf": str(quality),
+                "preset": "veryfast",
+                "threads": "1",
+                "x264-params": "cpu-independent=1",  # without it, equal frames gave now and then other bytes
+            }
             for frame in chain([first], frames):
                 if frame.shape != first.shape:
                     raise VideoError(f"{path}: frames of {first.shape} and {frame.shape}; expected one size")

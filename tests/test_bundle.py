@@ -20,7 +20,6 @@ from skdpipe.errors import BundleError
 from skdpipe.networks import count_parameters
 from skdpipe.skeleton import COCO_17, layout_named
 
-
 TINY, CLIP = NetworkChoice("st_2sgcn", width=4), ClipFormat(frames=8)
 
 

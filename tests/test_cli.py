@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -17,7 +17,7 @@ from moving_body import ACTIONS, BOX_PLUGIN, film
 from skdpipe.cli import main
 
 LABELS = {"sideways": "[/red] side:car:ways", "up and down": "[bold]up"}
-CONFIG = {
+CONFIG: dict[str, dict[str, Any]] = {
     "extraction": {
         "high": {"plugin": BOX_PLUGIN},
         "low": {"plugin": BOX_PLUGIN, "options": {"shake": 1.0}, "every": 2},
@@ -71,7 +71,12 @@ class Stage(NamedTuple):
         return self.folder / "unseen [clip]"
 
     def options(self, *names: str) -> list[str]:
-        where = {"config": "mine [v1].yaml", "cache": "cache [/b]", "models": "models :x:"}
+        where = {
+            "config": "mine [v1].yaml",
+            "cache": "cache [/b]",
+            "models": "models :x:",
+            "estimator": "low.yaml",
+        }
         return [part for name in names for part in (f"--{name}", str(self.folder / where[name]))]
 
 
@@ -87,8 +92,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
                 writer.writerow([path.name, LABELS[action], "train" if number < 4 else "test"])
     for number, action in enumerate(ACTIONS):
         film(stage.unseen / f"{number} [/red] :car:.mp4", action, 7)
-    config = stage.folder / "mine [v1].yaml"
-    config.write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    for name, settings in (("mine [v1].yaml", CONFIG), ("low.yaml", CONFIG["extraction"]["low"])):
+        (stage.folder / name).write_text(yaml.safe_dump(settings), encoding="utf-8")
     return stage
 
 
@@ -133,7 +138,7 @@ def test_distill_prints_the_table(distilled: Stage, run: Run) -> None:
 
 
 def test_predict_names_the_action(distilled: Stage, run: Run) -> None:
-    answer = run("predict", distilled.unseen, *distilled.options("models"), "--top", 1)
+    answer = run("predict", distilled.unseen, *distilled.options("models", "estimator"), "--top", 1)
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert len(lines) == 2
@@ -147,7 +152,8 @@ def test_json_is_all_there_is_on_stdout(distilled: Stage, run: Run, tmp_path: Pa
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     film(tmp_path / "empty.mp4", "")
     bundle = distilled.folder / "models :x:/run [1]/baseline.safetensors"
-    answer = run("predict", distilled.unseen, tmp_path, "--bundle", bundle, "--json")
+    options = ["--bundle", bundle, *distilled.options("estimator"), "--json"]
+    answer = run("predict", distilled.unseen, tmp_path, *options)
     assert answer.code == 1
     first, second, broken, empty = (json.loads(line) for line in answer.out.splitlines())
     assert first["source"] == str(distilled.unseen / "0 [/red] :car:.mp4")
@@ -163,7 +169,7 @@ def test_json_is_all_there_is_on_stdout(distilled: Stage, run: Run, tmp_path: Pa
 
 def test_a_clip_with_nobody_says_so(distilled: Stage, run: Run, tmp_path: Path) -> None:
     path = film(tmp_path / "empty.mp4", "")
-    answer = run("predict", path, *distilled.options("models"))
+    answer = run("predict", path, *distilled.options("models", "estimator"))
     assert (answer.code, answer.out) == (0, f"{path}: no person found in 6 frames\n")
 
 
@@ -180,7 +186,14 @@ def test_file_names_that_are_not_utf8_are_printed_readably(distilled: Stage, tmp
     path = tmp_path / "plain.mp4"
     strange = tmp_path / "caf\udce9.mp4"
     film(path, ACTIONS[0], 7).rename(strange)
-    command = [sys.executable, "-m", "skdpipe", "predict", str(strange), *distilled.options("models")]
+    command = [
+        sys.executable,
+        "-m",
+        "skdpipe",
+        "predict",
+        str(strange),
+        *distilled.options("models", "estimator"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.startswith(f"{tmp_path}/caf\\udce9.mp4: ")) == (0, True)
 
@@ -240,8 +253,14 @@ def test_a_missing_estimator_file_is_named(run: Run, distilled: Stage) -> None:
     assert the_error(answer) == "no config file at gone.yaml (No such file or directory); expected YAML"
 
 
+def test_a_folder_that_cannot_be_written_is_named(run: Run, distilled: Stage, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where a folder should be")
+    answer = run("distill", *distilled.options("config", "cache"), "--models", tmp_path / "models")
+    assert the_error(answer).endswith(f"'{tmp_path / 'models' / 'run [1]'}'")
+
+
 def test_a_missing_clip_is_named_before_any_is_labelled(run: Run, distilled: Stage) -> None:
-    answer = run("predict", distilled.unseen, "gone.mp4", *distilled.options("models"))
+    answer = run("predict", distilled.unseen, "gone.mp4", *distilled.options("models", "estimator"))
     assert (answer.code, answer.out) == (1, "")
     assert "error: gone.mp4 does not exist; expected a video" in answer.err
 

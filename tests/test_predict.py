@@ -11,7 +11,7 @@ import pytest
 import torch
 from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, film, tiny_experiment
 
-from skdpipe.bundle import Bundle, load_bundle, save_bundle
+from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Distillation, Estimator, Extraction, NetworkChoice, Recipe
 from skdpipe.distill import distill
@@ -50,7 +50,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def predictor(student: Bundle) -> Predictor:
-    return Predictor(student, CPU)
+    return Predictor(student, CPU, LOW)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -87,8 +87,10 @@ def test_smoothing_is_done_where_the_bundle_says_so(student: Bundle) -> None:
     """Smoothing by hand before an unsmoothing bundle gives what a smoothing bundle gives."""
     shaken = a_sequence(ACTIONS[0], 3)
     shaken.keypoints[5, 0, :, :2] += 9
-    smoothing = Predictor(replace(student, clip=replace(student.clip, smoothing=3)), CPU).classify(shaken)
-    plain = Predictor(student, CPU)
+    smoothing = Predictor(replace(student, clip=replace(student.clip, smoothing=3)), CPU, LOW).classify(
+        shaken
+    )
+    plain = Predictor(student, CPU, LOW)
     padded = np.pad(shaken.keypoints, ((1, 1), (0, 0), (0, 0), (0, 0)))
     seen = np.pad(np.ones(12), 1)
     total = sum(padded[shift : shift + 12] for shift in range(3))
@@ -100,25 +102,42 @@ def test_smoothing_is_done_where_the_bundle_says_so(student: Bundle) -> None:
     )
 
 
-def test_another_layout_is_mapped_if_it_can_be(student: Bundle) -> None:
-    coarse = replace(student, clip=replace(student.clip, layout="penn-13"))
-    sequence = a_sequence(ACTIONS[0], 3)
-    predictor = Predictor(student, CPU)
+def test_skeletons_of_another_layout_are_mapped_if_they_can_be(predictor: Predictor) -> None:
     with pytest.raises(DataError, match="layout penn-13 has no nose"):
-        predictor.classify(map_layout(sequence, PENN_13))
-    assert coarse.clip.layout == "penn-13"
+        predictor.classify(map_layout(a_sequence(ACTIONS[0]), PENN_13))
+    torch.manual_seed(0)
+    choice = NetworkChoice("st_2sgcn", width=4)
+    coarse = Bundle(
+        build_network(choice, PENN_13, 2), choice, ACTIONS, ClipFormat(frames=8, layout="penn-13"), ""
+    )
+    by_name = Predictor(coarse, CPU, Estimator(plugin=BOX_PLUGIN))
+    mapped = map_layout(a_sequence(ACTIONS[0]), PENN_13)
+    assert by_name.classify(a_sequence(ACTIONS[0])) == by_name.classify(mapped)
 
 
 # Refusals
 
 
-def test_a_changed_estimator_is_refused(student: Bundle) -> None:
+def test_a_changed_estimator_is_refused(student: Bundle, tmp_path: Path) -> None:
     expected = (
-        r"^the bundle was trained with 'box shake=1.0', but the estimator found here is 'box shake=3.0'; "
+        r"^the bundle was trained with 'older box', but the estimator found here is 'box shake=1\.0'; "
         r"put the right weights in place or train again$"
     )
+    older = replace(student, fingerprint="older box")
     with pytest.raises(BundleError, match=expected):
-        Predictor(replace(student, estimator=replace(LOW, options={"shake": 3.0})), CPU)
+        Predictor(older, CPU, LOW)
+    another = Predictor(older, CPU, Estimator(plugin=BOX_PLUGIN))  # at one's own risk
+    assert another.predict(film(tmp_path / "clip.mp4", ACTIONS[0], 8)).frames == 12
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_bundle_runs_no_code_by_itself(student: Bundle, tmp_path: Path, pickled: bool) -> None:
+    weights = tmp_path / "weights.pkl"
+    weights.write_bytes(b"")
+    theirs = Estimator(backbone="resnet18", weights=str(weights)) if pickled else LOW
+    expected = r"^the bundle's estimator is code outside skdpipe \(.*\).*name it with --estimator FILE$"
+    with pytest.raises(BundleError, match=expected):
+        Predictor(replace(student, estimator=theirs), CPU)
 
 
 def test_a_bundle_of_imported_skeletons_needs_an_estimator(student: Bundle, tmp_path: Path) -> None:
@@ -149,7 +168,7 @@ def test_an_estimator_whose_joints_do_not_fit_is_refused_at_once(student: Bundle
 
 def test_an_estimator_that_cannot_be_had_is_named(student: Bundle) -> None:
     with pytest.raises(PoseError, match=r"cannot load the estimator plugin 'nowhere\.py:Box'"):
-        Predictor(replace(student, estimator=Estimator(plugin="nowhere.py:Box")), CPU)
+        Predictor(student, CPU, Estimator(plugin="nowhere.py:Box"))
 
 
 def test_a_broken_video_is_named(predictor: Predictor, tmp_path: Path) -> None:
@@ -180,4 +199,4 @@ def test_without_a_student_there_is_nothing_to_predict_with(tmp_path: Path) -> N
 
 def test_a_clip_format_of_more_people_follows_more(student: Bundle, tmp_path: Path) -> None:
     three = replace(student, clip=ClipFormat(frames=8, people=3))
-    assert Predictor(three, CPU).see(film(tmp_path / "clip.mp4", ACTIONS[0])).people == 3
+    assert Predictor(three, CPU, LOW).see(film(tmp_path / "clip.mp4", ACTIONS[0])).people == 3

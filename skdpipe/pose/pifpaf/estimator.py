@@ -108,7 +108,6 @@ class OpenPifPaf:
         self._device = torch.device(device)
         self._long_edge = long_edge
         self._thresholds = thresholds or Thresholds()
-        self._decoder = openpifpaf.decoder.CifCaf([network.head_metas[0]], [network.head_metas[1]])
 
     @property
     def fingerprint(self) -> str:
@@ -130,9 +129,19 @@ class OpenPifPaf:
             fields = [head.cpu() for head in self._module(pictures.to(self._device))]
         _configure_decoder(self._thresholds)
         return [
-            _people(self._decoder([head[i] for head in fields]), box, self._thresholds.instance)
+            _people(self._decode([head[i] for head in fields]), box, self._thresholds.instance)
             for i in range(len(frames))
         ]
+
+    def _decode(self, fields: list[torch.Tensor]) -> list[Any]:
+        """OpenPifPaf's annotations of one frame.
+
+        Each frame gets a decoder of its own: one that has seen frames before keeps adding to its maps, whose
+        rounding then depends on how many there were.
+        """
+        cif, caf = self._network.head_metas
+        annotations: list[Any] = openpifpaf.decoder.CifCaf([cif], [caf])(fields)
+        return annotations
 
 
 def _configure_decoder(thresholds: Thresholds) -> None:
