@@ -24,7 +24,8 @@ from rich.table import Table
 from skdpipe.cache import Entry, PoseCache
 from skdpipe.config import Extraction, config_path, load_config
 from skdpipe.errors import DataError, VideoError
-from skdpipe.extract import extract, find_videos, open_sources
+from skdpipe.extract import extract, open_sources
+from skdpipe.listing import find_videos
 from skdpipe.pose.accuracy import PoseAccuracy, pose_accuracy
 from skdpipe.progress import Progress
 from skdpipe.skeleton import COCO_17, Keypoints, PoseSequence

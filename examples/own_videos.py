@@ -18,7 +18,8 @@ from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment, Extraction, config_path, load_config
 from skdpipe.distill import DistillationResult, distill
-from skdpipe.extract import extract, find_videos, open_sources
+from skdpipe.extract import extract, open_sources
+from skdpipe.listing import find_videos
 from skdpipe.predict import Prediction, Predictor
 from skdpipe.progress import Progress
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from skdpipe.distill import distill as distill_student
     from skdpipe.errors import PoseError, SkdpipeError
     from skdpipe.extract import extract as extract_videos
-    from skdpipe.extract import find_videos, open_sources
+    from skdpipe.extract import open_sources
+    from skdpipe.listing import find_videos
     from skdpipe.pose import Frame, PoseEstimator
     from skdpipe.predict import Prediction, Predictor
     from skdpipe.progress import Progress
@@ -40,7 +41,7 @@ _HOME = {
     "config_path": "config.config_path",
     "distill_student": "distill.distill",
     "extract_videos": "extract.extract",
-    "find_videos": "extract.find_videos",
+    "find_videos": "listing.find_videos",
     "load_bundle": "bundle.load_bundle",
     "load_config": "config.load_config",
     "map_layout": "skeleton.map_layout",

@@ -94,7 +94,8 @@ def extract(
     """Find the people of every video, in high and in low quality, and keep their skeletons."""
     from skdpipe.cache import PoseCache
     from skdpipe.config import Extraction, config_path, load_config
-    from skdpipe.extract import extract, find_videos, open_sources, shard_of
+    from skdpipe.extract import extract, open_sources
+    from skdpipe.listing import find_videos, shard_of
     from skdpipe.progress import Progress
 
     settings = load_config(Extraction, config_path(config), overrides or (), section="extraction")
@@ -149,7 +150,7 @@ def predict(
     """Label videos with the cheap estimator and the student alone."""
     from skdpipe.bundle import load_bundle
     from skdpipe.config import Estimator, load_config
-    from skdpipe.extract import find_videos
+    from skdpipe.listing import find_videos
     from skdpipe.predict import Predictor, newest_bundle
 
     path = bundle or newest_bundle(models)

@@ -14,7 +14,8 @@ from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Demonstration, Experiment, Extraction, load_config
 from skdpipe.distill import DistillationResult, distill
-from skdpipe.extract import ExtractionReport, extract, find_videos, open_sources
+from skdpipe.extract import ExtractionReport, extract, open_sources
+from skdpipe.listing import find_videos
 from skdpipe.overlay import Panel, draw_sheet, write_picture
 from skdpipe.predict import Prediction, Predictor
 from skdpipe.progress import Progress

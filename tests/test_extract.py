@@ -25,18 +25,8 @@ import skdpipe.extract
 from skdpipe.cache import PoseCache
 from skdpipe.config import Estimator, Extraction
 from skdpipe.errors import CacheError, DataError, PoseError, VideoError
-from skdpipe.extract import (
-    ExtractionReport,
-    Source,
-    VideoItem,
-    ahead,
-    estimate,
-    extract,
-    find_videos,
-    open_sources,
-    shard,
-    shard_of,
-)
+from skdpipe.extract import ExtractionReport, Source, ahead, estimate, extract, open_sources
+from skdpipe.listing import VideoItem, find_videos, shard, shard_of
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import Origin
 from skdpipe.video import content_key, probe, read_frames, write_video
@@ -442,7 +432,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from squares import SquareFinder
 from skdpipe.cache import PoseCache
-from skdpipe.extract import Source, extract, find_videos
+from skdpipe.extract import Source, extract
+from skdpipe.listing import find_videos
 sources = [Source("high", SquareFinder(128, seconds=0.1)), Source("low", SquareFinder(127))]
 extract(find_videos(Path(sys.argv[2])), sources, PoseCache(Path(sys.argv[3])), batch=8)
 """

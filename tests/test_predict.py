@@ -16,7 +16,8 @@ from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Distillation, Estimator, Extraction, NetworkChoice, Recipe
 from skdpipe.distill import distill
 from skdpipe.errors import BundleError, DataError, PoseError, VideoError
-from skdpipe.extract import extract, find_videos, open_sources
+from skdpipe.extract import extract, open_sources
+from skdpipe.listing import find_videos
 from skdpipe.predict import Predictor, newest_bundle
 from skdpipe.skeleton import PENN_13, map_layout
 
