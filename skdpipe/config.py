@@ -109,11 +109,21 @@ class PoseTraining:
 
 @dataclass(frozen=True, config=_STRICT)
 class Thresholds:
-    """What OpenPifPaf's decoder accepts (confidences in [0, 1])."""
+    """What OpenPifPaf's decoder accepts: confidences in [0, 1]; OpenPifPaf's names and defaults.
+
+    Attributes:
+        seed, cif, caf: least confidence of where a person begins, of the joint maps, of the associations.
+        keypoint, instance: least confidence of a joint and of a person.
+        complete: place every joint of a person, however unsure (OpenPifPaf's ``--force-complete-pose``, with
+            which its published AP is measured); ``keypoint`` is then without effect.
+    """
 
     seed: Probability = 0.2
     keypoint: Probability = 0.15
     instance: Probability = 0.15
+    cif: Probability = 0.3
+    caf: Probability = 0.3
+    complete: bool = False
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -243,6 +243,22 @@ def test_the_people_are_ranked_and_sure_enough() -> None:
     np.testing.assert_allclose(surest[:, :2], found[0, :, :2], atol=0.05)
 
 
+def test_complete_people_have_every_joint_however_unsure(learnt: Learnt) -> None:
+    loaded = load_weights(LEARNT.backbone, str(learnt.path))
+    assert isinstance(LEARNT.data, Actors)
+    frame, known, _ = shoot_picture(LEARNT.data, 0)
+    frame = frame.copy()
+    frame[: round(float(np.nanmin(known[..., 1])) + 12)] = 0  # heads are hidden
+    plain, complete, plain_again = (
+        OpenPifPaf(loaded, long_edge=LEARNT.long_edge, thresholds=Thresholds(complete=complete))([frame])[0]
+        for complete in (False, True, False)
+    )
+    assert len(complete)
+    assert (complete[..., 2] > 0).all()
+    assert (plain[..., 2] > 0).sum() < (complete[..., 2] > 0).sum()
+    np.testing.assert_array_equal(plain, plain_again)
+
+
 def test_frames_together_and_one_by_one_give_the_same(learnt: Learnt) -> None:
     estimator = OpenPifPaf(load_weights(LEARNT.backbone, str(learnt.path)), long_edge=LEARNT.long_edge)
     assert isinstance(LEARNT.data, Actors)

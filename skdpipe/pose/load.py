@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,11 @@ def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
             "the estimator's settings name neither backbone and weights nor a plugin; give one of them"
         )
     from skdpipe.pose.pifpaf import OpenPifPaf, load_weights
-    from skdpipe.pose.pifpaf.estimator import Thresholds
 
     return OpenPifPaf(
         load_weights(settings.backbone, settings.weights),
         long_edge=settings.long_edge,
-        thresholds=Thresholds(**asdict(settings.thresholds)),
+        thresholds=settings.thresholds,
         device=device,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skdpipe.config import Thresholds
 from skdpipe.pose import Frame
 from skdpipe.pose.pifpaf.networks import PoseNetwork, openpifpaf
 from skdpipe.skeleton import COCO_17, Keypoints, Layout
@@ -18,18 +19,8 @@ from skdpipe.skeleton import COCO_17, Keypoints, Layout
 _GRID = 16  # every backbone of OpenPifPaf has this stride; its pictures have 16 n + 1 pixels a side
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 _STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
+_RELATIVE_KEYPOINT = 0.5  # OpenPifPaf's default: a joint's least confidence as a share of its neighbour's
 _FILL = (124, 116, 104)  # the mean colour
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What the decoder accepts: confidences in [0, 1]; OpenPifPaf's names and defaults."""
-
-    seed: float = 0.2
-    keypoint: float = 0.15
-    instance: float = 0.15
-    cif: float = 0.3
-    caf: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -116,6 +107,7 @@ class OpenPifPaf:
         return (
             f"openpifpaf {self._network.backbone} {self._network.checksum[:16]} edge{self._long_edge} "
             f"seed{t.seed:g} keypoint{t.keypoint:g} instance{t.instance:g} cif{t.cif:g} caf{t.caf:g}"
+            + (" complete" if t.complete else "")
         )
 
     def __call__(self, frames: Sequence[Frame]) -> list[Keypoints]:
@@ -151,8 +143,11 @@ def _configure_decoder(thresholds: Thresholds) -> None:
     utils.CifHr.set_threshold(thresholds.cif)
     utils.CafScored.set_default_score_th(thresholds.caf)
     utils.nms.Keypoints.set_instance_threshold(thresholds.instance)
-    utils.nms.Keypoints.set_keypoint_threshold(thresholds.keypoint)
-    cpp.set_keypoint_threshold(thresholds.keypoint)
+    keypoint = 0.0 if thresholds.complete else thresholds.keypoint
+    utils.nms.Keypoints.set_keypoint_threshold(keypoint)
+    cpp.set_keypoint_threshold(keypoint)
+    cpp.set_keypoint_threshold_rel(0.0 if thresholds.complete else _RELATIVE_KEYPOINT)
+    cpp.set_force_complete(thresholds.complete)
 
 
 def _people(annotations: list[Any], box: Letterbox, threshold: float) -> Keypoints:
