@@ -62,8 +62,7 @@ def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: f
         teacher_logits: ``(batch, class)``.
         temperature: τ > 0.
     """
-    student = F.log_softmax(student_logits / temperature, dim=1)
-    teacher = F.log_softmax(teacher_logits.detach() / temperature, dim=1)
+    student, teacher = _soft_predictions(student_logits, teacher_logits, temperature)
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
@@ -77,9 +76,13 @@ def reverse_kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temper
         teacher_logits: ``(batch, class)``.
         temperature: τ > 0.
     """
-    student = F.log_softmax(student_logits / temperature, dim=1)
-    teacher = F.log_softmax(teacher_logits.detach() / temperature, dim=1)
+    student, teacher = _soft_predictions(student_logits, teacher_logits, temperature)
     return temperature**2 * F.kl_div(teacher, student, reduction="batchmean", log_target=True)
+
+
+def _soft_predictions(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """``log softmax(L / τ)`` of both (Eq. 4); the teacher's is constant."""
+    return F.log_softmax(student / temperature, dim=1), F.log_softmax(teacher.detach() / temperature, dim=1)
 
 
 def node_loss(student: Tensor, teacher: Tensor) -> Tensor:
