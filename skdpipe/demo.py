@@ -14,6 +14,7 @@ from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Demonstration, Experiment, Extraction, load_config
 from skdpipe.distill import DistillationResult, distill
+from skdpipe.errors import ConfigError
 from skdpipe.extract import ExtractionReport, extract, open_sources
 from skdpipe.listing import find_videos
 from skdpipe.overlay import Panel, draw_sheet, write_picture
@@ -51,6 +52,13 @@ def demo(
     Raises:
         SkdpipeError: as the commands that it plays.
     """
+
+    sections = ("demonstration", "extraction", "experiment")
+    stray = [text for text in overrides if text.partition(".")[0] not in sections]
+    if stray:
+        raise ConfigError(
+            f"cannot place the setting '{stray[0]}'; expected {', '.join(sections)} in front of it"
+        )
 
     def settings_of(section: str) -> list[str]:
         return [text.removeprefix(f"{section}.") for text in overrides if text.startswith(f"{section}.")]

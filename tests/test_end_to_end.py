@@ -115,6 +115,7 @@ def test_everyday_commands_on_a_folder_of_class_folders(played: Path, tmp_path: 
         (["extract", "nowhere"], "nowhere does not exist; expected a video"),
         (["distill"], "run `skdpipe extract` first"),
         (["predict", "clip.mp4"], "no trained student under models"),
+        (["demo", "--set", "recipe.epochs=1"], "cannot place the setting 'recipe.epochs=1'"),
         (["extract", ".", "-c", "paper"], "holds no videos"),
         (["distill", "-c", "nothing"], "no config named 'nothing'"),
         (["import", "penn", "."], "no .mat files"),
