@@ -20,6 +20,15 @@ settings.load_profile("shared machine")
 Film = Callable[..., Path]
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for one another cost a tiny network more than they give."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def film(tmp_path: Path) -> Film:
     """Writes ``tmp_path / name``, a film of a square; what else is given goes to `square_film`."""
