@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
+from skdpipe.distill.edges import edge_loss
 from skdpipe.distill.gradients import inner_product, revise, revised_gradients
-from skdpipe.distill.losses import cross_entropy, edge_loss, kl_divergence, node_loss
+from skdpipe.distill.losses import cross_entropy, kl_divergence, node_loss
 from skdpipe.networks import StGcn, adaptation_layer, st_2sgcn
 from skdpipe.networks.output import NetworkOutput
 from skdpipe.skeleton import PENN_13

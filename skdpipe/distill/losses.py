@@ -8,8 +8,8 @@ person of one clip: select them by the mask beforehand, so that padding enters n
 features have passed the adaptation layer. The teacher is constant: no gradient reaches it. With no
 rows at all a feature loss is zero, and so is its gradient.
 
-Eq. 6, ``L_GM = λ L_node + (1-λ) L_edge``, is no function here: gradient revision takes node and
-edge loss one by one, so λ and 1-λ are weights of these two.
+The edge loss (Eq. 8-11) is in `skdpipe.distill.edges`. Eq. 6, ``L_GM = λ L_node + (1-λ) L_edge``, is
+no function: gradient revision takes node and edge loss one by one, so λ and 1-λ are weights of these.
 """
 
 from __future__ import annotations
@@ -117,82 +117,6 @@ def relative_node_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return node_loss(student, teacher) / torch.where(strength > 0, strength, 1)
 
 
-def edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """How differently the vertices of student and teacher lie to one another, as the paper has it.
-
-    ``l_δ(ψ(v^s_i, v^s_j), ψ(v^t_i, v^t_j))`` (Eq. 10) averaged over all pairs of vertices of a row, a
-    vertex with itself included, and over rows; Huber ``l_δ``, δ = 1 (Eq. 11); ``ψ(v_i, v_j) =
-    |v_i - v_j|² / β`` (Eq. 9), β the mean of ``|v_i - v_j|²`` over all pairs of the mini-batch, student
-    and teacher each their own. Eq. 10 has the sum, ``(TN)²`` times larger, which grows with the clip.
-
-    Args:
-        student: ``(row, channel, frame, joint)``, after the adaptation layer.
-        teacher: the same rows, frames and joints; any number of channels.
-    """
-    _assert_same_vertices(student, teacher)
-    if len(student) == 0:
-        return student.sum()
-    return F.huber_loss(_squared_potential(student), _squared_potential(teacher.detach()), delta=1.0)
-
-
-def official_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """How differently the vertices of student and teacher lie to one another, as released.
-
-    As :func:`edge_loss`, but with ``ψ(v_i, v_j) = |v_i - v_j| / β``, not squared, and a β for each row:
-    the mean of ``|v_i - v_j|`` over the row's pairs of distinct points.
-
-    Args:
-        student: ``(row, channel, frame, joint)``, after the adaptation layer.
-        teacher: the same rows, frames and joints; any number of channels.
-    """
-    _assert_same_vertices(student, teacher)
-    if len(student) == 0:
-        return student.sum()
-    return F.huber_loss(_potential(student), _potential(teacher.detach()), delta=1.0)
-
-
-def _squared_potential(features: Tensor) -> Tensor:
-    """``|v_i - v_j|² / β``, ``(row, vertex, vertex)``; zero if all vertices of all rows coincide."""
-    squared = _squared_distances(features)
-    scale = squared.mean()
-    return squared / torch.where(scale > 0, scale, 1)
-
-
-def _potential(features: Tensor) -> Tensor:
-    """``|v_i - v_j| / β``, ``(row, vertex, vertex)``; zero in rows whose vertices all coincide."""
-    squared = _squared_distances(features)
-    apart = squared > 0
-    # The inner where keeps the root's infinite slope at zero (or where it underflows) out of the gradient.
-    length = torch.where(apart, torch.where(apart, squared, 1).sqrt(), 0)
-    pairs = apart.sum(dim=(1, 2), keepdim=True)
-    scale = length.sum(dim=(1, 2), keepdim=True) / pairs.clamp_min(1)
-    return length / torch.where(scale > 0, scale, 1)
-
-
-# Squared distances below this fraction of |v_i|² + |v_j|² are rounding: points a millionth apart.
-_COINCIDENT = 1e-12
-
-
-def _squared_distances(features: Tensor) -> Tensor:
-    """``|v_i - v_j|²`` over the vertices of each row, ``(row, vertex, vertex)``.
-
-    By ``|v_i|² + |v_j|² - 2 <v_i, v_j>`` in double precision, where nothing that single precision
-    could tell apart is lost to cancellation, and which autocast and TF32 leave alone. Coincident
-    points are exactly zero apart and pass no gradient.
-    """
-    vertices = features.flatten(2).transpose(1, 2).double()
-    norm = vertices.square().sum(dim=2)
-    norms = norm.unsqueeze(1) + norm.unsqueeze(2)
-    squared = norms - 2 * vertices @ vertices.mT
-    squared = torch.where(squared > _COINCIDENT * norms, squared, 0)
-    return squared.to(_at_least_single(features).dtype)
-
-
 def _at_least_single(x: Tensor) -> Tensor:
     """Half precision as single, everything else as it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _assert_same_vertices(student: Tensor, teacher: Tensor) -> None:
-    same = len(student) == len(teacher) and student.shape[2:] == teacher.shape[2:]
-    assert same, f"{tuple(student.shape)} against {tuple(teacher.shape)}"
