@@ -39,7 +39,7 @@ from skdpipe.distill.loop import Curve, Losses, Objective, _backward, _restore, 
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures
-from skdpipe.networks import StGcn, adaptation_layer
+from skdpipe.networks import FoldedStGcn, Network, StGcn, adaptation_layer
 from skdpipe.predict import Predictor
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import COCO_17
@@ -497,11 +497,24 @@ def test_people_whom_one_view_lacks_enter_task_and_kl_alone(data: PairedClips) -
     assert both.distillation["node"] > 0
 
 
-def test_half_precision_gives_the_losses_in_single(data: PairedClips) -> None:
+def taught_by(teacher: Network, lesson: Lesson) -> Objective:
+    return learn_from_teacher(lesson.student, teacher, lesson.adaptation, lesson.recipe, Distillation())
+
+
+def test_a_folded_teacher_teaches_the_same(data: PairedClips) -> None:
+    lesson, batch = Lesson(), a_batch(data)
+    plain, folded = (taught_by(t, lesson)(batch) for t in (lesson.teacher, FoldedStGcn(lesson.teacher)))
+    torch.testing.assert_close(folded.task, plain.task)
+    torch.testing.assert_close(dict(folded.distillation), dict(plain.distillation), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_half_precision_gives_the_losses_in_single(data: PairedClips, fold: bool) -> None:
     lesson, batch = Lesson(), a_batch(data)
     single = lesson.objective(batch)
+    objective = taught_by(FoldedStGcn(lesson.teacher), lesson) if fold else lesson.objective
     with torch.autocast("cpu", torch.bfloat16):
-        half = lesson.objective(batch)
+        half = objective(batch)
     for name, loss in {"task": half.task, **half.distillation}.items():
         assert loss.dtype == torch.float32
         expected = single.task if name == "task" else single.distillation[name]

@@ -11,7 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from plain_st_gcn import PlainStGcn
+from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
 from skdpipe.networks import (
@@ -110,16 +111,16 @@ class TestLayers:
         torch.manual_seed(0)
         layer = SpatialGraphConvolution(2, 3, torch.from_numpy(adjacency(CHAIN, "spatial"))).double()
         torch.nn.init.uniform_(layer.importance, 0.5, 1.5)
-        x = torch.randn(2, 2, 4, 3, dtype=torch.float64)
+        x = torch.randn(2, 2, 3, 4, dtype=torch.float64)
         weight = layer.mix.weight.view(3, 3, 2)  # (subset, out, in)
         bias = layer.mix.bias
         assert bias is not None
-        expected = torch.zeros(2, 3, 4, 3, dtype=torch.float64)
+        expected = torch.zeros(2, 3, 3, 4, dtype=torch.float64)
         for k in range(3):
             for v in range(3):
-                heard = torch.einsum("oc,nct->not", weight[k], x[..., v]) + bias.view(3, 3)[k, :, None]
+                heard = torch.einsum("oc,nct->not", weight[k], x[:, :, v]) + bias.view(3, 3)[k, :, None]
                 for w in range(3):
-                    expected[..., w] += heard * layer.adjacency[k, v, w] * layer.importance[k, v, w]
+                    expected[:, :, w] += heard * layer.adjacency[k, v, w] * layer.importance[k, v, w]
         torch.testing.assert_close(layer(x), expected)
 
     def test_even_temporal_kernel_is_refused(self) -> None:
@@ -152,16 +153,18 @@ class TestCost:
 
     def test_multiply_adds_by_hand(self) -> None:
         # Blocks 1, 4, 5, 8 at width 1 with the uniform graph (K = 1), V = 3 joints, kernel 3, two people;
-        # frames 8, 8, 8 -> 4, 4 -> 2. For each block: 1x1 convolution c_in c_out T V, graph c_out T V V,
-        # temporal convolution 3 c_out c_out T' V, 1x1 residual c_in c_out T' V where shapes change.
+        # frames 8, 8, 8 -> 4, 4 -> 2. For each block: graph c_in T V V, 1x1 convolution c_in c_out T V,
+        # temporal convolution 3 c_out c_out T' V, 1x1 residual c_in c_out T' V where shapes change; once
+        # for all people, what each joint hears of the biases, c_out V.
         v = 3
-        block_1 = 3 * 1 * 8 * v + 1 * 8 * v * v + 3 * 1 * 1 * 8 * v
-        block_4 = 1 * 1 * 8 * v + 1 * 8 * v * v + 3 * 1 * 1 * 8 * v
-        block_5 = 1 * 2 * 8 * v + 2 * 8 * v * v + 3 * 2 * 2 * 4 * v + 1 * 2 * 4 * v
-        block_8 = 2 * 4 * 4 * v + 4 * 4 * v * v + 3 * 4 * 4 * 2 * v + 2 * 4 * 2 * v
+        block_1 = 3 * 8 * v * v + 3 * 1 * 8 * v + 3 * 1 * 1 * 8 * v
+        block_4 = 1 * 8 * v * v + 1 * 1 * 8 * v + 3 * 1 * 1 * 8 * v
+        block_5 = 1 * 8 * v * v + 1 * 2 * 8 * v + 3 * 2 * 2 * 4 * v + 1 * 2 * 4 * v
+        block_8 = 2 * 4 * v * v + 2 * 4 * 4 * v + 3 * 4 * 4 * 2 * v + 2 * 4 * 2 * v
+        biases = (1 + 1 + 2 + 4) * v
         classify = 4 * 7
         network = st_2sgcn(CHAIN, 7, width=1, temporal_kernel=3, partitioning="uniform")
-        expected = 2 * (block_1 + block_4 + block_5 + block_8) + classify
+        expected = 2 * (block_1 + block_4 + block_5 + block_8) + biases + classify
         assert count_multiply_adds(network, (1, 2, 3, 8, v)) == expected
 
     def test_counting_leaves_the_network_as_it_was(self) -> None:
@@ -181,6 +184,56 @@ class TestStGcn:
         output = network(clips(2, 3, COCO_17, frames=12), torch.ones(2, 3, dtype=torch.bool))
         assert output.logits.shape == (2, 7)
         assert output.features.shape == (2, 3, network.feature_channels, 3, 17)
+
+    @pytest.mark.parametrize("partitioning", PARTITIONINGS)
+    @pytest.mark.parametrize("build", [st_gcn, st_sgcn, st_2sgcn])
+    def test_a_training_step_is_that_of_the_released_code(
+        self, build: Build, partitioning: Partitioning
+    ) -> None:
+        torch.manual_seed(0)
+        network = build(CHAIN, 5, partitioning=partitioning, width=4, temporal_kernel=3).double()
+        for name, parameter in network.named_parameters():
+            if name.endswith("importance"):
+                nn.init.normal_(parameter, 1)
+        x = clips(2, 2, CHAIN, frames=11).double().requires_grad_()
+        mask = torch.ones(2, 2, dtype=torch.bool)
+        found, gradient = step(copy.deepcopy(network), x, mask), x.grad
+        x.grad = None
+        plain = PlainStGcn(network)
+        expected = step(plain, x, mask)
+        assert found.keys() == {name.replace("network.", "") for name in expected}
+        for name, value in expected.items():
+            torch.testing.assert_close(
+                found[name.replace("network.", "")], value, msg=lambda m, n=name: f"{n}: {m}"
+            )
+        torch.testing.assert_close(gradient, x.grad)
+
+    def test_channels_come_last_in_memory(self) -> None:
+        """On the way forth and back; another order costs twice the time, unnoticed."""
+        network, seen = small_network(), []
+
+        def look(module: nn.Module, _: object, output: Tensor) -> None:
+            seen.append(module)
+            assert output.is_contiguous(memory_format=torch.channels_last), module
+            assert not output.is_contiguous(), module
+            output.register_hook(
+                lambda gradient: seen.append(gradient.is_contiguous(memory_format=torch.channels_last))
+            )
+
+        parts = [network.normalise, *network.blocks]
+        parts += [part for block in network.blocks for part in (block.spatial, *block.temporal)]
+        for part in parts:
+            part.register_forward_hook(look)
+        step(network, clips(2, 2), torch.ones(2, 2, dtype=torch.bool))
+        assert len(seen) == 2 * len(parts)
+        assert False not in seen
+
+    @pytest.mark.parametrize("everybody", [True, False])
+    def test_features_lie_in_memory_with_channels_last(self, everybody: bool) -> None:
+        mask = torch.tensor([[True, True], [True, everybody]])
+        features = small_network()(clips(2, 2), mask).features
+        assert features.shape == (2, 2, 16, 2, 13)
+        assert features.permute(0, 1, 4, 3, 2).is_contiguous()
 
     def test_logits_classify_the_mean_over_real_people(self) -> None:
         network = small_network().eval()
@@ -222,7 +275,7 @@ class TestStGcn:
         torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
-def step(network: StGcn, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
+def step(network: nn.Module, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
     """Everything a training step depends on: answers, gradients and running statistics."""
     logits, features = network(x, mask)
     (logits.square().sum() + features[mask].pow(3).sum()).backward()

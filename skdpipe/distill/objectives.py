@@ -9,18 +9,17 @@ from torch import Tensor, nn
 
 from skdpipe.config import Distillation, Recipe
 from skdpipe.dataset import Batch
+from skdpipe.distill.edges import edge_loss, official_edge_loss
 from skdpipe.distill.loop import Losses, Objective
 from skdpipe.distill.losses import (
     binary_cross_entropy_per_class,
     cross_entropy,
-    edge_loss,
     kl_divergence,
     node_loss,
-    official_edge_loss,
     relative_node_loss,
     reverse_kl_divergence,
 )
-from skdpipe.networks import StGcn
+from skdpipe.networks import Network, StGcn
 
 _KL: Final = {"teacher_student": kl_divergence, "student_teacher": reverse_kl_divergence}
 _NODE: Final = {"paper": node_loss, "relative": relative_node_loss}
@@ -45,12 +44,12 @@ def learn_from_low(network: StGcn, recipe: Recipe) -> Objective:
 
 
 def learn_from_teacher(
-    student: StGcn, teacher: StGcn, adaptation: nn.Module, recipe: Recipe, settings: Distillation
+    student: StGcn, teacher: Network, adaptation: nn.Module, recipe: Recipe, settings: Distillation
 ) -> Objective:
     """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
 
-    The teacher runs in inference mode, once for each batch. Node and edge losses see the people that
-    both views show; the others have no counterpart.
+    The teacher answers once for each batch, and no gradient reaches it. Node and edge losses see the
+    people that both views show; the others have no counterpart.
     """
 
     def losses(batch: Batch) -> Losses:

@@ -22,7 +22,7 @@ from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures, evaluate
-from skdpipe.networks import StGcn, adaptation_layer
+from skdpipe.networks import FoldedStGcn, StGcn, adaptation_layer
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
 
@@ -203,7 +203,7 @@ class _Run:
             return modules, learn_from_high(network, recipe)
         if method != "student":
             return modules, learn_from_low(network, recipe)
-        teacher = load_bundle(self._path("teacher")).network.to(self._device).eval()
+        teacher = FoldedStGcn(load_bundle(self._path("teacher")).network.to(self._device))
         adaptation: nn.Module = nn.Identity()
         if settings.adaptation or network.feature_channels != teacher.feature_channels:
             adaptation = adaptation_layer(network.feature_channels, teacher.feature_channels).to(self._device)

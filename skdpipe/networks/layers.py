@@ -1,11 +1,17 @@
-"""The parts ST-GCN is put together from; all map ``(row, channel, frame, joint)`` to the like."""
+"""The parts ST-GCN is put together from; all map ``(row, channel, joint, frame)`` to the like.
+
+In memory channels come last: a joint's channels at a frame lie together, and so do its frames. Then each
+convolution is one matrix product over whole cache lines, on CPU and GPU, and so is the way along the graph.
+"""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
+from skdpipe.networks.temporal import TemporalConvolution
 
 
 class JointNorm(nn.Module):
@@ -16,9 +22,10 @@ class JointNorm(nn.Module):
         self.norm = nn.BatchNorm1d(joints * channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        row, channel, frame, joint = x.shape
-        y: Tensor = self.norm(x.permute(0, 3, 1, 2).reshape(row, joint * channel, frame))
-        return y.view(row, joint, channel, frame).permute(0, 2, 3, 1)
+        row, channel, joint, frame = x.shape
+        y: Tensor = self.norm(x.transpose(1, 2).reshape(row, joint * channel, frame))
+        y = y.view(row, joint, channel, frame).transpose(1, 2)
+        return y.contiguous(memory_format=torch.channels_last)
 
 
 class SpatialGraphConvolution(nn.Module):
@@ -27,6 +34,9 @@ class SpatialGraphConvolution(nn.Module):
     ``y_w = Σ_k Σ_v (W_k x_v + b_k) A_k[v, w] M_k[v, w]``, with adjacency ``A`` and learned edge
     importance ``M``, both ``(subset, joint, joint)``. The adjacency follows from the layout and is
     not stored with the weights.
+
+    Joints gather first and are mixed afterwards, which costs less where channels grow: one product with
+    the adjacencies of all subsets, then one convolution whose kernel steps from subset to subset.
     """
 
     adjacency: Tensor
@@ -38,8 +48,36 @@ class SpatialGraphConvolution(nn.Module):
         self.mix = nn.Conv2d(in_channels, out_channels * len(adjacency), kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed = self.mix(x).unflatten(1, (len(self.adjacency), -1))
-        return torch.einsum("nkctv,kvw->nctw", mixed, self.adjacency * self.importance)
+        return F.conv2d(
+            gather(x, self.stacked()), self.kernel(), dilation=(x.shape[2], 1)
+        ) + self.bias().unsqueeze(2)
+
+    def stacked(self) -> Tensor:
+        """How much each joint hears of each, subset under subset: ``(subset * joint, joint)``."""
+        return (self.adjacency * self.importance).transpose(1, 2).flatten(0, 1)
+
+    def kernel(self) -> Tensor:
+        """The weights as a convolution over subsets, ``(out, in, subset, 1)``."""
+        subsets = len(self.adjacency)
+        weight = self.mix.weight.view(subsets, -1, self.mix.in_channels).permute(1, 2, 0).unsqueeze(3)
+        return weight.contiguous(memory_format=torch.channels_last)
+
+    def bias(self) -> Tensor:
+        """What a joint hears of its neighbours' biases, ``(out, joint)``."""
+        assert self.mix.bias is not None
+        heard = (self.adjacency * self.importance).sum(dim=1)
+        return self.mix.bias.view(len(heard), -1).t() @ heard
+
+
+def gather(x: Tensor, stacked: Tensor) -> Tensor:
+    """What each joint hears of the others, subset under subset.
+
+    From ``(row, channel, joint, frame)`` to ``(row, channel, subset * joint, frame)``.
+    """
+    row, channel, joint, frame = x.shape
+    flat = x.permute(0, 2, 3, 1).reshape(row, joint, frame * channel)
+    heard = torch.bmm(stacked.expand(row, -1, -1), flat)
+    return heard.view(row, -1, frame, channel).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -69,7 +107,7 @@ def temporal_convolution(channels: int, kernel: int, stride: int, dropout: float
     return nn.Sequential(
         nn.BatchNorm2d(channels),
         nn.ReLU(),
-        nn.Conv2d(channels, channels, (kernel, 1), stride=(stride, 1), padding=(kernel // 2, 0)),
+        TemporalConvolution(channels, kernel, stride),
         nn.BatchNorm2d(channels),
         nn.Dropout(dropout),
     )
@@ -80,7 +118,7 @@ def residual_path(in_channels: int, out_channels: int, stride: int) -> nn.Module
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=(stride, 1)),
+        nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=(1, stride)),
         nn.BatchNorm2d(out_channels),
     )
 

@@ -37,9 +37,7 @@ def scatter_people(rows: Tensor, mask: Tensor) -> Tensor:
     Returns:
         ``(batch, person, ...)``, zero where ``mask`` is false.
     """
-    people = rows.new_zeros(*mask.shape, *rows.shape[1:])
-    people[mask] = rows
-    return people
+    return rows.new_zeros(*mask.shape, *rows.shape[1:]).index_put((mask,), rows)
 
 
 def mean_over_people(rows: Tensor, mask: Tensor) -> Tensor:

@@ -28,8 +28,8 @@ class StGcn(nn.Module):
     logits; its features are zero.
 
     Args:
-        normalise: from and to ``(row, channel, frame, joint)``.
-        blocks: from that to features ``(row, channel, frame, joint)``.
+        normalise: from and to ``(row, channel, joint, frame)``.
+        blocks: from that to features ``(row, channel, joint, frame)``.
         classify: from ``(batch, channel)`` to logits ``(batch, class)``.
     """
 
@@ -48,11 +48,12 @@ class StGcn(nn.Module):
             mask: ``(batch, person)`` bool, true for real people.
         """
         x, present = with_stand_in(x, mask)
-        rows: Tensor = self.blocks(self.normalise(x[present]))
+        rows: Tensor = self.blocks(self.normalise(x[present].transpose(2, 3)))
         pooled = mean_over_people(rows.mean(dim=(2, 3)), present)
+        in_memory_order = rows.permute(0, 2, 3, 1)
         return NetworkOutput(
             logits=self.classify(pooled),
-            features=scatter_people(rows[mask[present]], mask),
+            features=scatter_people(in_memory_order[mask[present]], mask).permute(0, 1, 4, 3, 2),
         )
 
 
