@@ -44,16 +44,16 @@ def plain_block(block: nn.Module, x: Tensor) -> Tensor:
     y = y.view(len(x), len(spatial.adjacency), -1, *x.shape[2:])
     y = torch.einsum("nkctv,kvw->nctw", y, spatial.adjacency * spatial.importance).contiguous()
     norm, _, convolution, second_norm, dropout = block.temporal
-    y = dropout(second_norm(plain_convolution(convolution, F.relu(norm(y)))))
+    y = dropout(second_norm(plain_convolution(convolution, F.relu(norm(y)), convolution.stride[1])))
     if isinstance(residual, nn.Sequential):
-        y = y + residual[1](plain_convolution(residual[0], x))
+        y = y + residual[1](plain_convolution(residual[0], x, residual[0].step))
     elif residual is not None:
         y = y + x
     return F.relu(y)
 
 
-def plain_convolution(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+def plain_convolution(convolution: nn.Conv2d, x: Tensor, stride: int) -> Tensor:
     """The convolution with frames on the third axis and joints on the last, as released."""
-    (_, stride), (_, padding) = convolution.stride, convolution.padding
+    padding = convolution.padding[1]
     weight = convolution.weight.transpose(2, 3).contiguous()
     return F.conv2d(x, weight, convolution.bias, stride=(stride, 1), padding=(padding, 0))

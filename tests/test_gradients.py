@@ -13,9 +13,16 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.distill.edges import edge_loss
-from skdpipe.distill.gradients import inner_product, revise, revised_gradients
+from skdpipe.distill.gradients import (
+    RevisionReport,
+    inner_product,
+    revise,
+    revised_gradients,
+    revised_gradients_by_tape,
+)
 from skdpipe.distill.losses import cross_entropy, kl_divergence, node_loss
-from skdpipe.networks import StGcn, adaptation_layer, st_2sgcn
+from skdpipe.distill.tape import Tape
+from skdpipe.networks import StGcn, adaptation_layer, st_2sgcn, st_gcn, st_sgcn, temporal
 from skdpipe.networks.output import NetworkOutput
 from skdpipe.skeleton import PENN_13
 
@@ -152,15 +159,17 @@ def batch() -> tuple[Tensor, Tensor, Tensor, NetworkOutput]:
     return x, mask, logits.argmin(dim=1), NetworkOutput(logits, features)  # the teacher is wrong
 
 
-def losses(network: nn.Module, adaptation: nn.Module) -> Losses:
+def losses(network: nn.Module, adaptation: nn.Module, dtype: torch.dtype = torch.float64) -> Losses:
     """Task loss and distillation losses from one forward pass."""
-    x, mask, label, teacher = batch()
-    logits, features = network(x, mask)
-    adapted = adaptation(features[mask])
+    task, others, _ = losses_through(network, adaptation, dtype)
+    return task, others
+
+
+def losses_of(logits: Tensor, adapted: Tensor, mask: Tensor, label: Tensor, teacher: NetworkOutput) -> Losses:
     return cross_entropy(logits, label), {
-        "kl": kl_divergence(logits, teacher.logits, 1.0),
-        "node": 0.5 * node_loss(adapted, teacher.features[mask]),
-        "edge": 0.5 * edge_loss(adapted, teacher.features[mask]),
+        "kl": kl_divergence(logits, teacher.logits.to(logits), 1.0),
+        "node": 0.5 * node_loss(adapted, teacher.features[mask].to(adapted)),
+        "edge": 0.5 * edge_loss(adapted, teacher.features[mask].to(adapted)),
     }
 
 
@@ -292,3 +301,164 @@ class TestOnStGcn:
         assert not step(task, {**others, "kl": others["kl"] * float("inf")})
         assert scaler.get_scale() == 2.0**9
         assert all(p.isfinite().all() for p in parameters)
+
+
+class TestByTape:
+    """The cheap way against the explicit one."""
+
+    def test_equals_algorithm_1_written_out(self) -> None:
+        network, adaptation = student_network()
+        expected = written_out_algorithm_1(network, adaptation)
+        gradients, report = by_tape(network, adaptation)
+        assert report.revised == {"kl": True, "node": False, "edge": True}
+        torch.testing.assert_close(
+            torch.cat([g.flatten() for g in gradients]), expected, rtol=1e-5, atol=1e-10
+        )
+
+    @pytest.mark.parametrize("build", [st_gcn, st_sgcn, st_2sgcn])
+    def test_equals_the_explicit_way_on_every_network_with_dropout(self, build: Callable[..., StGcn]) -> None:
+        torch.manual_seed(0)
+        network = build(PENN_13, classes=4, width=3, dropout=0.4).double()
+        adaptation = adaptation_layer(network.feature_channels, 6).double()
+        parameters = [*network.parameters(), *adaptation.parameters()]
+        torch.manual_seed(1)
+        expected, explicit = revised_gradients(*losses(network, adaptation), parameters)
+        torch.manual_seed(1)
+        gradients, report = by_tape(network, adaptation)
+        torch.testing.assert_close(gradients, expected, rtol=1e-8, atol=1e-11)
+        assert report.share == pytest.approx(dict(explicit.share))
+        assert report.cosine == {}
+
+    def test_equals_the_explicit_way_in_single_precision(self) -> None:
+        network, adaptation = (module.float() for module in student_network())
+        parameters = [*network.parameters(), *adaptation.parameters()]
+        expected, _ = revised_gradients(*losses(network, adaptation, torch.float32), parameters)
+        gradients, _ = by_tape(network, adaptation, dtype=torch.float32)
+        for one, other in zip(gradients, expected, strict=True):
+            assert (one - other).norm() <= 1e-4 * other.norm() + 1e-6
+
+    def test_equals_the_explicit_way_where_the_temporal_convolution_is_fast(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(temporal, "_CHANNELS", 1)
+        monkeypatch.setattr(temporal, "_WASTE", 100.0)
+        network, adaptation = student_network()
+        parameters = [*network.parameters(), *adaptation.parameters()]
+        expected, _ = revised_gradients(*losses(network, adaptation), parameters)
+        gradients, _ = by_tape(network, adaptation)
+        torch.testing.assert_close(gradients, expected, rtol=1e-6, atol=1e-9)
+
+    def test_half_precision_with_a_loss_scale(self) -> None:
+        """Under autocast the products are as good as half precision allows, at any scale."""
+        network, adaptation = (module.float() for module in student_network())
+        parameters = [*network.parameters(), *adaptation.parameters()]
+        shares = []
+        for scale in (1.0, 2.0**16):
+            with Tape() as tape, torch.autocast("cpu", torch.bfloat16):
+                task, others, through = losses_through(network, adaptation, torch.float32)
+            gradients, report = revised_gradients_by_tape(
+                scale * task, {name: scale * loss for name, loss in others.items()}, parameters, through, tape
+            )
+            assert report.finite
+            shares.append(report.share)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = losses(network, adaptation, torch.float32)
+        expected, explicit = revised_gradients(*found, parameters)
+        for share in shares:
+            assert share == pytest.approx(dict(explicit.share), rel=0.1, abs=0.05)
+        scaled, wanted = (torch.cat([g.flatten() for g in each]) for each in (gradients, expected))
+        assert (scaled / 2.0**16 - wanted).norm() < 0.1 * wanted.norm()
+
+    def test_batch_norm_moves_once_a_step(self) -> None:
+        network, adaptation = student_network()
+        once = copy.deepcopy(network)
+        x, mask, *_ = batch()
+        once(x, mask)
+        by_tape(network, adaptation)
+        torch.testing.assert_close(dict(network.named_buffers()), dict(once.named_buffers()), rtol=0, atol=0)
+
+    def test_in_evaluation_mode_too(self) -> None:
+        network, adaptation = student_network()
+        network.eval()
+        parameters = [*network.parameters(), *adaptation.parameters()]
+        expected, _ = revised_gradients(*losses(network, adaptation), parameters)
+        torch.testing.assert_close(by_tape(network, adaptation)[0], expected, rtol=1e-8, atol=1e-11)
+
+    @pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+    def test_overflow_shows(self, bad: float) -> None:
+        network, adaptation = student_network()
+        parameters = [*network.parameters(), *adaptation.parameters()]
+        with Tape() as tape:
+            task, others, through = losses_through(network, adaptation)
+        gradients, report = revised_gradients_by_tape(bad * task, others, parameters, through, tape)
+        assert not all(g.isfinite().all() for g in gradients)
+        assert not report.finite
+
+    def test_task_without_gradient_leaves_the_rest_alone(self) -> None:
+        w = torch.ones(2, requires_grad=True)
+        with Tape() as tape:
+            y = 2 * w
+        (total,), report = revised_gradients_by_tape((0 * y).sum(), {"q": -y.sum()}, [w], [y], tape)
+        torch.testing.assert_close(total, torch.tensor([-2.0, -2.0]))
+        assert report.share == {"q": 0.0}
+
+
+class TestTape:
+    def test_rates_of_change_against_forward_mode(self) -> None:
+        """Operations of every kind the tape has a rule for, and some it leaves to PyTorch."""
+        torch.manual_seed(0)
+        a, b = (torch.randn(3, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        directions = torch.randn_like(a), torch.randn_like(b)
+
+        def results(a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
+            c = torch.addmm(b[:, :3], a, b.t()) * 2 - a[:, 1:].relu()
+            d = torch.cat([c, torch.stack([a[0], b[1]])[:, :3], 1 - c])
+            e = torch.baddbmm(
+                a[:, None], d[None, :3].expand(3, -1, -1)[:, :1], b.view(3, 1, 4)[:, :, :].expand(3, 3, 4)
+            )
+            return c, d.sigmoid().softmax(dim=1), (e / (1 + b.square()[:, None])).mean(dim=1), a.exp().sum()
+
+        with Tape() as tape:
+            found = results(a, b)
+        rates = tape.derivative(dict(zip((a, b), directions, strict=True)), found)
+        _, expected = torch.func.jvp(results, (a.detach(), b.detach()), directions)
+        torch.testing.assert_close(tuple(rates), expected)
+
+    def test_what_does_not_move_has_no_rate(self) -> None:
+        a, b = (torch.ones(2, requires_grad=True) for _ in range(2))
+        with Tape() as tape:
+            c, d = 2 * a, 3 * b
+        moved, still = tape.derivative({a: torch.ones(2)}, [c, d])
+        torch.testing.assert_close(moved, torch.full((2,), 2.0))
+        torch.testing.assert_close(still, torch.zeros(2))
+
+    @pytest.mark.parametrize(
+        ("spoil", "kind"), [(torch.rand_like, "random"), (lambda b: b.add_(b), "in-place")]
+    )
+    def test_random_and_in_place_operations_are_refused(
+        self, spoil: Callable[[Tensor], Tensor], kind: str
+    ) -> None:
+        a = torch.ones(2, requires_grad=True)
+        with Tape() as tape:
+            c = 3 * spoil(0.5 * a)
+        with pytest.raises(NotImplementedError, match=kind):
+            tape.derivative({a: torch.ones(2)}, [c])
+
+
+def losses_through(
+    network: nn.Module, adaptation: nn.Module, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, Tensor]]:
+    """As `losses`, with the results through which they reach the parameters."""
+    x, mask, label, teacher = batch()
+    logits, features = network(x.to(dtype), mask)
+    logits, adapted = logits.to(dtype), adaptation(features[mask]).to(dtype)
+    return *losses_of(logits, adapted, mask, label, teacher), (logits, adapted)
+
+
+def by_tape(
+    network: nn.Module, adaptation: nn.Module, dtype: torch.dtype = torch.float64
+) -> tuple[tuple[Tensor, ...], RevisionReport]:
+    with Tape() as tape:
+        task, others, through = losses_through(network, adaptation, dtype)
+    parameters = [*network.parameters(), *adaptation.parameters()]
+    return revised_gradients_by_tape(task, others, parameters, through, tape)

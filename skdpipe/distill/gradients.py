@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from skdpipe.distill.tape import Tape
+
 Vector = Sequence[Tensor]
 
 
@@ -21,18 +23,24 @@ class RevisionReport:
     """What gradient revision found in one step.
 
     Attributes:
-        cosine: for each distillation loss the cosine of the angle between its gradient and the
-            task's; 0 if either vanishes, NaN if either is not finite.
-        revised: for each distillation loss whether its gradient was revised.
+        share: for each distillation loss ``<g_q, g_T> / |g_T|²``, how much of the task's gradient is in its
+            own; 0 if either vanishes, NaN or infinite if either overflowed.
+        cosine: the cosine of the angle between the two, with the same exceptions; empty where the losses'
+            own gradients were not taken.
     """
 
+    share: Mapping[str, float]
     cosine: Mapping[str, float]
-    revised: Mapping[str, bool]
+
+    @property
+    def revised(self) -> dict[str, bool]:
+        """For each distillation loss whether its gradient was revised."""
+        return {name: share < 0 for name, share in self.share.items()}
 
     @property
     def finite(self) -> bool:
         """False if a gradient overflowed and the step must not be taken."""
-        return all(math.isfinite(cosine) for cosine in self.cosine.values())
+        return all(math.isfinite(value) for value in (*self.share.values(), *self.cosine.values()))
 
 
 def revised_gradients(
@@ -76,6 +84,76 @@ def revised_gradients(
     return total, _report(task, dict(zip(distillation_losses, others, strict=True)))
 
 
+def revised_gradients_by_tape(
+    task_loss: Tensor,
+    distillation_losses: Mapping[str, Tensor],
+    parameters: Sequence[Tensor],
+    through: Sequence[Tensor],
+    tape: Tape,
+) -> tuple[tuple[Tensor, ...], RevisionReport]:
+    """The same direction as :func:`revised_gradients`, at the same cost for any number of losses.
+
+    With ``a_q = max(0, -<g_q, g_T> / |g_T|²)`` the update is ``(1 + Σ a_q) g_T + ∇ Σ L_q``, so that only
+    inner products are wanted of each loss. These are the rates ``dL_q`` at which the losses change when the
+    parameters move along ``g_T``: the tape tells how ``through`` moves then, and each loss's gradient by
+    ``through``, which costs little, does the rest. Two backward passes and one derivative along a direction
+    take the place of 1 + Q backward passes.
+
+    Arguments and results as of :func:`revised_gradients`, but without the cosines; and besides:
+
+    Args:
+        through: the tensors, results of the network, through which the parameters reach the losses, all of
+            them and no others.
+        tape: recorded while the network computed ``through``.
+    """
+    by_task, *by_loss = [
+        torch.autograd.grad(loss, through, retain_graph=True, allow_unused=True)
+        for loss in (task_loss, *distillation_losses.values())
+    ]
+    task = _back_to(parameters, through, by_task, retain_graph=True)
+    square = inner_product(task, task)
+    length = square.sqrt()
+    unit = torch.where(length == 0, 0, 1 / length)  # keeps half precision in its range
+    direction = {p: (g * unit.to(g.dtype)) for p, g in zip(parameters, task, strict=True)}
+    moves = tape.derivative(direction, through)
+    products = torch.stack([_product_where_there(each, moves) for each in by_loss]) * length
+    shares = torch.where(square == 0, 0, products / square)
+    together = [_total([each[index] for each in by_loss]) for index in range(len(through))]
+    rest = _back_to(parameters, through, together, retain_graph=False)
+    factor = 1 - torch.where(shares < 0, shares, 0 * shares).sum()
+    total = tuple(torch.addcmul(other, g, factor.to(g.dtype)) for g, other in zip(task, rest, strict=True))
+    return total, RevisionReport(dict(zip(distillation_losses, shares.tolist(), strict=True)), {})
+
+
+def _back_to(
+    parameters: Sequence[Tensor],
+    through: Sequence[Tensor],
+    by: Sequence[Tensor | None],
+    *,
+    retain_graph: bool,
+) -> tuple[Tensor, ...]:
+    """The gradient by the parameters of a loss whose gradient by ``through`` is known."""
+    there = [(each, gradient) for each, gradient in zip(through, by, strict=True) if gradient is not None]
+    if not there:
+        return tuple(torch.zeros_like(parameter) for parameter in parameters)
+    results, gradients = zip(*there, strict=True)
+    return torch.autograd.grad(
+        results, parameters, gradients, retain_graph=retain_graph, materialize_grads=True
+    )
+
+
+def _product_where_there(by: Sequence[Tensor | None], moves: Sequence[Tensor]) -> Tensor:
+    there = [(each, move) for each, move in zip(by, moves, strict=True) if each is not None]
+    if not there:
+        return moves[0].new_zeros((), dtype=torch.float64)
+    return inner_product(*zip(*there, strict=True))
+
+
+def _total(parts: Sequence[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.stack(there).sum(dim=0) if there else None
+
+
 def revise(task: Vector, other: Vector) -> tuple[Tensor, ...]:
     """The nearest gradient to ``other`` that does not climb the task loss.
 
@@ -99,11 +177,11 @@ def inner_product(a: Vector, b: Vector) -> Tensor:
 
 
 def _report(task: Vector, others: Mapping[str, Vector]) -> RevisionReport:
-    cosine = {name: _cosine(task, other) for name, other in others.items()}
-    return RevisionReport(cosine, revised={name: value < 0 for name, value in cosine.items()})
-
-
-def _cosine(a: Vector, b: Vector) -> float:
-    product = inner_product(a, b)
-    lengths = inner_product(a, a).sqrt() * inner_product(b, b).sqrt()
-    return torch.where(product == 0, 0, product / lengths).item()
+    square = inner_product(task, task)
+    shares, cosines = {}, {}
+    for name, other in others.items():
+        product = inner_product(task, other)
+        lengths = square.sqrt() * inner_product(other, other).sqrt()
+        shares[name] = torch.where(product == 0, 0, product / square).item()
+        cosines[name] = torch.where(product == 0, 0, product / lengths).item()
+    return RevisionReport(shares, cosines)

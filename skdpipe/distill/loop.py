@@ -6,6 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,16 +20,25 @@ from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.config import Recipe
 from skdpipe.dataset import Augment, Batch, PairedClips, batches
-from skdpipe.distill.gradients import RevisionReport, revised_gradients
+from skdpipe.distill.gradients import RevisionReport, revised_gradients, revised_gradients_by_tape
+from skdpipe.distill.tape import Tape
 from skdpipe.errors import DataError
 from skdpipe.progress import Task
 
 
 class Losses(NamedTuple):
-    """What a step minimises: the task loss, and distillation losses by name, each already weighted."""
+    """What a step minimises.
+
+    Attributes:
+        task: the task loss.
+        distillation: further losses by name, each already weighted.
+        through: the network's results through which all of them reach the parameters; where they are named,
+            gradient revision takes the cheaper way.
+    """
 
     task: Tensor
     distillation: Mapping[str, Tensor] = {}
+    through: tuple[Tensor, ...] = ()
 
 
 Objective = Callable[[Batch], Losses]
@@ -36,7 +46,14 @@ Objective = Callable[[Batch], Losses]
 
 @dataclass
 class Curve:
-    """What an epoch did, averaged over its steps: losses, cosines and shares of revised gradients."""
+    """What an epoch did.
+
+    Attributes:
+        losses: averaged over its steps.
+        cosines: between each distillation gradient and the task's, where each was taken by itself: in an
+            epoch's first step at least.
+        revised: in what share of the steps each was revised.
+    """
 
     losses: dict[str, float] = field(default_factory=dict)
     cosines: dict[str, float] = field(default_factory=dict)
@@ -90,7 +107,7 @@ def train(
     steps = math.ceil(len(data) / recipe.batch)
     for epoch in range(len(curves), recipe.epochs):
         modules.train()
-        done = _Steps()
+        done, tapes = _Steps(), False
         order, noise, dropout = (np.random.default_rng([seed, epoch, use]) for use in range(3))
         torch.manual_seed(int(dropout.integers(2**63)))
         for step, batch in enumerate(
@@ -100,12 +117,17 @@ def train(
                 group["lr"] = recipe.learning_rate * rate(recipe, epoch + step / steps)
             seen = augment(batch, noise) if augment else batch
             on_device = Batch(*(tensor.to(device, non_blocking=True) for tensor in seen))
-            with torch.autocast(device.type, torch.float16, enabled=half):
+            with (
+                Tape() if tapes else nullcontext() as tape,
+                torch.autocast(device.type, torch.float16, enabled=half),
+            ):
                 losses = objective(on_device)
-            report = _backward(losses, parameters, scaler, revision=revision)
+            report = _backward(losses, parameters, scaler, revision=revision, tape=tape)
             scaler.step(optimiser)
             scaler.update()
             latest = done.add(losses, report)
+            tapes = revision and bool(losses.through)  # not in an epoch's first step, which tells the cosines
+            del losses, tape  # before the next step makes its own
             _require_finite(latest, epoch)
             task.advance_to(epoch + (step + 1) / steps, f"loss {latest['task']:.3f}")
         _require_finite({"weights": sum(float(each.detach().sum()) for each in parameters)}, epoch)
@@ -125,12 +147,21 @@ def rate(recipe: Recipe, epoch: float) -> float:
 
 
 def _backward(
-    losses: Losses, parameters: list[nn.Parameter], scaler: GradScaler, *, revision: bool
+    losses: Losses,
+    parameters: list[nn.Parameter],
+    scaler: GradScaler,
+    *,
+    revision: bool,
+    tape: Tape | None = None,
 ) -> RevisionReport | None:
     """Leave the gradient of a step (scaled if a scaler is on) in the parameters."""
     scaled = {name: scaler.scale(loss) for name, loss in losses.distillation.items()}
     if revision and scaled:
-        gradients, report = revised_gradients(scaler.scale(losses.task), scaled, parameters)
+        task = scaler.scale(losses.task)
+        if tape is not None and losses.through:
+            gradients, report = revised_gradients_by_tape(task, scaled, parameters, losses.through, tape)
+        else:
+            gradients, report = revised_gradients(task, scaled, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         return report
@@ -158,9 +189,10 @@ class _Steps:
         for name, value in latest.items():
             self._losses[name].append(value)
         if report is not None and report.finite:  # if not, the scaler has skipped the step
+            for name, revised in report.revised.items():
+                self._revised[name].append(float(revised))
             for name, cosine in report.cosine.items():
                 self._cosines[name].append(cosine)
-                self._revised[name].append(float(report.revised[name]))
         return latest
 
     @property

@@ -56,17 +56,19 @@ def learn_from_teacher(
         with torch.no_grad():
             known = teacher(batch.high, batch.high_mask)
         own = student(batch.low, batch.low_mask)
+        through = [own.logits]
         distillation = {}
         if settings.kl:
             kl = _KL[settings.kl_direction](own.logits.float(), known.logits.float(), settings.temperature)
             distillation["kl"] = settings.kl * kl
         if settings.node or settings.edge:
             adapted = adaptation(own.features[batch.paired]).float()
+            through.append(adapted)
             wanted = known.features[batch.paired].float()
             if settings.node:
                 distillation["node"] = settings.node * _NODE[settings.node_variant](adapted, wanted)
             if settings.edge:
                 distillation["edge"] = settings.edge * _EDGE[settings.edge_variant](adapted, wanted)
-        return Losses(task_loss(own.logits, batch.label, recipe), distillation)
+        return Losses(task_loss(own.logits, batch.label, recipe), distillation, tuple(through))
 
     return losses

@@ -118,9 +118,27 @@ def residual_path(in_channels: int, out_channels: int, stride: int) -> nn.Module
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=(1, stride)),
+        PointwiseConvolution(in_channels, out_channels, stride),
         nn.BatchNorm2d(out_channels),
     )
+
+
+class PointwiseConvolution(nn.Conv2d):
+    """A 1x1 convolution of every ``stride``-th frame.
+
+    The frames are chosen first: with few channels, channels last and several threads the gradient of a
+    strided 1x1 convolution writes beyond its memory (torch 2.12.1, oneDNN 3.11.2).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=1)
+        self.step = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        chosen = x.permute(0, 2, 3, 1)[
+            :, :, :: self.step
+        ].contiguous()  # in memory order, and so its gradient
+        return super().forward(chosen.permute(0, 3, 1, 2))
 
 
 def adaptation_layer(student_channels: int, teacher_channels: int) -> nn.Conv2d:

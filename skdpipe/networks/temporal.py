@@ -76,6 +76,7 @@ class TemporalConvolution(nn.Conv2d):
         """The taps as the products want them, ``(product, step * in, out)``."""
         early = self._lead - self._taps // 2
         late = self._groups * self._step - early - self._taps
-        grouped = F.pad(self.weight.squeeze(2), (early, late)).unflatten(2, (self._groups, self._step))
+        grouped = F.pad(self.weight.squeeze(2), (early, late))
+        grouped = grouped.view(self.out_channels, self.in_channels, self._groups, self._step)
         flat = grouped.permute(2, 3, 1, 0).reshape(self._groups, -1)
-        return (self.filters @ flat).view(len(self.filters), -1, self.out_channels)
+        return torch.mm(self.filters, flat).view(len(self.filters), -1, self.out_channels)

@@ -1,0 +1,289 @@
+"""The derivative of a network along a direction, from what the network computed anyway.
+
+PyTorch's forward mode computes a network once more beside its derivative, would update batch-norm
+statistics once more and draw other dropout masks. A tape keeps the operations of the one forward pass, with
+what went in and came out; the derivative along a direction of the parameters is then pushed from operation
+to operation (tangents, a Jacobian-vector product). Nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+aten = torch.ops.aten
+
+
+class _Step(NamedTuple):
+    """An operation that was carried out."""
+
+    operation: Any
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    result: Any
+
+
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Writes down every operation of a ``with`` block, as long as gradients are recorded as well.
+
+    Operations without gradient (a teacher's) are not kept. In-place operations, random numbers and custom
+    autograd functions must not lie between the parameters and what :meth:`derivative` is asked for;
+    dropout and batch normalisation may. What is detached on the way counts as if it were not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._steps: list[_Step] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if torch.is_grad_enabled():
+            self._steps.append(_Step(func, args, kwargs or {}, result))
+        return result
+
+    def derivative(self, direction: Mapping[Tensor, Tensor], wanted: Sequence[Tensor]) -> list[Tensor]:
+        """How fast results change when parameters move.
+
+        Args:
+            direction: for each parameter how it moves.
+            wanted: results of the block.
+
+        Returns:
+            For each of them its derivative along the direction, of its shape and dtype.
+
+        Raises:
+            NotImplementedError: if an operation on the way has no derivative here.
+        """
+        tangents = {_name(parameter): tangent for parameter, tangent in direction.items()}
+        missing = {_name(each) for each in wanted}
+        with torch.no_grad():
+            for step in self._steps:
+                if not missing:
+                    break
+                _push(step, tangents)
+                results = step.result if isinstance(step.result, tuple | list) else (step.result,)
+                missing -= {_name(each) for each in results if isinstance(each, Tensor)}
+        return [
+            tangents[_name(each)] if _name(each) in tangents else torch.zeros_like(each) for each in wanted
+        ]
+
+
+_Name = tuple[int, torch.Size, tuple[int, ...]]
+_Tangents = dict[_Name, Tensor]
+
+
+def _name(tensor: Tensor) -> _Name:
+    """Which values a tensor holds: two views of the same memory are the same."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride()
+
+
+def _push(step: _Step, tangents: _Tangents) -> None:
+    """Note the tangent of an operation's result, if it has one."""
+    if not any(_moves(each, tangents) for each in step.arguments):
+        return
+    operation = step.operation.overloadpacket
+    if operation in _LINEAR:
+        result = _push_linear(step, tangents)
+    elif operation in _RULES:
+        result = _RULES[operation](step, tangents)
+    else:
+        result = _push_by_forward_mode(step, tangents)
+    for value, tangent in zip(_tensors(step.result), _tensors(result), strict=False):
+        if tangent is not None:
+            tangents[_name(value)] = tangent
+
+
+def _moves(argument: Any, tangents: _Tangents) -> bool:
+    if isinstance(argument, Tensor):
+        return _name(argument) in tangents
+    return isinstance(argument, list) and any(_moves(each, tangents) for each in argument)
+
+
+def _tensors(result: Any) -> Sequence[Any]:
+    return result if isinstance(result, tuple | list) else (result,)
+
+
+# Linear in their first argument, the only one with a derivative.
+_LINEAR: Final = {
+    aten.view,
+    aten._unsafe_view,
+    aten.alias,
+    aten.permute,
+    aten.transpose,
+    aten.t,
+    aten.expand,
+    aten.unsqueeze,
+    aten.squeeze,
+    aten.slice,
+    aten.select,
+    aten.split,
+    aten.unbind,
+    aten.index,
+    aten.clone,
+    aten._to_copy,
+    aten.mean,
+    aten.sum,
+    aten.neg,
+    aten.constant_pad_nd,
+    aten.avg_pool2d,
+}
+
+
+def _push_linear(step: _Step, tangents: _Tangents) -> Any:
+    first, *rest = step.arguments
+    return step.operation(tangents[_name(first)], *rest, **step.options)
+
+
+def _push_by_forward_mode(step: _Step, tangents: _Tangents) -> Any:
+    """By PyTorch's own rule for this one operation, which computes it once more."""
+    schema = step.operation._schema
+    if schema.is_mutable or torch.Tag.nondeterministic_seeded in step.operation.tags:
+        raise NotImplementedError(
+            f"{schema.name} between parameters and result; expected no in-place and no random operation"
+        )
+
+    def dual(value: Tensor) -> Tensor:
+        tangent = tangents.get(_name(value))
+        return value if tangent is None else forward_ad.make_dual(value.detach(), tangent)  # type: ignore[no-untyped-call]
+
+    with forward_ad.dual_level():
+        arguments, options = tree_map_only(Tensor, dual, (step.arguments, step.options))
+        result = step.operation(*arguments, **options)
+        return [
+            forward_ad.unpack_dual(each).tangent if isinstance(each, Tensor) else None  # type: ignore[no-untyped-call]
+            for each in _tensors(result)
+        ]
+
+
+def _push_product(step: _Step, tangents: _Tangents) -> Any:
+    """``d(xy) = dx y + x dy``."""
+    x, y = step.arguments
+    return _sum(
+        step.operation(tangents[_name(x)], y) if _name(x) in tangents else None,
+        step.operation(x, tangents[_name(y)]) if isinstance(y, Tensor) and _name(y) in tangents else None,
+    )
+
+
+def _push_convolution(step: _Step, tangents: _Tangents) -> Any:
+    """``d(w * x + b) = w * dx + dw * x + db``."""
+    x, weight, bias, *how = step.arguments
+    dx, dweight = tangents.get(_name(x)), tangents.get(_name(weight))
+    dbias = tangents.get(_name(bias)) if bias is not None else None
+    if dx is None and dweight is None:
+        assert dbias is not None
+        return dbias.view(1, -1, *(1,) * (x.dim() - 2)).expand_as(step.result)
+    of_x = (
+        step.operation(dx, weight, None if dweight is not None else dbias, *how) if dx is not None else None
+    )
+    of_weight = step.operation(x, dweight, dbias, *how) if dweight is not None else None
+    return _sum(of_x, of_weight)
+
+
+def _push_affine(step: _Step, tangents: _Tangents) -> Any:
+    """``d(b + xy) = db + dx y + x dy``."""
+    assert not step.options
+    b, x, y = step.arguments
+    products = [
+        (tangents[_name(x)], y) if _name(x) in tangents else None,
+        (x, tangents[_name(y)]) if _name(y) in tangents else None,
+    ]
+    result = tangents.get(_name(b))
+    for product in products:
+        if product is not None:
+            result = step.operation(result, *product) if result is not None else torch.matmul(*product)
+    assert result is not None
+    return result
+
+
+def _push_sum(step: _Step, tangents: _Tangents) -> Any:
+    """``d(x ± y) = dx ± dy``."""
+    dx, dy = (tangents.get(_name(each)) if isinstance(each, Tensor) else None for each in step.arguments[:2])
+    if dx is not None and dy is not None:
+        return step.operation(dx, dy, *step.arguments[2:], **step.options)
+    if dy is None:
+        assert dx is not None
+        return dx.expand(step.result.shape)
+    return step.operation(torch.zeros_like(dy), dy, *step.arguments[2:], **step.options).expand(
+        step.result.shape
+    )
+
+
+def _push_joined(step: _Step, tangents: _Tangents) -> Any:
+    parts = [tangents.get(_name(part), torch.zeros_like(part)) for part in step.arguments[0]]
+    return step.operation(parts, *step.arguments[1:], **step.options)
+
+
+def _push_put(step: _Step, tangents: _Tangents) -> Any:
+    x, index, values, *accumulate = step.arguments
+    dx, dvalues = (tangents.get(_name(each), torch.zeros_like(each)) for each in (x, values))
+    return step.operation(dx, index, dvalues, *accumulate, **step.options)
+
+
+def _push_relu(step: _Step, tangents: _Tangents) -> Any:
+    return aten.threshold_backward(tangents[_name(step.arguments[0])], step.result, 0)
+
+
+def _push_dropout(step: _Step, tangents: _Tangents) -> tuple[Tensor, None]:
+    x, share, *_ = step.arguments
+    mask = step.result[1]
+    return aten.native_dropout_backward(tangents[_name(x)], mask, 1 / (1 - share) if share < 1 else 0), None
+
+
+def _push_batch_norm(step: _Step, tangents: _Tangents) -> tuple[Tensor]:
+    """``dy = w/σ (dx - mean(dx) - x^ mean(x^ dx)) + x^ dw + db`` with ``x^ = (x - μ)/σ``.
+
+    As a map of dx this is its own transpose, so the backward kernel computes it.
+    """
+    x, weight, bias, running_mean, running_var, training, _, eps = step.arguments
+    _, mean, inverse = step.result[:3]
+    if not training:
+        mean, inverse = running_mean, (running_var + eps).rsqrt()
+    dx = tangents.get(_name(x))
+    dweight, dbias = (tangents.get(_name(each)) if each is not None else None for each in (weight, bias))
+    of_x = None
+    if dx is not None:
+        of_x = aten.native_batch_norm_backward(
+            dx, x, weight, running_mean, running_var, *step.result[1:3], training, eps, [True, False, False]
+        )[0]
+    of_weight = None
+    if dweight is not None or dbias is not None:
+        scale = inverse * dweight if dweight is not None else torch.zeros_like(inverse)
+        shift = (dbias if dbias is not None else 0) - mean * scale
+        shape = (1, -1, *(1,) * (x.dim() - 2))
+        of_weight = torch.addcmul(shift.view(shape).to(x.dtype), x, scale.view(shape).to(x.dtype))
+    return (_sum(of_x, of_weight),)
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor:
+    """The sum of what there is; ``a`` is overwritten."""
+    if a is None:
+        assert b is not None
+        return b
+    return a if b is None else a.add_(b)
+
+
+_RULES: Final[dict[Any, Callable[[_Step, _Tangents], Any]]] = {
+    aten.mm: _push_product,
+    aten.bmm: _push_product,
+    aten.mul: _push_product,
+    aten.addmm: _push_affine,
+    aten.baddbmm: _push_affine,
+    aten.convolution: _push_convolution,
+    aten.add: _push_sum,
+    aten.sub: _push_sum,
+    aten.cat: _push_joined,
+    aten.stack: _push_joined,
+    aten.index_put: _push_put,
+    aten.relu: _push_relu,
+    aten.native_dropout: _push_dropout,
+    aten.native_batch_norm: _push_batch_norm,
+    aten.cudnn_batch_norm: _push_batch_norm,
+}

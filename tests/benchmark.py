@@ -1,0 +1,698 @@
+"""How fast skdpipe is beside the plain way to do the same.
+
+    python tests/benchmark.py [NAME...] [--rounds N] [--threads N] [--size full|small]
+
+Both sides of a comparison take turns in one process, so that whatever else the machine is doing meets
+both, and what counts is the ratio within a round. To add a comparison, write a function from `Setting` to
+rows that yields ``timed(Comparison(name, plain, ours), setting)``, and list it in `SECTIONS`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import platform
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar, cast
+
+import numpy as np
+import plain_edges
+import torch
+import torch.nn.functional as F
+import typer
+from moving_body import fill, tiny_experiment
+from plain_st_gcn import PlainStGcn
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from torch import Tensor, nn
+
+from skdpipe.cache import PoseCache
+from skdpipe.config import ClipFormat, Distillation
+from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
+from skdpipe.distill import edges
+from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
+from skdpipe.distill.loop import Objective
+from skdpipe.distill.objectives import learn_from_low, learn_from_teacher
+from skdpipe.distill.tape import Tape
+from skdpipe.networks import FoldedStGcn, StGcn, adaptation_layer, st_2sgcn, st_gcn, st_sgcn
+from skdpipe.skeleton import COCO_17, layout_named
+
+# --------------------------------------------------------------------------------------------------------
+# Measuring
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two ways to do the same."""
+
+    name: str
+    plain: Callable[[], object]
+    ours: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What each round found: seconds of a call (or whatever is compared), and a ratio."""
+
+    plain: list[float]
+    ours: list[float]
+    ratios: list[float]
+
+
+def measure(
+    comparison: Comparison,
+    rounds: int,
+    *,
+    least: float = 0.0,
+    clock: Callable[[], float] = perf_counter,
+) -> Measured:
+    """Time both sides in turns; the ratios say how many times faster ours is.
+
+    Args:
+        comparison: both sides are called once or more before anything counts.
+        rounds: in every second one ours goes first.
+        least: seconds; a side is called as often in a round as it takes to fill them.
+        clock: seconds since whenever.
+    """
+    sides = (comparison.plain, comparison.ours)
+    calls = [_warm_up(side, least, clock) for side in sides]
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds):
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
+            seconds[side].append(_seconds(sides[side], calls[side], clock))
+    plain, ours = seconds
+    return Measured(plain, ours, [slow / fast for slow, fast in zip(plain, ours, strict=True)])
+
+
+def _warm_up(side: Callable[[], object], least: float, clock: Callable[[], float]) -> int:
+    """How many calls fill so many seconds."""
+    start, calls = clock(), 0
+    while calls == 0 or clock() - start < least:
+        side()
+        _synchronise()
+        calls += 1
+    return calls
+
+
+def _seconds(side: Callable[[], object], calls: int, clock: Callable[[], float]) -> float:
+    """Mean of so many calls."""
+    _synchronise()
+    start = clock()
+    for _ in range(calls):
+        side()
+    _synchronise()
+    return (clock() - start) / calls
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+
+
+# --------------------------------------------------------------------------------------------------------
+# What is measured, and how large
+
+
+class EdgeSize(NamedTuple):
+    """Features that an edge loss compares."""
+
+    rows: int
+    channels: int
+    frames: int
+    joints: int
+
+
+class StepSize(NamedTuple):
+    """A student in training: ``people`` in each of ``batch`` clips."""
+
+    layout: str
+    people: int
+    frames: int
+    width: int
+    batch: int
+
+
+class LoaderSize(NamedTuple):
+    """Training whose wait for batches is measured; ``of_each`` clips of two actions, two in three train."""
+
+    layout: str
+    frames: int
+    width: int
+    batch: int
+    of_each: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large everything is.
+
+    Attributes:
+        rounds: so many, if not told otherwise.
+        least: seconds that each side gets in a round.
+        edges: sizes that the edge losses are timed at, by name.
+        peak: size at which their memory is measured.
+        peak_losses: losses whose memory is measured.
+        frames, width: of ST-GCN's clips (17 joints, two persons) and of its first layer.
+        evaluate, train: batches of clips.
+        loaders: trainings.
+        steps: students whose steps are timed.
+    """
+
+    rounds: int
+    least: float
+    edges: dict[str, EdgeSize]
+    peak: EdgeSize
+    peak_losses: tuple[str, ...]
+    frames: int
+    width: int
+    evaluate: tuple[int, ...]
+    train: tuple[int, ...]
+    loaders: tuple[LoaderSize, ...]
+    steps: tuple[StepSize, ...]
+
+
+# Sixteen clips of two persons; all pairs of their vertices at once take 7 GB.
+_PAPER: Final = EdgeSize(32, 256, 75, 25)
+_TINY: Final = EdgeSize(2, 8, 8, 13)
+
+SIZES: Final = {
+    "full": Sizes(
+        rounds=5,
+        least=0.2,
+        edges={"paper": _PAPER, "everyday": EdgeSize(16, 64, 8, 13)},
+        peak=_PAPER,
+        peak_losses=("edge_loss", "official_edge_loss"),
+        frames=300,
+        width=64,
+        evaluate=(1, 16),
+        train=(4, 16),
+        loaders=(LoaderSize("penn-13", 32, 16, 16, 48), LoaderSize("coco-17", 300, 64, 16, 24)),
+        steps=(StepSize("penn-13", 1, 32, 16, 16), StepSize("coco-17", 2, 300, 64, 4)),
+    ),
+    "small": Sizes(
+        rounds=2,
+        least=0.0,
+        edges={"tiny": _TINY},
+        peak=EdgeSize(4, 64, 64, 13),
+        peak_losses=("edge_loss",),
+        frames=16,
+        width=4,
+        evaluate=(1, 2),
+        train=(2,),
+        loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
+        steps=(StepSize("penn-13", 1, 8, 4, 2),),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a section is told."""
+
+    sizes: Sizes
+    rounds: int
+    device: torch.device
+    threads: int
+    keep_memory: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table; what was measured is in ``unit``."""
+
+    name: str
+    measured: Measured
+    unit: str = "ms"
+    also: str = ""
+
+
+def timed(comparison: Comparison, setting: Setting, also: Callable[[Measured], str] | None = None) -> Row:
+    """A row with the milliseconds of both sides; ``also`` makes a remark from the seconds."""
+    measured = measure(comparison, setting.rounds, least=setting.sizes.least)
+    return Row(comparison.name, _in_milliseconds(measured), also=also(measured) if also else "")
+
+
+def _in_milliseconds(measured: Measured) -> Measured:
+    plain, ours = ([1000 * value for value in values] for values in (measured.plain, measured.ours))
+    return Measured(plain, ours, measured.ratios)
+
+
+# --------------------------------------------------------------------------------------------------------
+# edge: the edge losses against all pairs of vertices in one matrix
+
+EdgeLoss = Callable[[Tensor, Tensor], Tensor]
+T = TypeVar("T")
+R = TypeVar("R")
+
+EDGE_LOSSES: Final[dict[str, tuple[EdgeLoss, EdgeLoss]]] = {
+    "edge_loss": (plain_edges.edge_loss, edges.edge_loss),
+    "official_edge_loss": (plain_edges.official_edge_loss, edges.official_edge_loss),
+}
+
+
+def edge(setting: Setting) -> Iterator[Row]:
+    """Memory and time of a forward and a backward pass."""
+    yield from _peaks(setting)
+    for kind, size in setting.sizes.edges.items():
+        for loss, sides in EDGE_LOSSES.items():
+            plain, ours = (edge_step(side, size, setting) for side in sides)
+            yield timed(Comparison(f"{loss}, {kind} {tuple(size)}", plain, ours), setting)
+
+
+def edge_step(loss: EdgeLoss, size: EdgeSize, setting: Setting) -> Callable[[], object]:
+    """A forward and a backward pass over random features ``(row, channel, frame, joint)``."""
+    generator = torch.Generator().manual_seed(setting.seed)
+    student, teacher = (torch.randn(*size, generator=generator).to(setting.device) for _ in range(2))
+    student.requires_grad_()
+    return lambda: torch.autograd.grad(loss(student, teacher), student)
+
+
+def _peaks(setting: Setting) -> Iterator[Row]:
+    losses = setting.sizes.peak_losses
+    sides = [side for loss in losses for side in EDGE_LOSSES[loss]]
+    rounds = setting.rounds
+    if setting.device.type == "cuda":
+        peaks = [_peak_on_cuda(side, setting) for side in sides for _ in range(rounds)]
+    else:
+        peaks = _new_process("spawn", _each_in_a_new_process, sides, setting)
+    for number, loss in enumerate(losses):
+        first = 2 * rounds * number
+        plain, ours = peaks[first : first + rounds], peaks[first + rounds : first + 2 * rounds]
+        ratios = [much / little for much, little in zip(plain, ours, strict=True)]
+        name = f"{loss}, peak beyond inputs {tuple(setting.sizes.peak)}"
+        yield Row(name, Measured(plain, ours, ratios), unit="MB")
+
+
+def _peak_on_cuda(loss: EdgeLoss, setting: Setting) -> float:
+    """Megabytes beyond the inputs."""
+    step = edge_step(loss, setting.sizes.peak, setting)
+    edge_step(loss, _TINY, setting)()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    return (torch.cuda.max_memory_allocated() - before) / 1e6
+
+
+def _each_in_a_new_process(sides: list[EdgeLoss], setting: Setting) -> list[float]:
+    """A peak for each side and round, of processes that have imported all and calculated nothing."""
+    each = [side for side in sides for _ in range(setting.rounds)]
+    return [_new_process("fork", _peak_on_cpu, side, setting) for side in each]
+
+
+def _new_process(
+    start: Literal["spawn", "fork"], call: Callable[[T, Setting], R], of: T, setting: Setting
+) -> R:
+    with ProcessPoolExecutor(1, mp_context=get_context(start)) as alone:
+        return alone.submit(call, of, setting).result()
+
+
+def _peak_on_cpu(loss: EdgeLoss, setting: Setting) -> float:
+    """Megabytes beyond the inputs; nothing else has been calculated in this process."""
+    prepare_process(setting)
+    edge_step(loss, _TINY, setting)()  # loads what PyTorch loads late
+    step = edge_step(loss, setting.sizes.peak, setting)
+    before = _resident("VmRSS")
+    step()
+    return _resident("VmHWM") - before
+
+
+def _resident(which: Literal["VmRSS", "VmHWM"]) -> float:
+    """Megabytes of memory now, or at the most.
+
+    From /proc, since a new process inherits the ``ru_maxrss`` of the one that starts it.
+    """
+    found = re.search(rf"{which}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert found, f"no {which} in /proc/self/status; expected Linux"
+    return int(found[1]) * 1024 / 1e6
+
+
+# --------------------------------------------------------------------------------------------------------
+# st-gcn: the network against its authors' code
+
+
+def st_gcn_against_released(setting: Setting) -> Iterator[Row]:
+    """Naming actions, and a training step without the optimiser."""
+    for batch in setting.sizes.evaluate:
+        yield _evaluation(batch, setting)
+    for batch in setting.sizes.train:
+        yield _training(batch, setting)
+
+
+def _evaluation(batch: int, setting: Setting) -> Row:
+    network = network_with_a_past(setting).eval()
+    x, mask, _ = labelled_clips(batch, setting)
+    released, folded = torch.no_grad()(PlainStGcn(network).eval()), FoldedStGcn(network)
+    logits = released(x, mask)[0]
+    largest, apart = logits.abs().max().item(), (logits - folded(x, mask).logits).abs().max().item()
+
+    def also(measured: Measured) -> str:
+        plain, ours = (batch / median(seconds) for seconds in (measured.plain, measured.ours))
+        return f"{_brief(plain)} and {_brief(ours)} clips/s; logits to {largest:.2g} differ by {apart:.1g}"
+
+    name = f"folded, evaluation, batch {batch}"
+    return timed(Comparison(name, partial(released, x, mask), partial(folded, x, mask)), setting, also)
+
+
+def _training(batch: int, setting: Setting) -> Row:
+    network = network_with_a_past(setting)
+    clips = labelled_clips(batch, setting)
+    plain = training_step(PlainStGcn(copy.deepcopy(network)), *clips)
+    name = f"training, forward and backward, batch {batch}"
+    return timed(Comparison(name, plain, training_step(network, *clips)), setting)
+
+
+def training_step(network: nn.Module, x: Tensor, mask: Tensor, label: Tensor) -> Callable[[], None]:
+    """Forward and backward pass of cross-entropy; arguments as `labelled_clips` makes them."""
+    network.train()
+
+    def step() -> None:
+        network.zero_grad()
+        F.cross_entropy(network(x, mask)[0], label).backward()  # type: ignore[no-untyped-call]
+
+    return step
+
+
+def network_with_a_past(setting: Setting) -> StGcn:
+    """An ST-GCN whose edge importance, affine weights and running statistics have gone random ways."""
+    torch.manual_seed(setting.seed)
+    network = st_gcn(COCO_17, classes=60, partitioning="distance", width=setting.sizes.width)
+    with torch.no_grad():
+        for name, values in network.state_dict().items():
+            if values.ndim == 1 or name.endswith("importance"):
+                values.copy_(_random_like(name, values))
+    return network.to(setting.device)
+
+
+def _random_like(name: str, values: Tensor) -> Tensor:
+    about_zero = name.endswith(("bias", "running_mean"))
+    return torch.randn_like(values) / 10 if about_zero else torch.empty_like(values).uniform_(0.5, 1.5)
+
+
+def labelled_clips(batch: int, setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
+    """Clips of two people ``(batch, 2, 3, frame, 17)``, their mask ``(batch, 2)``, labels ``(batch,)``."""
+    generator = torch.Generator().manual_seed(setting.seed)
+    x = torch.randn(batch, 2, 3, setting.sizes.frames, len(COCO_17), generator=generator)
+    label = torch.randint(60, (batch,), generator=generator)
+    mask = torch.ones(batch, 2, dtype=torch.bool)
+    return x.to(setting.device), mask.to(setting.device), label.to(setting.device)
+
+
+# --------------------------------------------------------------------------------------------------------
+# revision: gradient revision against a backward pass for each loss
+
+
+BUILDERS: Final = {"ST-GCN": st_gcn, "ST-sGCN": st_sgcn, "ST-2sGCN": st_2sgcn}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A student, its adaptation layer, and what a frozen teacher of the same size asks of it."""
+
+    modules: nn.ModuleDict
+    distil: Objective
+    alone: Objective
+    batch: Batch
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained."""
+        return list(self.modules.parameters())
+
+
+def lesson(network: str, size: StepSize, setting: Setting) -> Lesson:
+    """Random clips, labels and weights; all three distillation losses."""
+    torch.manual_seed(setting.seed)
+    layout, recipe = layout_named(size.layout), tiny_experiment().recipe
+    student, teacher = (
+        BUILDERS[name](layout, classes=15, width=size.width).to(setting.device)
+        for name in (network, "ST-GCN")
+    )
+    adaptation = adaptation_layer(student.feature_channels, teacher.feature_channels).to(setting.device)
+    shape = (size.batch, size.people, 3, size.frames, len(layout))
+    mask = torch.ones(shape[:2], dtype=torch.bool)
+    label = torch.randint(15, (size.batch,))
+    parts = Batch(torch.randn(shape), mask, torch.randn(shape), mask, mask, label)
+    settings = Distillation(node_variant="relative")
+    return Lesson(
+        nn.ModuleDict({"network": student, "adaptation": adaptation}).train(),
+        learn_from_teacher(student, FoldedStGcn(teacher), adaptation, recipe, settings),
+        learn_from_low(student, recipe),
+        Batch(*(part.to(setting.device) for part in parts)),
+    )
+
+
+def gradient_revision(setting: Setting) -> Iterator[Row]:
+    """Forward pass, losses and revised gradient, the teacher's part included."""
+    for size in setting.sizes.steps:
+        for network in BUILDERS:
+            taught = lesson(network, size, setting)
+            sides = partial(_revise, taught, by_tape=False), partial(_revise, taught, by_tape=True)
+            yield timed(
+                Comparison(f"{network}, {_step_name(size)}", *sides), setting, partial(_alone, taught)
+            )
+
+
+def _revise(taught: Lesson, *, by_tape: bool) -> object:
+    with Tape() if by_tape else nullcontext() as tape:
+        losses = taught.distil(taught.batch)
+    if tape is None:
+        return revised_gradients(losses.task, losses.distillation, taught.parameters)
+    return revised_gradients_by_tape(
+        losses.task, losses.distillation, taught.parameters, losses.through, tape
+    )
+
+
+def _alone(taught: Lesson, measured: Measured) -> str:
+    """The ratio without the forward pass and the losses, which both sides have in common."""
+    start = perf_counter()
+    for _ in range(3):
+        taught.distil(taught.batch)
+        _synchronise()
+    common = (perf_counter() - start) / 3
+    plain, ours = (median(seconds) - common for seconds in (measured.plain, measured.ours))
+    return f"without the forward pass {plain / ours:.2f}"
+
+
+def _step_name(size: StepSize) -> str:
+    return f"{size.frames} frames, {size.layout}, width {size.width}, {size.people}x{size.batch}"
+
+
+# --------------------------------------------------------------------------------------------------------
+# step: a whole step of distillation
+
+
+def distillation_step(setting: Setting) -> Iterator[Row]:
+    """Teacher, student, all losses, revision and optimiser, against the student's step on its own."""
+    for size in setting.sizes.steps:
+        taught = lesson("ST-GCN", size, setting)
+        sides = partial(_learn, taught, distil=True), partial(_learn, taught, distil=False)
+        yield timed(Comparison(_step_name(size), *sides), setting)
+
+
+def _learn(taught: Lesson, *, distil: bool) -> None:
+    if distil:
+        gradients, _ = cast("tuple[tuple[Tensor, ...], object]", _revise(taught, by_tape=True))
+    else:
+        task = taught.alone(taught.batch).task
+        gradients = torch.autograd.grad(task, taught.parameters, materialize_grads=True)
+    with torch.no_grad():
+        for parameter, gradient in zip(taught.parameters, gradients, strict=True):
+            parameter.sub_(gradient, alpha=1e-4)
+
+
+# --------------------------------------------------------------------------------------------------------
+# loader: how long training waits for its batches
+
+
+def loader(setting: Setting) -> Iterator[Row]:
+    """A step of plain training, and the part of it in which the next batch is read, moved and augmented."""
+    for size in setting.sizes.loaders:
+        with TemporaryDirectory() as folder:
+            yield _waiting(_training_clips(PoseCache(Path(folder)), size), size, setting)
+
+
+def _training_clips(cache: PoseCache, size: LoaderSize) -> PairedClips:
+    manifest = build_manifest(fill(cache, size.of_each), tiny_experiment())
+    clip = ClipFormat(frames=size.frames, layout=size.layout)
+    return PairedClips(cache, manifest.part(train=True), manifest.classes, clip, clip, None, 0)
+
+
+def _waiting(data: PairedClips, size: LoaderSize, setting: Setting) -> Row:
+    start = perf_counter()
+    for index in range(len(data)):
+        data[index]
+    read = (perf_counter() - start) / len(data)
+    epoch = _Epoch(data, size, setting)
+    epoch.run()
+    found = [epoch.run() for _ in range(setting.rounds)]
+    whole, waiting = ([seconds[part] for seconds in found] for part in (0, 1))
+    shares = [part / all_of_it for all_of_it, part in found]
+    name = f"{size.frames} frames, {size.layout}, width {size.width}, batch {size.batch}"
+    measured = _in_milliseconds(Measured(whole, waiting, shares))
+    return Row(name, measured, also=f"{1000 * read:.2g} ms to read a clip once")
+
+
+class _Epoch:
+    """Trains an ST-GCN as :func:`skdpipe.distill.loop.train` does, with a clock."""
+
+    def __init__(self, data: PairedClips, size: LoaderSize, setting: Setting) -> None:
+        self._data, self._size, self._device = data, size, setting.device
+        self._layout = layout_named(size.layout)
+        self._rng = np.random.default_rng(setting.seed)
+        torch.manual_seed(setting.seed)
+        self._network = st_gcn(self._layout, 2, partitioning="spatial", width=size.width).to(setting.device)
+        self._optimiser = torch.optim.SGD(self._network.parameters(), lr=0.01, momentum=0.9, nesterov=True)
+
+    def run(self) -> tuple[float, float]:
+        """Seconds of a step, and of waiting in it."""
+        steps, waiting, start = 0, 0.0, perf_counter()
+        ready = self._ready()
+        while True:
+            asked = perf_counter()
+            batch = next(ready, None)
+            waiting += perf_counter() - asked
+            if batch is None:
+                return (perf_counter() - start) / steps, waiting / steps
+            self._learn(batch)
+            steps += 1
+
+    def _ready(self) -> Iterator[Batch]:
+        for batch in batches(self._data, self._size.batch, shuffle=self._rng):
+            seen = augment(batch, self._layout.mirror, self._rng)
+            yield Batch(*(tensor.to(self._device, non_blocking=True) for tensor in seen))
+
+    def _learn(self, batch: Batch) -> None:
+        self._optimiser.zero_grad()
+        loss = F.cross_entropy(self._network(batch.low, batch.low_mask).logits, batch.label)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        loss.item()  # the loop looks at it too: on a GPU that waits for the step to end
+
+
+# --------------------------------------------------------------------------------------------------------
+# The command
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table: its rows, what its two sides and their ratio are called, and how the ratio is written."""
+
+    title: str
+    rows: Callable[[Setting], Iterator[Row]]
+    plain: str = "plain"
+    ours: str = "ours"
+    ratio: str = "ratio"
+    written: str = ".2f"
+
+
+SECTIONS: Final = {
+    "edge": Section("Edge loss, forward and backward; (row, channel, frame, joint)", edge),
+    "st-gcn": Section("ST-GCN, two persons, 17 joints", st_gcn_against_released, plain="released"),
+    "revision": Section("Gradient revision, three losses", gradient_revision, "each loss", "by tape"),
+    "step": Section("A whole step", distillation_step, "distilling", "plain"),
+    "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),
+}
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(SECTIONS)}; all of them.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often the sides take turns; 5.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; as many as it likes.")] = None,
+    size: Annotated[
+        Literal["full", "small"], typer.Option(help="small: tiny, to see that it runs.")
+    ] = "full",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1...; the GPU if there is one.")] = "",
+    keep_memory: Annotated[bool, typer.Option(help="Keep freed memory, as training does.")] = True,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+) -> None:
+    """Time skdpipe beside the plain way to do the same, both in turns in one process."""
+    unknown = sorted(set(names or ()) - set(SECTIONS))
+    if unknown:
+        raise typer.BadParameter(f"'{unknown[0]}' is none of {', '.join(SECTIONS)}", param_hint="NAME")
+    sizes = SIZES[size]
+    setting = Setting(
+        sizes,
+        rounds or sizes.rounds,
+        torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        threads or torch.get_num_threads(),
+        keep_memory,
+        seed,
+    )
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(machine(setting, kept=prepare_process(setting)), soft_wrap=True)
+    for name in names or SECTIONS:
+        show(SECTIONS[name], setting, console)
+
+
+def prepare_process(setting: Setting) -> bool:
+    """Threads, memory and device; whether freed memory is kept."""
+    torch.set_num_threads(setting.threads)
+    if setting.device.type == "cuda":
+        torch.cuda.set_device(setting.device.index or 0)
+    if not setting.keep_memory:
+        return False
+    from skdpipe.memory import keep_freed_memory
+
+    return keep_freed_memory()
+
+
+def machine(setting: Setting, *, kept: bool) -> str:
+    """What the figures depend on, in a line."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.is_file() else None
+    memory = "freed memory kept" if kept else "freed memory given back"
+    on_cuda = setting.device.type == "cuda"
+    gpu = torch.cuda.get_device_name(setting.device) if on_cuda else "no CUDA device used"
+    processor = found[1] if found else platform.processor()
+    plural = "thread" if setting.threads == 1 else "threads"
+    versions = f"torch {torch.__version__}"
+    return f"{processor}, {setting.threads} {plural}, {versions}, {memory}, {gpu}, seed {setting.seed}"
+
+
+def show(section: Section, setting: Setting, console: Console) -> None:
+    """Measure a section; on a terminal each row appears as soon as it is known."""
+    table = Table(title=section.title, title_justify="left", box=None)
+    table.add_column("")
+    for heading in (section.plain, section.ours, section.ratio, "lowest..highest"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    with Live(table, console=console, auto_refresh=False) as live:
+        for row in section.rows(setting):
+            table.add_row(*cells(row, section.written))
+            live.refresh()
+    console.print()
+
+
+def cells(row: Row, written: str) -> tuple[str, ...]:
+    """A row as text: medians, the ratio's spread, the remark."""
+    plain, ours = (_brief(median(values)) for values in (row.measured.plain, row.measured.ours))
+    ratios = row.measured.ratios
+    lowest, middle, highest = (format(pick(ratios), written) for pick in (min, median, max))
+    return row.name, f"{plain} {row.unit}", f"{ours} {row.unit}", middle, f"{lowest}..{highest}", row.also
+
+
+def _brief(value: float) -> str:
+    """Three digits that count, and none with a power of ten."""
+    places = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{places}f}"
+
+
+if __name__ == "__main__":
+    app()
