@@ -126,8 +126,10 @@ def distill(
     from skdpipe.cache import PoseCache
     from skdpipe.config import Experiment, config_path, load_config
     from skdpipe.distill import distill
+    from skdpipe.memory import keep_freed_memory
     from skdpipe.progress import Progress
 
+    keep_freed_memory()
     experiment = load_config(Experiment, config_path(config), overrides or (), section="experiment")
     result = distill(
         experiment, PoseCache(cache), models, device=_device(device), progress=Progress(err), teacher=teacher
@@ -256,8 +258,10 @@ def demo(
     """See the whole film: actors, skeletons of two qualities, teacher and student, labels."""
     from skdpipe.config import config_path
     from skdpipe.demo import demo
+    from skdpipe.memory import keep_freed_memory
     from skdpipe.progress import Progress
 
+    keep_freed_memory()
     result = demo(
         folder, config_path(config), overrides or (), device=_device(device), progress=Progress(err)
     )
