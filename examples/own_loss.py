@@ -24,9 +24,8 @@ from skdpipe.dataset import Batch, PairedClips, build_manifest
 from skdpipe.distill.loop import Losses, Objective, train
 from skdpipe.distill.losses import cross_entropy, kl_divergence
 from skdpipe.evaluate import Figures, evaluate
-from skdpipe.networks import StGcn
+from skdpipe.networks import GraphNetwork
 from skdpipe.progress import Progress
-from skdpipe.skeleton import layout_named
 
 
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -44,7 +43,7 @@ def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (own - wanted).square().sum(dim=1).mean()
 
 
-def learn_with_attention(student: StGcn, teacher: StGcn, weight: float) -> Objective:
+def learn_with_attention(student: GraphNetwork, teacher: GraphNetwork, weight: float) -> Objective:
     """An objective for the training loop: task loss, soft labels, and attention."""
 
     def losses(batch: Batch) -> Losses:
@@ -73,7 +72,7 @@ def train_student(experiment: Experiment, cache: PoseCache, run: Path, weight: f
         for part in (manifest.part(train=True), manifest.part(train=False))
     )
     torch.manual_seed(experiment.seed)
-    student = build_network(experiment.student, layout_named(clip.layout), len(manifest.classes))
+    student = build_network(experiment.student, clip, len(manifest.classes))
     teacher = load_bundle(run / "teacher.safetensors").network.eval()
     with Progress().task("training", experiment.recipe.epochs, unit="epochs") as task:
         train(

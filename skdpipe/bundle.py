@@ -17,17 +17,21 @@ from safetensors.torch import save as to_bytes
 
 from skdpipe.config import ClipFormat, Estimator, NetworkChoice, parse_config, to_plain
 from skdpipe.errors import BundleError, SkdpipeError
-from skdpipe.networks import StGcn, st_2sgcn, st_gcn, st_sgcn
-from skdpipe.skeleton import Layout, layout_named
+from skdpipe.networks import GraphNetwork, st_2sgcn, st_gcn, st_sgcn
+from skdpipe.skeleton import layout_named
 
 FORMAT: Final = "skdpipe-bundle-1"
 _BUILDERS: Final = {"st_gcn": st_gcn, "st_sgcn": st_sgcn, "st_2sgcn": st_2sgcn}
 
 
-def build_network(choice: NetworkChoice, layout: Layout, classes: int) -> StGcn:
-    """The untrained network that a config names."""
+def build_network(choice: NetworkChoice, clip: ClipFormat, classes: int) -> GraphNetwork:
+    """The untrained network that a config names, for clips of a format."""
     return _BUILDERS[choice.name](
-        layout, classes, partitioning=choice.partitioning, width=choice.width, dropout=choice.dropout
+        layout_named(clip.layout),
+        classes,
+        partitioning=choice.partitioning,
+        width=choice.width,
+        dropout=choice.dropout,
     )
 
 
@@ -45,7 +49,7 @@ class Bundle:
         run: config, seed, versions and figures of the training.
     """
 
-    network: StGcn
+    network: GraphNetwork
     choice: NetworkChoice
     classes: tuple[str, ...]
     clip: ClipFormat
@@ -95,7 +99,7 @@ def load_bundle(path: Path) -> Bundle:
         choice = parse_config(NetworkChoice, said["choice"], str(path))
         clip = parse_config(ClipFormat, said["clip"], str(path))
         estimator = parse_config(Estimator, said["estimator"], str(path)) if said["estimator"] else None
-        network = build_network(choice, layout_named(clip.layout), len(said["classes"]))
+        network = build_network(choice, clip, len(said["classes"]))
         network.load_state_dict(tensors)
         return Bundle(
             network.eval(), choice, tuple(said["classes"]), clip, said["fingerprint"], estimator, said["run"]

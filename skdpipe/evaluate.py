@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skdpipe.cache import Quality
 from skdpipe.dataset import PairedClips, batches
-from skdpipe.networks import FoldedStGcn, Network, StGcn, count_multiply_adds, count_parameters
+from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
 
 _TIMED_PASSES = 20
 
@@ -35,19 +35,19 @@ class Figures:
 
 
 def evaluate(
-    network: StGcn, data: PairedClips, *, quality: Quality, batch: int, device: torch.device
+    network: GraphNetwork, data: PairedClips, *, quality: Quality, batch: int, device: torch.device
 ) -> tuple[Figures, Tensor]:
     """Test a network on one quality of the clips.
 
     Returns:
         The figures, and the logits ``(clip, class)`` in the order of the data.
     """
-    folded = FoldedStGcn(network.to(device).eval())
+    answers = deployed(network.to(device).eval())
     logits, labels = [], []
     with torch.inference_mode():
         for part in batches(data, batch):
             x, mask = (part.high, part.high_mask) if quality == "high" else (part.low, part.low_mask)
-            logits.append(folded(x.to(device), mask.to(device)).logits.float().cpu())
+            logits.append(answers(x.to(device), mask.to(device)).logits.float().cpu())
             labels.append(part.label)
     scores, truth = torch.cat(logits), torch.cat(labels)
     sample = data[0]
@@ -58,7 +58,7 @@ def evaluate(
         top5=accuracy(scores, truth, 5),
         parameters=count_parameters(network),
         gflops=2e-9 * count_multiply_adds(network, shape),
-        milliseconds=_milliseconds(folded, shape, device),
+        milliseconds=_milliseconds(answers, shape, device),
     ), scores
 
 

@@ -13,7 +13,7 @@ from skdpipe.config import Estimator
 from skdpipe.dataset import prepare
 from skdpipe.errors import BundleError, DataError
 from skdpipe.extract import Source, estimate
-from skdpipe.networks import FoldedStGcn
+from skdpipe.networks import deployed
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
 from skdpipe.skeleton import Origin, PoseSequence, layout_named, map_layout
@@ -74,7 +74,7 @@ class Predictor:
                 f"'{self._estimator.fingerprint}'; put the right weights in place or train again"
             )
         _check_layout(self._estimator, bundle)
-        self._network = FoldedStGcn(bundle.network.to(device))
+        self._network = deployed(bundle.network.to(device))
 
     def see(self, path: Path, *, batch: int = 16) -> PoseSequence:
         """The skeletons that the estimator finds in a video.

@@ -45,7 +45,7 @@ from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_ta
 from skdpipe.distill.loop import Objective
 from skdpipe.distill.objectives import learn_from_low, learn_from_teacher
 from skdpipe.distill.tape import Tape
-from skdpipe.networks import FoldedStGcn, StGcn, adaptation_layer, st_2sgcn, st_gcn, st_sgcn
+from skdpipe.networks import FoldedStGcn, GraphNetwork, adaptation_layer, st_2sgcn, st_gcn, st_sgcn
 from skdpipe.skeleton import COCO_17, layout_named
 
 # --------------------------------------------------------------------------------------------------------
@@ -384,7 +384,7 @@ def training_step(network: nn.Module, x: Tensor, mask: Tensor, label: Tensor) ->
     return step
 
 
-def network_with_a_past(setting: Setting) -> StGcn:
+def network_with_a_past(setting: Setting) -> GraphNetwork:
     """An ST-GCN whose edge importance, affine weights and running statistics have gone random ways."""
     torch.manual_seed(setting.seed)
     network = st_gcn(COCO_17, classes=60, partitioning="distance", width=setting.sizes.width)

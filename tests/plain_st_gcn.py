@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skdpipe.networks import StGcn
+from skdpipe.networks import GraphNetwork
 
 
 class PlainStGcn(nn.Module):
     """The released code's order of operations; weights are shared with the network given."""
 
-    def __init__(self, network: StGcn) -> None:
+    def __init__(self, network: GraphNetwork) -> None:
         super().__init__()
         self.network = network
 

@@ -18,7 +18,6 @@ from skdpipe.bundle import FORMAT, Bundle, build_network, load_bundle, save_bund
 from skdpipe.config import ClipFormat, Estimator, NetworkChoice, Thresholds
 from skdpipe.errors import BundleError
 from skdpipe.networks import count_parameters
-from skdpipe.skeleton import COCO_17, layout_named
 
 TINY, CLIP = NetworkChoice("st_2sgcn", width=4), ClipFormat(frames=8)
 
@@ -31,7 +30,7 @@ def a_bundle(
     run: dict[str, object] | None = None,
 ) -> Bundle:
     torch.manual_seed(0)
-    network = build_network(choice, layout_named(clip.layout), len(classes))
+    network = build_network(choice, clip, len(classes))
     return Bundle(network, choice, classes, clip, "eyes seed=0.2", estimator, run or {})
 
 
@@ -118,11 +117,11 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["st_gcn", "st_sgcn", "st_2sgcn"])
 def test_the_network_is_built_as_the_choice_says(name: str) -> None:
-    smaller = build_network(NetworkChoice(name, "uniform", 4, 0.25), COCO_17, 7)
+    smaller = build_network(NetworkChoice(name, "uniform", 4, 0.25), ClipFormat(), 7)
     assert smaller.classify.out_features == 7
     assert smaller.feature_channels == 16
     assert {m.p for m in smaller.modules() if isinstance(m, torch.nn.Dropout)} == {0.0, 0.25}
-    larger = build_network(NetworkChoice(name, "spatial", 4), COCO_17, 7)
+    larger = build_network(NetworkChoice(name, "spatial", 4), ClipFormat(), 7)
     assert count_parameters(larger) > count_parameters(smaller)
 
 

@@ -39,7 +39,7 @@ from skdpipe.distill.loop import Curve, Losses, Objective, _backward, _restore, 
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures
-from skdpipe.networks import FoldedStGcn, Network, StGcn, adaptation_layer
+from skdpipe.networks import FoldedStGcn, GraphNetwork, Network, adaptation_layer
 from skdpipe.predict import Predictor
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import COCO_17
@@ -80,9 +80,9 @@ def data(cache: PoseCache) -> PairedClips:
     return PairedClips(cache, manifest.part(train=True), manifest.classes, clip, clip, None, 0)
 
 
-def a_network(seed: int = 0, choice: NetworkChoice = TINY) -> StGcn:
+def a_network(seed: int = 0, choice: NetworkChoice = TINY) -> GraphNetwork:
     torch.manual_seed(seed)
-    return build_network(choice, COCO_17, 2)
+    return build_network(choice, ClipFormat(), 2)
 
 
 class Lesson:

@@ -16,8 +16,7 @@ from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, NetworkChoice
 from skdpipe.dataset import PairedClips, build_manifest
 from skdpipe.evaluate import accuracy, evaluate
-from skdpipe.networks import StGcn, count_multiply_adds, count_parameters
-from skdpipe.skeleton import COCO_17
+from skdpipe.networks import GraphNetwork, count_multiply_adds, count_parameters
 
 CPU = torch.device("cpu")
 LOGITS = torch.tensor([[3.0, 2, 1, 0], [3, 2, 1, 0], [0, 1, 2, 3], [1, 0, 3, 2]])
@@ -48,9 +47,9 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> PairedClips:
     return PairedClips(cache, manifest.part(train=False), manifest.classes, clip, clip, None, 0)
 
 
-def a_network() -> StGcn:
+def a_network() -> GraphNetwork:
     torch.manual_seed(0)
-    return build_network(NetworkChoice("st_2sgcn", width=4), COCO_17, 2)
+    return build_network(NetworkChoice("st_2sgcn", width=4), ClipFormat(), 2)
 
 
 @pytest.mark.parametrize("quality", ["high", "low"])

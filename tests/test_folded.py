@@ -13,10 +13,10 @@ from torch import Tensor
 
 from skdpipe.networks import (
     FoldedStGcn,
+    GraphNetwork,
     Network,
     NetworkOutput,
     Partitioning,
-    StGcn,
     folded,
     st_2sgcn,
     st_gcn,
@@ -27,7 +27,7 @@ from skdpipe.skeleton import PENN_13, Layout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-Build = Callable[..., StGcn]
+Build = Callable[..., GraphNetwork]
 BUILDERS: tuple[Build, ...] = (st_gcn, st_sgcn, st_2sgcn)
 PARTITIONINGS: tuple[Partitioning, ...] = get_args(Partitioning)
 ONE_JOINT = Layout("one joint", ("a",), (), "a", (1.0,))
@@ -55,7 +55,7 @@ def refuse(*args: object, **kwargs: object) -> Tensor:
     raise AssertionError("the other path was expected")
 
 
-def trained(build: Build = st_2sgcn, layout: Layout = PENN_13, **settings: object) -> StGcn:
+def trained(build: Build = st_2sgcn, layout: Layout = PENN_13, **settings: object) -> GraphNetwork:
     """As if trained: nothing is 0 or 1 that a training would change; some importances are, or negative."""
     torch.manual_seed(0)
     network = build(layout, 5, **{"width": 4, **settings})
@@ -89,7 +89,7 @@ def assert_same(found: NetworkOutput, expected: NetworkOutput) -> None:
         )
 
 
-def assert_folds(network: StGcn, x: Tensor, mask: Tensor = MASK) -> None:
+def assert_folds(network: GraphNetwork, x: Tensor, mask: Tensor = MASK) -> None:
     with torch.no_grad():
         assert_same(FoldedStGcn(network)(x, mask), network(x, mask))
 
@@ -149,7 +149,7 @@ def test_features_lie_in_memory_as_the_networks_do(path: str) -> None:
 # Which path
 
 
-def is_fast(network: StGcn, frames: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+def is_fast(network: GraphNetwork, frames: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     taken = []
     for name in ("direct_block", "fast_block"):
         block = getattr(folded, name)

@@ -22,7 +22,7 @@ from skdpipe.distill.gradients import (
 )
 from skdpipe.distill.losses import cross_entropy, kl_divergence, node_loss
 from skdpipe.distill.tape import Tape
-from skdpipe.networks import StGcn, adaptation_layer, st_2sgcn, st_gcn, st_sgcn, temporal
+from skdpipe.networks import GraphNetwork, adaptation_layer, st_2sgcn, st_gcn, st_sgcn, temporal
 from skdpipe.networks.output import NetworkOutput
 from skdpipe.skeleton import PENN_13
 
@@ -143,7 +143,7 @@ class TestRevisedGradients:
 Losses = tuple[Tensor, dict[str, Tensor]]
 
 
-def student_network() -> tuple[StGcn, nn.Conv2d]:
+def student_network() -> tuple[GraphNetwork, nn.Conv2d]:
     torch.manual_seed(0)
     network = st_2sgcn(PENN_13, classes=4, width=4, temporal_kernel=3).double()
     return network, adaptation_layer(network.feature_channels, 6).double()
@@ -183,7 +183,7 @@ def flat_gradient(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
     )
 
 
-def written_out_algorithm_1(network: StGcn, adaptation: nn.Conv2d) -> Tensor:
+def written_out_algorithm_1(network: GraphNetwork, adaptation: nn.Conv2d) -> Tensor:
     """Algorithm 1 word by word: a forward and a backward pass for each loss, on a copy of its own."""
 
     def gradient(pick: Callable[[Losses], Tensor]) -> Tensor:
@@ -316,7 +316,9 @@ class TestByTape:
         )
 
     @pytest.mark.parametrize("build", [st_gcn, st_sgcn, st_2sgcn])
-    def test_equals_the_explicit_way_on_every_network_with_dropout(self, build: Callable[..., StGcn]) -> None:
+    def test_equals_the_explicit_way_on_every_network_with_dropout(
+        self, build: Callable[..., GraphNetwork]
+    ) -> None:
         torch.manual_seed(0)
         network = build(PENN_13, classes=4, width=3, dropout=0.4).double()
         adaptation = adaptation_layer(network.feature_channels, 6).double()

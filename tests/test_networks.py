@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
 from skdpipe.networks import (
+    GraphNetwork,
     Network,
     Partitioning,
-    StGcn,
     adaptation_layer,
     count_multiply_adds,
     count_parameters,
@@ -52,10 +52,10 @@ NTU_25 = Layout(
 PARTITIONINGS: tuple[Partitioning, ...] = get_args(Partitioning)
 third, half = 1 / 3, 1 / 2
 
-Build = Callable[..., StGcn]
+Build = Callable[..., GraphNetwork]
 
 
-def small_network(seed: int = 0, layout: Layout = PENN_13, dropout: float = 0.0) -> StGcn:
+def small_network(seed: int = 0, layout: Layout = PENN_13, dropout: float = 0.0) -> GraphNetwork:
     torch.manual_seed(seed)
     return st_2sgcn(layout, classes=5, width=4, temporal_kernel=3, dropout=dropout)
 

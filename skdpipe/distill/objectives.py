@@ -19,7 +19,7 @@ from skdpipe.distill.losses import (
     relative_node_loss,
     reverse_kl_divergence,
 )
-from skdpipe.networks import Network, StGcn
+from skdpipe.networks import GraphNetwork, Network
 
 _KL: Final = {"teacher_student": kl_divergence, "student_teacher": reverse_kl_divergence}
 _NODE: Final = {"paper": node_loss, "relative": relative_node_loss}
@@ -33,18 +33,18 @@ def task_loss(logits: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
     return binary_cross_entropy_per_class(logits.float(), label)
 
 
-def learn_from_high(network: StGcn, recipe: Recipe) -> Objective:
+def learn_from_high(network: GraphNetwork, recipe: Recipe) -> Objective:
     """The teacher's objective: the task loss on high-quality skeletons."""
     return lambda batch: Losses(task_loss(network(batch.high, batch.high_mask).logits, batch.label, recipe))
 
 
-def learn_from_low(network: StGcn, recipe: Recipe) -> Objective:
+def learn_from_low(network: GraphNetwork, recipe: Recipe) -> Objective:
     """The baseline's objective: the task loss on low-quality skeletons."""
     return lambda batch: Losses(task_loss(network(batch.low, batch.low_mask).logits, batch.label, recipe))
 
 
 def learn_from_teacher(
-    student: StGcn, teacher: Network, adaptation: nn.Module, recipe: Recipe, settings: Distillation
+    student: GraphNetwork, teacher: Network, adaptation: nn.Module, recipe: Recipe, settings: Distillation
 ) -> Objective:
     """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
 

@@ -22,7 +22,7 @@ from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures, evaluate
-from skdpipe.networks import FoldedStGcn, StGcn, adaptation_layer
+from skdpipe.networks import GraphNetwork, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
 
@@ -193,17 +193,17 @@ class _Run:
     def _choice(self, method: str) -> NetworkChoice:
         return self._experiment.teacher if method == "teacher" else self._experiment.student
 
-    def _untrained(self, choice: NetworkChoice) -> StGcn:
-        return build_network(choice, self._layout, len(self._manifest.classes)).to(self._device)
+    def _untrained(self, choice: NetworkChoice) -> GraphNetwork:
+        return build_network(choice, self._experiment.clip, len(self._manifest.classes)).to(self._device)
 
-    def _objective(self, method: str, network: StGcn) -> tuple[nn.ModuleDict, Objective]:
+    def _objective(self, method: str, network: GraphNetwork) -> tuple[nn.ModuleDict, Objective]:
         recipe, settings = self._experiment.recipe, self._experiment.distillation
         modules = nn.ModuleDict({"network": network})
         if method == "teacher":
             return modules, learn_from_high(network, recipe)
         if method != "student":
             return modules, learn_from_low(network, recipe)
-        teacher = FoldedStGcn(load_bundle(self._path("teacher")).network.to(self._device))
+        teacher = deployed(load_bundle(self._path("teacher")).network.to(self._device))
         adaptation: nn.Module = nn.Identity()
         if settings.adaptation or network.feature_channels != teacher.feature_channels:
             adaptation = adaptation_layer(network.feature_channels, teacher.feature_channels).to(self._device)
@@ -249,13 +249,13 @@ class _Run:
         clip, window = self._experiment.clip, self._experiment.smoothing_window
         return replace(clip, smoothing=window) if method == "smoothed" else clip
 
-    def _evaluate(self, method: str, network: StGcn) -> Figures:
+    def _evaluate(self, method: str, network: GraphNetwork) -> Figures:
         quality: Quality = "high" if method == "teacher" else "low"
         test = self._clips(method, train=False)
         size = self._experiment.recipe.batch
         return evaluate(network, test, quality=quality, batch=size, device=self._device)[0]
 
-    def _save(self, method: str, network: StGcn, figures: Figures, curves: list[Curve]) -> None:
+    def _save(self, method: str, network: GraphNetwork, figures: Figures, curves: list[Curve]) -> None:
         fingerprint, estimator = self._seen_by(method)
         run = {
             "method": method,

@@ -7,21 +7,23 @@ Every network is called as ``network(x, mask)`` and returns a :class:`NetworkOut
 """
 
 from skdpipe.networks.cost import count_multiply_adds, count_parameters
-from skdpipe.networks.folded import FoldedStGcn
+from skdpipe.networks.folded import FoldedStGcn, deployed
 from skdpipe.networks.graph import Partitioning
+from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import adaptation_layer
 from skdpipe.networks.output import Network, NetworkOutput
-from skdpipe.networks.st_gcn import StGcn, st_2sgcn, st_gcn, st_sgcn
+from skdpipe.networks.st_gcn import st_2sgcn, st_gcn, st_sgcn
 
 __all__ = [
     "FoldedStGcn",
+    "GraphNetwork",
     "Network",
     "NetworkOutput",
     "Partitioning",
-    "StGcn",
     "adaptation_layer",
     "count_multiply_adds",
     "count_parameters",
+    "deployed",
     "st_2sgcn",
     "st_gcn",
     "st_sgcn",

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skdpipe.networks.fast_convolution import transforms
+from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import Block, JointNorm, SpatialGraphConvolution, gather
-from skdpipe.networks.output import NetworkOutput
+from skdpipe.networks.output import Network, NetworkOutput
 from skdpipe.networks.people import mean_over_people, scatter_people, with_stand_in
-from skdpipe.networks.st_gcn import StGcn
 
 # Outputs of a tile in the frequency domain: 12 to 24 measure alike, and 16 divides well.
 _TILE: Final = 16
@@ -33,6 +33,13 @@ _FAST_WASTE: Final = 1.1
 _CACHED: Final = 750_000
 
 
+def deployed(network: GraphNetwork) -> Network:
+    """A trained network as it is used: an ST-GCN folded, any other as it is, in evaluation mode."""
+    if isinstance(network.blocks, nn.Sequential) and all(isinstance(each, Block) for each in network.blocks):
+        return FoldedStGcn(network)
+    return network.eval()
+
+
 class FoldedStGcn:
     """An ST-GCN in evaluation, as a function of its weights as they are now; no gradient passes.
 
@@ -41,7 +48,7 @@ class FoldedStGcn:
             It stays as it is, and changing or moving it later does not change this.
     """
 
-    def __init__(self, network: StGcn) -> None:
+    def __init__(self, network: GraphNetwork) -> None:
         assert isinstance(network.blocks, nn.Sequential)
         assert isinstance(network.normalise, JointNorm)
         self.feature_channels = network.feature_channels
@@ -52,7 +59,7 @@ class FoldedStGcn:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, mask: Tensor) -> NetworkOutput:
-        """Names the action of each clip; arguments as for :meth:`StGcn.forward`."""
+        """Names the action of each clip; arguments as for :meth:`GraphNetwork.forward`."""
         x, present = with_stand_in(x, mask)
         rows = self._features(x[present])
         pooled = mean_over_people(rows.mean(dim=(1, 2)), present)

@@ -15,17 +15,37 @@ from skdpipe.networks.temporal import TemporalConvolution
 
 
 class JointNorm(nn.Module):
-    """Batch normalisation of the input, each channel of each joint for itself."""
+    """Batch normalisation of the input, each channel of each joint for itself, all people alike."""
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(joints * channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, place: Tensor) -> Tensor:
         row, channel, joint, frame = x.shape
         y: Tensor = self.norm(x.transpose(1, 2).reshape(row, joint * channel, frame))
         y = y.view(row, joint, channel, frame).transpose(1, 2)
         return y.contiguous(memory_format=torch.channels_last)
+
+
+class PlaceNorm(nn.Module):
+    """Batch normalisation of the input, each channel of each joint of each place in the clip for itself.
+
+    2s-AGCN and its successors have it: the first person of a clip is not scaled like the second, so that
+    exchanging people changes the answer. The statistics of a place are those of the people who fill it.
+    """
+
+    def __init__(self, people: int, channels: int, joints: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(JointNorm(channels, joints) for _ in range(people))
+
+    def forward(self, x: Tensor, place: Tensor) -> Tensor:
+        y = torch.zeros_like(x, memory_format=torch.channels_last)
+        for number, norm in enumerate(self.norms):
+            here = place == number
+            if here.any():
+                y = y.index_put((here,), norm(x[here], place[here]))
+        return y
 
 
 class SpatialGraphConvolution(nn.Module):

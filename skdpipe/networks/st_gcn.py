@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from skdpipe.networks.graph import Partitioning, adjacency
+from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import (
     Block,
     JointNorm,
@@ -15,46 +16,7 @@ from skdpipe.networks.layers import (
     residual_path,
     temporal_convolution,
 )
-from skdpipe.networks.output import NetworkOutput
-from skdpipe.networks.people import mean_over_people, scatter_people, with_stand_in
 from skdpipe.skeleton import Layout
-
-
-class StGcn(nn.Module):
-    """Input normalisation, GCN blocks, average over frames, joints and people, a linear classifier.
-
-    Only rows of real people pass through: padding changes neither logits, features, gradients nor
-    batch-norm statistics. A clip with nobody counts as one all-zero person, so that it still gets
-    logits; its features are zero.
-
-    Args:
-        normalise: from and to ``(row, channel, joint, frame)``.
-        blocks: from that to features ``(row, channel, joint, frame)``.
-        classify: from ``(batch, channel)`` to logits ``(batch, class)``.
-    """
-
-    def __init__(self, normalise: nn.Module, blocks: nn.Module, classify: nn.Linear) -> None:
-        super().__init__()
-        self.normalise = normalise
-        self.blocks = blocks
-        self.classify = classify
-        self.feature_channels = classify.in_features
-
-    def forward(self, x: Tensor, mask: Tensor) -> NetworkOutput:
-        """Names the action of each clip.
-
-        Args:
-            x: ``(batch, person, channel, frame, joint)``; anything where ``mask`` is false.
-            mask: ``(batch, person)`` bool, true for real people.
-        """
-        x, present = with_stand_in(x, mask)
-        rows: Tensor = self.blocks(self.normalise(x[present].transpose(2, 3)))
-        pooled = mean_over_people(rows.mean(dim=(2, 3)), present)
-        in_memory_order = rows.permute(0, 2, 3, 1)
-        return NetworkOutput(
-            logits=self.classify(pooled),
-            features=scatter_people(in_memory_order[mask[present]], mask).permute(0, 1, 4, 3, 2),
-        )
 
 
 def st_gcn(
@@ -66,7 +28,7 @@ def st_gcn(
     width: int = 64,
     dropout: float = 0.0,
     temporal_kernel: int = 9,
-) -> StGcn:
+) -> GraphNetwork:
     """ST-GCN: ten blocks.
 
     Args:
@@ -94,7 +56,7 @@ def st_sgcn(
     width: int = 64,
     dropout: float = 0.0,
     temporal_kernel: int = 9,
-) -> StGcn:
+) -> GraphNetwork:
     """ST-sGCN: ST-GCN without blocks 2, 6 and 9; arguments as for :func:`st_gcn`."""
     return _build((2, 6, 9), layout, classes, in_channels, partitioning, width, dropout, temporal_kernel)
 
@@ -108,7 +70,7 @@ def st_2sgcn(
     width: int = 64,
     dropout: float = 0.0,
     temporal_kernel: int = 9,
-) -> StGcn:
+) -> GraphNetwork:
     """ST-2sGCN: ST-GCN without blocks 2, 3, 6, 7, 9 and 10; arguments as for :func:`st_gcn`."""
     without = (2, 3, 6, 7, 9, 10)
     return _build(without, layout, classes, in_channels, partitioning, width, dropout, temporal_kernel)
@@ -128,7 +90,7 @@ def _build(
     width: int,
     dropout: float,
     temporal_kernel: int,
-) -> StGcn:
+) -> GraphNetwork:
     graph = torch.from_numpy(adjacency(layout, partitioning))
     blocks = []
     channels = in_channels
@@ -142,7 +104,7 @@ def _build(
         residual = None if first else residual_path(channels, out_channels, stride)
         blocks.append(Block(spatial, temporal, residual))
         channels = out_channels
-    return StGcn(
+    return GraphNetwork(
         normalise=JointNorm(in_channels, len(layout)),
         blocks=nn.Sequential(*blocks),
         classify=nn.Linear(channels, classes),

@@ -1,0 +1,61 @@
+"""Commands about pose estimators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from skdpipe.cli.app import Config, Device, Overrides, app, device_of, err, out, tell
+
+
+@app.command("train-pose")
+def train_pose(
+    config: Annotated[str, typer.Argument(help="Backbone, data and recipe: a YAML file or a config's name.")],
+    output: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
+    overrides: Overrides = None,
+    device: Device = "",
+) -> None:
+    """Train an OpenPifPaf network on a COCO keypoint file or on the actors."""
+    from skdpipe.config import PoseTraining, config_path, load_config
+    from skdpipe.progress import Progress
+    from skdpipe.train_pose import train_pose
+
+    settings = load_config(PoseTraining, config_path(config), overrides or ())
+    train_pose(settings, output, device=device_of(device), progress=Progress(err))
+    tell(f"weights of {settings.backbone} in {output}")
+
+
+@app.command("measure-pose")
+def measure_pose(
+    config: Config = "demo",
+    quality: Annotated[
+        Literal["high", "low"], typer.Option(help="Which of the config's estimators.")
+    ] = "high",
+    overrides: Overrides = None,
+    pictures: Annotated[int, typer.Option(help="How many pictures of unseen actors.")] = 500,
+    seed: Annotated[int, typer.Option(help="Of the unseen actors.")] = 99,
+    device: Device = "",
+) -> None:
+    """Measure an estimator on unseen actors, whose joints are known exactly."""
+    from skdpipe.config import Extraction, config_path, load_config
+    from skdpipe.pose.load import load_estimator
+    from skdpipe.train_pose import measure_pose
+
+    settings = load_config(Extraction, config_path(config), overrides or (), section="extraction")
+    chosen = settings.high if quality == "high" else settings.low
+    estimator = load_estimator(chosen, device_of(device))
+    accuracy, rate = measure_pose(estimator, pictures=pictures, seed=seed, batch=settings.batch)
+    table = Table("estimator", "PCK@0.1", "of found", "OKS", "people found", "extra a frame", "frames/s")
+    table.add_row(
+        estimator.fingerprint.split(" seed")[0],
+        f"{accuracy.pck:.3f}",
+        f"{accuracy.pck_found:.3f}",
+        f"{accuracy.oks:.3f}",
+        f"{accuracy.found:.1%}",
+        f"{accuracy.extra:.2f}",
+        f"{rate:.1f}",
+    )
+    out.print(table)

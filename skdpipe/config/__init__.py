@@ -1,0 +1,36 @@
+"""Settings: frozen dataclasses checked by pydantic, read from YAML, changed by ``key.path=value``.
+
+Nothing below `cli` and the public functions sees a config: networks and losses take plain arguments.
+"""
+
+from skdpipe.config.experiment import ClipFormat, Degradation, Distillation, Experiment, NetworkChoice, Recipe
+from skdpipe.config.load import config_path, load_config, parse_config, to_plain
+from skdpipe.config.pose import (
+    Actors,
+    CocoFile,
+    Demonstration,
+    Estimator,
+    Extraction,
+    PoseTraining,
+    Thresholds,
+)
+
+__all__ = [
+    "Actors",
+    "ClipFormat",
+    "CocoFile",
+    "Degradation",
+    "Demonstration",
+    "Distillation",
+    "Estimator",
+    "Experiment",
+    "Extraction",
+    "NetworkChoice",
+    "PoseTraining",
+    "Recipe",
+    "Thresholds",
+    "config_path",
+    "load_config",
+    "parse_config",
+    "to_plain",
+]

@@ -1,0 +1,20 @@
+"""From the cache to batches: which clips there are, how they are split, how a clip becomes a tensor."""
+
+from skdpipe.dataset.augmentation import Augment, augment
+from skdpipe.dataset.clips import Batch, PairedClips, Sample, batches, degrade, prepare, with_people
+from skdpipe.dataset.manifest import Manifest, PairedClip, build_manifest
+
+__all__ = [
+    "Augment",
+    "Batch",
+    "Manifest",
+    "PairedClip",
+    "PairedClips",
+    "Sample",
+    "augment",
+    "batches",
+    "build_manifest",
+    "degrade",
+    "prepare",
+    "with_people",
+]

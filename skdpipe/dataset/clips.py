@@ -1,0 +1,155 @@
+"""How a clip becomes a tensor, and clips a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from skdpipe.cache import PoseCache
+from skdpipe.config import ClipFormat, Degradation
+from skdpipe.dataset.manifest import PairedClip
+from skdpipe.degrade import generator_for, occlude, sample_frames
+from skdpipe.pose.tracking import match_people, select_people
+from skdpipe.skeleton import PoseSequence, layout_named, map_layout
+from skdpipe.transforms import (
+    interpolate_frames,
+    normalise_by_body,
+    normalise_by_picture,
+    replay,
+    resample,
+    smooth,
+    to_network,
+)
+
+
+class Sample(NamedTuple):
+    """One clip, or a batch of them with a batch axis in front.
+
+    Attributes:
+        high, low: what teacher and student see, ``(person, channel, frame, joint)`` float32.
+        high_mask, low_mask: ``(person,)`` bool, True for people who are seen.
+        paired: ``(person,)`` bool, True where both views show the same person; only there may features
+            be compared.
+        label: class index.
+    """
+
+    high: Tensor
+    high_mask: Tensor
+    low: Tensor
+    low_mask: Tensor
+    paired: Tensor
+    label: Tensor
+
+
+Batch = Sample
+
+
+def prepare(sequence: PoseSequence, clip: ClipFormat) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A sequence as a network's input.
+
+    In this order: joints mapped to the clip's layout, people chosen, smoothed, sampled frames joined
+    by interpolation, brought to the clip's length, normalised, NaN to 0.
+
+    Returns:
+        The clip ``(person, channel, frame, joint)`` and which people are seen ``(person,)``.
+
+    Raises:
+        DataError: if the layout cannot be mapped or the video has no frames.
+    """
+    sequence = with_people(map_layout(sequence, layout_named(clip.layout)), clip.people)
+    sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
+    if len(sequence.frame_index) < sequence.video_frames:
+        sequence = interpolate_frames(sequence)
+    to_length = resample if clip.fill == "resample" else replay
+    keypoints = to_length(sequence.keypoints, clip.frames)
+    if clip.scale == "body":
+        keypoints = normalise_by_body(keypoints)
+    else:
+        keypoints = normalise_by_picture(keypoints, sequence.size)
+    seen: NDArray[np.bool_] = np.any(keypoints[..., 2] > 0, axis=(0, 2))
+    return to_network(keypoints), seen
+
+
+def with_people(sequence: PoseSequence, count: int) -> PoseSequence:
+    """The sequence with so many places for people; as it is where it has them already."""
+    if sequence.people == count:
+        return sequence
+    return sequence.with_keypoints(select_people(sequence.keypoints, count))
+
+
+class PairedClips(Dataset[Sample]):
+    """The clips of a manifest as tensors; a clip is read and prepared once and then kept in memory.
+
+    Args:
+        cache: where the sequences are.
+        clips: which.
+        classes: all labels in class order.
+        high: the teacher's clip format.
+        low: the student's; differs in its smoothing.
+        derive: how low quality comes from high, or None where it is cached.
+        seed: of the occlusion.
+    """
+
+    def __init__(
+        self,
+        cache: PoseCache,
+        clips: Sequence[PairedClip],
+        classes: Sequence[str],
+        high: ClipFormat,
+        low: ClipFormat,
+        derive: Degradation | None,
+        seed: int,
+    ) -> None:
+        self._cache, self._clips, self._derive, self._seed = cache, clips, derive, seed
+        self._high, self._low = high, low
+        self._class_of = {label: index for index, label in enumerate(classes)}
+        self._kept: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> Sample:
+        if index not in self._kept:
+            self._kept[index] = self._read(self._clips[index])
+        return self._kept[index]
+
+    def _read(self, clip: PairedClip) -> Sample:
+        high = with_people(self._cache.load(clip.high), self._high.people)
+        if self._derive is not None:
+            low = degrade(high, self._derive, self._seed)
+            same_places = set(range(self._high.people))
+        else:
+            assert clip.low is not None
+            low, pairs = match_people(high, with_people(self._cache.load(clip.low), self._low.people))
+            same_places = {place for place, _ in pairs.pairs}
+        high_clip, high_mask = map(torch.from_numpy, prepare(high, self._high))
+        low_clip, low_mask = map(torch.from_numpy, prepare(low, self._low))
+        paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
+        label = torch.tensor(self._class_of[clip.label])
+        return Sample(high_clip, high_mask, low_clip, low_mask, paired, label)
+
+
+def degrade(sequence: PoseSequence, settings: Degradation, seed: int) -> PoseSequence:
+    """Low quality from high; the same for the same seed and video."""
+    sampled = sample_frames(sequence, settings.every)
+    return occlude(sampled, settings.occlusion, generator_for(seed, sequence.origin.key))
+
+
+def batches(
+    data: PairedClips, size: int, *, workers: int = 0, shuffle: np.random.Generator | None = None
+) -> Iterator[Batch]:
+    """One epoch of batches, in order or shuffled.
+
+    A shuffled epoch leaves out a last batch of one clip: batch normalisation has nothing to compare it with.
+    """
+    order = np.arange(len(data)) if shuffle is None else shuffle.permutation(len(data))
+    chosen = [order[i : i + size].tolist() for i in range(0, len(order), size)]
+    if shuffle is not None and len(chosen) > 1 and len(chosen[-1]) == 1:
+        chosen.pop()
+    yield from DataLoader(data, batch_sampler=chosen, num_workers=workers)
