@@ -1,7 +1,7 @@
 """From the cache to batches: which clips there are, how they are split, how a clip becomes a tensor."""
 
 from skdpipe.dataset.augmentation import Augment, augment
-from skdpipe.dataset.clips import Batch, PairedClips, Sample, batches, degrade, prepare, with_people
+from skdpipe.dataset.clips import Batch, PairedClips, Sample, batches, prepare, with_people
 from skdpipe.dataset.manifest import Manifest, PairedClip, build_manifest
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "augment",
     "batches",
     "build_manifest",
-    "degrade",
     "prepare",
     "with_people",
 ]

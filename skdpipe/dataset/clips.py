@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Degradation
 from skdpipe.dataset.manifest import PairedClip
-from skdpipe.degrade import generator_for, occlude, sample_frames
+from skdpipe.degrade import degrade
 from skdpipe.pose.tracking import match_people, select_people
 from skdpipe.skeleton import PoseSequence, layout_named, map_layout
 from skdpipe.transforms import (
@@ -93,7 +93,8 @@ class PairedClips(Dataset[Sample]):
         high: the teacher's clip format.
         low: the student's; differs in its smoothing.
         derive: how low quality comes from high, or None where it is cached.
-        seed: of the occlusion.
+        seed: of the derivation.
+        fresh: derive anew in each epoch (see `begin_epoch`).
     """
 
     def __init__(
@@ -105,7 +106,10 @@ class PairedClips(Dataset[Sample]):
         low: ClipFormat,
         derive: Degradation | None,
         seed: int,
+        *,
+        fresh: bool = False,
     ) -> None:
+        self._fresh, self._epoch = fresh and derive is not None, 0
         self._cache, self._clips, self._derive, self._seed = cache, clips, derive, seed
         self._high, self._low = high, low
         self._class_of = {label: index for index, label in enumerate(classes)}
@@ -113,6 +117,12 @@ class PairedClips(Dataset[Sample]):
 
     def __len__(self) -> int:
         return len(self._clips)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Say which epoch begins: if views are to be fresh, those of the epoch before are forgotten."""
+        if self._fresh and epoch != self._epoch:
+            self._epoch = epoch
+            self._kept.clear()
 
     def __getitem__(self, index: int) -> Sample:
         if index not in self._kept:
@@ -122,7 +132,7 @@ class PairedClips(Dataset[Sample]):
     def _read(self, clip: PairedClip) -> Sample:
         high = with_people(self._cache.load(clip.high), self._high.people)
         if self._derive is not None:
-            low = degrade(high, self._derive, self._seed)
+            low = degrade(high, self._derive, self._seed, self._epoch)
             same_places = set(range(self._high.people))
         else:
             assert clip.low is not None
@@ -133,12 +143,6 @@ class PairedClips(Dataset[Sample]):
         paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
         label = torch.tensor(self._class_of[clip.label])
         return Sample(high_clip, high_mask, low_clip, low_mask, paired, label)
-
-
-def degrade(sequence: PoseSequence, settings: Degradation, seed: int) -> PoseSequence:
-    """Low quality from high; the same for the same seed and video."""
-    sampled = sample_frames(sequence, settings.every)
-    return occlude(sampled, settings.occlusion, generator_for(seed, sequence.origin.key))
 
 
 def batches(
