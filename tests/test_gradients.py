@@ -434,6 +434,21 @@ class TestTape:
         torch.testing.assert_close(moved, torch.full((2,), 2.0))
         torch.testing.assert_close(still, torch.zeros(2))
 
+    def test_positions_stand_still_and_parts_of_a_step_move(self) -> None:
+        """Linear interpolation between neighbours, at positions that are themselves parameters."""
+        at = torch.tensor([0.3, 2.9, 1.0], dtype=torch.float64, requires_grad=True)
+        values = torch.tensor([1.0, 4.0, 9.0, 7.0], dtype=torch.float64, requires_grad=True)
+        with Tape() as tape:
+            whole = at.floor()
+            early = values.index_select(0, whole.long())
+            late = values.index_select(0, (whole.long() + 1).clamp(0, 3))
+            result = early + (at - whole) * (late - early)
+        (alone,) = tape.derivative({at: torch.ones_like(at)}, [result])
+        torch.testing.assert_close(alone, torch.tensor([3.0, -2.0, 5.0], dtype=torch.float64))
+        values_move = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64)
+        (both,) = tape.derivative({at: torch.ones_like(at), values: values_move}, [result])
+        torch.testing.assert_close(both, torch.tensor([3.0, -1.9, 5.0], dtype=torch.float64))
+
     @pytest.mark.parametrize(
         ("spoil", "kind"), [(torch.rand_like, "random"), (lambda b: b.add_(b), "in-place")]
     )
