@@ -14,14 +14,12 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
-from test_gradients import by_tape, losses
+from test_gradients import assert_tape_equals_the_explicit_way
 from test_networks import CHAIN, NTU_25, clips, step
 from torch import Tensor, nn
 
-from skdpipe.distill.gradients import revised_gradients
-from skdpipe.networks import GraphNetwork, adaptation_layer, deployed
+from skdpipe.networks import GraphNetwork, deployed
 from skdpipe.networks.layers import PlaceNorm
 from skdpipe.skeleton import COCO_17, PENN_13
 
@@ -30,10 +28,12 @@ Build = Callable[..., GraphNetwork]
 Check = Callable[[Build], None]
 
 
-def small(build: Build, *, people: int = 2, dropout: float = 0.0, seed: int = 0) -> GraphNetwork:
+def small(
+    build: Build, *, classes: int = 5, people: int = 2, dropout: float = 0.0, seed: int = 0
+) -> GraphNetwork:
     """Narrow, double precision, moved away from where it starts: there some weights do nothing yet."""
     torch.manual_seed(seed)
-    network = build(PENN_13, 5, people=people, width=4, dropout=dropout).double()
+    network = build(PENN_13, classes, people=people, width=4, dropout=dropout).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.2)
@@ -169,21 +169,7 @@ def deployed_it_answers_the_same(build: Build) -> None:
 
 
 def revision_by_tape_equals_the_explicit_way(build: Build) -> None:
-    torch.manual_seed(0)
-    network = build(PENN_13, 4, people=2, width=4, dropout=0.4).double()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    adaptation = adaptation_layer(network.feature_channels, 6).double()
-    parameters = [*network.parameters(), *adaptation.parameters()]
-    torch.manual_seed(1)
-    expected, explicit = revised_gradients(*losses(network, adaptation), parameters)
-    torch.manual_seed(1)
-    gradients, report = by_tape(network, adaptation)
-    scale = max(each.abs().max().item() for each in expected)
-    torch.testing.assert_close(gradients, expected, rtol=1e-7, atol=1e-10 * scale)
-    assert report.share == pytest.approx(dict(explicit.share), rel=1e-6)
-    assert len({round(share, 9) for share in report.share.values()}) == 3
+    assert_tape_equals_the_explicit_way(small(build, classes=4, dropout=0.4))
 
 
 def blocks_can_be_exported(build: Build) -> None:

@@ -303,6 +303,18 @@ class TestOnStGcn:
         assert all(p.isfinite().all() for p in parameters)
 
 
+def assert_tape_equals_the_explicit_way(network: GraphNetwork) -> None:
+    adaptation = adaptation_layer(network.feature_channels, 6).double()
+    parameters = [*network.parameters(), *adaptation.parameters()]
+    torch.manual_seed(1)
+    expected, explicit = revised_gradients(*losses(network, adaptation), parameters)
+    torch.manual_seed(1)
+    gradients, report = by_tape(network, adaptation)
+    torch.testing.assert_close(gradients, expected, rtol=1e-8, atol=1e-11)
+    assert report.share == pytest.approx(dict(explicit.share))
+    assert report.cosine == {}
+
+
 class TestByTape:
     """The cheap way against the explicit one."""
 
@@ -320,16 +332,7 @@ class TestByTape:
         self, build: Callable[..., GraphNetwork]
     ) -> None:
         torch.manual_seed(0)
-        network = build(PENN_13, classes=4, width=3, dropout=0.4).double()
-        adaptation = adaptation_layer(network.feature_channels, 6).double()
-        parameters = [*network.parameters(), *adaptation.parameters()]
-        torch.manual_seed(1)
-        expected, explicit = revised_gradients(*losses(network, adaptation), parameters)
-        torch.manual_seed(1)
-        gradients, report = by_tape(network, adaptation)
-        torch.testing.assert_close(gradients, expected, rtol=1e-8, atol=1e-11)
-        assert report.share == pytest.approx(dict(explicit.share))
-        assert report.cosine == {}
+        assert_tape_equals_the_explicit_way(build(PENN_13, classes=4, width=3, dropout=0.4).double())
 
     def test_equals_the_explicit_way_in_single_precision(self) -> None:
         network, adaptation = (module.float() for module in student_network())
