@@ -6,12 +6,15 @@ Every network is called as ``network(x, mask)`` and returns a :class:`NetworkOut
 - ``mask`` is ``(batch, person)``, true for real people, false for padding.
 """
 
+from skdpipe.networks.agcn import agcn
+from skdpipe.networks.as_gcn import as_gcn
 from skdpipe.networks.cost import count_multiply_adds, count_parameters
 from skdpipe.networks.folded import FoldedStGcn, deployed
 from skdpipe.networks.graph import Partitioning
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import adaptation_layer
 from skdpipe.networks.output import Network, NetworkOutput
+from skdpipe.networks.shift_gcn import shift_gcn
 from skdpipe.networks.st_gcn import st_2sgcn, st_gcn, st_sgcn
 
 __all__ = [
@@ -21,9 +24,12 @@ __all__ = [
     "NetworkOutput",
     "Partitioning",
     "adaptation_layer",
+    "agcn",
+    "as_gcn",
     "count_multiply_adds",
     "count_parameters",
     "deployed",
+    "shift_gcn",
     "st_2sgcn",
     "st_gcn",
     "st_sgcn",
