@@ -116,6 +116,21 @@ class Block(nn.Module):
         return torch.relu(y)
 
 
+class Sum(nn.Module):
+    """What several paths make of the same input, added up."""
+
+    def __init__(self, *paths: nn.Module) -> None:
+        super().__init__()
+        self.paths = nn.ModuleList(paths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self.paths
+        y: Tensor = first(x)
+        for path in others:
+            y = y + path(x)
+        return y
+
+
 def temporal_convolution(channels: int, kernel: int, stride: int, dropout: float) -> nn.Module:
     """Normalise, ReLU, convolve each joint along time, normalise, drop out.
 
