@@ -119,7 +119,7 @@ class RefinedGraphConvolution(nn.Module):
         mixed = self.mix(x).view(row, subsets, -1, joint, frame).transpose(1, 2)
         topology = self.topology(x).transpose(1, 2)
         # The sum over subsets and over joints is one.
-        y = topology.flatten(2, 3).transpose(2, 3) @ mixed.flatten(2, 3)
+        y: Tensor = topology.flatten(2, 3).transpose(2, 3) @ mixed.flatten(2, 3)
         return y.contiguous(memory_format=torch.channels_last)
 
     def topology(self, x: Tensor) -> Tensor:
@@ -127,5 +127,5 @@ class RefinedGraphConvolution(nn.Module):
         row, _, joint, _ = x.shape
         mean = x.mean(dim=3, keepdim=True)
         differences = torch.tanh(self.listener(mean).transpose(2, 3) - self.source(mean))
-        refined = self.refinement(differences).view(row, len(self.adjacency), -1, joint, joint)
+        refined: Tensor = self.refinement(differences).view(row, len(self.adjacency), -1, joint, joint)
         return self.adjacency.unsqueeze(1) + self.alpha * refined

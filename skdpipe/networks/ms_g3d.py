@@ -82,8 +82,9 @@ def disentangled(hops: Array, scales: int) -> Array:
         scales: how many.
     """
     links = np.stack([(hops == scale) | (hops == 0) for scale in range(scales)]).astype(np.float32)
-    degree: Array = links.sum(axis=2)
-    return links / np.sqrt(degree[:, :, None] * degree[:, None, :])
+    degree = links.sum(axis=2)
+    normalised: Array = links / np.sqrt(degree[:, :, None] * degree[:, None, :])
+    return normalised
 
 
 def window_hops(hops: Array, frames: int) -> Array:

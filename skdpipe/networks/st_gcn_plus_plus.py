@@ -1,4 +1,7 @@
-"""ST-GCN++ (Duan, Wang, Chen, Lin, "PYSKL: Towards Good Practices for Skeleton Action Recognition", MM 2022)."""
+"""ST-GCN++ (Duan, Wang, Chen, Lin, ACM MM 2022).
+
+"PYSKL: Towards Good Practices for Skeleton Action Recognition".
+"""
 
 from __future__ import annotations
 
