@@ -36,7 +36,7 @@ def links(layout: Layout) -> Matrix:
 
 
 def by_powers(matrix: Matrix, scale: int) -> Matrix:
-    """Eq. 4: those within k steps but not within k - 1, and oneself; then ``D^-1/2 A D^-1/2``."""
+    """Eq. 3, 4: those within k steps but not within k - 1, and oneself; then ``D^-1/2 A D^-1/2``."""
     itself = np.eye(len(matrix))
     reached = np.minimum(np.linalg.matrix_power(matrix, scale), 1)
     before = np.minimum(np.linalg.matrix_power(matrix, scale - 1), 1) if scale else 0 * itself

@@ -88,7 +88,7 @@ class RefinedGraphConvolution(nn.Module):
     """Each joint gathers from all others, for each channel along a graph refined by what is seen.
 
     ``y_w = Σ_k Σ_v (A_k[v, w] + α R_k[v, w]) ⊙ (W_k x_v + b_k)`` with the refinement, one number for each
-    channel, ``R_k[v, w] = T_k tanh(P_k x̄_w - Q_k x̄_v)`` (Eq. 4 to 9), where ``x̄`` is the mean over frames
+    channel, ``R_k[v, w] = T_k tanh(P_k x̄_w - Q_k x̄_v)`` (section 3.2), where ``x̄`` is the mean over frames
     and ``P``, ``Q`` and ``T`` have biases too. ``A``, ``(subset, joint, joint)``, is learned like all the
     rest, from the layout's graph on, and α from zero on.
 

@@ -74,7 +74,7 @@ def ms_g3d(
 def disentangled(hops: Array, scales: int) -> Array:
     """Who is exactly so many bones away, ``(scale, joint, joint)``: scales 0 to ``scales - 1``.
 
-    ``D^-1/2 (A_k + I) D^-1/2`` with ``A_k`` the links between joints exactly k hops apart (Eq. 4); scale 0
+    ``D^-1/2 (A_k + I) D^-1/2`` with ``A_k`` the links between joints exactly k hops apart (Eq. 3, 4); scale 0
     is the joint itself.
 
     Args:
