@@ -35,6 +35,7 @@ class ClipFormat:
         layout: joints that the network sees.
         scale: ``body`` centres on the people and divides by their size, ``picture`` by the frame's size.
         smoothing: window of the sliding average in frames (1: none).
+        stream: what the network is shown: joints, bones, or how either moves.
     """
 
     frames: PositiveInt = 32
@@ -43,6 +44,7 @@ class ClipFormat:
     layout: str = "coco-17"
     scale: Literal["body", "picture"] = "body"
     smoothing: Window = 1
+    stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
 
 
 @dataclass(frozen=True, config=STRICT)
