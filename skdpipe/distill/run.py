@@ -18,6 +18,7 @@ from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, vers
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_config, to_plain
 from skdpipe.dataset import Augment, Batch, Manifest, PairedClips, augment, build_manifest
+from skdpipe.distill.alignment import require_same_joints
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
@@ -204,6 +205,9 @@ class _Run:
         if method != "student":
             return modules, learn_from_low(network, recipe)
         teacher = deployed(load_bundle(self._path("teacher")).network.to(self._device))
+        if settings.node or settings.edge:
+            clip = self._experiment.clip
+            require_same_joints(network, teacher, (clip.people, 3, clip.frames, len(self._layout)))
         adaptation: nn.Module = nn.Identity()
         if settings.adaptation or network.feature_channels != teacher.feature_channels:
             adaptation = adaptation_layer(network.feature_channels, teacher.feature_channels).to(self._device)
