@@ -121,6 +121,7 @@ class Experiment:
         seed: of the split, weights, order, augmentation and occlusion.
         high, low: settings folders in the cache; empty picks the only one there is.
         derive_low: how low quality comes from high, instead of cached low quality.
+        unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
         test_fraction: share of videos (or subjects) held out where the cache names no split.
         smoothing_window: of the LQS-SWA-S baseline.
         methods: which rows of the table are trained.
@@ -131,6 +132,7 @@ class Experiment:
     high: str = ""
     low: str = ""
     derive_low: Degradation | None = None
+    unpaired: bool = False
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     smoothing_window: Window = 3
     methods: Annotated[

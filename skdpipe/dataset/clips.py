@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,8 @@ class Sample(NamedTuple):
     """One clip, or a batch of them with a batch axis in front.
 
     Attributes:
-        high, low: what teacher and student see, ``(person, channel, frame, joint)`` float32.
+        high, low: what teacher and student see, ``(person, channel, frame, joint)`` float32; zero, and nobody
+            in its mask, where a clip lacks the quality.
         high_mask, low_mask: ``(person,)`` bool, True for people who are seen.
         paired: ``(person,)`` bool, True where both views show the same person; only there may features
             be compared.
@@ -129,13 +131,13 @@ class PairedClips(Dataset[Sample]):
         return self._kept[index]
 
     def _read(self, clip: PairedClip) -> Sample:
-        high = with_people(self._cache.load(clip.high), self._high.people)
-        if self._derive is not None:
+        high, low = self._load(clip.high, self._high), self._load(clip.low, self._low)
+        same_places: set[int] = set()
+        if high is not None and self._derive is not None:
             low = degrade(high, self._derive, self._seed)
             same_places = set(range(self._high.people))
-        else:
-            assert clip.low is not None
-            low, pairs = match_people(high, with_people(self._cache.load(clip.low), self._low.people))
+        elif high is not None and low is not None:
+            low, pairs = match_people(high, low)
             same_places = {place for place, _ in pairs.pairs}
         high_clip, high_mask = _joints(high, self._high)
         low_clip, low_mask = _joints(low, self._low)
@@ -143,12 +145,18 @@ class PairedClips(Dataset[Sample]):
         label = torch.tensor(self._class_of[clip.label])
         return Sample(high_clip, high_mask, low_clip, low_mask, paired, label)
 
+    def _load(self, path: Path | None, clip: ClipFormat) -> PoseSequence | None:
+        return with_people(self._cache.load(path), clip.people) if path is not None else None
+
     def in_stream(self, batch: Batch) -> Batch:
         """A batch of joints as both networks see it."""
         return batch._replace(high=to_stream(batch.high, self._high), low=to_stream(batch.low, self._low))
 
 
-def _joints(sequence: PoseSequence, clip: ClipFormat) -> tuple[Tensor, Tensor]:
+def _joints(sequence: PoseSequence | None, clip: ClipFormat) -> tuple[Tensor, Tensor]:
+    if sequence is None:
+        nobody = torch.zeros(clip.people, dtype=torch.bool)
+        return torch.zeros(clip.people, 3, clip.frames, len(layout_named(clip.layout))), nobody
     joints, seen = prepare(sequence, replace(clip, stream="joint"))
     return torch.from_numpy(joints), torch.from_numpy(seen)
 

@@ -17,7 +17,7 @@ from torch import nn
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_config, to_plain
-from skdpipe.dataset import Augment, Batch, Manifest, PairedClips, augment, build_manifest
+from skdpipe.dataset import BOTH, Augment, Batch, Manifest, PairedClips, augment, build_manifest
 from skdpipe.distill.alignment import require_same_joints
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
@@ -99,7 +99,10 @@ def distill(
 
 def _claim(folder: Path, experiment: Experiment, manifest: Manifest, teacher: Path | None) -> None:
     """Write the run's settings, or make sure that they are those of what was trained here before."""
-    clips = [(clip.key, clip.label, clip.train) for clip in manifest.clips]
+    clips = [
+        (clip.key, clip.label, clip.train, *(clip.qualities if clip.qualities != BOTH else ()))
+        for clip in manifest.clips
+    ]
     data = {
         "classes": list(manifest.classes),
         "high": manifest.high,
@@ -240,7 +243,7 @@ class _Run:
         experiment = self._experiment
         return PairedClips(
             self._cache,
-            self._manifest.part(train=train),
+            self._manifest.part(train=train, quality="high" if method == "teacher" else "low"),
             self._manifest.classes,
             experiment.clip,
             self._clip_format(method),
