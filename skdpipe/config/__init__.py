@@ -4,7 +4,7 @@ Nothing below `cli` and the public functions sees a config: networks and losses 
 """
 
 from skdpipe.config.experiment import ClipFormat, Degradation, Distillation, Experiment, NetworkChoice, Recipe
-from skdpipe.config.load import config_path, load_config, parse_config, to_plain
+from skdpipe.config.load import change_config, config_path, load_config, parse_config, to_plain
 from skdpipe.config.pose import (
     Actors,
     CocoFile,
@@ -29,6 +29,7 @@ __all__ = [
     "PoseTraining",
     "Recipe",
     "Thresholds",
+    "change_config",
     "config_path",
     "load_config",
     "parse_config",
