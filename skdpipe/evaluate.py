@@ -20,8 +20,8 @@ from skdpipe.errors import BundleError, ConfigError
 from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
 
 _TIMED_PASSES: Final = 20
-# What an experiment says of its clips, and testing may change.
-_OF_THE_CLIPS: Final = ("high", "low", "derive_low", "seed", "test_fraction")
+# What testing may change of an experiment: not its split, or a bundle met clips that it was trained on.
+_OF_THE_CLIPS: Final = ("high", "low", "derive_low")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def evaluate_bundles(
         cache: where the skeletons are.
         weights: of each bundle; equal if not given.
         quality: which all are tested on; by default the one that each was trained on.
-        overrides: ``key=value`` of the experiment's high, low, derive_low, seed or test_fraction.
+        overrides: ``key=value`` of the experiment's high, low or derive_low.
         device: where to test.
 
     Raises:

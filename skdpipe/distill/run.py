@@ -79,6 +79,7 @@ def distill(
         DataError: if the cache does not give what the experiment needs, the run's folder holds another
             run, or a student has no teacher.
         BundleError: if the given teacher does not fit.
+        ConfigError: if the feature maps of teacher and student have different joints.
     """
     progress = progress or Progress(quiet=True)
     manifest = build_manifest(cache, experiment)
@@ -90,6 +91,8 @@ def distill(
             "give a trained one with --teacher"
         )
     adopted = run.fitting_teacher(teacher) if teacher else None
+    if "student" in methods and not run.has("student"):
+        run.require_comparable(adopted)
     _claim(run.folder, experiment, manifest, teacher)
     if adopted is not None and not run.has("teacher"):
         run.adopt(adopted)
@@ -176,6 +179,15 @@ class _Run:
                 raise BundleError(f"{path} was trained for {what} {found}; expected {wanted}")
         return bundle
 
+    def require_comparable(self, teacher: Bundle | None) -> None:
+        """Find out before anything is trained whether node and edge loss can compare the feature maps."""
+        settings, clip = self._experiment.distillation, self._experiment.clip
+        if not (settings.node or settings.edge):
+            return
+        known = teacher.network.to(self._device) if teacher else self._untrained(self._choice("teacher"))
+        student = self._untrained(self._choice("student"))
+        require_same_joints(student, known.eval(), (clip.people, 3, clip.frames, len(self._layout)))
+
     def adopt(self, teacher: Bundle) -> None:
         """Use a trained teacher; its figures are taken anew, on the test clips of this run."""
         figures = self._evaluate("teacher", teacher.network)
@@ -208,9 +220,6 @@ class _Run:
         if method != "student":
             return modules, learn_from_low(network, recipe)
         teacher = deployed(load_bundle(self._path("teacher")).network.to(self._device))
-        if settings.node or settings.edge:
-            clip = self._experiment.clip
-            require_same_joints(network, teacher, (clip.people, 3, clip.frames, len(self._layout)))
         adaptation: nn.Module = nn.Identity()
         if settings.adaptation or network.feature_channels != teacher.feature_channels:
             adaptation = adaptation_layer(network.feature_channels, teacher.feature_channels).to(self._device)
