@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, fill, tiny_experiment
+from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, blurred, fill, tiny_experiment
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
@@ -36,11 +36,13 @@ from skdpipe.config import (
 )
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import NAMES, DistillationResult, distill
+from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
 from skdpipe.distill.loop import Curve, Losses, Objective, _backward, _restore, _store, rate, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
+from skdpipe.distill.tape import Tape
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures
-from skdpipe.networks import FoldedStGcn, GraphNetwork, Network, adaptation_layer
+from skdpipe.networks import FoldedStGcn, GraphNetwork, Network, NetworkOutput, adaptation_layer
 from skdpipe.predict import Predictor
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import COCO_17
@@ -498,6 +500,58 @@ def test_people_whom_one_view_lacks_enter_task_and_kl_alone(data: PairedClips) -
     assert both.distillation["node"] > 0
 
 
+class Listening:
+    """A teacher that remembers what it was asked."""
+
+    def __init__(self, teacher: GraphNetwork) -> None:
+        self._teacher, self.feature_channels = teacher, teacher.feature_channels
+        self.asked: list[Tensor] = []
+
+    def __call__(self, x: Tensor, mask: Tensor) -> NetworkOutput:
+        self.asked.append(x)
+        return self._teacher(x, mask)
+
+
+def without_high(batch: Batch, clips: list[int]) -> Batch:
+    """The batch, some clips of which low quality alone shows; nothing may read their high quality."""
+    high, mask, paired = batch.high.clone(), batch.high_mask.clone(), batch.paired.clone()
+    high[clips], mask[clips], paired[clips] = torch.nan, False, False
+    return batch._replace(high=high, high_mask=mask, paired=paired)
+
+
+def test_clips_of_low_quality_alone_enter_the_task_loss_alone(data: PairedClips) -> None:
+    lesson, batch = Lesson(), a_batch(data)
+    lesson.student.eval()  # so that a clip's answer does not depend on the others
+    teacher = Listening(lesson.teacher)
+    kept = [0, 2, 3, 6, 7]
+    mixed = taught_by(teacher, lesson)(without_high(batch, [1, 4, 5]))
+    paired = taught_by(teacher, lesson)(Batch(*(part[kept] for part in batch)))
+    torch.testing.assert_close(mixed.task, lesson.objective(batch).task)
+    torch.testing.assert_close(dict(mixed.distillation), dict(paired.distillation))
+    torch.testing.assert_close(teacher.asked[0], batch.high[kept])
+
+
+def test_with_revision_by_tape_too_clips_of_low_quality_alone_are_no_hindrance(data: PairedClips) -> None:
+    lesson, batch = Lesson(), without_high(a_batch(data), [0, 5])
+    parameters = list(lesson.modules.parameters())
+    lesson.student.eval()
+    losses = lesson.objective(batch)
+    expected, _ = revised_gradients(losses.task, losses.distillation, parameters)
+    with Tape() as tape:
+        losses = lesson.objective(batch)
+    found, _ = revised_gradients_by_tape(losses.task, losses.distillation, parameters, losses.through, tape)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_batch_without_any_pair_has_the_task_loss_alone(data: PairedClips) -> None:
+    lesson, batch = Lesson(), a_batch(data)
+    teacher = Listening(lesson.teacher)
+    losses = taught_by(teacher, lesson)(without_high(batch, list(range(8))))
+    assert not losses.distillation
+    assert not teacher.asked
+    assert losses.task > 0
+
+
 def taught_by(teacher: Network, lesson: Lesson) -> Objective:
     return learn_from_teacher(lesson.student, teacher, lesson.adaptation, lesson.recipe, Distillation())
 
@@ -810,6 +864,44 @@ def test_without_adaptation_networks_of_one_width_are_compared_as_they_are(
 ) -> None:
     plain = replace(EXPERIMENT, distillation=Distillation(adaptation=False), methods=("teacher", "student"))
     assert set(distill(plain, cache, tmp_path, device=CPU).figures) == {"teacher", "student"}
+
+
+def test_unpaired_clips_train_what_learns_from_their_quality(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path / "cache"))
+    for number in range(60, 72):  # three times as many batches of low quality alone as of pairs
+        for action in ACTIONS:
+            cache.save(blurred(a_sequence(action, number, split="train")), "low", "squint-1")
+    for number in (90, 91):
+        cache.save(a_sequence("sideways", number, split="train"), "high", "eyes-1")
+    steps = {}
+    for unpaired in (False, True):
+        experiment = replace(EXPERIMENT, name=f"unpaired {unpaired}", unpaired=unpaired)
+        watch = StepCounter()
+        result = distill(experiment, cache, tmp_path, device=CPU, progress=watch)
+        steps[unpaired] = watch.steps
+        assert len(result.figures) == 4
+        written = yaml.safe_load((result.folder / "config.yaml").read_text())["data"]
+        assert (written["training_clips"], written["test_clips"]) == (8 + 26 * unpaired, 4)
+    assert steps[False] == {"HQS-T": 4, "LQS-S": 4, "LQS-SWA-S": 4, "SKD": 4}  # two epochs of 8 / 4
+    assert steps[True] == {"HQS-T": 6, "LQS-S": 16, "LQS-SWA-S": 16, "SKD": 16}  # of 10 / 4 and 32 / 4
+
+
+class StepCounter(Progress):
+    """Counts the steps of each training."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.steps: dict[str, int] = {}
+
+    @contextmanager
+    def task(self, name: str, total: float | None = None, *, unit: str = "") -> Iterator[Task]:
+        steps, method = self.steps, name.removeprefix("training ")
+
+        class Counting(Task):
+            def advance_to(self, done: float, note: str = "") -> None:
+                steps[method] = steps.get(method, 0) + 1
+
+        yield Counting()
 
 
 def test_an_unknown_layout_is_refused_before_anything_is_written(cache: PoseCache, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ class ClipFormat:
         layout: joints that the network sees.
         scale: ``body`` centres on the people and divides by their size, ``picture`` by the frame's size.
         smoothing: window of the sliding average in frames (1: none).
+        stream: what the network is shown: joints, bones, or how either moves.
     """
 
     frames: PositiveInt = 32
@@ -91,13 +92,24 @@ class ClipFormat:
     layout: str = "coco-17"
     scale: Literal["body", "picture"] = "body"
     smoothing: Window = 1
+    stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
 
 
 @dataclass(frozen=True, config=STRICT)
 class NetworkChoice:
-    """Which graph network: ``st_gcn``, ``st_sgcn`` or ``st_2sgcn``, its partitioning and width."""
+    """Which graph network.
 
-    name: Literal["st_gcn", "st_sgcn", "st_2sgcn"] = "st_gcn"
+    Attributes:
+        name: ``agcn`` is one stream of 2s-AGCN.
+        partitioning: of the ST-GCN family's graphs; the others have graphs of their own.
+        width: channels of the first blocks; MS-G3D as released has 96, all others 64.
+        dropout: probability of dropping a value.
+    """
+
+    name: Literal[
+        "st_gcn", "st_sgcn", "st_2sgcn", "st_gcn_plus_plus",
+        "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn",
+    ] = "st_gcn"  # fmt: skip
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
     width: PositiveInt = 64
     dropout: BelowOne = 0.0
@@ -197,6 +209,7 @@ class Experiment:
         seed: of the split, weights, order, augmentation and occlusion.
         high, low: settings folders in the cache; empty picks the only one there is.
         derive_low: how low quality comes from high, instead of cached low quality.
+        unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
         test_fraction: share of videos (or subjects) held out where the cache names no split.
         smoothing_window: of the LQS-SWA-S baseline.
         methods: which rows of the table are trained.
@@ -207,6 +220,7 @@ class Experiment:
     high: str = ""
     low: str = ""
     derive_low: Degradation | None = None
+    unpaired: bool = False
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     smoothing_window: Window = 3
     methods: Annotated[
