@@ -572,3 +572,46 @@ def test_clips_are_looked_at_differently_and_the_seed_decides_how() -> None:
     assert len({float(clip.sum()) for clip in seen.high}) > 60
     torch.testing.assert_close(look(one_joint("head")).high, seen.high, rtol=0, atol=0)
     assert not torch.equal(look(one_joint("head"), seed=1).high, seen.high)
+
+
+STILL = Augmentation(rotation=0, scale=0, shear=0, flip=0, crop=1, joint_dropout=0)
+
+
+def test_nothing_asked_for_changes_nothing() -> None:
+    batch = one_joint("left_wrist")
+    torch.testing.assert_close(look(batch, settings=STILL).high, batch.high, rtol=0, atol=0)
+
+
+def test_shear_moves_each_axis_by_a_share_of_the_other() -> None:
+    """A joint at (1, 0) keeps its x and gets a y of up to the share."""
+    seen = look(one_joint("left_wrist", 400), settings=replace(STILL, shear=0.3))
+    x, y = seen.high[:, 0, :2, 0, PENN_13.index("left_wrist")].unbind(1)
+    torch.testing.assert_close(x, torch.ones(400))
+    assert -0.3 <= y.min() < -0.28
+    assert 0.28 < y.max() <= 0.3
+
+
+def test_a_dropped_joint_is_gone_throughout_from_both_views() -> None:
+    batch = one_joint("head", 1000)
+    seen = look(batch, settings=replace(STILL, joint_dropout=0.2))
+    shown = seen.high[:, 0, 2, :, PENN_13.index("head")] > 0
+    assert (shown == shown[:, :1]).all()
+    assert shown[:, 0].float().mean() == pytest.approx(0.8, abs=0.07)  # five standard deviations
+    torch.testing.assert_close(seen.high, seen.low, rtol=0, atol=0)
+
+
+def test_fresh_views_are_drawn_anew_in_each_epoch_and_the_same_again(tmp_path: Path) -> None:
+    cache = save(PoseCache(tmp_path), *(a_sequence(a, n) for a in ACTIONS for n in range(3)))
+    experiment = tiny_experiment(derive_low=Degradation(occlusion=0.5))
+    clips, clip = build_manifest(cache, experiment), experiment.clip
+    parts = (cache, clips.clips, clips.classes, clip, clip, experiment.derive_low, 0)
+    fixed, fresh = PairedClips(*parts), PairedClips(*parts, fresh=True)
+    seen = {}
+    for epoch in (0, 1, 0):
+        for data in (fixed, fresh):
+            data.begin_epoch(epoch)
+        torch.testing.assert_close(fixed[0].low, PairedClips(*parts)[0].low, rtol=0, atol=0)
+        torch.testing.assert_close(fresh[0].high, fixed[0].high, rtol=0, atol=0)
+        assert torch.equal(fresh[0].low, seen.setdefault(epoch, fresh[0].low))
+    assert torch.equal(seen[0], fixed[0].low)
+    assert not torch.equal(seen[1], seen[0])

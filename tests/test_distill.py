@@ -112,6 +112,7 @@ class Lesson:
         revision: bool = True,
         until: float = math.inf,
         objective: Objective | None = None,
+        distil_from: int = 0,
     ) -> list[Curve]:
         def look(batch: Batch, rng: np.random.Generator) -> Batch:
             return augment(batch, rng, mirror=COCO_17.mirror, settings=Augmentation())
@@ -127,6 +128,7 @@ class Lesson:
             augment=look if self.recipe.augment else None,
             state_file=folder / "student.state",
             task=Interrupt(until),
+            distil_from=distil_from,
         )
 
 
@@ -576,6 +578,29 @@ def test_half_precision_gives_the_losses_in_single(data: PairedClips, fold: bool
         torch.testing.assert_close(loss, expected, rtol=0.1, atol=0.02)
 
 
+def test_pooled_features_are_compared_as_wholes(data: PairedClips) -> None:
+    """Node: squared distance of means over frames and joints; edge: how these lie to one another."""
+    lesson, batch = Lesson(Distillation(kl=0, node=1, edge=1, pooled=True)), a_batch(data)
+    losses = lesson.objective(batch).distillation
+    lesson.student.train()
+    own = lesson.adaptation(lesson.student(batch.low, batch.low_mask).features[batch.paired])
+    known = lesson.teacher(batch.high, batch.high_mask).features[batch.paired]
+    one, other = own.mean(dim=(2, 3)), known.mean(dim=(2, 3))
+    torch.testing.assert_close(losses["node"], (one - other).square().sum(dim=1).mean())
+    distances = [torch.cdist(each, each).square() for each in (one, other)]
+    potentials = [each / each.mean() for each in distances]
+    torch.testing.assert_close(losses["edge"], torch.nn.functional.huber_loss(*potentials), rtol=1e-4, atol=0)
+
+
+def test_before_it_starts_distillation_is_not_there(data: PairedClips, tmp_path: Path) -> None:
+    late, plain = Lesson(), Lesson()
+    task_alone = plain.train(data, tmp_path / "plain", objective=lambda b: Losses(plain.objective(b).task))
+    curves = late.train(data, tmp_path / "late", distil_from=1)
+    assert [set(curve.losses) for curve in curves[:2]] == [{"task"}, {"task", "kl", "node", "edge"}]
+    assert curves[0].losses == task_alone[0].losses
+    assert curves[1].losses["task"] != task_alone[1].losses["task"]
+
+
 # A whole run
 
 
@@ -970,3 +995,19 @@ def test_the_recovered_gap(finished: DistillationResult, top1: dict[str, float],
 def test_a_run_may_have_any_name_that_a_folder_may_have(cache: PoseCache, tmp_path: Path) -> None:
     named: Experiment = replace(EXPERIMENT, name="été [2024] :car:", methods=("baseline",))
     assert distill(named, cache, tmp_path, device=CPU).folder == tmp_path / "été [2024] :car:"
+
+
+def test_a_warm_start_begins_with_the_teachers_weights(cache: PoseCache, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, batch=4, learning_rate=1e-9, momentum=0, weight_decay=0)
+    warm = tiny_experiment(recipe=recipe, distillation=Distillation(warm_start=True))
+    folder = distill(replace(warm, methods=("teacher", "student")), cache, tmp_path, device=CPU).folder
+    teacher, student = (weights_of(folder, method) for method in ("teacher", "student"))
+    for name, value in student.items():
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(value, teacher[name], rtol=0, atol=1e-5)
+
+
+def test_a_warm_start_takes_the_same_network(cache: PoseCache, tmp_path: Path) -> None:
+    other = tiny_experiment(distillation=Distillation(warm_start=True), student=replace(TINY, width=6))
+    with pytest.raises(DataError, match="a warm start takes teacher and student of the same network"):
+        distill(other, cache, tmp_path, device=CPU)

@@ -171,6 +171,7 @@ class Distillation:
     """What the student learns from the teacher (the paper's Eq. 3-14).
 
     Attributes:
+        task: factor of the task loss; 1 in the paper.
         kl, node, edge: factors of the three terms; with the paper's λ = 0.5, node and edge have 0.5 each.
         temperature: τ of Eq. 4.
         kl_direction: ``teacher_student`` is KL(P_t || P_s), ``student_teacher`` is Eq. 5 as printed.
@@ -185,6 +186,7 @@ class Distillation:
         fresh_views: low quality that is derived is drawn anew in each epoch, for the student alone.
     """
 
+    task: PositiveFloat = 1.0
     kl: NonNegativeFloat = 1.0
     node: NonNegativeFloat = 0.5
     edge: NonNegativeFloat = 0.5

@@ -66,7 +66,7 @@ def learn_from_teacher(
 
     def losses(batch: Batch) -> Losses:
         own = student(batch.low, batch.low_mask)
-        task = task_loss(own.logits, batch.label, recipe)
+        task = settings.task * task_loss(own.logits, batch.label, recipe)
         shown = batch.high_mask.any(dim=1)
         if not shown.any():
             return Losses(task)
