@@ -16,7 +16,7 @@ import yaml
 from moving_body import fill
 
 from skdpipe.cache import PoseCache
-from skdpipe.compare import HEADINGS, ComparisonResult, compare
+from skdpipe.compare import ComparisonResult, compare
 from skdpipe.compare.plan import load_comparison
 from skdpipe.compare.processes import in_processes
 from skdpipe.compare.table import Trained, rows_of, significance, to_csv, to_markdown
@@ -204,6 +204,6 @@ def test_a_run_that_cannot_be_is_reported_and_the_others_are_in_the_table(tmp_pa
     warm = {"warm": {"distillation": {"warm_start": True}}}  # which takes equal networks
     result = run(tmp_path, **{**SMALL, "variants": warm})
     assert [reason.split(";")[0] for reason in result.failed] == [
-        "k, narrow, warm, seed 0: a warm start takes teacher and student of the same network"
+        "k, narrow, warm, seed 0: a warm start takes a student all of whose weights the teacher has"
     ]
     assert list(result.rows[0].top1) == ["HQS-T", "LQS-S", "SKD"]

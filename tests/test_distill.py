@@ -1014,7 +1014,22 @@ def test_a_warm_start_begins_with_the_teachers_weights(cache: PoseCache, tmp_pat
             torch.testing.assert_close(value, teacher[name], rtol=0, atol=1e-5)
 
 
-def test_a_warm_start_takes_the_same_network(cache: PoseCache, tmp_path: Path) -> None:
+def test_a_warm_start_takes_weights_that_the_teacher_has(cache: PoseCache, tmp_path: Path) -> None:
     other = tiny_experiment(distillation=Distillation(warm_start=True), student=replace(TINY, width=6))
-    with pytest.raises(DataError, match="a warm start takes teacher and student of the same network"):
+    with pytest.raises(DataError, match=r"all of whose weights the teacher has; it has no such blocks\.1"):
         distill(other, cache, tmp_path, device=CPU)
+
+
+def test_a_warm_start_of_a_smaller_network(cache: PoseCache, tmp_path: Path) -> None:
+    still = Recipe(epochs=1, batch=4, learning_rate=1e-9, momentum=0, weight_decay=0)
+    warm = tiny_experiment(
+        recipe=still,
+        teacher=replace(TINY, name="st_gcn"),
+        distillation=Distillation(warm_start=True),
+        methods=("teacher", "student"),
+    )
+    folder = distill(warm, cache, tmp_path, device=CPU).folder
+    teacher, student = (weights_of(folder, method) for method in ("teacher", "student"))
+    torch.testing.assert_close(
+        student["blocks.8.temporal.2.weight"], teacher["blocks.8.temporal.2.weight"], rtol=0, atol=1e-5
+    )

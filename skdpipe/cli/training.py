@@ -44,6 +44,31 @@ def distill(
 
 
 @app.command()
+def finetune(
+    bundle: Annotated[Path, typer.Argument(help="The trained network to begin with.")],
+    config: Config = "published",
+    overrides: Overrides = None,
+    cache: Cache = Path("pose_cache"),
+    models: Models = Path("models"),
+    device: Device = "",
+) -> None:
+    """Go on with a trained network on other classes, on the cheap skeletons alone."""
+    from skdpipe.cache import PoseCache
+    from skdpipe.config import Experiment, config_path, load_config
+    from skdpipe.distill import finetune
+    from skdpipe.memory import keep_freed_memory
+    from skdpipe.progress import Progress
+
+    keep_freed_memory()
+    experiment = load_config(Experiment, config_path(config), overrides or (), section="experiment")
+    print_results(
+        finetune(
+            bundle, experiment, PoseCache(cache), models, device=device_of(device), progress=Progress(err)
+        )
+    )
+
+
+@app.command()
 def compare(
     config: Annotated[str, typer.Argument(help="A YAML file or a config's name: experiment and comparison.")],
     overrides: Overrides = None,

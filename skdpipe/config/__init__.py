@@ -11,6 +11,7 @@ from skdpipe.config.experiment import (
     Distillation,
     EstimatorNoise,
     Experiment,
+    Method,
     NetworkChoice,
     Recipe,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "EstimatorNoise",
     "Experiment",
     "Extraction",
+    "Method",
     "NetworkChoice",
     "PoseTraining",
     "Recipe",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
+from skdpipe.config.experiment import Method
 from skdpipe.config.values import STRICT, FolderName
 
 Changes = dict[str, Any]
@@ -31,7 +32,7 @@ class Comparison:
     scenarios: dict[str, Changes] = field(default_factory=lambda: {"all": {}})
     students: dict[str, Changes] = field(default_factory=lambda: {"student": {}})
     methods: Annotated[
-        tuple[Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"], ...],
+        tuple[Method, ...],
         Field(min_length=1),
     ] = ("teacher", "baseline", "smoothed", "student", "student_smoothed")
     variants: dict[str, Changes] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from pydantic.dataclasses import dataclass
 from skdpipe.config.load import read_if_named
 from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Probability, Window
 
+Method = Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"]
+
 
 @dataclass(frozen=True, config=STRICT)
 class EstimatorNoise:
@@ -182,7 +184,8 @@ class Distillation:
         start: epochs of the task loss alone before the teacher is heard.
         pooled: compare features averaged over frames and joints with one another, not at each vertex; then
             the edges are those between the clips' people and not within each.
-        warm_start: the student begins with the teacher's weights, which takes the same network for both.
+        warm_start: the student begins with the teacher's weights; takes the same network for both, or a
+            smaller one of the ST-GCN family, which gets those of the blocks that it has.
         fresh_views: low quality that is derived is drawn anew in each epoch, for the student alone.
     """
 
@@ -212,6 +215,7 @@ class Experiment:
         high, low: settings folders in the cache; empty picks the only one there is.
         derive_low: how low quality comes from high, instead of cached low quality.
         unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
+        only_classes, without_classes: labels whose clips alone are used, or not used; empty: no such limit.
         test_fraction: share of videos (or subjects) held out where the cache names no split.
         smoothing_window: of LQS-SWA-S and SKD*.
         methods: which rows of the table are trained.
@@ -223,10 +227,12 @@ class Experiment:
     low: str = ""
     derive_low: Degradation | None = None
     unpaired: bool = False
+    only_classes: tuple[str, ...] = ()
+    without_classes: tuple[str, ...] = ()
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     smoothing_window: Window = 3
     methods: Annotated[
-        tuple[Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"], ...],
+        tuple[Method, ...],
         Field(min_length=1),
     ] = (
         "teacher",

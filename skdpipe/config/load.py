@@ -54,12 +54,17 @@ def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, sec
 
 
 def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """A section's settings as plain values, not yet checked; arguments and errors as of `load_config`."""
+    """A section's settings as plain values, not yet checked; arguments and errors as of `load_config`.
+
+    Where the section is no group of settings but a config's name or file, it is the same section there.
+    """
     values = _read(path)
     if section:
         if section not in values:
             found = ", ".join(map(str, values)) or "nothing"
             raise ConfigError(f"{path} has no section '{section}'; found {found}")
+        if isinstance(values[section], str):
+            return load_section(config_path(values[section]), section, overrides)
         values = _mapping(values[section], f"{path}: {section}")
     for override in overrides:
         _override(values, override)

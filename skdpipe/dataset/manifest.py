@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -77,14 +77,15 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     subject that is held out, is left out.
 
     Raises:
-        DataError: if there is nothing to pair, there are no labels, fewer than two classes, a class that no
-            training clip shows, an empty side of the split, or a split that only some videos name.
+        DataError: if a class that the experiment names is not there, there is nothing to pair, there are no
+            labels, fewer than two classes, a class that no training clip shows, an empty side of the split,
+            or a split that only some videos name.
     """
     derived = experiment.derive_low is not None
     high_settings = choose_settings(cache, "high", experiment.high)
     low_settings = "" if derived else choose_settings(cache, "low", experiment.low)
-    high = {entry.origin.key: entry for entry in cache.entries("high", high_settings)}
-    low = high if derived else {entry.origin.key: entry for entry in cache.entries("low", low_settings)}
+    high = _of_classes(cache.entries("high", high_settings), experiment)
+    low = high if derived else _of_classes(cache.entries("low", low_settings), experiment)
     alone = _alone(high, low)
     known = {**low, **high} if experiment.unpaired else high
     left_out = Counter({"no label": sum(entry.origin.label is None for entry in known.values())})
@@ -123,6 +124,20 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     classes = tuple(sorted({clip.label for clip in clips}))
     _require_both_sides(clips, classes, cache)
     return Manifest(tuple(clips), classes, high_settings, low_settings, dict(+left_out))
+
+
+def _of_classes(entries: Iterable[Entry], experiment: Experiment) -> dict[str, Entry]:
+    """By key what has a label that the experiment wants."""
+    there = {entry.origin.key: entry for entry in entries}
+    only, without = set(experiment.only_classes), set(experiment.without_classes)
+    labels = {entry.origin.label for entry in there.values() if entry.origin.label}
+    if unknown := sorted((only | without) - labels):
+        raise DataError(f"no clips of {', '.join(unknown)}; found {', '.join(sorted(labels)) or 'no labels'}")
+    return {
+        key: entry
+        for key, entry in there.items()
+        if entry.origin.label not in without and (not only or entry.origin.label in only)
+    }
 
 
 def _alone(high: Mapping[str, Entry], low: Mapping[str, Entry]) -> dict[str, tuple[Entry, Quality]]:

@@ -4,6 +4,6 @@
 minimises, `loop` the training loop, `run` the experiment.
 """
 
-from skdpipe.distill.run import NAMES, DistillationResult, distill
+from skdpipe.distill.run import NAMES, DistillationResult, distill, finetune
 
-__all__ = ["NAMES", "DistillationResult", "distill"]
+__all__ = ["NAMES", "DistillationResult", "distill", "finetune"]

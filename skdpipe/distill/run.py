@@ -16,7 +16,7 @@ from torch import nn
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
-from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_config, to_plain
+from skdpipe.config import ClipFormat, Estimator, Experiment, Method, NetworkChoice, load_config, to_plain
 from skdpipe.dataset import BOTH, Augment, Manifest, PairedClips, augment, build_manifest
 from skdpipe.distill.alignment import require_same_joints
 from skdpipe.distill.loop import Curve, Objective, train
@@ -73,6 +73,7 @@ def distill(
     device: torch.device,
     progress: Progress | None = None,
     teacher: Path | None = None,
+    initial: Path | None = None,
 ) -> DistillationResult:
     """Train what the experiment names, evaluate it on the test clips, and write bundles.
 
@@ -86,6 +87,8 @@ def distill(
         device: where to train.
         progress: shows epochs and time left.
         teacher: a bundle to use instead of training a teacher.
+        initial: a bundle of the student's network, whose weights the baselines begin with, but for the
+            classifier's (see `finetune`).
 
     Raises:
         DataError: if the cache does not give what the experiment needs, the run's folder holds another
@@ -95,7 +98,7 @@ def distill(
     """
     progress = progress or Progress(quiet=True)
     manifest = build_manifest(cache, experiment)
-    run = _Run(experiment, cache, manifest, models / experiment.name, device, progress)
+    run = _Run(experiment, cache, manifest, models / experiment.name, device, progress, initial)
     methods = [method for method in NAMES if method in experiment.methods]  # the teacher first
     distilled = [method for method in methods if method in _DISTILLED]
     if distilled and not (teacher or "teacher" in methods or run.has("teacher")):
@@ -106,14 +109,51 @@ def distill(
     adopted = run.fitting_teacher(teacher) if teacher else None
     if not all(run.has(method) for method in distilled):
         run.require_comparable(adopted)
-    _claim(run.folder, experiment, manifest, teacher)
+    _claim(run.folder, experiment, manifest, teacher, initial)
     if adopted is not None and not run.has("teacher"):
         run.adopt(adopted)
     figures: dict[str, Figures] = {method: run.train_or_load(method) for method in methods}
     return DistillationResult(run.folder, figures, manifest)
 
 
-def _claim(folder: Path, experiment: Experiment, manifest: Manifest, teacher: Path | None) -> None:
+def finetune(
+    bundle: Path,
+    experiment: Experiment,
+    cache: PoseCache,
+    models: Path,
+    *,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> DistillationResult:
+    """Go on with a trained network on other classes and poor skeletons alone (the paper's Table IV).
+
+    Network and clip format are the bundle's, whatever the experiment says of them; the classifier is new, and
+    everything is trained. Resumable as `distill`.
+
+    Args:
+        bundle: the network to begin with.
+        experiment: data and recipe.
+        cache, models, device, progress: as of `distill`.
+
+    Raises:
+        BundleError: if the bundle cannot be read.
+        DataError: if the cache does not give what the experiment needs, or the folder holds another run.
+    """
+    known = load_bundle(bundle)
+    method: Method = "smoothed" if known.clip.smoothing > 1 else "baseline"
+    tuned = replace(
+        experiment,
+        methods=(method,),
+        student=known.choice,
+        clip=replace(known.clip, smoothing=1),
+        smoothing_window=known.clip.smoothing,
+    )
+    return distill(tuned, cache, models, device=device, progress=progress, initial=bundle)
+
+
+def _claim(
+    folder: Path, experiment: Experiment, manifest: Manifest, teacher: Path | None, initial: Path | None
+) -> None:
     """Write the run's settings, or make sure that they are those of what was trained here before."""
     clips = [
         (clip.key, clip.label, clip.train, *(clip.qualities if clip.qualities != BOTH else ()))
@@ -126,7 +166,10 @@ def _claim(folder: Path, experiment: Experiment, manifest: Manifest, teacher: Pa
         "training_clips": len(manifest.part(train=True)),
         "test_clips": len(manifest.part(train=False)),
         "clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16],
-        "teacher": hashlib.sha256(teacher.read_bytes()).hexdigest()[:16] if teacher else None,
+        **{
+            name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path else None
+            for name, path in (("teacher", teacher), ("initial", initial))
+        },
     }
     here = {"experiment": to_plain(experiment), "data": data}
     config = folder / "config.yaml"
@@ -170,7 +213,9 @@ class _Run:
         folder: Path,
         device: torch.device,
         progress: Progress,
+        initial: Path | None,
     ) -> None:
+        self._initial = initial
         self._experiment, self._cache, self._manifest = experiment, cache, manifest
         self._device, self._progress = device, progress
         self.folder = folder
@@ -231,15 +276,12 @@ class _Run:
         if method == "teacher":
             return modules, learn_from_high(network, recipe)
         if method not in _DISTILLED:
+            if self._initial is not None:
+                _begin_with(network, load_bundle(self._initial).network)
             return modules, learn_from_low(network, recipe)
         known = load_bundle(self._path("teacher"))
         if settings.warm_start:
-            if known.choice != self._choice(method):
-                raise DataError(
-                    f"a warm start takes teacher and student of the same network; found {known.choice} and "
-                    f"{self._choice(method)}"
-                )
-            network.load_state_dict(known.network.state_dict())
+            _begin_warm(network, known.network)
         teacher = deployed(known.network.to(self._device))
         adaptation: nn.Module = nn.Identity()
         if settings.adaptation or network.feature_channels != teacher.feature_channels:
@@ -345,3 +387,21 @@ class _Run:
 
     def _state_file(self, method: str) -> Path:
         return self.folder / f"{method}.state"
+
+
+def _begin_warm(student: GraphNetwork, teacher: GraphNetwork) -> None:
+    """Give a student the teacher's weights; a smaller relative those of the blocks that it has."""
+    own, known = student.state_dict(), teacher.state_dict()
+    if odd := [name for name, value in own.items() if name not in known or known[name].shape != value.shape]:
+        raise DataError(
+            f"a warm start takes a student all of whose weights the teacher has; it has no such {odd[0]}: "
+            "take the same network and width for both, or a smaller one of the ST-GCN family"
+        )
+    student.load_state_dict({name: known[name] for name in own})
+
+
+def _begin_with(network: GraphNetwork, known: GraphNetwork) -> None:
+    """Give a network the weights of another, but for the classifier's."""
+    own = network.state_dict()
+    kept = {name: value for name, value in own.items() if name.startswith("classify.")}
+    network.load_state_dict({**known.state_dict(), **kept})

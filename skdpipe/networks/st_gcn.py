@@ -92,7 +92,7 @@ def _build(
     temporal_kernel: int,
 ) -> GraphNetwork:
     graph = torch.from_numpy(adjacency(layout, partitioning))
-    blocks = []
+    blocks = nn.Sequential()  # by their numbers, so that equal blocks of relatives have equal names
     channels = in_channels
     for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
         if number in without:
@@ -102,10 +102,10 @@ def _build(
         spatial = SpatialGraphConvolution(channels, out_channels, graph)
         temporal = temporal_convolution(out_channels, temporal_kernel, stride, 0.0 if first else dropout)
         residual = None if first else residual_path(channels, out_channels, stride)
-        blocks.append(Block(spatial, temporal, residual))
+        blocks.add_module(str(number), Block(spatial, temporal, residual))
         channels = out_channels
     return GraphNetwork(
         normalise=JointNorm(in_channels, len(layout)),
-        blocks=nn.Sequential(*blocks),
+        blocks=blocks,
         classify=nn.Linear(channels, classes),
     )

@@ -1,0 +1,78 @@
+"""Transfer: a trained network goes on with other classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from moving_body import ACTIONS, fill, tiny_experiment
+
+from skdpipe.bundle import load_bundle
+from skdpipe.cache import PoseCache
+from skdpipe.config import Recipe
+from skdpipe.dataset import build_manifest
+from skdpipe.distill import distill, finetune
+from skdpipe.errors import BundleError, DataError
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:
+    """Four classes: the body's two actions, and the same under other names."""
+    cache = fill(PoseCache(tmp_path_factory.mktemp("cache")))
+    for quality in ("high", "low"):
+        for entry in list(cache.entries(quality)):
+            sequence = cache.load(entry.path)
+            origin = replace(
+                sequence.origin, key=sequence.origin.key + "ff", label=f"other {sequence.origin.label}"
+            )
+            cache.save(replace(sequence, origin=origin), quality, entry.settings)
+    return cache
+
+
+@pytest.fixture(scope="module")
+def known(cache: PoseCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    experiment = tiny_experiment(only_classes=ACTIONS, methods=("baseline",))
+    result = distill(experiment, cache, tmp_path_factory.mktemp("models"), device=CPU)
+    return result.folder / "baseline.safetensors"
+
+
+def test_classes_can_be_chosen_and_left_out(cache: PoseCache) -> None:
+    assert build_manifest(cache, tiny_experiment(only_classes=ACTIONS)).classes == ACTIONS
+    others = build_manifest(cache, tiny_experiment(without_classes=ACTIONS))
+    assert others.classes == tuple(f"other {action}" for action in ACTIONS)
+    with pytest.raises(DataError, match="no clips of juggling; found"):
+        build_manifest(cache, tiny_experiment(only_classes=("juggling",)))
+
+
+def test_it_begins_with_the_known_weights_and_a_new_classifier(
+    cache: PoseCache, known: Path, tmp_path: Path
+) -> None:
+    still = Recipe(epochs=1, batch=4, learning_rate=1e-9, momentum=0, weight_decay=0)
+    experiment = tiny_experiment(without_classes=ACTIONS, recipe=still)
+    result = finetune(known, experiment, cache, tmp_path, device=CPU)
+    assert list(result.figures) == ["baseline"]
+    before = load_bundle(known).network.state_dict()
+    tuned = load_bundle(result.folder / "baseline.safetensors")
+    assert tuned.classes == tuple(f"other {action}" for action in ACTIONS)
+    for name, value in tuned.network.state_dict().items():
+        if "running" not in name and "tracked" not in name:
+            same = torch.allclose(value, before[name], rtol=0, atol=1e-5)
+            assert same is (not name.startswith("classify.weight")) or name == "classify.bias"
+
+
+def test_a_folder_knows_what_it_began_with(cache: PoseCache, known: Path, tmp_path: Path) -> None:
+    experiment = tiny_experiment(without_classes=ACTIONS, name="tuned")
+    first = finetune(known, experiment, cache, tmp_path, device=CPU)
+    assert finetune(known, experiment, cache, tmp_path, device=CPU).figures == first.figures
+    with pytest.raises(DataError, match=r"holds a run with data\.initial"):
+        finetune(first.folder / "baseline.safetensors", experiment, cache, tmp_path, device=CPU)
+
+
+def test_a_bundle_that_is_not_there(cache: PoseCache, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle at"):
+        finetune(tmp_path / "none.safetensors", tiny_experiment(), cache, tmp_path, device=CPU)
