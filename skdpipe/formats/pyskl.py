@@ -173,7 +173,7 @@ def _sides(path: Path, splits: Any, wanted: str | None) -> dict[str, str] | None
             raise FormatError(f"{path} has no splits, but split '{wanted}' is asked for; leave it out")
         return None
     if not isinstance(splits, dict) or not all(isinstance(each, str) for each in splits):
-        raise FormatError(f"{path} has a split of {_kind(splits)}; expected lists of clips by name")
+        raise FormatError(f"{path} has a split {_kind(splits)}; expected lists of clips by name")
     pairs: dict[str, dict[str, str]] = {}
     for name in splits:
         side = _SIDE.search(name)
