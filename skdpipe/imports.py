@@ -128,100 +128,95 @@ def read_clips(
     """
     files = reading.format.find(reading.where)
     one_each = reading.format.key_of is not None
-    seen: dict[str, str] = {}
-    count = 0
+    reader = _Reader(reading, report, there)
     with progress.task("reading", len(files) if one_each else None, unit="clips") as task:
-        for file in files:
-            for sequence in _clips_of(file, reading, report, there):
-                origin = sequence.origin
-                if origin.key in seen:
-                    report.failed.append(
-                        f"{origin.source} is the same clip as {seen[origin.key]}; expected each name and "
-                        "each video once: rename one of the two, or leave it out"
-                    )
-                    continue
-                seen[origin.key] = origin.source
+        for number, file in enumerate(files, 1):
+            for sequence in reader.only(file) if one_each else reader.many(file):
                 report.done += 1
                 yield sequence
-                count += 1
                 if not one_each:
-                    task.advance_to(count)
+                    task.advance_to(report.done + report.skipped)
             if one_each:
-                count += 1
-                task.advance_to(count)
+                task.advance_to(number)
 
 
-def _clips_of(
-    file: Path, reading: Reading, report: ReadingReport, there: Callable[[str], bool]
-) -> Iterator[PoseSequence]:
-    try:
-        options, key = reading.options, None
-        if reading.format.key_of is not None:
-            name = clip_name(file.name)
-            if name in reading.skip:
-                report.left_out += 1
-                return
-            options, key = _known_before(file, name, reading, report)
-            if there(key):
-                report.skipped += 1
-                return
-        clips = reading.format.read(file, reading.where, options)
-    except SkdpipeError as error:
-        report.failed.append(str(error))
-        return
-    yield from _wanted(clips, key, reading, report, there)
+@dataclass
+class _Reader:
+    """Reads file after file, and remembers which clips came already, by key."""
 
+    reading: Reading
+    report: ReadingReport
+    there: Callable[[str], bool]
+    seen: dict[str, str] = field(default_factory=dict)
 
-def _known_before(file: Path, name: str, reading: Reading, report: ReadingReport) -> tuple[Options, str]:
-    """What the video of a file's only clip says that the file does not, and the clip's key."""
-    assert reading.format.key_of is not None
-    video = reading.videos.of(name) if reading.videos else None
-    if video is None:
-        report.without_video += reading.videos is not None
-        return reading.options, reading.format.key_of(file)
-    info = probe(video)
-    size, fps = reading.options.size or info.size, reading.options.fps or info.fps
-    return replace(reading.options, size=size, fps=fps), content_key(video)
-
-
-def _wanted(
-    clips: Iterator[PoseSequence],
-    key: str | None,
-    reading: Reading,
-    report: ReadingReport,
-    there: Callable[[str], bool],
-) -> Iterator[PoseSequence]:
-    while True:
+    def only(self, file: Path) -> Iterator[PoseSequence]:
+        """The one clip of a file, of which much is known before it is read; none if it is not wanted."""
+        key_of = self.reading.format.key_of
+        assert key_of is not None
         try:
-            sequence = next(clips)
-            if key is None:
-                name = clip_name(sequence.origin.source)
-                if name in reading.skip:
-                    report.left_out += 1
-                    continue
-                sequence = _under_its_video(sequence, name, reading, report)
-                if there(sequence.origin.key):
-                    report.skipped += 1
-                    continue
-            else:
-                sequence = replace(sequence, origin=replace(sequence.origin, key=key))
-        except StopIteration:
-            return
+            name = clip_name(file.name)
+            video = self._video(name)
+            key = content_key(video) if video else key_of(file)
+            if not self._wants(name, key, str(file)):
+                return
+            options = _completed(self.reading.options, video) if video else self.reading.options
+            (sequence,) = self.reading.format.read(file, self.reading.where, options)
         except SkdpipeError as error:
-            report.failed.append(str(error))
-            continue
-        yield sequence
+            self.report.failed.append(str(error))
+            return
+        yield replace(sequence, origin=replace(sequence.origin, key=key))
+
+    def many(self, file: Path) -> Iterator[PoseSequence]:
+        """The clips of a file that are wanted."""
+        try:
+            clips = self.reading.format.read(file, self.reading.where, self.reading.options)
+        except SkdpipeError as error:
+            self.report.failed.append(str(error))
+            return
+        while True:
+            try:
+                sequence = next(clips)
+                origin = sequence.origin
+                name = clip_name(origin.source)
+                video = self._video(name)
+                key = content_key(video) if video else origin.key
+                if not self._wants(name, key, origin.source):
+                    continue
+                fps = (self.reading.options.fps or probe(video).fps) if video else sequence.fps
+            except StopIteration:
+                return
+            except SkdpipeError as error:
+                self.report.failed.append(str(error))
+                continue
+            yield replace(sequence, fps=fps, origin=replace(origin, key=key))
+
+    def _video(self, name: str) -> Path | None:
+        if self.reading.videos is None or name in self.reading.skip:
+            return None
+        video = self.reading.videos.of(name)
+        self.report.without_video += video is None
+        return video
+
+    def _wants(self, name: str, key: str, source: str) -> bool:
+        if name in self.reading.skip:
+            self.report.left_out += 1
+            return False
+        if key in self.seen:
+            raise DataError(
+                f"{source} is the same clip as {self.seen[key]}; expected each name and each video once: "
+                "rename one of the two, or leave it out"
+            )
+        self.seen[key] = source
+        if self.there(key):
+            self.report.skipped += 1
+            return False
+        return True
 
 
-def _under_its_video(
-    sequence: PoseSequence, name: str, reading: Reading, report: ReadingReport
-) -> PoseSequence:
-    video = reading.videos.of(name) if reading.videos else None
-    if video is None:
-        report.without_video += reading.videos is not None
-        return sequence
-    fps = reading.options.fps or probe(video).fps
-    return replace(sequence, fps=fps, origin=replace(sequence.origin, key=content_key(video)))
+def _completed(options: Options, video: Path) -> Options:
+    """What a clip's video says that the user did not."""
+    info = probe(video)
+    return replace(options, size=options.size or info.size, fps=options.fps or info.fps)
 
 
 def import_clips(reading: Reading, cache: PoseCache, quality: Quality, progress: Progress) -> ReadingReport:

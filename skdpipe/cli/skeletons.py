@@ -143,9 +143,7 @@ def _print_reading(report: ReadingReport, where: str, done: str) -> None:
     counts += [f"{report.left_out} left out" * bool(report.left_out), f"{len(report.failed)} failed"]
     tell(f"{where}: {', '.join(filter(None, counts))}")
     if report.without_video:
-        complain(
-            "yellow", "without a video", f"{report.without_video} clips, which keep the key of their name"
-        )
+        complain("yellow", "without a video", f"{report.without_video} clips, known by their names alone")
     for reason in report.failed:
         complain("red", "failed", reason)
     if report.failed:
