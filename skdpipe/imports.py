@@ -108,6 +108,19 @@ class Reading:
         return settings_slug(plain, ", ".join(said)) if said else plain
 
 
+def reading_of(
+    known: Format, where: Path, options: Options, videos: Path | None, skip: Path | None
+) -> Reading:
+    """A reading with the videos under a folder and the unwanted names in a file, if these are given.
+
+    Raises:
+        DataError: if the folder holds no videos.
+        FormatError: if the file cannot be read.
+    """
+    at_hand = videos_under(videos) if videos else None
+    return Reading(known, where, options, at_hand, read_names(skip) if skip else frozenset())
+
+
 def read_clips(
     reading: Reading,
     report: ReadingReport,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ForeignFormat = Literal["penn", "pyskl", "openpifpaf", "coco", "st-gcn", "skd"]
 SourceFormat = Literal["cache", ForeignFormat]
-TargetFormat = Literal["pyskl", "st-gcn", "openpifpaf", "coco"]
+TargetFormat = Literal["pyskl", "st-gcn", "openpifpaf", "coco", "openpose", "kinetics"]
 Split = Annotated[str | None, typer.Option(help="Which pair of splits, e.g. xsub (pyskl).")]
 SourceLayout = Annotated[str | None, typer.Option("--layout", help="What the joints are.")]
 Labels = Annotated[Path | None, typer.Option(help="The classes' names, a line each, class 0 first.")]
@@ -81,18 +81,12 @@ def import_(
     """Read a data set's own skeletons into the cache."""
     from skdpipe.cache import PoseCache
     from skdpipe.formats.catalogue import Options, format_named, refuse_useless
-    from skdpipe.imports import Reading, import_clips, read_names, videos_under
+    from skdpipe.imports import import_clips, reading_of
     from skdpipe.progress import Progress
 
     options, known = Options(split, layout, labels, size, fps, images), format_named(what)
     refuse_useless(options, [known])
-    reading = Reading(
-        known,
-        path,
-        options,
-        videos_under(videos) if videos else None,
-        read_names(skip) if skip else frozenset(),
-    )
+    reading = reading_of(known, path, options, videos, skip)
     report = import_clips(reading, PoseCache(cache), quality, Progress(err))
     _print_reading(report, f"{cache}/{quality}/{reading.settings}", "imported")
 
@@ -118,20 +112,14 @@ def convert(
     """Write skeletons, foreign ones or the cache's, in another format."""
     from skdpipe.convert import convert
     from skdpipe.formats.catalogue import Options, format_named, refuse_useless, target_named
-    from skdpipe.imports import Reading, cache_format, read_names, videos_under
+    from skdpipe.imports import cache_format, reading_of
     from skdpipe.progress import Progress
     from skdpipe.skeleton import layout_named
 
     options = Options(split, layout, labels, size, fps, images, frames, people)
     known, wanted = cache_format() if source == "cache" else format_named(source), target_named(target)
     refuse_useless(options, [known, wanted])
-    reading = Reading(
-        known,
-        path,
-        options,
-        videos_under(videos) if videos else None,
-        read_names(skip) if skip else frozenset(),
-    )
+    reading = reading_of(known, path, options, videos, skip)
     mapped = layout_named(target_layout) if target_layout else None
     report = convert(reading, wanted, out, options, Progress(err), layout=mapped)
     _print_reading(report, str(out), "written")

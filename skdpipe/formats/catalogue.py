@@ -14,6 +14,7 @@ from skdpipe.errors import ConfigError
 from skdpipe.formats.arrays import find_skd, find_st_gcn, load_skd, load_st_gcn, write_st_gcn
 from skdpipe.formats.coco import find_coco, load_coco, write_coco
 from skdpipe.formats.openpifpaf import find_openpifpaf, load_openpifpaf, write_openpifpaf
+from skdpipe.formats.openpose_output import write_kinetics, write_openpose
 from skdpipe.formats.penn import find_penn, load_penn
 from skdpipe.formats.pyskl import find_pyskl, load_pyskl, write_pyskl
 from skdpipe.formats.unsaid import FPS, clip_name, read_class_names
@@ -152,6 +153,14 @@ def _write_coco(clips: Iterable[PoseSequence], out: Path, say: Options) -> int:
     return write_coco(clips, out)
 
 
+def _write_openpose(clips: Iterable[PoseSequence], out: Path, say: Options) -> int:
+    return write_openpose(clips, out)
+
+
+def _write_kinetics(clips: Iterable[PoseSequence], out: Path, say: Options) -> int:
+    return write_kinetics(clips, out, classes=say.classes)
+
+
 def _options(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
@@ -169,6 +178,8 @@ TARGETS = (
     Target("st-gcn", _write_st_gcn, _options("labels frames people")),
     Target("openpifpaf", _write_openpifpaf),
     Target("coco", _write_coco),
+    Target("openpose", _write_openpose),
+    Target("kinetics", _write_kinetics, _options("labels")),
 )
 
 

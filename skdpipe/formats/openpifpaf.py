@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.coco import Person, follow, joint_layout, read_person, require_coco, write_person
+from skdpipe.formats.coco_people import (
+    Person,
+    follow,
+    joint_layout,
+    read_person,
+    require_coco,
+    write_person,
+)
 from skdpipe.formats.unsaid import (
     FPS,
     clip_name,

@@ -75,7 +75,9 @@ def without_endings(name: str) -> str:
 
 def distinct_name(origin: Origin, taken: set[str]) -> str:
     """The clip's name, which is added to those taken; with the start of its key if another has that name."""
-    name = clip_name(origin.source) or origin.key[:16]
+    name = clip_name(origin.source)
+    if not name.strip(".") or "\0" in name:  # a name that a file made up, and that would lead elsewhere
+        name = origin.key[:16]
     if name in taken:
         name = f"{name}-{origin.key[:12]}"
     if name in taken:
