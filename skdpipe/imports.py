@@ -48,10 +48,10 @@ class Videos:
         Raises:
             DataError: if there are two.
         """
-        path = self.paths.get(name, Path())
-        if path is None:
+        path = self.paths.get(name)
+        if path is None and name in self.paths:
             raise DataError(f"two videos are called {name}; expected one: leave the other out")
-        return path if path.name else None
+        return path
 
 
 def videos_under(folder: Path) -> Videos:

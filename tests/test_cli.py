@@ -305,7 +305,7 @@ def test_an_unknown_device_is_named(run: Run, stage: Stage, device: str) -> None
         ),
         (["predict", "x.mp4", "--bundle", "[b].st"], "no bundle at [b].st; expected a file written by"),
         (["import", "penn", "[/nowhere]"], "no .mat files in [/nowhere]; expected Penn Action's annotations"),
-        (["import", "penn", ".", "--split", "xsub"], "penn cannot use --split; expected none or --fps"),
+        (["import", "penn", ".", "--split", "xsub"], "penn cannot use --split: leave it out; expected --fps"),
         (["import", "pyskl", "[/x].pkl"], "no annotation pickle at [/x].pkl; expected a .pkl of PYSKL"),
         (["import", "coco", "x.json"], "no file at x.json; expected a JSON list of COCO's keypoint results"),
         (["import", "skd", ".", "--size", "0", "9"], "size 0 9; expected a width and a height in pixels"),
@@ -320,7 +320,7 @@ def test_an_unknown_device_is_named(run: Run, stage: Stage, device: str) -> None
         ),
         (
             ["convert", "cache", ".", "coco", "out.json", "--frames", "9"],
-            "cache and coco cannot use --frames; expected none or none at all",
+            "cache and coco cannot use --frames: leave it out; expected none",
         ),
         (
             ["convert", "cache", ".", "coco", "out.json", "--target-layout", "cocoa"],

@@ -186,9 +186,9 @@ def test_formats_are_known_by_name() -> None:
 
 def test_useless_options_are_refused() -> None:
     refuse_useless(Options(split="xsub", frames=5), [format_named("pyskl"), target_named("st-gcn")])
-    with pytest.raises(ConfigError, match="penn cannot use --split; expected none or --fps"):
+    with pytest.raises(ConfigError, match="penn cannot use --split: leave it out; expected --fps"):
         refuse_useless(Options(split="xsub"), [format_named("penn")])
-    with pytest.raises(ConfigError, match="cache and coco cannot use --fps; expected none or none at all"):
+    with pytest.raises(ConfigError, match="cache and coco cannot use --fps: leave it out; expected none"):
         refuse_useless(Options(fps=5), [cache_format(), target_named("coco")])
     with pytest.raises(ConfigError, match="size 0 5; expected a width and a height"):
         Options(size=(0, 5))

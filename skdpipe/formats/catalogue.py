@@ -219,4 +219,4 @@ def refuse_useless(options: Options, takers: Iterable[Format | Target]) -> None:
     if useless:
         names = " and ".join(dict.fromkeys(each.name for each in takers))
         known = ", ".join(f"--{name}" for name in sorted(frozenset().union(*(each.takes for each in takers))))
-        raise ConfigError(f"{names} cannot use --{min(useless)}; expected none or {known or 'none at all'}")
+        raise ConfigError(f"{names} cannot use --{min(useless)}: leave it out; expected {known or 'none'}")

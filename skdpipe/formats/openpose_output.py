@@ -130,7 +130,7 @@ def _openpose_person(place: int, pose: Keypoints) -> dict[str, Any]:
 def _rounded(pose: Keypoints) -> NDArray[np.float64]:
     """Unseen joints as 0, the others to three digits; what is seen stays so."""
     seen = pose[:, 2] > 0
-    shown = np.round(np.where(seen[:, None], pose, 0).astype(np.float64), 3)
+    shown: NDArray[np.float64] = np.where(seen[:, None], pose, 0).astype(np.float64).round(3)
     shown[seen, 2] = np.maximum(shown[seen, 2], 0.001)
     return shown
 

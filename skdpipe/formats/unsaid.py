@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdpipe.errors import FormatError
-from skdpipe.skeleton import LAYOUTS, Keypoints, Layout, Origin, PoseSequence, layout_named
+from skdpipe.skeleton import LAYOUTS, Keypoints, Layout, Origin, layout_named
 from skdpipe.video import EXTENSIONS
 
 FPS = 30.0  # of most videos; none of the formats that fall back on it records its own
@@ -74,7 +74,11 @@ def without_endings(name: str) -> str:
 
 
 def distinct_name(origin: Origin, taken: set[str]) -> str:
-    """The clip's name, which is added to those taken; with the start of its key if another has that name."""
+    """The clip's name, which is added to those taken; with the start of its key if another has that name.
+
+    Raises:
+        FormatError: if two clips have the same name and key.
+    """
     name = clip_name(origin.source)
     if not name.strip(".") or "\0" in name:  # a name that a file made up, and that would lead elsewhere
         name = origin.key[:16]
@@ -150,9 +154,7 @@ def name_of_class(number: object, names: Sequence[str], where: object) -> str:
     return names[int(number)]
 
 
-def number_classes(
-    sequences: Sequence[PoseSequence] | Sequence[Origin], names: Sequence[str] = ()
-) -> tuple[tuple[str, ...], list[int]]:
+def number_classes(origins: Sequence[Origin], names: Sequence[str] = ()) -> tuple[tuple[str, ...], list[int]]:
     """The classes in order, and the number of each clip's.
 
     The order is that of the label map; without one, names like ``class_007`` keep their number, and other
@@ -162,8 +164,7 @@ def number_classes(
         FormatError: if a clip has no label, or one that the map lacks.
     """
     labels = []
-    for each in sequences:
-        origin = each.origin if isinstance(each, PoseSequence) else each
+    for origin in origins:
         if origin.label is None:
             raise FormatError(f"{origin.source} has no label; expected one: label it or leave it out")
         if names and origin.label not in names:
