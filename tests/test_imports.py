@@ -80,6 +80,14 @@ def test_a_clip_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "two.openpifpaf.json, line 1 is no JSON" in report.failed[0]
 
 
+def test_an_annotation_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
+    for name in ("0001.mat", "0002.mat"):
+        (tmp_path / name).symlink_to(tmp_path / f"gone {name}")
+    report = import_clips(Reading(format_named("penn"), tmp_path), PoseCache(tmp_path / "c"), "high", QUIET)
+    assert figures(report) == (0, 0, 0, 2)
+    assert "0001.mat cannot be read (No such file" in report.failed[0]
+
+
 def test_two_clips_of_one_name_are_a_failure(tmp_path: Path) -> None:
     reading = some_openpifpaf(tmp_path / "in", CLIPS[0])
     some_openpifpaf(tmp_path / "in/more", CLIPS[0])

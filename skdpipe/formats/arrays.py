@@ -175,7 +175,7 @@ class _Side:
     origins: list[Origin] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.file.write(self._header())
+        self._start = self.file.write(self._header())
 
     def add(self, name: str, sequence: PoseSequence) -> None:
         _, frames, joints, people = self.shape
@@ -196,7 +196,8 @@ class _Side:
 
     def finish(self) -> None:
         self.file.seek(0)
-        self.file.write(self._header())
+        written = self.file.write(self._header())
+        assert written == self._start
 
     def _header(self) -> bytes:
         header = io.BytesIO()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from skdpipe.errors import ConfigError
+from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.arrays import find_skd, find_st_gcn, load_skd, load_st_gcn, write_st_gcn
 from skdpipe.formats.coco import find_coco, load_coco, write_coco
 from skdpipe.formats.openpifpaf import find_openpifpaf, load_openpifpaf, write_openpifpaf
@@ -109,7 +109,10 @@ def _named_key(file: Path) -> str:
 
 
 def _content_key(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise FormatError(f"{file} cannot be read ({error.strerror}); expected an annotation") from error
 
 
 def _read_penn(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:
