@@ -7,6 +7,7 @@ confidence in [0, 1]. A joint that was not seen is ``(NaN, NaN, 0)``.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -135,7 +136,8 @@ class Origin:
 
     Attributes:
         source: the video or annotation file.
-        key: hexadecimal digest of the source's content; pairs the qualities of one video.
+        key: hexadecimal digest that pairs the qualities of one clip: of a video's content, or of the
+            clip's name (`clip_key`) where only skeletons are at hand.
         estimator: fingerprint of what found the joints.
         label, split, subject: what the user said about the video, or None.
     """
@@ -146,6 +148,11 @@ class Origin:
     label: str | None = None
     split: str | None = None
     subject: str | None = None
+
+
+def clip_key(name: str) -> str:
+    """The key of a clip known by name only; the same whatever format its skeletons came in."""
+    return hashlib.sha256(f"clip:{name}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

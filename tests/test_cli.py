@@ -9,13 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 import yaml
+from foreign import a_clip
 from moving_body import ACTIONS, BOX_PLUGIN, film
 
 from skdpipe.cli import main
+from skdpipe.formats.openpifpaf import write_openpifpaf
+from skdpipe.formats.pyskl import load_pyskl, write_pyskl
 
 LABELS = {"sideways": "[/red] side:car:ways", "up and down": "[bold]up"}
 CONFIG: dict[str, dict[str, Any]] = {
@@ -240,6 +243,68 @@ def test_one_bundle_needs_no_fusion_and_is_tested_on_what_is_asked_for(distilled
     answer = run("evaluate", bundle, "--low", "gone", *distilled.options("cache"))
     assert "has no low settings 'gone'; found" in the_error(answer)
 
+# Foreign skeletons
+
+
+def test_import_and_convert_say_what_they_did(run: Run, tmp_path: Path) -> None:
+    clips = [a_clip("one [1]", "sit", "train"), a_clip("two", "run", "val")]
+    write_pyskl(clips, tmp_path / "set.pkl")
+    names = tmp_path / "set.classes.txt"
+    options = ["--as", "low", "--cache", tmp_path / "cache", "--labels", names]
+    first = run("import", "pyskl", tmp_path / "set.pkl", *options)
+    assert (first.code, first.err.splitlines()) == (0, [])
+    (folder,) = (tmp_path / "cache/low").iterdir()
+    assert first.out == f"{folder}: 2 clips imported, 0 there already, 0 failed\n"
+    again = run("import", "pyskl", tmp_path / "set.pkl", *options)
+    assert again.out == f"{folder}: 0 clips imported, 2 there already, 0 failed\n"
+    written = run("convert", "cache", folder, "openpifpaf", tmp_path / "json [2]")
+    assert (written.code, written.out) == (0, f"{tmp_path}/json [2]: 2 clips written, 0 failed\n")
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json"))
+    assert found == [
+        "json [2]/train/sit/one [1].openpifpaf.json",
+        "json [2]/val/run/two.openpifpaf.json",
+    ]
+
+
+def test_import_names_the_clips_that_failed(run: Run, tmp_path: Path) -> None:
+    write_openpifpaf([a_clip("one"), a_clip("two")], tmp_path / "in")
+    broken = tmp_path / "in/sit/[red].json.openpifpaf.json"
+    broken.write_text("none")
+    (tmp_path / "skip.txt").write_text("two\n")
+    film(tmp_path / "videos/one.mp4", ACTIONS[0])
+    answer = run(
+        "import",
+        "openpifpaf",
+        tmp_path / "in",
+        *("--cache", tmp_path / "cache", "--skip", tmp_path / "skip.txt", "--videos", tmp_path / "videos"),
+        *("--size", 320, 240),
+    )
+    assert answer.code == 1
+    assert answer.out.endswith(": 1 clips imported, 0 there already, 1 left out, 1 failed\n")
+    *_, missing, failed = answer.err.splitlines()
+    assert missing == "without a video: 1 clips, known by their names alone"
+    assert failed.startswith(f"failed: {broken}, line 1 is no JSON")
+
+
+def test_convert_fails_if_a_clip_does_and_writes_the_others(run: Run, tmp_path: Path) -> None:
+    write_openpifpaf([a_clip("one"), a_clip("two", "run")], tmp_path / "in")
+    (tmp_path / "in/broken.openpifpaf.json").write_text("")
+    options = ("--size", 320, 240, "--target-layout", "penn-13")
+    answer = run("convert", "openpifpaf", tmp_path / "in", "pyskl", tmp_path / "out.pkl", *options)
+    assert (answer.code, answer.out) == (1, f"{tmp_path}/out.pkl: 2 clips written, 1 failed\n")
+    assert "broken.openpifpaf.json is empty" in answer.err
+    layouts = [clip.layout.name for clip in load_pyskl(tmp_path / "out.pkl")]
+    assert layouts == ["penn-13", "penn-13"]
+
+
+def test_the_commands_know_every_format() -> None:
+    from skdpipe.cli import skeletons
+    from skdpipe.formats.catalogue import FORMATS, TARGETS
+
+    assert get_args(skeletons.ForeignFormat) == tuple(each.name for each in FORMATS)
+    assert get_args(skeletons.SourceFormat) == ("cache", *get_args(skeletons.ForeignFormat))
+    assert get_args(skeletons.TargetFormat) == tuple(each.name for each in TARGETS)
+
 
 # Mistakes
 
@@ -280,6 +345,27 @@ def test_an_unknown_device_is_named(run: Run, stage: Stage, device: str) -> None
         (["evaluate", "[b].st"], "no bundle at [b].st; expected a file written by"),
         (["evaluate", "a", "b", "--weights", "2", "1", "1"], "3 weights for 2 bundles; expected one weight"),
         (["import", "penn", "[/nowhere]"], "no .mat files in [/nowhere]; expected Penn Action's annotations"),
+        (["import", "penn", ".", "--split", "xsub"], "penn cannot use --split: leave it out; expected --fps"),
+        (["import", "pyskl", "[/x].pkl"], "no annotation pickle at [/x].pkl; expected a .pkl of PYSKL"),
+        (["import", "coco", "x.json"], "no file at x.json; expected a JSON list of COCO's keypoint results"),
+        (["import", "skd", ".", "--size", "0", "9"], "size 0 9; expected a width and a height in pixels"),
+        (["import", "st-gcn", ".", "--skip", "no.txt"], "no.txt cannot be read"),
+        (
+            ["import", "openpifpaf", ".", "--videos", "none"],
+            "none does not exist; expected a video, a folder",
+        ),
+        (
+            ["convert", "cache", "pose_cache/high/x", "pyskl", "out.pkl"],
+            "no sequences in pose_cache/high/x; expected a folder such as pose_cache/high/NAME",
+        ),
+        (
+            ["convert", "cache", ".", "coco", "out.json", "--frames", "9"],
+            "cache and coco cannot use --frames: leave it out; expected none",
+        ),
+        (
+            ["convert", "cache", ".", "coco", "out.json", "--target-layout", "cocoa"],
+            "no layout 'cocoa'; expected one of coco-17",
+        ),
         (["train-pose", "demo", "x.safetensors"], "demonstration is no setting; expected one of backbone"),
         (["measure-pose", "-c", "nowhere.yaml"], "no config file at nowhere.yaml; expected YAML"),
         (["demo", "-c", "penn"], "penn.yaml has no section 'demonstration'; found experiment"),
@@ -320,6 +406,8 @@ def test_a_missing_clip_is_named_before_any_is_labelled(run: Run, distilled: Sta
         ["distill", "--x"],
     ],
 )
+=======
+@pytest.mark.parametrize("arguments", [["distil"], ["predict"], ["import", "vicon", "x"], ["distill", "--x"]])
 def test_a_command_that_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     answer = run(*arguments)
     assert (answer.code, answer.out) == (2, "")
@@ -350,6 +438,8 @@ def test_an_interruption_is_exit_code_130_and_says_how_to_go_on(
 
 @pytest.mark.parametrize(
     "command", ["", "extract", "distill", "predict", "evaluate", "import", "train-pose", "demo"]
+=======
+    "command", ["", "extract", "distill", "predict", "import", "convert", "train-pose", "demo"]
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     answer = run(*[part for part in (command, "--help") if part])

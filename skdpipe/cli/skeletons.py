@@ -1,4 +1,4 @@
-"""Commands that fill the cache."""
+"""Commands that fill the cache, or write skeletons elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ from skdpipe.cli.app import Cache, Config, Device, Overrides, app, complain, dev
 
 if TYPE_CHECKING:
     from skdpipe.extract import ExtractionReport
+    from skdpipe.imports import ReadingReport
+
+ForeignFormat = Literal["penn", "pyskl", "openpifpaf", "coco", "st-gcn", "skd"]
+SourceFormat = Literal["cache", ForeignFormat]
+TargetFormat = Literal["pyskl", "st-gcn", "openpifpaf", "coco", "openpose", "kinetics"]
+Split = Annotated[str | None, typer.Option(help="Which pair of splits, e.g. xsub (pyskl).")]
+SourceLayout = Annotated[str | None, typer.Option("--layout", help="What the joints are.")]
+Labels = Annotated[Path | None, typer.Option(help="The classes' names, a line each, class 0 first.")]
+Size = Annotated[tuple[int, int] | None, typer.Option(help="Width and height of the picture in pixels.")]
+Rate = Annotated[float | None, typer.Option(help="Frames per second, where no file says.", min=0.001)]
+Images = Annotated[Path | None, typer.Option(help="COCO's images: ids and file names.")]
+VideoFolder = Annotated[
+    Path | None, typer.Option("--videos", help="The clips' videos; skeletons extracted from them pair.")
+]
+Skip = Annotated[Path | None, typer.Option(help="A text file: names of clips to leave out, a line each.")]
 
 
 @app.command()
@@ -50,24 +65,76 @@ def extract(
 
 @app.command("import")
 def import_(
-    what: Annotated[Literal["penn"], typer.Argument(help="The format.")],
-    folder: Annotated[Path, typer.Argument(help="Where the data set is.")],
+    what: Annotated[ForeignFormat, typer.Argument(help="The format.")],
+    path: Annotated[Path, typer.Argument(help="The data set: a file or a folder.")],
     quality: Annotated[Literal["high", "low"], typer.Option("--as", help="Which quality it is.")] = "high",
     cache: Cache = Path("pose_cache"),
+    split: Split = None,
+    layout: SourceLayout = None,
+    labels: Labels = None,
+    size: Size = None,
+    fps: Rate = None,
+    images: Images = None,
+    videos: VideoFolder = None,
+    skip: Skip = None,
 ) -> None:
     """Read a data set's own skeletons into the cache."""
     from skdpipe.cache import PoseCache
-    from skdpipe.formats.penn import find_penn, load_penn
-    from skdpipe.imports import import_files
+    from skdpipe.formats.catalogue import Options, format_named, refuse_useless
+    from skdpipe.imports import import_clips, reading_of
     from skdpipe.progress import Progress
 
-    assert what == "penn"
-    settings, files = "penn-action", find_penn(folder)
-    done, failed = import_files(files, load_penn, PoseCache(cache), quality, settings, Progress(err))
-    tell(f"{done} sequences in {cache}/{quality}/{settings}")
-    for reason in failed:
+    options, known = Options(split, layout, labels, size, fps, images), format_named(what)
+    refuse_useless(options, [known])
+    reading = reading_of(known, path, options, videos, skip)
+    report = import_clips(reading, PoseCache(cache), quality, Progress(err))
+    _print_reading(report, f"{cache}/{quality}/{reading.settings}", "imported")
+
+
+@app.command()
+def convert(
+    source: Annotated[SourceFormat, typer.Argument(help="The format to read.")],
+    path: Annotated[Path, typer.Argument(help="What to read; of the cache a folder: pose_cache/high/NAME.")],
+    target: Annotated[TargetFormat, typer.Argument(help="The format to write.")],
+    out: Annotated[Path, typer.Argument(help="Where: a file (pyskl, coco) or a folder.")],
+    target_layout: Annotated[str | None, typer.Option(help="Map the joints to this layout.")] = None,
+    split: Split = None,
+    layout: SourceLayout = None,
+    labels: Labels = None,
+    size: Size = None,
+    fps: Rate = None,
+    images: Images = None,
+    frames: Annotated[int | None, typer.Option(help="Frames of an st-gcn array (300).", min=1)] = None,
+    people: Annotated[int | None, typer.Option(help="People of an st-gcn array (2).", min=1)] = None,
+    videos: VideoFolder = None,
+    skip: Skip = None,
+) -> None:
+    """Write skeletons, foreign ones or the cache's, in another format."""
+    from skdpipe.convert import convert
+    from skdpipe.formats.catalogue import Options, format_named, refuse_useless, target_named
+    from skdpipe.imports import cache_format, reading_of
+    from skdpipe.progress import Progress
+    from skdpipe.skeleton import layout_named
+
+    options = Options(split, layout, labels, size, fps, images, frames, people)
+    known, wanted = cache_format() if source == "cache" else format_named(source), target_named(target)
+    refuse_useless(options, [known, wanted])
+    reading = reading_of(known, path, options, videos, skip)
+    mapped = layout_named(target_layout) if target_layout else None
+    report = convert(reading, wanted, out, options, Progress(err), layout=mapped)
+    _print_reading(report, str(out), "written")
+
+
+def _print_reading(report: ReadingReport, where: str, done: str) -> None:
+    """One line of figures, and a line for each failure, which is exit code 1."""
+    counts = [f"{report.done} clips {done}", f"{report.skipped} there already" * (done == "imported")]
+    counts += [f"{report.left_out} left out" * bool(report.left_out), f"{len(report.failed)} failed"]
+    tell(f"{where}: {', '.join(filter(None, counts))}")
+    if report.without_video:
+        complain("yellow", "without a video", f"{report.without_video} clips, known by their names alone")
+    for reason in report.failed:
         complain("red", "failed", reason)
-    if failed:
+    if report.failed:
         raise typer.Exit(1)
 
 

@@ -1,5 +1,6 @@
 """Foreign skeleton files, one module a format.
 
-Each module offers ``load_<format>`` for one file and ``read_<format>`` for a data set, lazily; both
-give `PoseSequence` and raise FormatError where a file is not what its format promises.
+Each module offers ``find_<format>`` for the files under a path and ``load_<format>`` for one file, which
+gives a `PoseSequence`, or an iterator of them where a file holds many clips; some offer ``write_<format>``.
+They raise FormatError where a file is not what its format promises. `catalogue` has them by name.
 """

@@ -1,0 +1,174 @@
+"""Pickles that hold arrays and builtin values, read without running anything that is in them.
+
+A pickle is a program; Python's own reader runs it. The reader here looks up no name: those few by which
+arrays and containers are put together stand for functions of this module, which check what they are given,
+and any other name is refused before it is imported. What cannot be had so (objects of any class, arrays of
+objects or of records) is no annotation of skeletons.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdpipe.errors import FormatError
+
+_DTYPE = re.compile(r"[<>|=]?([biuf][1248]|[SU]\d{0,6}|\?)")
+
+
+def load_plain(path: Path) -> Any:
+    """What the pickle holds: numbers, text, bytes, containers, and numpy arrays of numbers or text.
+
+    Pickles of Python 2 and of numpy 1 and 2 are read alike, in any protocol.
+
+    Raises:
+        FormatError: if the file cannot be read, is no pickle, or names anything else; the name is told.
+    """
+    try:
+        with path.open("rb") as file:
+            return _PlainUnpickler(file, encoding="latin1").load()
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error.strerror}); expected a pickle") from error
+    except Exception as error:  # a damaged or hostile program makes its reader raise anything
+        found = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FormatError(f"{path} is no pickle of plain values ({found:.120}); get the file anew") from error
+
+
+def dump_plain(value: object, file: IO[bytes]) -> None:
+    """Write a pickle whose arrays can be read with numpy 1 as well as 2: it names ``numpy.ndarray`` alone."""
+    _PlainPickler(file, protocol=4).dump(value)
+
+
+class _PlainPickler(pickle.Pickler):
+    def reducer_override(self, value: object) -> Any:
+        if not isinstance(value, np.ndarray):
+            return NotImplemented
+        assert not value.dtype.hasobject
+        # From a bytearray, so that the reader may write into the array.
+        return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        permitted = _PERMITTED.get(f"{module}.{name}")
+        if permitted is None:
+            raise FormatError(
+                f"the pickle names {module}.{name} and could run it; expected only arrays and builtin "
+                "containers: do not trust this file, or write it anew without objects"
+            )
+        return _Permitted(permitted)
+
+
+class _Permitted:
+    """A function that a pickle may call, and do nothing else with."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: object) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise FormatError("the pickle changes a function; expected only data: do not trust this file")
+
+
+class _PlainDtype:
+    """A type of numbers or text on its way; numpy's own would take states that do not fit together."""
+
+    __slots__ = ("_code",)
+
+    def __init__(self, code: object, *_align_and_copy: object) -> None:
+        if not isinstance(code, str) or not _DTYPE.fullmatch(code):
+            raise FormatError(f"the pickle has an array of type {code!r:.40}; expected numbers or text")
+        self._code = code
+
+    def __setstate__(self, state: Any) -> None:
+        _, order, *structure = state
+        if order not in ("<", ">", "|", "=") or any(part is not None for part in structure[:3]):
+            raise FormatError("the pickle has an array of records; expected numbers or text")
+        self._code = order + self._code.lstrip("<>|=")
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        return np.dtype(self._code)
+
+
+class _ArrivingArray(np.ndarray):
+    """An array whose content comes later in the pickle."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, fortran, content = state
+        array = _array(shape, dtype, content, "F" if fortran is True else "C")
+        super().__setstate__((1, array.shape, array.dtype, False, array.tobytes()))  # type: ignore[arg-type]
+
+
+def _array(shape: Any, dtype: Any, content: Any, order: str = "C") -> NDArray[Any]:
+    dtype = dtype if isinstance(dtype, _PlainDtype) else _PlainDtype(dtype)
+    content = content.encode("latin1") if isinstance(content, str) else content  # of Python 2
+    if not isinstance(content, bytes | bytearray) or not isinstance(shape, tuple):
+        raise FormatError(f"the pickle has an array of {type(content).__name__}; expected numbers or text")
+    array = np.frombuffer(content, dtype.numpy) if content else np.empty(0, dtype.numpy)
+    return array.reshape(shape, order="F" if order == "F" else "C").copy()
+
+
+def _empty_array(*_class_shape_and_type: object) -> NDArray[Any]:
+    return _ArrivingArray(0, np.uint8)
+
+
+def _array_from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
+    return _array(shape, dtype, content, order)
+
+
+def _scalar(dtype: Any, content: Any) -> Any:
+    return _array((), dtype, content)[()]
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise FormatError(f"the pickle asks for the codec {encoding!r:.40}; expected latin1")
+    return text.encode("latin1")
+
+
+def _bytes(content: bytes = b"") -> bytes:
+    return bytes(memoryview(content))
+
+
+def _bytearray(content: bytes = b"") -> bytearray:
+    return bytearray(memoryview(content))
+
+
+_BUILTINS: dict[str, Callable[..., Any]] = {
+    "bytearray": _bytearray,
+    "bytes": _bytes,
+    "dict": dict,
+    "frozenset": frozenset,
+    "list": list,
+    "set": set,
+    "tuple": tuple,
+}
+_NUMPY: dict[str, Callable[..., Any]] = {
+    "multiarray._reconstruct": _empty_array,
+    "multiarray.scalar": _scalar,
+    "numeric._frombuffer": _array_from_buffer,
+}
+_PERMITTED: dict[str, Callable[..., Any]] = {
+    "_codecs.encode": _latin1,
+    "collections.OrderedDict": OrderedDict,
+    "numpy.dtype": _PlainDtype,
+    "numpy.ndarray": _array,
+    **{
+        f"{module}.{name}": call for module in ("builtins", "__builtin__") for name, call in _BUILTINS.items()
+    },
+    **{f"numpy.{core}.{name}": call for core in ("core", "_core") for name, call in _NUMPY.items()},
+}

@@ -1,0 +1,190 @@
+"""Pickles of plain values are read whatever wrote them; nothing in a pickle is ever run."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import pickletools
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from skdpipe.errors import FormatError
+from skdpipe.formats.plain_pickle import dump_plain, load_plain
+
+VALUE: dict[str, Any] = {
+    "half": np.arange(6, dtype=np.float16).reshape(1, 2, 3),
+    "columns first": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "swapped": np.arange(3, dtype=">i4"),
+    "nothing": np.zeros((0, 2), np.float32),
+    "text": np.array(["a", "bcd"]),
+    "truth": np.array([True, False]),
+    "number": np.int64(7),
+    "share": np.float32(0.25),
+    "plain": [1, 2.5, "x", b"y\xff", bytearray(b"z"), (None, True), {1, 2}, frozenset({3})],
+    "ordered": OrderedDict(a=1),
+}
+
+
+def loaded(tmp_path: Path, content: bytes) -> Any:
+    (tmp_path / "a.pkl").write_bytes(content)
+    return load_plain(tmp_path / "a.pkl")
+
+
+def assert_equal(read: Any, written: Any) -> None:
+    assert list(read) == list(written)
+    for name, value in written.items():
+        if isinstance(value, np.ndarray):
+            assert read[name].dtype.newbyteorder("=") == value.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(read[name], value)
+        else:
+            assert read[name] == value
+            assert type(read[name]) is type(value)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_values_are_read_in_every_protocol(tmp_path: Path, protocol: int) -> None:
+    assert_equal(loaded(tmp_path, pickle.dumps(VALUE, protocol)), VALUE)
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_numpys_old_module_names_are_read(tmp_path: Path, protocol: int) -> None:
+    # Protocols up to 3 have names as lines, so that they may be of another length.
+    content = pickle.dumps(VALUE["half"], protocol)
+    assert b"cnumpy._core.multiarray\n" in content
+    old = content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    np.testing.assert_array_equal(loaded(tmp_path, old), VALUE["half"])
+
+
+def test_an_array_of_python_2_is_read(tmp_path: Path) -> None:
+    # Its bytes are text there (opcode U, SHORT_BINSTRING).
+    content = (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85U\x01b\x87R"
+        b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        b"\x89U\x02\x07\xfftb."
+    )
+    np.testing.assert_array_equal(loaded(tmp_path, content), np.array([7, 255], np.uint8))
+
+
+@given(arrays.arrays(st.sampled_from([np.float16, np.float32, np.int64, np.uint8, "U3"]), (2, 3)))
+def test_what_is_written_is_read_by_anyone(array: np.ndarray) -> None:
+    file = io.BytesIO()
+    dump_plain({"a": array, "label": 3, "shape": (240, 320)}, file)
+    theirs = pickle.loads(file.getvalue())
+    assert theirs["a"].dtype == array.dtype
+    np.testing.assert_array_equal(theirs["a"], array)
+    assert theirs["a"].flags.writeable
+    assert (theirs["label"], theirs["shape"]) == (3, (240, 320))
+
+
+def test_what_is_written_names_nothing_of_numpys_inside(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    dump_plain(VALUE["half"], file)
+    text = {argument for _, argument, _ in pickletools.genops(file.getvalue()) if isinstance(argument, str)}
+    assert text == {"numpy", "ndarray", "<f2", "builtins", "bytearray"}
+    np.testing.assert_array_equal(loaded(tmp_path, file.getvalue()), VALUE["half"])
+
+
+# Hostile files
+
+
+class Calls:
+    """Pickled as a call."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+@pytest.mark.parametrize(
+    ("function", "arguments", "name"),
+    [
+        (os.system, ("touch {}",), "system"),
+        (eval, ("open({!r}, 'w')",), "eval"),
+        (exec, ("open({!r}, 'w')",), "exec"),
+        (getattr, ("", "join"), "getattr"),
+        (open, ("{}", "w"), "open"),
+        (np.fromfile, ("{}",), "fromfile"),
+        (np.save, ("{}", 1), "save"),
+        (np.load, ("{}",), "load"),
+        (np.memmap, ("{}", "u1", "w+", 0, 1), "memmap"),
+        (np.empty, (10**12,), "empty"),
+        (np.float64, (1,), "float64"),
+        (Path, ("{}",), "Path"),
+    ],
+)
+def test_a_call_is_refused_by_name_and_not_made(
+    tmp_path: Path, protocol: int, function: Callable[..., object], arguments: tuple[Any, ...], name: str
+) -> None:
+    trace = tmp_path / "trace"
+    filled = [each.format(str(trace)) if isinstance(each, str) else each for each in arguments]
+    with pytest.raises(
+        FormatError, match=rf"a\.pkl: the pickle names \S*{name}\S* and could run it"
+    ) as caught:
+        loaded(tmp_path, pickle.dumps({"annotations": [Calls(function, *filled)]}, protocol))
+    assert "\n" not in str(caught.value)
+    assert not trace.exists()
+
+
+def call(module: str, name: str, arguments: bytes) -> bytes:
+    return f"c{module}\n{name}\n".encode() + arguments + b"R"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"cnumpy.core.multiarray\n_reconstruct.__globals__\n.", "_reconstruct.__globals__ and could run it"),
+        (b"\x80\x04\x8c\x08builtins\x8c\x0blist.append\x93.", "names builtins.list.append"),
+        (b"cnumpy\nndarray\n(dS'__defaults__'\nNsb.", "changes a function"),
+        (b"cnumpy.core.multiarray\nscalar\nN}S'__kwdefaults__'\nNs\x86b.", "changes a function"),
+        (call("numpy", "dtype", b"(S'O8'\ntR") + b".", "array of type 'O8'"),
+        (call("numpy", "dtype", b"(S'f4,O'\nt") + b".", "array of type 'f4,O'"),
+        (call("numpy", "dtype", b"(S'V8'\nt") + b".", "array of type 'V8'"),
+        (
+            call("numpy", "dtype", b"(S'f4'\nt") + b"(I3\nS'|'\nN(S'a'\nt(dI-1\nI-1\nI0\ntb.",
+            "array of records",
+        ),
+        (call("numpy", "ndarray", b"((I1\ntS'O'\nS'12345678'\nt") + b".", "array of type 'O'"),
+        (call("numpy", "ndarray", b"((I99\ntS'f8'\nS'12345678'\nt") + b".", "no pickle of plain values"),
+        (call("numpy", "ndarray", b"((I1\ntS'f8'\n]t") + b".", "an array of list"),
+        (call("_codecs", "encode", b"(S'x'\nS'zip'\nt") + b".", "asks for the codec 'zip'"),
+        (call("builtins", "bytearray", b"(I9999999999999\nt") + b".", "no pickle of plain values"),
+        (b"Pmine\n.", "no pickle of plain values"),
+        (b"\x82\x01.", "no pickle of plain values"),
+        (b"", "no pickle of plain values"),
+        (b"\x80\x09.", "no pickle of plain values"),
+        (pickle.dumps(VALUE)[:-40], "no pickle of plain values"),
+    ],
+)
+def test_what_is_made_by_hand_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        loaded(tmp_path, content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_plain_values_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.pkl"
+    path.write_bytes(content)
+    with suppress(FormatError):
+        load_plain(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"none\.pkl cannot be read \(No such file"):
+        load_plain(tmp_path / "none.pkl")
