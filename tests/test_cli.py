@@ -243,6 +243,7 @@ def test_one_bundle_needs_no_fusion_and_is_tested_on_what_is_asked_for(distilled
     answer = run("evaluate", bundle, "--low", "gone", *distilled.options("cache"))
     assert "has no low settings 'gone'; found" in the_error(answer)
 
+
 # Foreign skeletons
 
 
@@ -402,12 +403,10 @@ def test_a_missing_clip_is_named_before_any_is_labelled(run: Run, distilled: Sta
         ["distil"],
         ["predict"],
         ["evaluate", "a", "--weights"],
-        ["import", "kinetics", "x"],
+        ["import", "vicon", "x"],
         ["distill", "--x"],
     ],
 )
-=======
-@pytest.mark.parametrize("arguments", [["distil"], ["predict"], ["import", "vicon", "x"], ["distill", "--x"]])
 def test_a_command_that_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     answer = run(*arguments)
     assert (answer.code, answer.out) == (2, "")
@@ -437,10 +436,12 @@ def test_an_interruption_is_exit_code_130_and_says_how_to_go_on(
 
 
 @pytest.mark.parametrize(
-    "command", ["", "extract", "distill", "predict", "evaluate", "import", "train-pose", "demo"]
-=======
-    "command", ["", "extract", "distill", "predict", "import", "convert", "train-pose", "demo"]
-)
+    "command",
+    [
+        "", "extract", "import", "convert", "fit-noise", "distill", "finetune", "compare", "predict", "evaluate",
+        "train-pose", "measure-pose", "demo",
+    ],
+)  # fmt: skip
 def test_every_command_has_help(run: Run, command: str) -> None:
     answer = run(*[part for part in (command, "--help") if part])
     assert answer.code == 0
