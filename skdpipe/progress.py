@@ -31,7 +31,7 @@ class _Bar(Task):
     def advance_to(self, done: float, note: str = "") -> None:
         self._first = done if self._first is None else self._first
         rate = (done - self._first) / max(1e-9, time.monotonic() - self._start)
-        self._bar.update(self._id, completed=done, rate=f"{rate:.1f} {self._unit}/s", note=note)
+        self._bar.update(self._id, completed=done, rate=_pace(rate, self._unit), note=note)
 
 
 @dataclass
@@ -55,8 +55,15 @@ class _Lines(Task):
         rate = (done - self.first) / max(1e-9, now - self.start)
         of = f" of {self.total:g}" if self.total else ""
         left = f", {(self.total - done) / rate:.0f} s left" if self.total and rate else ""
-        line = f"{self.name}: {done:g}{of} {self.unit}, {rate:.1f}/s{left} {note}".rstrip()
+        line = f"{self.name}: {done:g}{of} {self.unit}, {_pace(rate)}{left} {note}".rstrip()
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _pace(rate: float, unit: str = "") -> str:
+    """How fast it goes; what takes longer than ten seconds by its length."""
+    if 0 < rate < 0.1:
+        return f"{1 / rate:.0f} s each"
+    return f"{rate:.1f} {unit}/s" if unit else f"{rate:.1f}/s"
 
 
 class Progress:

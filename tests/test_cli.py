@@ -438,8 +438,8 @@ def test_an_interruption_is_exit_code_130_and_says_how_to_go_on(
 @pytest.mark.parametrize(
     "command",
     [
-        "", "extract", "import", "convert", "fit-noise", "distill", "finetune", "compare", "predict", "evaluate",
-        "train-pose", "measure-pose", "demo",
+        "", "extract", "import", "convert", "fit-noise", "distill", "finetune", "compare", "predict",
+        "evaluate", "train-pose", "measure-pose", "demo",
     ],
 )  # fmt: skip
 def test_every_command_has_help(run: Run, command: str) -> None:

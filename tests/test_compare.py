@@ -52,9 +52,9 @@ def test_rows_columns_and_shared_teachers(tmp_path: Path) -> None:
     assert len(plan.teachers) == 2  # a seed each; scenarios and students share them
     assert [str(run.folder) for run in plan.rows] == [
         f"{scenario}/narrow/{variant}seed{seed}"
+        for seed in (0, 1)
         for scenario in ("k-1-3", "occlusion")
         for variant in ("", "no-edges-")
-        for seed in (0, 1)
     ]
     first, *_, last = plan.rows
     assert first.experiment.derive_low == Degradation(every=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skdpipe.compare.plan import load_comparison
 from skdpipe.config import (
     ClipFormat,
+    Comparison,
     Degradation,
     Demonstration,
     Distillation,
@@ -37,6 +39,7 @@ SECTIONS: dict[str, type[Any]] = {
     "demonstration": Demonstration,
     "extraction": Extraction,
     "experiment": Experiment,
+    "comparison": Comparison,
 }
 
 
@@ -73,10 +76,31 @@ def test_every_shipped_file_is_right(path: Path) -> None:
 
 def test_the_shipped_experiments_name_known_layouts_and_themselves() -> None:
     for path in SHIPPED:
-        if "experiment" in yaml.safe_load(path.read_text(encoding="utf-8")):
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "experiment" in sections:
             experiment = load_config(Experiment, path, section="experiment")
             assert experiment.clip.layout in LAYOUTS
-            assert experiment.name == path.stem
+            assert experiment.name == path.stem or "comparison" in sections
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_every_table_of_the_paper_has_its_comparison(number: int) -> None:
+    comparison, plan = load_comparison(config_path(f"paper-table-{number}"))
+    assert comparison.name == f"paper-table-{number}"
+    assert len(plan.rows) >= len(comparison.seeds) * len(comparison.scenarios) * len(comparison.students)
+    for run in (*plan.teachers, *plan.rows):
+        assert run.experiment.clip.layout in LAYOUTS
+        assert run.experiment.recipe.epochs == 60
+    # Tables II, V and VI have as many kinds of rows as these.
+    rows = {2: 2 * 3, 5: 2 * 4, 6: 4}
+    if number in rows:
+        assert len(plan.rows) == 3 * rows[number]
+
+
+def test_a_section_may_be_that_of_another_config(tmp_path: Path) -> None:
+    path = write(tmp_path, "experiment: paper")
+    changed = load_config(Experiment, path, ["seed=3"], section="experiment")
+    assert changed == replace(load_config(Experiment, config_path("paper"), section="experiment"), seed=3)
 
 
 def test_the_papers_recipe_is_the_papers() -> None:
@@ -114,7 +138,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     [
         ("nam=x", "nam is no setting; expected one of name, seed, high, low"),
         ("recipe.epoch=3", "recipe.epoch is no setting; expected one of epochs, batch, learning_rate"),
-        ("derive_low.ever=3", "derive_low.ever is no setting; expected one of every, occlusion"),
+        ("derive_low.ever=3", "derive_low.ever is no setting; expected one of noise, every"),
         ("recipe.epochs=many", "recipe.epochs: found 'many'; input should be a valid integer"),
         ("recipe.epochs=2.5", "recipe.epochs: found 2.5; input should be a valid integer"),
         ("recipe.epochs=", "recipe.epochs: found None; input should be a valid integer"),

@@ -98,8 +98,8 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
     teachers: dict[str, Run] = {}
     rows = []
     columns = {"": {}, **comparison.variants}
-    for scenario, student, (variant, changes), seed in product(
-        comparison.scenarios, comparison.students, columns.items(), comparison.seeds
+    for seed, scenario, student, (variant, changes) in product(  # the whole table, then once more
+        comparison.seeds, comparison.scenarios, comparison.students, columns.items()
     ):
         changed = _merged(settings, comparison.scenarios[scenario], comparison.students[student], changes)
         methods = comparison.methods if not variant else ("student",)
