@@ -216,7 +216,7 @@ def _known_layout(name: str, joints: tuple[str, ...], path: str) -> Layout:
     if layout is None:
         raise CacheError(
             f"{path}: layout {name!r} is unknown, expected one of {', '.join(LAYOUTS)}; "
-            "add it to skeleton.LAYOUTS or map the sequence to a known one"
+            "add it to layouts.LAYOUTS or map the sequence to a known one"
         )
     if layout.joints != joints:
         raise CacheError(

@@ -1,4 +1,4 @@
-"""Skeletons: which joints there are, how they hang together, and where they are in a video.
+"""Skeletons: where the joints of people are in a video, in which layout, and from layout to layout.
 
 One axis order everywhere on disk and in numpy: keypoints are ``(frame, person, joint, 3)``,
 the last axis being x, y in pixels of the source frame (origin top left, y down) and a
@@ -9,125 +9,39 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
+from skdpipe.layouts import (
+    COCO_17,
+    KINECT_20,
+    LAYOUTS,
+    NTU_25,
+    OPENPOSE_18,
+    PENN_13,
+    Layout,
+    layout_named,
+)
+
+__all__ = [
+    "COCO_17",
+    "KINECT_20",
+    "LAYOUTS",
+    "NTU_25",
+    "OPENPOSE_18",
+    "PENN_13",
+    "Keypoints",
+    "Layout",
+    "Origin",
+    "PoseSequence",
+    "clip_key",
+    "layout_named",
+    "map_layout",
+]
 
 Keypoints = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A named set of joints.
-
-    Attributes:
-        name: what the layout is called, e.g. ``coco-17``.
-        joints: joint names in order; left and right are the person's own and are prefixes.
-        bones: pairs of joint names, the end nearer the root first (either, if they are as near).
-        root: the joint that distances along the bones start from.
-        sigmas: fall-off of the object keypoint similarity, one for each joint (COCO's constants).
-    """
-
-    name: str
-    joints: tuple[str, ...]
-    bones: tuple[tuple[str, str], ...]
-    root: str
-    sigmas: tuple[float, ...]
-
-    def __len__(self) -> int:
-        return len(self.joints)
-
-    def index(self, joint: str) -> int:
-        """Position of a joint by name."""
-        return self.joints.index(joint)
-
-    @cached_property
-    def edges(self) -> tuple[tuple[int, int], ...]:
-        """Bones as pairs of joint positions."""
-        return tuple((self.index(a), self.index(b)) for a, b in self.bones)
-
-    @cached_property
-    def parents(self) -> tuple[int, ...]:
-        """For each joint the one before it on the way from the root (itself for the root).
-
-        Where two bones come as near from the root, the one that stands first; a joint that hangs on nothing
-        has itself.
-        """
-        root = self.index(self.root)
-        before, reached = {root: root}, [root]
-        for joint in reached:  # which grows meanwhile
-            for a, b in self.edges:
-                for near, far in ((a, b), (b, a)):
-                    if near == joint and far not in before:
-                        before[far] = joint
-                        reached.append(far)
-        return tuple(before.get(joint, joint) for joint in range(len(self)))
-
-    @cached_property
-    def mirror(self) -> tuple[int, ...]:
-        """For each joint the position of its left-right counterpart (itself where there is none)."""
-        swap = {"left": "right", "right": "left"}
-
-        def counterpart(joint: str) -> str:
-            side, _, rest = joint.partition("_")
-            return f"{swap[side]}_{rest}" if side in swap else joint
-
-        return tuple(self.index(counterpart(joint)) for joint in self.joints)
-
-
-_SIGMAS = {
-    "nose": 0.026, "eye": 0.025, "ear": 0.035, "head": 0.035, "shoulder": 0.079, "elbow": 0.072,
-    "wrist": 0.062, "hip": 0.107, "knee": 0.087, "ankle": 0.089,
-}  # fmt: skip
-
-
-def _layout(name: str, joints: str, bones: str, root: str) -> Layout:
-    names = tuple(joints.split())
-    pairs = tuple((a, b) for a, b in (bone.split("-") for bone in bones.split()))
-    sigmas = tuple(_SIGMAS[joint.split("_")[-1]] for joint in names)
-    return Layout(name, names, pairs, root, sigmas)
-
-
-COCO_17 = _layout(
-    "coco-17",
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
-    "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle",
-    "nose-left_eye nose-right_eye left_eye-right_eye left_eye-left_ear right_eye-right_ear "
-    "left_ear-left_shoulder right_ear-right_shoulder left_shoulder-right_shoulder "
-    "left_shoulder-left_elbow left_elbow-left_wrist right_shoulder-right_elbow right_elbow-right_wrist "
-    "left_shoulder-left_hip right_shoulder-right_hip left_hip-right_hip "
-    "left_hip-left_knee left_knee-left_ankle right_hip-right_knee right_knee-right_ankle",
-    root="nose",
-)
-PENN_13 = _layout(
-    "penn-13",
-    "head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist "
-    "left_hip right_hip left_knee right_knee left_ankle right_ankle",
-    "head-left_shoulder head-right_shoulder left_shoulder-right_shoulder "
-    "left_shoulder-left_elbow left_elbow-left_wrist right_shoulder-right_elbow right_elbow-right_wrist "
-    "left_shoulder-left_hip right_shoulder-right_hip left_hip-right_hip "
-    "left_hip-left_knee left_knee-left_ankle right_hip-right_knee right_knee-right_ankle",
-    root="head",
-)
-LAYOUTS = {layout.name: layout for layout in (COCO_17, PENN_13)}
-
-
-def layout_named(name: str) -> Layout:
-    """The layout of that name.
-
-    Raises:
-        DataError: if there is none.
-    """
-    if name not in LAYOUTS:
-        raise DataError(f"no layout '{name}'; expected one of {', '.join(LAYOUTS)}")
-    return LAYOUTS[name]
-
-
-# Where a joint of one layout has no namesake in another, these are averaged instead.
-_SUBSTITUTES = {"head": (("left_ear", "right_ear", "nose"),)}
 
 
 @dataclass(frozen=True)
@@ -209,11 +123,42 @@ class PoseSequence:
         return replace(self, keypoints=keypoints)
 
 
+@dataclass(frozen=True)
+class _Mean:
+    """A joint taken as the mean of others, if at least so many of them are seen."""
+
+    of: tuple[str, ...]
+    least: int
+
+
+def _between(left: str, right: str) -> _Mean:
+    return _Mean((left, right), least=2)  # one shoulder alone says nothing of the neck
+
+
+_SHOULDERS = _between("left_shoulder", "right_shoulder")
+_HIPS = _between("left_hip", "right_hip")
+
+# What stands in for a joint that a layout lacks, the best first. The head, with ears and nose around it, is
+# known from any of them. Kinect v1 and v2 give three joints of the trunk different names. There is no way
+# from the head to nose, eyes and ears, nor from the wrist to the hand or from the ankle to the foot.
+_SUBSTITUTES = {
+    "head": (_Mean(("left_ear", "right_ear", "nose"), least=1),),
+    "neck": (_SHOULDERS,),
+    "spine_shoulder": (_Mean(("shoulder_centre",), least=1), _SHOULDERS),
+    "shoulder_centre": (_Mean(("spine_shoulder",), least=1), _SHOULDERS),
+    "spine_mid": (_Mean(("spine",), least=1),),
+    "spine": (_Mean(("spine_mid",), least=1),),
+    "spine_base": (_Mean(("hip_centre",), least=1), _HIPS),
+    "hip_centre": (_Mean(("spine_base",), least=1), _HIPS),
+}
+
+
 def map_layout(sequence: PoseSequence, target: Layout) -> PoseSequence:
     """The sequence in another layout, joint by joint name.
 
-    A joint that the source has under another anatomy (the head, from ears and nose) is the mean of
-    the substitutes that were seen.
+    A joint that the source lacks is the mean of substitutes, in place and in confidence: the head that of
+    the seen ones of ears and nose; neck and middle of the hips those of both shoulders and both hips, and
+    unseen where one of the two is.
 
     Raises:
         DataError: if a joint of the target can be had neither by name nor by substitute.
@@ -236,15 +181,17 @@ def _joint_from(sequence: PoseSequence, joint: str) -> Keypoints | None:
     names = sequence.layout.joints
     if joint in names:
         return sequence.keypoints[:, :, names.index(joint)]
-    for candidates in _SUBSTITUTES.get(joint, ()):
-        if all(name in names for name in candidates):
-            return _mean_of_seen(sequence.keypoints[:, :, [names.index(name) for name in candidates]])
+    for mean in _SUBSTITUTES.get(joint, ()):
+        if all(name in names for name in mean.of):
+            return _mean_of_seen(
+                sequence.keypoints[:, :, [names.index(name) for name in mean.of]], mean.least
+            )
     return None
 
 
-def _mean_of_seen(keypoints: Keypoints) -> Keypoints:
+def _mean_of_seen(keypoints: Keypoints, least: int) -> Keypoints:
     seen = keypoints[..., 2:] > 0
     count = seen.sum(axis=-2)
     total = np.where(seen, keypoints, 0).sum(axis=-2)
     mean = total / np.maximum(count, 1)
-    return np.where(count > 0, mean, np.array([np.nan, np.nan, 0], np.float32)).astype(np.float32)
+    return np.where(count >= least, mean, np.array([np.nan, np.nan, 0], np.float32)).astype(np.float32)

@@ -285,7 +285,7 @@ experiments = st.builds(
     Experiment,
     name=names,
     seed=st.integers(0, 2**31),
-    derive_low=st.none() | st.builds(Degradation, positive, shares),
+    derive_low=st.none() | st.builds(Degradation, every=positive, occlusion=shares),
     smoothing_window=windows,
     methods=st.lists(st.sampled_from(["teacher", "baseline", "student"]), min_size=1).map(tuple),
     clip=st.builds(ClipFormat, frames=positive, people=positive, smoothing=windows),
