@@ -126,7 +126,7 @@ def test_a_config_that_is_not_there_is_named(name: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"one of demo,.*paper, penn.*published"):
+    with pytest.raises(ConfigError, match=r"one of demo,.*paper,.*penn,.*published"):
         config_path("papers")
 
 

@@ -77,7 +77,10 @@ def test_the_coco_joints_are_in_cocos_order() -> None:
 
 
 def test_an_unknown_layout_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(DataError, match=r"^no layout 'coco-18'; expected one of coco-17, penn-13$"):
+    with pytest.raises(
+        DataError,
+        match=r"^no layout 'coco-18'; expected one of coco-17, penn-13, openpose-18, ntu-25, kinect-20$",
+    ):
         layout_named("coco-18")
 
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from skdpipe.extract import ExtractionReport
     from skdpipe.imports import ReadingReport
 
-ForeignFormat = Literal["penn", "pyskl", "openpifpaf", "coco", "st-gcn", "skd"]
+ForeignFormat = Literal["penn", "ntu", "kinetics", "openpose", "pyskl", "openpifpaf", "coco", "st-gcn", "skd"]
 SourceFormat = Literal["cache", ForeignFormat]
 TargetFormat = Literal["pyskl", "st-gcn", "openpifpaf", "coco", "openpose", "kinetics"]
-Split = Annotated[str | None, typer.Option(help="Which pair of splits, e.g. xsub (pyskl).")]
+Split = Annotated[str | None, typer.Option(help="Which pair of splits, e.g. xsub, cross-view.")]
 SourceLayout = Annotated[str | None, typer.Option("--layout", help="What the joints are.")]
 Labels = Annotated[Path | None, typer.Option(help="The classes' names, a line each, class 0 first.")]
 Size = Annotated[tuple[int, int] | None, typer.Option(help="Width and height of the picture in pixels.")]

@@ -13,7 +13,11 @@ from pathlib import Path
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.arrays import find_skd, find_st_gcn, load_skd, load_st_gcn, write_st_gcn
 from skdpipe.formats.coco import find_coco, load_coco, write_coco
+from skdpipe.formats.kinetics import SIZE as KINETICS_SIZE
+from skdpipe.formats.kinetics import find_kinetics, load_kinetics
+from skdpipe.formats.ntu import find_ntu, load_ntu
 from skdpipe.formats.openpifpaf import find_openpifpaf, load_openpifpaf, write_openpifpaf
+from skdpipe.formats.openpose import find_openpose, load_openpose
 from skdpipe.formats.openpose_output import write_kinetics, write_openpose
 from skdpipe.formats.penn import find_penn, load_penn
 from skdpipe.formats.pyskl import find_pyskl, load_pyskl, write_pyskl
@@ -119,6 +123,18 @@ def _read_penn(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:
     yield load_penn(file, say.rate)
 
 
+def _read_ntu(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:
+    yield load_ntu(file, split=say.split, people=say.people or 2, fps=say.rate)
+
+
+def _read_kinetics(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:
+    yield load_kinetics(file, size=say.size or KINETICS_SIZE, fps=say.rate)
+
+
+def _read_openpose(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:
+    yield load_openpose(file, size=say.size, root=root, fps=say.rate)
+
+
 def _read_pyskl(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:
     return load_pyskl(file, split=say.split, layout=say.layout, classes=say.classes, fps=say.rate)
 
@@ -170,6 +186,9 @@ def _options(names: str) -> frozenset[str]:
 
 FORMATS = (
     Format("penn", find_penn, _read_penn, _options("fps"), _content_key, "penn-action"),
+    Format("ntu", find_ntu, _read_ntu, _options("split fps"), _named_key),
+    Format("kinetics", find_kinetics, _read_kinetics, _options("size fps"), _named_key),
+    Format("openpose", find_openpose, _read_openpose, _options("size fps"), _named_key),
     Format("pyskl", find_pyskl, _read_pyskl, _options("split layout labels fps")),
     Format("openpifpaf", find_openpifpaf, _read_openpifpaf, _options("layout size fps"), _named_key),
     Format("coco", find_coco, _read_coco, _options("layout size fps images")),

@@ -1,0 +1,81 @@
+"""Kinetics-skeleton: a file by hand, what is written here read again, what is damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from foreign import a_clip
+
+from skdpipe.errors import FormatError
+from skdpipe.formats.kinetics import SIZE, find_kinetics, load_kinetics
+from skdpipe.formats.openpose_output import write_kinetics
+from skdpipe.skeleton import OPENPOSE_18, clip_key
+
+
+def person(x: float, score: float = 0.8) -> dict[str, Any]:
+    return {"pose": [x, 0.5] * 18, "score": [score] * 17 + [0.0]}
+
+
+def written(folder: Path, content: Any, name: str = "kinetics_train/abc.json") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_clip_by_hand(tmp_path: Path) -> None:
+    frames = [
+        {"frame_index": 1, "skeleton": [person(0.1), person(0.9)]},
+        {"frame_index": 2, "skeleton": []},
+        {"frame_index": 3, "skeleton": [person(0.9), person(0.11)]},
+    ]
+    path = written(tmp_path, {"data": frames, "label": "abseiling", "label_index": 0})
+    sequence = load_kinetics(path)
+    assert (sequence.layout, sequence.size, sequence.video_frames) == (OPENPOSE_18, SIZE, 3)
+    assert sequence.frame_index.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(sequence.keypoints[[0, 2], 0, 0, 0], [34, 37.4], rtol=1e-5)  # followed
+    np.testing.assert_allclose(sequence.keypoints[0, 1, 3], [306, 128, 0.8], rtol=1e-5)
+    assert not sequence.seen[:, :, 17].any()  # without a score
+    origin = sequence.origin
+    assert (origin.key, origin.label, origin.split) == (clip_key("abc"), "abseiling", "train")
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    clips = [a_clip(name, "run", split, layout=OPENPOSE_18) for name, split in (("a", "train"), ("b", "val"))]
+    assert write_kinetics(clips, tmp_path) == 2
+    files = find_kinetics(tmp_path)
+    assert [file.name for file in files] == ["a.json", "b.json"]
+    for clip, file in zip(clips, files, strict=True):
+        again = load_kinetics(file, size=clip.size)
+        assert (again.origin.label, again.origin.split) == (clip.origin.label, clip.origin.split)
+        np.testing.assert_allclose(
+            np.sort(np.nan_to_num(again.keypoints[..., :2]), axis=1),
+            np.sort(np.nan_to_num(clip.keypoints[..., :2]), axis=1),
+            atol=max(clip.size) / 1000,
+        )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"data": [], "label": "x"},
+        {"data": [{"frame_index": 0, "skeleton": []}], "label": "x"},
+        {"data": [{"frame_index": 1}], "label": "x"},
+        {"data": [{"frame_index": 1, "skeleton": [{"pose": [1], "score": [1]}]}], "label": "x"},
+        {"data": [{"frame_index": 1, "skeleton": [person(0.1)]}], "label": 3},
+    ],
+)
+def test_a_file_that_is_something_else_is_one_line(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(FormatError, match="expected") as caught:
+        load_kinetics(written(tmp_path, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_files(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no JSON files under"):
+        find_kinetics(tmp_path)

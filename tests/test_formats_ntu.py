@@ -1,0 +1,129 @@
+"""NTU RGB+D: files written by hand, with no body, one, two and five; splits; what is damaged."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skdpipe.errors import ConfigError, FormatError
+from skdpipe.formats.ntu import SIZE, find_ntu, load_ntu, samples_to_skip
+from skdpipe.skeleton import NTU_25, clip_key
+
+NAME = "S001C002P003R002A013.skeleton"
+
+
+def a_joint(x: float, state: int = 2) -> str:
+    """In metres at x, in the colour picture at 100 x + 7 and 50."""
+    return f"{x} 0.5 3.0 1 2 {100 * x + 7} 50 0 0 0 0 {state}"
+
+
+def a_body(identity: int, x: float, state: int = 2) -> list[str]:
+    return [f"7205{identity} 0 1 1 1 1 0 0.1 0.2 2", "25", *(a_joint(x, state) for _ in range(25))]
+
+
+def written(folder: Path, *frames: list[list[str]], name: str = NAME) -> Path:
+    lines = [str(len(frames))]
+    for bodies in frames:
+        lines += [str(len(bodies)), *(line for body in bodies for line in body)]
+    path = folder / name
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_one_body_by_hand(tmp_path: Path) -> None:
+    path = written(tmp_path, [a_body(1, 1.0)], [], [a_body(1, 2.0, state=1)])
+    sequence = load_ntu(path)
+    assert (sequence.layout, sequence.size, sequence.fps) == (NTU_25, SIZE, 30)
+    assert sequence.keypoints.shape == (3, 1, 25, 3)
+    np.testing.assert_allclose(sequence.keypoints[0, 0], [[107, 50, 1]] * 25)
+    np.testing.assert_array_equal(sequence.keypoints[1, 0], [[np.nan, np.nan, 0]] * 25)
+    np.testing.assert_allclose(sequence.keypoints[2, 0], [[207, 50, 0.5]] * 25)
+    origin = sequence.origin
+    assert (origin.label, origin.subject, origin.split) == ("A013", "P003", None)
+    assert origin.key == clip_key("S001C002P003R002A013")
+
+
+def test_a_file_without_a_body_is_an_empty_sequence(tmp_path: Path) -> None:
+    sequence = load_ntu(written(tmp_path, [], []))
+    assert sequence.is_empty
+    assert sequence.keypoints.shape == (2, 0, 25, 3)
+
+
+def test_of_two_bodies_the_one_that_moves_more_is_first(tmp_path: Path) -> None:
+    frames = [[a_body(1, 5.0), a_body(2, float(t))] for t in range(4)]
+    keypoints = load_ntu(written(tmp_path, *frames)).keypoints
+    assert keypoints[:, 0, 0, 0].tolist() == [7, 107, 207, 307]
+    assert keypoints[:, 1, 0, 0].tolist() == [507] * 4
+
+
+def test_of_five_bodies_two_are_kept_or_all(tmp_path: Path) -> None:
+    frames = [[a_body(i, 10.0 * i + i * t) for i in range(5)] for t in range(3)]
+    path = written(tmp_path, *frames)
+    assert load_ntu(path).keypoints[0, :, 0, 0].tolist() == [4007, 3007]
+    assert load_ntu(path, people=5).keypoints[0, :, 0, 0].tolist() == [4007, 3007, 2007, 1007, 7]
+
+
+def test_a_joint_that_was_not_tracked_is_unseen(tmp_path: Path) -> None:
+    assert load_ntu(written(tmp_path, [a_body(1, 1.0, state=0)])).is_empty
+
+
+@pytest.mark.parametrize(
+    ("split", "name", "side"),
+    [
+        ("cross-subject", "S001C001P001R001A001", "train"),
+        ("cross-subject", "S001C001P003R001A001", "test"),
+        ("cross-subject", "S018C001P045R001A061", "test"),
+        ("cross-subject-120", "S018C001P045R001A061", "train"),
+        ("cross-view", "S001C001P001R001A001", "test"),
+        ("cross-view", "S001C003P003R001A001", "train"),
+        ("cross-setup", "S002C001P003R001A001", "train"),
+        ("cross-setup", "S001C001P001R001A001", "test"),
+    ],
+)
+def test_the_official_splits(tmp_path: Path, split: str, name: str, side: str) -> None:
+    path = written(tmp_path, [], name=f"{name}.skeleton")
+    assert load_ntu(path, split=split).origin.split == side
+
+
+def test_an_unknown_split_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no split 'xsub' of NTU.*; expected one of cross-subject"):
+        load_ntu(written(tmp_path, []), split="xsub")
+
+
+def test_the_damaged_samples_are_as_many_as_their_authors_say(tmp_path: Path) -> None:
+    damaged = samples_to_skip()
+    assert len(damaged) == 535
+    assert all(re.fullmatch(r"S0\d\dC00[123]P\d{3}R00[12]A\d{3}", name) for name in damaged)
+    assert sum(int(name[1:4]) <= 17 for name in damaged) == 302
+    worst = min(damaged)
+    paths = {written(tmp_path, [], name=f"{name}.skeleton") for name in (worst, "S001C001P001R001A001")}
+    assert set(find_ntu(tmp_path)) == {path for path in paths if path.stem != worst}
+    with pytest.raises(FormatError, match=r"no \.skeleton files in"):
+        find_ntu(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda text: text[: len(text) // 2].rsplit("\n", 1)[0], "the end of the file"),
+        (lambda text: text.replace("\n25\n", "\n20\n", 1), "line 4: found 20 joints, expected 25"),
+        (lambda text: text.replace(" 50 ", " fifty ", 1), "line 5: found could not convert"),
+        (lambda text: "many\n" + text, "line 1: found many, expected the number of frames"),
+        (lambda text: "", "line 1: found the end of the file"),
+        (lambda text: "\x00\xff", "cannot be read|found"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path: Path, change, expected: str) -> None:  # type: ignore[no-untyped-def]
+    path = written(tmp_path, [a_body(1, 1.0)], [a_body(1, 1.0)])
+    path.write_bytes(change(path.read_text()).encode("latin-1"))
+    with pytest.raises(FormatError, match=expected) as caught:
+        load_ntu(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="not called like S001C001P001R001A001"):
+        load_ntu(written(tmp_path, [], name="walk.skeleton"))

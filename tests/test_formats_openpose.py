@@ -1,0 +1,86 @@
+"""OpenPose's folders of frames: by hand, both skeletons, what is written here read again, what is damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from foreign import SIZE, a_clip
+
+from skdpipe.errors import FormatError
+from skdpipe.formats.openpose import find_openpose, load_openpose
+from skdpipe.formats.openpose_output import write_openpose
+from skdpipe.skeleton import OPENPOSE_18, clip_key
+
+
+def person(values: list[float], number: int = -1) -> dict[str, Any]:
+    return {"person_id": [number], "pose_keypoints_2d": values}
+
+
+def written(folder: Path, frame: int, *people: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{folder.name}_{frame:012d}_keypoints.json"
+    path.write_text(json.dumps({"version": 1.3, "people": list(people)}))
+    return path
+
+
+def test_a_video_by_hand(tmp_path: Path) -> None:
+    clip = tmp_path / "train" / "walk" / "one"
+    written(clip, 0, person([1.0, 2.0, 0.5] * 17 + [0, 0, 0]))
+    written(clip, 10)
+    (found,) = find_openpose(tmp_path)
+    sequence = load_openpose(found, size=SIZE, root=tmp_path, fps=25)
+    assert (sequence.layout, sequence.fps, sequence.video_frames) == (OPENPOSE_18, 25, 11)
+    assert sequence.frame_index.tolist() == [0, 10]
+    np.testing.assert_array_equal(sequence.keypoints[0, 0, 16], [1, 2, 0.5])
+    np.testing.assert_array_equal(sequence.keypoints[0, 0, 17], [np.nan, np.nan, 0])
+    origin = sequence.origin
+    assert (origin.key, origin.label, origin.split) == (clip_key("one"), "walk", "train")
+
+
+def test_of_body_25_the_same_joints_are_kept(tmp_path: Path) -> None:
+    """Its joints are numbered by their x; MidHip is 8, the feet are 19 to 24."""
+    values = [number for joint in range(25) for number in (joint + 1.0, 0.0, 1.0)]
+    written(tmp_path / "clip", 0, person(values))
+    xs = load_openpose(tmp_path / "clip", size=SIZE).keypoints[0, 0, :, 0] - 1
+    by_name = dict(zip(OPENPOSE_18.joints, xs.tolist(), strict=True))
+    assert (by_name["left_wrist"], by_name["right_hip"], by_name["left_ankle"]) == (7, 9, 14)
+    assert (by_name["right_eye"], by_name["left_ear"]) == (15, 18)
+
+
+def test_openposes_own_numbers_are_believed(tmp_path: Path) -> None:
+    near, far = [10.0, 10.0, 1.0] * 18, [200.0, 100.0, 1.0] * 18
+    written(tmp_path / "clip", 0, person(near, 4), person(far, 2))
+    written(tmp_path / "clip", 1, person(near, 2), person(far, 4))
+    keypoints = load_openpose(tmp_path / "clip", size=SIZE).keypoints
+    assert keypoints[:, :, 0, 0].tolist() == [[200, 10], [10, 200]]
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    clip = a_clip("walk [1]", "run", "val", layout=OPENPOSE_18)
+    assert write_openpose([clip], tmp_path) == 1
+    (folder,) = find_openpose(tmp_path)
+    again = load_openpose(folder, size=clip.size, root=tmp_path)
+    assert (again.origin.label, again.origin.split, again.origin.key) == ("run", "val", clip_key("walk [1]"))
+    np.testing.assert_allclose(again.keypoints, clip.keypoints, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"people": 3}', '{"people": [{"pose_keypoints_2d": [1, 2]}]}']
+)
+def test_a_file_that_is_something_else_is_one_line(tmp_path: Path, content: str) -> None:
+    written(tmp_path / "clip", 0).write_text(content)
+    with pytest.raises(FormatError, match="expected") as caught:
+        load_openpose(tmp_path / "clip", size=SIZE)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_files_do_not_say_must_be_said(tmp_path: Path) -> None:
+    written(tmp_path / "clip", 0)
+    with pytest.raises(FormatError, match="give --size WIDTH HEIGHT"):
+        load_openpose(tmp_path / "clip", size=None)
+    with pytest.raises(FormatError, match="no files like"):
+        find_openpose(tmp_path / "none")
