@@ -68,6 +68,12 @@ def accuracy(logits: Tensor, label: Tensor, k: int) -> float:
     return 100.0 * float((best == label[:, None]).any(dim=1).double().mean())
 
 
+def recovered_gap(teacher: Figures, baseline: Figures, student: Figures) -> float | None:
+    """(SKD - LQS-S) / (HQS-T - LQS-S) in top-1; None where the teacher is not ahead of the baseline."""
+    gap = teacher.top1 - baseline.top1
+    return (student.top1 - baseline.top1) / gap if gap > 0 else None
+
+
 def _milliseconds(network: Network, shape: tuple[int, ...], device: torch.device) -> float:
     x = torch.randn(shape, device=device, generator=torch.Generator(device).manual_seed(0))
     mask = torch.ones(shape[:2], dtype=torch.bool, device=device)

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skdpipe.cli.app import Device, Models, app, complain, device_of, err, print_json, tell
+from skdpipe.cli.app import (
+    Cache,
+    Config,
+    Device,
+    Models,
+    Overrides,
+    app,
+    complain,
+    device_of,
+    err,
+    print_json,
+    tell,
+)
 from skdpipe.errors import SkdpipeError
 
 if TYPE_CHECKING:
@@ -67,3 +79,37 @@ def _print_prediction(prediction: Prediction, top: int, *, as_json: bool) -> Non
         return
     labels = ", ".join(f"{label} {probability:.3f}" for label, probability in prediction.probabilities[:top])
     tell(f"{prediction.source}: {labels}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder, models/NAME.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The HTML file; report.html in the run's folder if not given.")
+    ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Another run to compare with; may be repeated.")
+    ] = None,
+    config: Config = "report",
+    overrides: Overrides = None,
+    cache: Cache = Path("pose_cache"),
+    device: Device = "",
+) -> None:
+    """Write one HTML file about a run: its table and figures, computed anew from networks and cache."""
+    from skdpipe.cache import PoseCache
+    from skdpipe.config import Report, config_path, load_config
+    from skdpipe.progress import Progress
+    from skdpipe.report import write_report
+
+    settings = load_config(Report, config_path(config), overrides or (), section="report")
+    path = output or run / "report.html"
+    write_report(
+        run,
+        PoseCache(cache),
+        path,
+        settings,
+        device=device_of(device),
+        progress=Progress(err),
+        beside=beside or (),
+    )
+    tell(f"{path}")

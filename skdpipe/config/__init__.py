@@ -14,6 +14,7 @@ from skdpipe.config.pose import (
     PoseTraining,
     Thresholds,
 )
+from skdpipe.config.report import Report, Robustness, TSne
 
 __all__ = [
     "Actors",
@@ -28,6 +29,9 @@ __all__ = [
     "NetworkChoice",
     "PoseTraining",
     "Recipe",
+    "Report",
+    "Robustness",
+    "TSne",
     "Thresholds",
     "config_path",
     "load_config",

@@ -1,7 +1,16 @@
 """From the cache to batches: which clips there are, how they are split, how a clip becomes a tensor."""
 
 from skdpipe.dataset.augmentation import Augment, augment
-from skdpipe.dataset.clips import Batch, PairedClips, Sample, batches, degrade, prepare, with_people
+from skdpipe.dataset.clips import (
+    Batch,
+    PairedClips,
+    Sample,
+    batches,
+    degrade,
+    load_views,
+    prepare,
+    with_people,
+)
 from skdpipe.dataset.manifest import Manifest, PairedClip, build_manifest
 
 __all__ = [
@@ -15,6 +24,7 @@ __all__ = [
     "batches",
     "build_manifest",
     "degrade",
+    "load_views",
     "prepare",
     "with_people",
 ]

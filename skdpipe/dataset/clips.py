@@ -120,19 +120,24 @@ class PairedClips(Dataset[Sample]):
         return self._kept[index]
 
     def _read(self, clip: PairedClip) -> Sample:
-        high = with_people(self._cache.load(clip.high), self._high.people)
-        if self._derive is not None:
-            low = degrade(high, self._derive, self._seed)
-            same_places = set(range(self._high.people))
-        else:
-            assert clip.low is not None
-            low, pairs = match_people(high, with_people(self._cache.load(clip.low), self._low.people))
-            same_places = {place for place, _ in pairs.pairs}
+        high, low, same_places = load_views(self._cache, clip, self._high.people, self._derive, self._seed)
         high_clip, high_mask = map(torch.from_numpy, prepare(high, self._high))
         low_clip, low_mask = map(torch.from_numpy, prepare(low, self._low))
         paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
         label = torch.tensor(self._class_of[clip.label])
         return Sample(high_clip, high_mask, low_clip, low_mask, paired, label)
+
+
+def load_views(
+    cache: PoseCache, clip: PairedClip, people: int, derive: Degradation | None, seed: int
+) -> tuple[PoseSequence, PoseSequence, set[int]]:
+    """Both qualities of a clip, and the places for people at which both show the same person."""
+    high = with_people(cache.load(clip.high), people)
+    if derive is not None:
+        return high, degrade(high, derive, seed), set(range(people))
+    assert clip.low is not None
+    low, pairs = match_people(high, with_people(cache.load(clip.low), people))
+    return high, low, {place for place, _ in pairs.pairs}
 
 
 def degrade(sequence: PoseSequence, settings: Degradation, seed: int) -> PoseSequence:

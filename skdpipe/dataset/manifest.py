@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +53,12 @@ class Manifest:
     def part(self, *, train: bool) -> tuple[PairedClip, ...]:
         """The clips of one side of the split."""
         return tuple(clip for clip in self.clips if clip.train is train)
+
+    @property
+    def digest(self) -> str:
+        """Stands for which clips there are, with their labels and their side of the split."""
+        clips = [(clip.key, clip.label, clip.train) for clip in self.clips]
+        return hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16]
 
 
 def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:

@@ -21,7 +21,7 @@ from skdpipe.dataset import Augment, Batch, Manifest, PairedClips, augment, buil
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
-from skdpipe.evaluate import Figures, evaluate
+from skdpipe.evaluate import Figures, evaluate, recovered_gap
 from skdpipe.networks import GraphNetwork, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
@@ -45,11 +45,10 @@ class DistillationResult:
 
     @property
     def recovered_gap(self) -> float | None:
-        """(SKD - LQS-S) / (HQS-T - LQS-S) in top-1; None where the teacher is not ahead."""
+        """How much of the gap the student recovers; None where the teacher is not ahead."""
         if not {"teacher", "baseline", "student"} <= self.figures.keys():
             return None
-        teacher, baseline, student = (self.figures[m].top1 for m in ("teacher", "baseline", "student"))
-        return (student - baseline) / (teacher - baseline) if teacher > baseline else None
+        return recovered_gap(*(self.figures[method] for method in ("teacher", "baseline", "student")))
 
 
 def distill(
@@ -98,14 +97,13 @@ def distill(
 
 def _claim(folder: Path, experiment: Experiment, manifest: Manifest, teacher: Path | None) -> None:
     """Write the run's settings, or make sure that they are those of what was trained here before."""
-    clips = [(clip.key, clip.label, clip.train) for clip in manifest.clips]
     data = {
         "classes": list(manifest.classes),
         "high": manifest.high,
         "low": manifest.low,
         "training_clips": len(manifest.part(train=True)),
         "test_clips": len(manifest.part(train=False)),
-        "clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16],
+        "clips": manifest.digest,
         "teacher": hashlib.sha256(teacher.read_bytes()).hexdigest()[:16] if teacher else None,
     }
     here = {"experiment": to_plain(experiment), "data": data}
