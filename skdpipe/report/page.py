@@ -30,13 +30,17 @@ table.facts th { border-bottom: 1px solid #ddd; font-weight: 600; white-space: n
 td.best { font-weight: 700; }
 .swatch { display: inline-block; width: .75em; height: .75em; margin-right: .5em; border-radius: 2px; }
 figure { margin: 0 0 1.2rem; overflow-x: auto; } figure svg { display: block; max-width: 100%; height: auto; }
-label.size { font-size: .85rem; color: #555; cursor: zoom-in; } label.size:has(:checked) { cursor: zoom-out; }
-label.size:has(:checked) + figure svg { max-width: none; }
+figure.wide { width: max-content; max-width: calc(100vw - 4rem); margin-left: 50%;
+  transform: translateX(-50%); }
+figure.wide svg { max-width: none; }
+label.fit { font-size: .85rem; color: #555; cursor: zoom-out; }
+label.fit:has(:checked) + figure { width: auto; max-width: none; margin-left: 0; transform: none; }
+label.fit:has(:checked) + figure svg { max-width: 100%; }
 pre { background: #f6f6f6; padding: .8rem 1rem; overflow-x: auto; font-size: .82rem; line-height: 1.4; }
 summary { cursor: pointer; font-weight: 600; margin: .5rem 0; }
-@media print { label.size, nav { display: none; } section { break-inside: avoid; } }
+@media print { label.fit, nav { display: none; } section { break-inside: avoid; } }
 """
-_PAGE_WIDTH: Final = 13.0  # inches; wider figures are shown smaller unless one asks for their full size
+_PAGE_WIDTH: Final = 13.0  # inches; wider figures may reach over the page's margins
 
 
 class Section(NamedTuple):
@@ -93,9 +97,11 @@ def _section(section: Section) -> str:
     for number, figure in enumerate(section.figures):
         svg = to_svg(figure, f"{section.anchor}{number}")
         name = escape(section.title, quote=True)
+        wide = ""
         if figure.get_figwidth() > _PAGE_WIDTH:
-            drawn.append('<label class="size"><input type="checkbox"> full size</label>')
-        drawn.append(f'<figure role="img" aria-label="{name}">{svg}</figure>')
+            wide = ' class="wide"'
+            drawn.append('<label class="fit"><input type="checkbox"> fit to the page</label>')
+        drawn.append(f'<figure{wide} role="img" aria-label="{name}">{svg}</figure>')
     caption = f'<p class="said">{escape(section.caption)}</p>'
     return (
         f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>{caption}{"".join(drawn)}</section>'

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from skdpipe.report.figures.style import GREY, MARKERS, as_text, look_of, tidy
@@ -23,11 +24,11 @@ def draw_confusion(matrices: Mapping[str, NDArray[np.floating]], classes: Sequen
     Up to 15 classes the percentages are written into the cells; beyond 60 only some classes are named.
     """
     count = len(classes)
-    size = float(np.clip(0.34 * count, 3.2, 9.0))
+    size = float(np.clip(0.087 * count, 3.4, 9.0))
     longest = max(len(as_text(name)) for name in classes)
-    font = float(np.clip(72 * size / count * 0.85, 5.0, 9.0))
-    margin = 0.0085 * font * longest + 0.5
-    figure = Figure((len(matrices) * (size + 0.25) + margin + 0.9, size + margin + 0.5), layout="constrained")
+    font = float(np.clip(0.92 * 72 * size / min(count, _NAMED), 6.0, 9.0))
+    margin = 0.0075 * font * longest + 0.5
+    figure = Figure((len(matrices) * (size + 0.2) + margin + 0.7, size + margin + 0.5), layout="constrained")
     row = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
     places = range(0, count, -(-count // _NAMED))
     names = [as_text(classes[place]) for place in places]
@@ -82,15 +83,15 @@ def draw_accuracy_by_class(
             rows = (gain > 0) if better else (gain < 0)
             axes.hlines(y[rows], before[rows], after[rows], colors=worse_or_same, linewidth=2.5, alpha=0.45)
         for row, points in enumerate(gain):
-            said = "no clip" if np.isnan(points) else f"{points:+.0f}"
+            said = "no clip" if np.isnan(points) else f"{points:+.0f}" if points else "0"
             axes.text(103, row, said, va="center", ha="left", fontsize=8)
         axes.text(103, -1, f"{titles['student']} - {titles['baseline']}", va="center", fontsize=8)
     for method, values in accuracy.items():
         look = look_of(method)
         hollow = "none" if method == "teacher" else look.colour
         axes.scatter(
-            values, y, marker=look.marker, edgecolors=look.colour, facecolors=hollow, s=34,
-            label=titles[method], zorder=3, clip_on=False,
+            values, y, marker=look.marker, edgecolors=look.colour, facecolors=hollow,
+            s=28 if method == "student" else 48, label=titles[method], zorder=3, clip_on=False,
         )  # fmt: skip
     names = [f"{as_text(name)} ({number})" for name, number in zip(classes, clips, strict=True)]
     axes.set_yticks(y, names, fontsize=8)
@@ -137,6 +138,9 @@ def draw_cost(points: Sequence[Point]) -> Figure:
             axes.plot(x, point.top1, marker=".", color=look.colour, markersize=3)
         if min(cost) > 0 and max(cost) > 5 * min(cost):
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.set_xlim(0, 1.15 * max(cost) or 1)
         axes.set_xlabel(unit)

@@ -19,7 +19,7 @@ def draw_map(
     present = np.unique(label).tolist()
     columns = min(6, max(1, len(present)))
     lines = -(-len(present) // columns)
-    figure = Figure((4.4 * len(places) + 0.2, 4.6 + 0.19 * lines), layout="constrained")
+    figure = Figure((4.2 * len(places) + 0.2, 4.4 + 0.19 * lines), layout="constrained")
     row = figure.subplots(1, len(places), squeeze=False)[0]
     for axes, (title, xy) in zip(row, places.items(), strict=True):
         for index in present:
