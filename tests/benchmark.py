@@ -38,7 +38,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import ClipFormat, Distillation
+from skdpipe.config import Augmentation, ClipFormat, Distillation
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import edges
 from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
@@ -570,7 +570,7 @@ class _Epoch:
 
     def _ready(self) -> Iterator[Batch]:
         for batch in batches(self._data, self._size.batch, shuffle=self._rng):
-            seen = augment(batch, self._layout.mirror, self._rng)
+            seen = augment(batch, self._rng, mirror=self._layout.mirror, settings=Augmentation())
             yield Batch(*(tensor.to(self._device, non_blocking=True) for tensor in seen))
 
     def _learn(self, batch: Batch) -> None:

@@ -28,7 +28,7 @@ CONFIG: dict[str, dict[str, Any]] = {
         "clip": {"frames": 8},
         "teacher": {"name": "st_2sgcn", "width": 8},
         "student": {"name": "st_2sgcn", "width": 8},
-        "recipe": {"epochs": 25, "batch": 4, "learning_rate": 0.1, "warmup": 1, "augment": True},
+        "recipe": {"epochs": 25, "batch": 4, "learning_rate": 0.1, "warmup": 1, "augment": {}},
         "distillation": {"node_variant": "relative"},
         "methods": ["teacher", "baseline", "student"],
     },

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from moving_body import ACTIONS, a_sequence, blurred, fill, tiny_experiment
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import ClipFormat, Degradation, Experiment
+from skdpipe.config import Augmentation, ClipFormat, Degradation, Experiment
 from skdpipe.dataset import (
     Batch,
     Manifest,
@@ -21,11 +21,10 @@ from skdpipe.dataset import (
     augment,
     batches,
     build_manifest,
-    degrade,
     prepare,
     with_people,
 )
-from skdpipe.degrade import generator_for, occlude, sample_frames
+from skdpipe.degrade import degrade, generator_for, occlude, sample_frames
 from skdpipe.errors import DataError
 from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence
 
@@ -297,8 +296,10 @@ def views(cache: PoseCache, experiment: Experiment, manifest: Manifest | None = 
 @settings(max_examples=20)
 def test_derived_low_quality_is_what_the_degradations_make(seed: int, every: int, occlusion: float) -> None:
     sequence = a_sequence("sideways", 3)
-    poor = degrade(sequence, Degradation(every, occlusion), seed)
-    expected = occlude(sample_frames(sequence, every), occlusion, generator_for(seed, sequence.origin.key))
+    poor = degrade(sequence, Degradation(every=every, occlusion=occlusion), seed)
+    expected = occlude(
+        sample_frames(sequence, every), occlusion, generator_for(seed, f"{sequence.origin.key}:occlusion:0")
+    )
     np.testing.assert_array_equal(poor.keypoints, expected.keypoints)
     np.testing.assert_array_equal(poor.frame_index, expected.frame_index)
 
@@ -311,7 +312,7 @@ def test_derived_views_show_the_same_people_and_their_labels(tmp_path: Path) -> 
         sample, high = data[index], cache.load(clip.high)
         assert ACTIONS[int(sample.label)] == clip.label
         np.testing.assert_array_equal(sample.high, prepare(high, CLIP)[0])
-        low = degrade(with_people(high, CLIP.people), Degradation(3, 0.3), seed=0)
+        low = degrade(with_people(high, CLIP.people), Degradation(every=3, occlusion=0.3), seed=0)
         np.testing.assert_array_equal(sample.low, prepare(low, CLIP)[0])
         assert sample.paired.tolist() == [True, False]
 
@@ -407,8 +408,11 @@ def one_joint(joint: str, count: int = 64) -> Batch:
     return Batch(high, mask, high.clone(), mask, mask, torch.zeros(count, dtype=torch.long))
 
 
-def look(batch: Batch, seed: int = 0) -> Batch:
-    return augment(batch, PENN_13.mirror, np.random.default_rng(seed))
+DEFAULT = Augmentation()
+
+
+def look(batch: Batch, seed: int = 0, settings: Augmentation = DEFAULT) -> Batch:
+    return augment(batch, np.random.default_rng(seed), mirror=PENN_13.mirror, settings=settings)
 
 
 def test_a_mirrored_wrist_is_the_other_wrist_on_the_other_side() -> None:

@@ -24,6 +24,7 @@ from torch.amp.grad_scaler import GradScaler
 from skdpipe.bundle import Bundle, build_network, load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import (
+    Augmentation,
     ClipFormat,
     Degradation,
     Distillation,
@@ -111,7 +112,7 @@ class Lesson:
         objective: Objective | None = None,
     ) -> list[Curve]:
         def look(batch: Batch, rng: np.random.Generator) -> Batch:
-            return augment(batch, COCO_17.mirror, rng)
+            return augment(batch, rng, mirror=COCO_17.mirror, settings=Augmentation())
 
         return train(
             self.modules,
@@ -191,7 +192,7 @@ def test_the_optimiser_gets_the_schedule(data: PairedClips, tmp_path: Path) -> N
 def test_equal_seeds_give_equal_runs_and_other_seeds_others(data: PairedClips, tmp_path: Path) -> None:
     runs = []
     for number, seed in enumerate((0, 0, 1)):
-        lesson = Lesson(recipe=replace(RECIPE, augment=True))
+        lesson = Lesson(recipe=replace(RECIPE, augment=Augmentation()))
         curves = lesson.train(data, tmp_path / str(number), seed=seed)
         runs.append((curves, state_of(lesson.modules)))
     assert runs[0][0] == runs[1][0] != runs[2][0]
@@ -239,7 +240,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
     data: PairedClips, tmp_path: Path, at: float
 ) -> None:
     """Also with dropout and augmentation, and wherever the interruption comes."""
-    recipe = replace(RECIPE, augment=True, warmup=1)
+    recipe = replace(RECIPE, augment=Augmentation(), warmup=1)
     undisturbed = Lesson(recipe=recipe, dropout=0.3)
     curves = undisturbed.train(data, tmp_path / "undisturbed")
     with pytest.raises(InterruptionError):
@@ -538,7 +539,7 @@ class Stopwatch(Progress):
         yield Interrupt(self._at if name.endswith(f" {self._stop_in}") else math.inf)
 
 
-EXPERIMENT = tiny_experiment(recipe=Recipe(epochs=2, batch=4, augment=True))
+EXPERIMENT = tiny_experiment(recipe=Recipe(epochs=2, batch=4, augment=Augmentation()))
 
 
 @pytest.fixture(scope="module")
@@ -611,7 +612,10 @@ def test_a_second_call_trains_nothing_and_says_the_same(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"recipe": Recipe(epochs=9, batch=4, augment=True)}, "experiment.recipe.epochs 2, and not 9"),
+        (
+            {"recipe": Recipe(epochs=9, batch=4, augment=Augmentation())},
+            "experiment.recipe.epochs 2, and not 9",
+        ),
         ({"seed": 5}, "experiment.seed 0, and not 5"),
         ({"derive_low": Degradation(every=2)}, "experiment.derive_low None, and not {'every': 2"),
     ],

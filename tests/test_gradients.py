@@ -303,6 +303,18 @@ class TestOnStGcn:
         assert all(p.isfinite().all() for p in parameters)
 
 
+def assert_tape_equals_the_explicit_way(network: GraphNetwork) -> None:
+    adaptation = adaptation_layer(network.feature_channels, 6).double()
+    parameters = [*network.parameters(), *adaptation.parameters()]
+    torch.manual_seed(1)
+    expected, explicit = revised_gradients(*losses(network, adaptation), parameters)
+    torch.manual_seed(1)
+    gradients, report = by_tape(network, adaptation)
+    torch.testing.assert_close(gradients, expected, rtol=1e-8, atol=1e-11)
+    assert report.share == pytest.approx(dict(explicit.share))
+    assert report.cosine == {}
+
+
 class TestByTape:
     """The cheap way against the explicit one."""
 
@@ -320,16 +332,7 @@ class TestByTape:
         self, build: Callable[..., GraphNetwork]
     ) -> None:
         torch.manual_seed(0)
-        network = build(PENN_13, classes=4, width=3, dropout=0.4).double()
-        adaptation = adaptation_layer(network.feature_channels, 6).double()
-        parameters = [*network.parameters(), *adaptation.parameters()]
-        torch.manual_seed(1)
-        expected, explicit = revised_gradients(*losses(network, adaptation), parameters)
-        torch.manual_seed(1)
-        gradients, report = by_tape(network, adaptation)
-        torch.testing.assert_close(gradients, expected, rtol=1e-8, atol=1e-11)
-        assert report.share == pytest.approx(dict(explicit.share))
-        assert report.cosine == {}
+        assert_tape_equals_the_explicit_way(build(PENN_13, classes=4, width=3, dropout=0.4).double())
 
     def test_equals_the_explicit_way_in_single_precision(self) -> None:
         network, adaptation = (module.float() for module in student_network())
@@ -433,6 +436,21 @@ class TestTape:
         moved, still = tape.derivative({a: torch.ones(2)}, [c, d])
         torch.testing.assert_close(moved, torch.full((2,), 2.0))
         torch.testing.assert_close(still, torch.zeros(2))
+
+    def test_positions_stand_still_and_parts_of_a_step_move(self) -> None:
+        """Linear interpolation between neighbours, at positions that are themselves parameters."""
+        at = torch.tensor([0.3, 2.9, 1.0], dtype=torch.float64, requires_grad=True)
+        values = torch.tensor([1.0, 4.0, 9.0, 7.0], dtype=torch.float64, requires_grad=True)
+        with Tape() as tape:
+            whole = at.floor()
+            early = values.index_select(0, whole.long())
+            late = values.index_select(0, (whole.long() + 1).clamp(0, 3))
+            result = early + (at - whole) * (late - early)
+        (alone,) = tape.derivative({at: torch.ones_like(at)}, [result])
+        torch.testing.assert_close(alone, torch.tensor([3.0, -2.0, 5.0], dtype=torch.float64))
+        values_move = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64)
+        (both,) = tape.derivative({at: torch.ones_like(at), values: values_move}, [result])
+        torch.testing.assert_close(both, torch.tensor([3.0, -1.9, 5.0], dtype=torch.float64))
 
     @pytest.mark.parametrize(
         ("spoil", "kind"), [(torch.rand_like, "random"), (lambda b: b.add_(b), "in-place")]

@@ -13,7 +13,15 @@ from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, film, tiny_experiment
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle
 from skdpipe.cache import PoseCache
-from skdpipe.config import ClipFormat, Distillation, Estimator, Extraction, NetworkChoice, Recipe
+from skdpipe.config import (
+    Augmentation,
+    ClipFormat,
+    Distillation,
+    Estimator,
+    Extraction,
+    NetworkChoice,
+    Recipe,
+)
 from skdpipe.distill import distill
 from skdpipe.errors import BundleError, DataError, PoseError, VideoError
 from skdpipe.extract import extract, open_sources
@@ -40,7 +48,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     sources = open_sources(Extraction(Estimator(plugin=BOX_PLUGIN), LOW), CPU)
     assert extract(find_videos(folder / "videos"), sources, cache).done == 12
     network = NetworkChoice("st_2sgcn", width=8)
-    recipe = Recipe(epochs=25, batch=4, learning_rate=0.1, warmup=1, augment=True)
+    recipe = Recipe(epochs=25, batch=4, learning_rate=0.1, warmup=1, augment=Augmentation())
     experiment = tiny_experiment(
         distillation=Distillation(node_variant="relative"),
         teacher=network,

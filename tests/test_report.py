@@ -21,7 +21,8 @@ from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.cli import main
 from skdpipe.config import Degradation, Experiment, Recipe, Report, Robustness
-from skdpipe.dataset import PairedClips, build_manifest, degrade, load_views
+from skdpipe.dataset import PairedClips, build_manifest, load_views
+from skdpipe.degrade import degrade
 from skdpipe.distill import NAMES, distill
 from skdpipe.distill.loop import Curve
 from skdpipe.errors import DataError
@@ -346,7 +347,9 @@ class Reader(HTMLParser):
             value or "" for name, value in attrs if name in {"href", "src", "xlink:href", "srcset"}
         ]
         self.references += re.findall(r"url\(([^)]*)\)", " ".join(value or "" for _, value in attrs))
-        self.named += [(value or "", f"{tag} {attrs}") for name, value in attrs if name == "id"]
+        self.named += [
+            (value or "", f"{tag} {attrs}") for name, value in attrs if name == "id" and tag != "image"
+        ]
         assert tag not in {"script", "link", "iframe", "object"}
         if tag not in self._VOID:
             self.open.append(tag)

@@ -71,6 +71,23 @@ def import_(
         raise typer.Exit(1)
 
 
+@app.command("fit-noise")
+def fit_noise(
+    output: Annotated[Path, typer.Argument(help="The YAML file to write, for derive_low.noise.")],
+    cache: Cache = Path("pose_cache"),
+    high: Annotated[str, typer.Option(help="Settings of the good skeletons, if there are several.")] = "",
+    low: Annotated[str, typer.Option(help="Settings of the poor skeletons, if there are several.")] = "",
+    layout: Annotated[str, typer.Option(help="Whose joints the noise is about.")] = "coco-17",
+) -> None:
+    """Find out how a poor estimator errs, from videos in the cache that a good one has seen too."""
+    from skdpipe.cache import PoseCache
+    from skdpipe.noise import fit_noise_of_cache, save_noise
+
+    noise = fit_noise_of_cache(PoseCache(cache), high, low, layout)
+    save_noise(noise, output)
+    tell(f"noise in {output}")
+
+
 def print_extraction(report: ExtractionReport, cache: Path) -> None:
     tell(
         f"{cache}: {report.done} videos extracted, {report.skipped} there already, "

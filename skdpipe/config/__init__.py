@@ -3,7 +3,16 @@
 Nothing below `cli` and the public functions sees a config: networks and losses take plain arguments.
 """
 
-from skdpipe.config.experiment import ClipFormat, Degradation, Distillation, Experiment, NetworkChoice, Recipe
+from skdpipe.config.experiment import (
+    Augmentation,
+    ClipFormat,
+    Degradation,
+    Distillation,
+    EstimatorNoise,
+    Experiment,
+    NetworkChoice,
+    Recipe,
+)
 from skdpipe.config.load import config_path, load_config, parse_config, to_plain
 from skdpipe.config.pose import (
     Actors,
@@ -18,12 +27,14 @@ from skdpipe.config.report import Report, Robustness, TSne
 
 __all__ = [
     "Actors",
+    "Augmentation",
     "ClipFormat",
     "CocoFile",
     "Degradation",
     "Demonstration",
     "Distillation",
     "Estimator",
+    "EstimatorNoise",
     "Experiment",
     "Extraction",
     "NetworkChoice",

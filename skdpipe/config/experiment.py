@@ -5,22 +5,70 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from skdpipe.config.values import STRICT, BelowOne, FolderName, Probability, Window
+from skdpipe.config.load import read_if_named
+from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Probability, Window
+
+
+@dataclass(frozen=True, config=STRICT)
+class EstimatorNoise:
+    """How a poor estimator errs (`skdpipe.degrade.misestimate`); `skdpipe fit-noise` finds it in real pairs.
+
+    Sizes are shares of the body's (the diagonal of the box around it), shares are of the time, and each error
+    lasts so many frames of the video on average.
+
+    Attributes:
+        jitter: standard deviation of each joint's place along x and along y, by joint name.
+        jitter_elsewhere: of the joints that are not named.
+        jitter_frames: for how long it goes the same way.
+        outliers, outlier_size, outlier_frames: joints that are far off, and how far.
+        swaps, swap_frames: left and right of a person exchanged.
+        misses, misses_elsewhere, miss_frames: joints that are not seen, by joint name.
+        lost, lost_frames: people who are not seen at all.
+        confidence, confidence_wrong, confidence_spread: mean of joints in their place, mean of those that are
+            far off or exchanged, standard deviation of both.
+    """
+
+    jitter: dict[str, NonNegativeFloat] = field(default_factory=dict)
+    jitter_elsewhere: NonNegativeFloat = 0.0
+    jitter_frames: AtLeastOne = 1.0
+    outliers: Probability = 0.0
+    outlier_size: NonNegativeFloat = 0.0
+    outlier_frames: AtLeastOne = 1.0
+    swaps: Probability = 0.0
+    swap_frames: AtLeastOne = 1.0
+    misses: dict[str, Probability] = field(default_factory=dict)
+    misses_elsewhere: Probability = 0.0
+    miss_frames: AtLeastOne = 1.0
+    lost: Probability = 0.0
+    lost_frames: AtLeastOne = 1.0
+    confidence: Probability = 1.0
+    confidence_wrong: Probability = 1.0
+    confidence_spread: NonNegativeFloat = 0.0
 
 
 @dataclass(frozen=True, config=STRICT)
 class Degradation:
-    """How low quality is derived from high where there is no estimator of low quality.
+    """How low quality is derived from high where there is no estimator of low quality; in this order.
 
     Attributes:
+        noise: an estimator's errors, or a file that holds them, as `skdpipe fit-noise` writes.
         every: one frame in so many is kept.
+        random_loss: share of the frames that are lost, drawn at random.
+        block_loss: share of the frames that are lost, all in one block.
+        limbs: share of the time that a whole arm or leg is hidden, each for itself.
+        limb_frames: how many frames it stays hidden on average; 0: throughout the clip.
         occlusion: probability with which a joint of a frame is hidden.
     """
 
+    noise: Annotated[EstimatorNoise | None, BeforeValidator(read_if_named)] = None
     every: PositiveInt = 1
+    random_loss: BelowOne = 0.0
+    block_loss: BelowOne = 0.0
+    limbs: Probability = 0.0
+    limb_frames: NonNegativeInt = 0
     occlusion: Probability = 0.0
 
 
@@ -56,6 +104,27 @@ class NetworkChoice:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Augmentation:
+    """How a clip is looked at while training; both qualities of a clip are always looked at alike.
+
+    Attributes:
+        rotation: by up to so many degrees to either side.
+        scale: larger or smaller by up to this share.
+        shear: x by up to this share of y, and y of x.
+        flip: probability of a mirror image, in which left and right joints change places.
+        crop: the shortest part of the clip that is stretched to the whole, as a share of it.
+        joint_dropout: probability with which a joint is hidden throughout the clip.
+    """
+
+    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    scale: BelowOne = 0.15
+    shear: BelowOne = 0.0
+    flip: Probability = 0.5
+    crop: Annotated[float, Field(gt=0, le=1)] = 0.7
+    joint_dropout: BelowOne = 0.0
+
+
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """How a network is trained.
 
@@ -65,7 +134,7 @@ class Recipe:
         warmup: epochs of linear warm-up.
         label_smoothing: of the task loss.
         task_loss: plain cross-entropy, or Eq. 2 as printed.
-        augment: random rotation, scale, temporal crop and flip, alike for both views of a clip.
+        augment: look at clips at random while training; if not set, always alike.
         mixed_precision: use half precision on a GPU.
         loader_workers: processes that prepare batches; 0 is best when all clips lie in memory.
     """
@@ -80,7 +149,7 @@ class Recipe:
     warmup: NonNegativeInt = 0
     label_smoothing: Probability = 0.0
     task_loss: Literal["cross_entropy", "binary_cross_entropy_per_class"] = "cross_entropy"
-    augment: bool = False
+    augment: Augmentation | None = None
     mixed_precision: bool = True
     loader_workers: NonNegativeInt = 0
 
@@ -97,6 +166,11 @@ class Distillation:
         edge_variant: potentials as in the ``paper`` or as in the ``official`` code.
         adaptation: a 1x1 convolution on the student's features (always there when channels differ).
         revision: revise gradients that conflict with the task's (Eq. 14).
+        start: epochs of the task loss alone before the teacher is heard.
+        pooled: compare features averaged over frames and joints with one another, not at each vertex; then
+            the edges are those between the clips' people and not within each.
+        warm_start: the student begins with the teacher's weights, which takes the same network for both.
+        fresh_views: low quality that is derived is drawn anew in each epoch, for the student alone.
     """
 
     kl: NonNegativeFloat = 1.0
@@ -108,6 +182,10 @@ class Distillation:
     edge_variant: Literal["paper", "official"] = "paper"
     adaptation: bool = True
     revision: bool = True
+    start: NonNegativeInt = 0
+    pooled: bool = False
+    warm_start: bool = False
+    fresh_views: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -49,12 +49,7 @@ def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, sec
         ConfigError: if the file cannot be read, is not YAML, has no such section, or a key or value does
             not fit.
     """
-    try:
-        values = _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
-    except OSError as error:
-        raise ConfigError(f"no config file at {path} ({error.strerror}); expected YAML") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    values = _read(path)
     if section:
         if section not in values:
             found = ", ".join(map(str, values)) or "nothing"
@@ -63,6 +58,24 @@ def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, sec
     for override in overrides:
         _override(values, override)
     return parse_config(kind, values, f"{path}: {section}" if section else str(path))
+
+
+def read_if_named(value: object) -> object:
+    """Settings that a string names the file of, or else the value itself.
+
+    Raises:
+        ConfigError: as `config_path` and `load_config`.
+    """
+    return _read(config_path(value)) if isinstance(value, str) else value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise ConfigError(f"no config file at {path} ({error.strerror}); expected YAML") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _mapping(values: object, where: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Robustness:
         clips: so many of the test clips are tried, evenly spread over them.
         occlusion: probabilities that a joint of a frame is hidden.
         frame_loss: shares of the frames that are lost: evenly, at random, and in one block.
-        jitter: standard deviation of a joint's error as a share of the body's height.
+        jitter: standard deviation of a joint's error as a share of the body's size.
     """
 
     clips: PositiveInt = 1000

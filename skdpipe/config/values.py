@@ -23,5 +23,6 @@ def _folder_name(name: str) -> str:
 
 Window = Annotated[PositiveInt, AfterValidator(_odd)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+AtLeastOne = Annotated[float, Field(ge=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]

@@ -1,16 +1,7 @@
 """From the cache to batches: which clips there are, how they are split, how a clip becomes a tensor."""
 
 from skdpipe.dataset.augmentation import Augment, augment
-from skdpipe.dataset.clips import (
-    Batch,
-    PairedClips,
-    Sample,
-    batches,
-    degrade,
-    load_views,
-    prepare,
-    with_people,
-)
+from skdpipe.dataset.clips import Batch, PairedClips, Sample, batches, load_views, prepare, with_people
 from skdpipe.dataset.manifest import Manifest, PairedClip, build_manifest
 
 __all__ = [
@@ -23,7 +14,6 @@ __all__ = [
     "augment",
     "batches",
     "build_manifest",
-    "degrade",
     "load_views",
     "prepare",
     "with_people",

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Degradation
 from skdpipe.dataset.manifest import PairedClip
-from skdpipe.degrade import generator_for, occlude, sample_frames
+from skdpipe.degrade import degrade
 from skdpipe.pose.tracking import match_people, select_people
 from skdpipe.skeleton import PoseSequence, layout_named, map_layout
 from skdpipe.transforms import (
@@ -93,7 +93,8 @@ class PairedClips(Dataset[Sample]):
         high: the teacher's clip format.
         low: the student's; differs in its smoothing.
         derive: how low quality comes from high, or None where it is cached.
-        seed: of the occlusion.
+        seed: of the derivation.
+        fresh: derive anew in each epoch (see `begin_epoch`).
     """
 
     def __init__(
@@ -105,7 +106,10 @@ class PairedClips(Dataset[Sample]):
         low: ClipFormat,
         derive: Degradation | None,
         seed: int,
+        *,
+        fresh: bool = False,
     ) -> None:
+        self._fresh, self._epoch = fresh and derive is not None, 0
         self._cache, self._clips, self._derive, self._seed = cache, clips, derive, seed
         self._high, self._low = high, low
         self._class_of = {label: index for index, label in enumerate(classes)}
@@ -114,13 +118,21 @@ class PairedClips(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self._clips)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Say which epoch begins: if views are to be fresh, those of the epoch before are forgotten."""
+        if self._fresh and epoch != self._epoch:
+            self._epoch = epoch
+            self._kept.clear()
+
     def __getitem__(self, index: int) -> Sample:
         if index not in self._kept:
             self._kept[index] = self._read(self._clips[index])
         return self._kept[index]
 
     def _read(self, clip: PairedClip) -> Sample:
-        high, low, same_places = load_views(self._cache, clip, self._high.people, self._derive, self._seed)
+        high, low, same_places = load_views(
+            self._cache, clip, self._high.people, self._derive, self._seed, self._epoch
+        )
         high_clip, high_mask = map(torch.from_numpy, prepare(high, self._high))
         low_clip, low_mask = map(torch.from_numpy, prepare(low, self._low))
         paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
@@ -129,21 +141,15 @@ class PairedClips(Dataset[Sample]):
 
 
 def load_views(
-    cache: PoseCache, clip: PairedClip, people: int, derive: Degradation | None, seed: int
+    cache: PoseCache, clip: PairedClip, people: int, derive: Degradation | None, seed: int, draw: int = 0
 ) -> tuple[PoseSequence, PoseSequence, set[int]]:
     """Both qualities of a clip, and the places for people at which both show the same person."""
     high = with_people(cache.load(clip.high), people)
     if derive is not None:
-        return high, degrade(high, derive, seed), set(range(people))
+        return high, degrade(high, derive, seed, draw), set(range(people))
     assert clip.low is not None
     low, pairs = match_people(high, with_people(cache.load(clip.low), people))
     return high, low, {place for place, _ in pairs.pairs}
-
-
-def degrade(sequence: PoseSequence, settings: Degradation, seed: int) -> PoseSequence:
-    """Low quality from high; the same for the same seed and video."""
-    sampled = sample_frames(sequence, settings.every)
-    return occlude(sampled, settings.occlusion, generator_for(seed, sequence.origin.key))
 
 
 def batches(

@@ -73,8 +73,8 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
             training clip shows, an empty side of the split, or a split that only some videos name.
     """
     derived = experiment.derive_low is not None
-    high_settings = _choose(cache, "high", experiment.high)
-    low_settings = "" if derived else _choose(cache, "low", experiment.low)
+    high_settings = choose_settings(cache, "high", experiment.high)
+    low_settings = "" if derived else choose_settings(cache, "low", experiment.low)
     high = {entry.origin.key: entry for entry in cache.entries("high", high_settings)}
     low = high if derived else {entry.origin.key: entry for entry in cache.entries("low", low_settings)}
     left_out = Counter(
@@ -121,7 +121,12 @@ def _require_both_sides(clips: Sequence[PairedClip], classes: Sequence[str], cac
         )
 
 
-def _choose(cache: PoseCache, quality: Quality, wanted: str) -> str:
+def choose_settings(cache: PoseCache, quality: Quality, wanted: str) -> str:
+    """The settings folder that is wanted, or the only one there is.
+
+    Raises:
+        DataError: if there is no such folder, or none or several where none is named.
+    """
     there = cache.settings_of(quality)
     if wanted:
         if wanted not in there:

@@ -72,6 +72,7 @@ def train(
     augment: Augment | None,
     state_file: Path,
     task: Task,
+    distil_from: int = 0,
 ) -> list[Curve]:
     """Train in place; goes on after the last whole epoch where ``state_file`` is there.
 
@@ -86,6 +87,7 @@ def train(
         augment: looks at a batch at random.
         state_file: safetensors with weights, momentum and curves, written after each epoch.
         task: told how far training is.
+        distil_from: the epoch from which on the distillation losses count.
 
     Returns:
         The curve of each epoch, those trained before an interruption included.
@@ -107,6 +109,7 @@ def train(
     steps = math.ceil(len(data) / recipe.batch)
     for epoch in range(len(curves), recipe.epochs):
         modules.train()
+        data.begin_epoch(epoch)
         done, tapes = _Steps(), False
         order, noise, dropout = (np.random.default_rng([seed, epoch, use]) for use in range(3))
         torch.manual_seed(int(dropout.integers(2**63)))
@@ -122,6 +125,8 @@ def train(
                 torch.autocast(device.type, torch.float16, enabled=half),
             ):
                 losses = objective(on_device)
+            if epoch < distil_from:
+                losses = losses._replace(distillation={}, through=())
             report = _backward(losses, parameters, scaler, revision=revision, tape=tape)
             scaler.step(optimiser)
             scaler.update()

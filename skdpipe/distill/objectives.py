@@ -33,6 +33,16 @@ def task_loss(logits: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
     return binary_cross_entropy_per_class(logits.float(), label)
 
 
+def pooled(features: Tensor) -> Tensor:
+    """Features averaged over frames and joints, all rows as the vertices of one.
+
+    From ``(row, channel, frame, joint)`` to ``(1, channel, row, 1)``: the node loss compares what is seen of
+    each person as a whole, the edge loss how the people of the batch lie to one another (Park et al.,
+    "Relational Knowledge Distillation", CVPR 2019).
+    """
+    return features.mean(dim=(2, 3)).t()[None, :, :, None]
+
+
 def learn_from_high(network: GraphNetwork, recipe: Recipe) -> Objective:
     """The teacher's objective: the task loss on high-quality skeletons."""
     return lambda batch: Losses(task_loss(network(batch.high, batch.high_mask).logits, batch.label, recipe))
@@ -63,8 +73,10 @@ def learn_from_teacher(
             distillation["kl"] = settings.kl * kl
         if settings.node or settings.edge:
             adapted = adaptation(own.features[batch.paired]).float()
-            through.append(adapted)
             wanted = known.features[batch.paired].float()
+            if settings.pooled:
+                adapted, wanted = pooled(adapted), pooled(wanted)
+            through.append(adapted)
             if settings.node:
                 distillation["node"] = settings.node * _NODE[settings.node_variant](adapted, wanted)
             if settings.edge:

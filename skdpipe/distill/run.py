@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 import yaml
 from torch import nn
@@ -17,7 +17,7 @@ from torch import nn
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_config, to_plain
-from skdpipe.dataset import Augment, Batch, Manifest, PairedClips, augment, build_manifest
+from skdpipe.dataset import Augment, Manifest, PairedClips, augment, build_manifest
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
@@ -201,7 +201,15 @@ class _Run:
             return modules, learn_from_high(network, recipe)
         if method != "student":
             return modules, learn_from_low(network, recipe)
-        teacher = deployed(load_bundle(self._path("teacher")).network.to(self._device))
+        known = load_bundle(self._path("teacher"))
+        if settings.warm_start:
+            if known.choice != self._choice(method):
+                raise DataError(
+                    f"a warm start takes teacher and student of the same network; found {known.choice} and "
+                    f"{self._choice(method)}"
+                )
+            network.load_state_dict(known.network.state_dict())
+        teacher = deployed(known.network.to(self._device))
         adaptation: nn.Module = nn.Identity()
         if settings.adaptation or network.feature_channels != teacher.feature_channels:
             adaptation = adaptation_layer(network.feature_channels, teacher.feature_channels).to(self._device)
@@ -210,12 +218,9 @@ class _Run:
 
     def _train(self, method: str, modules: nn.ModuleDict, objective: Objective) -> list[Curve]:
         recipe = self._experiment.recipe
-        mirror = self._layout.mirror
-
-        def look(batch: Batch, rng: np.random.Generator) -> Batch:
-            return augment(batch, mirror, rng)
-
-        chosen: Augment | None = look if recipe.augment else None
+        chosen: Augment | None = None
+        if recipe.augment is not None:
+            chosen = partial(augment, mirror=self._layout.mirror, settings=recipe.augment)
         with self._progress.task(f"training {NAMES[method]}", recipe.epochs, unit="epochs") as task:
             return train(
                 modules,
@@ -228,6 +233,7 @@ class _Run:
                 augment=chosen,
                 state_file=self._state_file(method),
                 task=task,
+                distil_from=self._experiment.distillation.start,
             )
 
     def _clips(self, method: str, *, train: bool) -> PairedClips:
@@ -240,6 +246,7 @@ class _Run:
             self._clip_format(method),
             experiment.derive_low,
             experiment.seed,
+            fresh=train and method == "student" and experiment.distillation.fresh_views,
         )
 
     def _clip_format(self, method: str) -> ClipFormat:

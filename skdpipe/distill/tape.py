@@ -127,6 +127,7 @@ _LINEAR: Final = {
     aten.split,
     aten.unbind,
     aten.index,
+    aten.index_select,
     aten.clone,
     aten._to_copy,
     aten.mean,
@@ -231,6 +232,11 @@ def _push_relu(step: _Step, tangents: _Tangents) -> Any:
     return aten.threshold_backward(tangents[_name(step.arguments[0])], step.result, 0)
 
 
+def _push_floor(step: _Step, tangents: _Tangents) -> tuple[None]:
+    """Piecewise constant: the result stands still, and so does every index that is made of it."""
+    return (None,)
+
+
 def _push_dropout(step: _Step, tangents: _Tangents) -> tuple[Tensor, None]:
     x, share, *_ = step.arguments
     mask = step.result[1]
@@ -283,6 +289,7 @@ _RULES: Final[dict[Any, Callable[[_Step, _Tangents], Any]]] = {
     aten.stack: _push_joined,
     aten.index_put: _push_put,
     aten.relu: _push_relu,
+    aten.floor: _push_floor,
     aten.native_dropout: _push_dropout,
     aten.native_batch_norm: _push_batch_norm,
     aten.cudnn_batch_norm: _push_batch_norm,

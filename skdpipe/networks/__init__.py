@@ -6,13 +6,19 @@ Every network is called as ``network(x, mask)`` and returns a :class:`NetworkOut
 - ``mask`` is ``(batch, person)``, true for real people, false for padding.
 """
 
+from skdpipe.networks.agcn import agcn
+from skdpipe.networks.as_gcn import as_gcn
 from skdpipe.networks.cost import count_multiply_adds, count_parameters
+from skdpipe.networks.ctr_gcn import ctr_gcn
 from skdpipe.networks.folded import FoldedStGcn, deployed
 from skdpipe.networks.graph import Partitioning
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import adaptation_layer
+from skdpipe.networks.ms_g3d import ms_g3d
 from skdpipe.networks.output import Network, NetworkOutput
+from skdpipe.networks.shift_gcn import shift_gcn
 from skdpipe.networks.st_gcn import st_2sgcn, st_gcn, st_sgcn
+from skdpipe.networks.st_gcn_plus_plus import st_gcn_plus_plus
 
 __all__ = [
     "FoldedStGcn",
@@ -21,10 +27,16 @@ __all__ = [
     "NetworkOutput",
     "Partitioning",
     "adaptation_layer",
+    "agcn",
+    "as_gcn",
     "count_multiply_adds",
     "count_parameters",
+    "ctr_gcn",
     "deployed",
+    "ms_g3d",
+    "shift_gcn",
     "st_2sgcn",
     "st_gcn",
+    "st_gcn_plus_plus",
     "st_sgcn",
 ]

@@ -35,7 +35,10 @@ _CACHED: Final = 750_000
 
 def deployed(network: GraphNetwork) -> Network:
     """A trained network as it is used: an ST-GCN folded, any other as it is, in evaluation mode."""
-    if isinstance(network.blocks, nn.Sequential) and all(isinstance(each, Block) for each in network.blocks):
+    if isinstance(network.blocks, nn.Sequential) and all(
+        isinstance(each, Block) and isinstance(each.spatial, SpatialGraphConvolution)
+        for each in network.blocks
+    ):
         return FoldedStGcn(network)
     return network.eval()
 

@@ -78,9 +78,7 @@ class SpatialGraphConvolution(nn.Module):
 
     def kernel(self) -> Tensor:
         """The weights as a convolution over subsets, ``(out, in, subset, 1)``."""
-        subsets = len(self.adjacency)
-        weight = self.mix.weight.view(subsets, -1, self.mix.in_channels).permute(1, 2, 0).unsqueeze(3)
-        return weight.contiguous(memory_format=torch.channels_last)
+        return kernel_over_subsets(self.mix, len(self.adjacency))
 
     def bias(self) -> Tensor:
         """What a joint hears of its neighbours' biases, ``(out, joint)``."""
@@ -89,10 +87,38 @@ class SpatialGraphConvolution(nn.Module):
         return self.mix.bias.view(len(heard), -1).t() @ heard
 
 
+class LinkConvolution(nn.Module):
+    """Each joint gathers along links that each row brings itself, each kind of link through its own weights.
+
+    ``y_w = Σ_k (W_k Σ_v x_v L_k[v, w] + b_k)`` with links ``L``, ``(row, kind, joint, joint)``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kinds: int) -> None:
+        super().__init__()
+        self.kinds = kinds
+        self.mix = nn.Conv2d(in_channels, out_channels * kinds, kernel_size=1)
+
+    def forward(self, x: Tensor, links: Tensor) -> Tensor:
+        assert self.mix.bias is not None
+        return F.conv2d(
+            gather(x, links.transpose(2, 3).flatten(1, 2)),
+            kernel_over_subsets(self.mix, self.kinds),
+            self.mix.bias.view(self.kinds, -1).sum(dim=0),
+            dilation=(x.shape[2], 1),
+        )
+
+
+def kernel_over_subsets(mix: nn.Conv2d, subsets: int) -> Tensor:
+    """The weights of a 1x1 convolution to ``subset * out`` channels as ``(out, in, subset, 1)``."""
+    weight = mix.weight.view(subsets, -1, mix.in_channels).permute(1, 2, 0).unsqueeze(3)
+    return weight.contiguous(memory_format=torch.channels_last)
+
+
 def gather(x: Tensor, stacked: Tensor) -> Tensor:
     """What each joint hears of the others, subset under subset.
 
-    From ``(row, channel, joint, frame)`` to ``(row, channel, subset * joint, frame)``.
+    From ``(row, channel, joint, frame)`` to ``(row, channel, subset * joint, frame)``; ``stacked`` is
+    ``(subset * joint, joint)``, or the like for each row.
     """
     row, channel, joint, frame = x.shape
     flat = x.permute(0, 2, 3, 1).reshape(row, joint, frame * channel)
@@ -101,7 +127,10 @@ def gather(x: Tensor, stacked: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """A GCN block (Eq. 1): spatial graph convolution, temporal convolution, residual, ReLU."""
+    """A GCN block (Eq. 1): spatial graph convolution, temporal convolution, residual, ReLU.
+
+    What is given besides ``x`` goes to the spatial convolution.
+    """
 
     def __init__(self, spatial: nn.Module, temporal: nn.Module, residual: nn.Module | None) -> None:
         super().__init__()
@@ -109,11 +138,26 @@ class Block(nn.Module):
         self.temporal = temporal
         self.residual = residual
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.temporal(self.spatial(x))
+    def forward(self, x: Tensor, *links: Tensor) -> Tensor:
+        y: Tensor = self.temporal(self.spatial(x, *links))
         if self.residual is not None:
             y = y + self.residual(x)
         return torch.relu(y)
+
+
+class Sum(nn.Module):
+    """What several paths make of the same input, added up."""
+
+    def __init__(self, *paths: nn.Module) -> None:
+        super().__init__()
+        self.paths = nn.ModuleList(paths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self.paths
+        y: Tensor = first(x)
+        for path in others:
+            y = y + path(x)
+        return y
 
 
 def temporal_convolution(channels: int, kernel: int, stride: int, dropout: float) -> nn.Module:
@@ -159,6 +203,18 @@ class PointwiseConvolution(nn.Conv2d):
             :, :, :: self.step
         ].contiguous()  # in memory order, and so its gradient
         return super().forward(chosen.permute(0, 3, 1, 2))
+
+
+def initialise_convolutions(network: nn.Module) -> None:
+    """Draw the weights of all 2-D convolutions as 2s-AGCN and its successors do.
+
+    Normal, of variance ``2 / (out * taps)`` (He et al., ICCV 2015, by what goes out); biases are zero.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def adaptation_layer(student_channels: int, teacher_channels: int) -> nn.Conv2d:

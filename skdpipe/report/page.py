@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from html import escape
 from typing import Final, NamedTuple
 
 import yaml
 from matplotlib.figure import Figure
 
-from skdpipe.config import Report, to_plain
+from skdpipe.config import Degradation, Report, to_plain
 from skdpipe.evaluate import recovered_gap
 from skdpipe.report.figures.style import look_of, to_svg
 from skdpipe.report.gather import Run
@@ -146,8 +145,9 @@ def _facts(run: Run) -> str:
     derived = run.experiment.derive_low
     low = f"{data['low']} (cached)"
     if derived is not None:
-        changed = ", ".join(f"{key} {value}" for key, value in asdict(derived).items())
-        low = f"derived from high: {changed}"
+        usual = to_plain(Degradation())
+        changed = [f"{key} {value}" for key, value in to_plain(derived).items() if value != usual[key]]
+        low = f"derived from high: {', '.join(changed) or 'unchanged'}"
     facts = [
         ("folder", str(run.folder)),
         (

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdpipe.config import ClipFormat, Robustness
-from skdpipe.degrade import generator_for, occlude, sample_frames
+from skdpipe.degrade import generator_for, jitter, lose_a_block, lose_frames_at_random, occlude, sample_frames
 from skdpipe.progress import Progress
 from skdpipe.report.gather import Networks, Run, UnseenClips, show
 from skdpipe.report.measures import spread
@@ -43,9 +43,15 @@ def lose_evenly(sequence: PoseSequence, share: float, _: np.random.Generator) ->
 
 def spoilings(settings: Robustness) -> tuple[Spoiling, ...]:
     """What the card tries."""
+    lost, shares = "share of frames lost", settings.frame_loss
     return (
         Spoiling("joints hidden", "probability that a joint is hidden", settings.occlusion, occlude),
-        Spoiling("frames lost evenly", "share of frames lost", settings.frame_loss, lose_evenly),
+        Spoiling(
+            "joints shaken", "standard deviation as a share of the body's size", settings.jitter, jitter
+        ),
+        Spoiling("frames lost evenly", lost, shares, lose_evenly),
+        Spoiling("frames lost at random", lost, shares, lose_frames_at_random),
+        Spoiling("frames lost in one block", lost, shares, lose_a_block),
     )
 
 

@@ -1,0 +1,136 @@
+"""2s-AGCN, one of its two streams (Shi, Zhang, Cheng, Lu, CVPR 2019).
+
+"Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition". A stream sees
+joints or bones; that is a matter of its input. The paper adds up the scores of both.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from skdpipe.networks.graph import adjacency
+from skdpipe.networks.graph_network import GraphNetwork
+from skdpipe.networks.layers import (
+    Block,
+    LinkConvolution,
+    PlaceNorm,
+    Sum,
+    initialise_convolutions,
+    residual_path,
+)
+from skdpipe.networks.temporal import TemporalConvolution
+from skdpipe.skeleton import Layout
+
+
+def agcn(
+    layout: Layout,
+    classes: int,
+    *,
+    people: int = 2,
+    in_channels: int = 3,
+    width: int = 64,
+    dropout: float = 0.0,
+) -> GraphNetwork:
+    """One stream of 2s-AGCN: ten blocks, in which joints listen to one another as each clip suggests.
+
+    Args:
+        layout: the joints and bones of the input.
+        classes: how many actions there are.
+        people: places in a clip, each with an input normalisation of its own.
+        in_channels: 3 = x, y, confidence.
+        width: channels of the first four blocks; the next three have twice as many, the last three
+            four times.
+        dropout: probability of dropping a value after each block's temporal convolution but the first's
+            (the released code drops nothing).
+    """
+    graph = torch.from_numpy(adjacency(layout, "spatial"))
+    blocks = []
+    channels = in_channels
+    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
+        first = number == 1
+        out_channels = multiple * width
+        temporal = nn.Sequential(
+            TemporalConvolution(out_channels, 9, stride),
+            nn.BatchNorm2d(out_channels),
+            nn.Dropout(0.0 if first else dropout),
+        )
+        residual = None if first else residual_path(channels, out_channels, stride)
+        blocks.append(Block(_spatial(channels, out_channels, graph), temporal, residual))
+        channels = out_channels
+    network = GraphNetwork(
+        normalise=PlaceNorm(people, in_channels, len(layout)),
+        blocks=nn.Sequential(*blocks),
+        classify=nn.Linear(channels, classes),
+    )
+    _initialise(network)
+    return network
+
+
+# Channels in multiples of the width, and temporal stride, of blocks 1 to 10.
+_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
+
+
+def _spatial(in_channels: int, out_channels: int, graph: Tensor) -> nn.Module:
+    norm = nn.BatchNorm2d(out_channels)
+    nn.init.constant_(norm.weight, 1e-6)  # training starts from the way around
+    convolution = AdaptiveGraphConvolution(in_channels, out_channels, graph, max(1, out_channels // 4))
+    return nn.Sequential(
+        Sum(nn.Sequential(convolution, norm), residual_path(in_channels, out_channels, 1)), nn.ReLU()
+    )
+
+
+class AdaptiveGraphConvolution(nn.Module):
+    """Each joint gathers along the layout's links, learned ones, and some that its clip suggests.
+
+    ``y_w = Σ_k (W_k Σ_v x_v (A_k + B_k + C_k)[v, w] + b_k)`` (Eq. 3) with the adjacency ``A``, learned links
+    ``B``, the same for all clips, and ``C`` from how alike two joints are that are embedded in E channels at
+    each of T frames: ``C_k[v, w] = softmax_v (Σ_t <θ_k x_vt, φ_k x_wt> / (E T))``, where ``θ`` and ``φ`` have
+    biases too. The adjacency follows from the layout and is not stored with the weights.
+
+    Args:
+        in_channels, out_channels: of the features.
+        adjacency: ``(subset, joint, joint)``.
+        embedding: channels E of the embeddings, in each subset.
+    """
+
+    adjacency: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, adjacency: Tensor, embedding: int) -> None:
+        super().__init__()
+        subsets = len(adjacency)
+        self.register_buffer("adjacency", adjacency, persistent=False)
+        self.learned = nn.Parameter(torch.full_like(adjacency, 1e-6))
+        self.theta = nn.Conv2d(in_channels, subsets * embedding, kernel_size=1)
+        self.phi = nn.Conv2d(in_channels, subsets * embedding, kernel_size=1)
+        self.along = LinkConvolution(in_channels, out_channels, subsets)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.along(x, self.adjacency + self.learned + self.likeness(x))
+        return y
+
+    def likeness(self, x: Tensor) -> Tensor:
+        """The links ``C`` that each row suggests, ``(row, subset, joint, joint)``."""
+        theta, phi = self._by_joint(self.theta(x)), self._by_joint(self.phi(x))
+        products = torch.bmm(theta, phi.transpose(1, 2)) / theta.shape[2]
+        return products.softmax(dim=1).view(x.shape[0], -1, x.shape[2], x.shape[2])
+
+    def _by_joint(self, embedded: Tensor) -> Tensor:
+        """``(row, subset * channel, joint, frame)`` to ``(row * subset, joint, frame * channel)``."""
+        row, _, joint, frame = embedded.shape
+        split = embedded.permute(0, 2, 3, 1).reshape(row, joint, frame, len(self.adjacency), -1)
+        return split.permute(0, 3, 1, 2, 4).reshape(row * len(self.adjacency), joint, -1)
+
+
+def _initialise(network: GraphNetwork) -> None:
+    """Weights as the released code draws them: each subset has convolutions of its own there."""
+    initialise_convolutions(network)
+    for module in network.modules():
+        if isinstance(module, AdaptiveGraphConvolution):
+            subsets = len(module.adjacency)
+            for embedding in (module.theta, module.phi):
+                nn.init.normal_(embedding.weight, std=math.sqrt(2 * subsets / embedding.out_channels))
+            nn.init.normal_(module.along.mix.weight, std=math.sqrt(2 / module.along.mix.weight.numel()))
+    nn.init.normal_(network.classify.weight, std=math.sqrt(2 / network.classify.out_features))

@@ -1,0 +1,131 @@
+"""CTR-GCN (Chen, Zhang, Yuan, Li, Deng, Hu, ICCV 2021).
+
+"Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition".
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from skdpipe.networks.graph import adjacency
+from skdpipe.networks.graph_network import GraphNetwork
+from skdpipe.networks.layers import Block, PlaceNorm, Sum, residual_path
+from skdpipe.networks.multi_scale_temporal import MultiScaleTemporalConvolution
+from skdpipe.skeleton import Layout
+
+
+def ctr_gcn(
+    layout: Layout,
+    classes: int,
+    *,
+    people: int = 2,
+    in_channels: int = 3,
+    width: int = 64,
+    dropout: float = 0.0,
+) -> GraphNetwork:
+    """CTR-GCN: ten blocks, in which each channel has a graph of its own that follows what is seen.
+
+    Args:
+        layout: the joints and bones of the input.
+        classes: how many actions there are.
+        people: places in a clip, each with an input normalisation of its own.
+        in_channels: 3 = x, y, confidence.
+        width: channels of the first four blocks; the next three have twice as many, the last three four
+            times.
+        dropout: probability of dropping a value after each block's temporal convolution but the first's
+            (the released code drops pooled features instead, by default none).
+
+    Raises:
+        ConfigError: if the width is less than four, the temporal branches.
+    """
+    graph = torch.from_numpy(adjacency(layout, "spatial"))
+    blocks = []
+    channels = in_channels
+    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
+        first = number == 1
+        out_channels = multiple * width
+        relations = 8 if first else max(1, channels // 8)
+        blocks.append(
+            Block(
+                spatial=_spatial(channels, out_channels, graph, relations),
+                temporal=nn.Sequential(
+                    MultiScaleTemporalConvolution(out_channels, out_channels, 5, (1, 2), stride),
+                    nn.Dropout(0.0 if first else dropout),
+                ),
+                residual=None if first else residual_path(channels, out_channels, stride),
+            )
+        )
+        channels = out_channels
+    classify = nn.Linear(channels, classes)
+    nn.init.normal_(classify.weight, std=math.sqrt(2 / classes))
+    return GraphNetwork(
+        normalise=PlaceNorm(people, in_channels, len(layout)),
+        blocks=nn.Sequential(*blocks),
+        classify=classify,
+    )
+
+
+# Channels in multiples of the width, and temporal stride, of blocks 1 to 10.
+_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
+
+
+def _spatial(channels: int, out_channels: int, graph: Tensor, relations: int) -> nn.Module:
+    norm = nn.BatchNorm2d(out_channels)
+    nn.init.constant_(norm.weight, 1e-6)  # training starts from the way around
+    return nn.Sequential(
+        Sum(
+            nn.Sequential(RefinedGraphConvolution(channels, out_channels, graph, relations), norm),
+            residual_path(channels, out_channels, 1),
+        ),
+        nn.ReLU(),
+    )
+
+
+class RefinedGraphConvolution(nn.Module):
+    """Each joint gathers from all others, for each channel along a graph refined by what is seen.
+
+    ``y_w = Σ_k Σ_v (A_k[v, w] + α R_k[v, w]) ⊙ (W_k x_v + b_k)`` with the refinement, one number for each
+    channel, ``R_k[v, w] = T_k tanh(P_k x̄_w - Q_k x̄_v)`` (section 3.2), where ``x̄`` is the mean over frames
+    and ``P``, ``Q`` and ``T`` have biases too. ``A``, ``(subset, joint, joint)``, is learned like all the
+    rest, from the layout's graph on, and α from zero on.
+
+    Args:
+        in_channels, out_channels: of the features.
+        adjacency: ``(subset, joint, joint)``, where ``A`` starts.
+        relations: channels of ``P x̄`` and ``Q x̄``, in each subset.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, adjacency: Tensor, relations: int) -> None:
+        super().__init__()
+        subsets = len(adjacency)
+        self.adjacency = nn.Parameter(adjacency.clone())
+        self.alpha = nn.Parameter(torch.zeros(1))
+        self.listener = nn.Conv2d(in_channels, subsets * relations, 1)
+        self.source = nn.Conv2d(in_channels, subsets * relations, 1)
+        self.refinement = nn.Conv2d(subsets * relations, subsets * out_channels, 1, groups=subsets)
+        self.mix = nn.Conv2d(in_channels, subsets * out_channels, 1)
+        for convolution in (self.listener, self.source, self.refinement, self.mix):
+            for weight in convolution.weight.detach().chunk(subsets):
+                nn.init.kaiming_normal_(weight, mode="fan_out")
+            assert convolution.bias is not None
+            nn.init.zeros_(convolution.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        row, _, joint, frame = x.shape
+        subsets = len(self.adjacency)
+        mixed = self.mix(x).view(row, subsets, -1, joint, frame).transpose(1, 2)
+        topology = self.topology(x).transpose(1, 2)
+        # The sum over subsets and over joints is one.
+        y: Tensor = topology.flatten(2, 3).transpose(2, 3) @ mixed.flatten(2, 3)
+        return y.contiguous(memory_format=torch.channels_last)
+
+    def topology(self, x: Tensor) -> Tensor:
+        """How much joint w hears of v, ``(row, subset, channel, v, w)``."""
+        row, _, joint, _ = x.shape
+        mean = x.mean(dim=3, keepdim=True)
+        differences = torch.tanh(self.listener(mean).transpose(2, 3) - self.source(mean))
+        refined: Tensor = self.refinement(differences).view(row, len(self.adjacency), -1, joint, joint)
+        return self.adjacency.unsqueeze(1) + self.alpha * refined

@@ -1,0 +1,165 @@
+"""Shift-GCN (Cheng, Zhang, He, Chen, Cheng, Lu, CVPR 2020).
+
+"Skeleton-Based Action Recognition with Shift Graph Convolutional Network".
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from skdpipe.networks.graph_network import GraphNetwork
+from skdpipe.networks.layers import (
+    Block,
+    PlaceNorm,
+    PointwiseConvolution,
+    Sum,
+    initialise_convolutions,
+    residual_path,
+)
+from skdpipe.skeleton import Layout
+
+
+def shift_gcn(
+    layout: Layout,
+    classes: int,
+    *,
+    people: int = 2,
+    in_channels: int = 3,
+    width: int = 64,
+    dropout: float = 0.0,
+) -> GraphNetwork:
+    """Shift-GCN: ten blocks of 1x1 convolutions, with channels shifted among joints and along time between.
+
+    Joints hear of all others alike, so that of the layout only the number of joints matters. The released
+    code counts two more parameters for each channel of a block: shifts across joints in its temporal shifts,
+    which its kernel never changes from zero.
+
+    Args:
+        layout: the joints of the input.
+        classes: how many actions there are.
+        people: places in a clip, each with an input normalisation of its own.
+        in_channels: 3 = x, y, confidence.
+        width: channels of the first four blocks; the next three have twice as many, the last three
+            four times.
+        dropout: probability of dropping a value after each block's temporal convolution but the first's
+            (the released code drops nothing).
+    """
+    blocks = []
+    channels = in_channels
+    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
+        first = number == 1
+        out_channels = multiple * width
+        spatial = nn.Sequential(
+            Sum(
+                ShiftGraphConvolution(channels, out_channels, len(layout)),
+                residual_path(channels, out_channels, 1),
+            ),
+            nn.ReLU(),
+        )
+        residual = None if first else residual_path(channels, out_channels, stride)
+        blocks.append(Block(spatial, _temporal(out_channels, stride, 0.0 if first else dropout), residual))
+        channels = out_channels
+    network = GraphNetwork(
+        normalise=PlaceNorm(people, in_channels, len(layout)),
+        blocks=nn.Sequential(*blocks),
+        classify=nn.Linear(channels, classes),
+    )
+    initialise_convolutions(network)
+    nn.init.normal_(network.classify.weight, std=math.sqrt(2 / classes))
+    return network
+
+
+# Channels in multiples of the width, and temporal stride, of blocks 1 to 10.
+_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
+
+
+def _temporal(channels: int, stride: int, dropout: float) -> nn.Module:
+    return nn.Sequential(
+        nn.BatchNorm2d(channels),
+        TemporalShift(channels, 1, 0.0),
+        PointwiseConvolution(channels, channels, 1),
+        nn.ReLU(),
+        # Between the frames that it steps over.
+        TemporalShift(channels, stride, 0.0 if stride == 1 else 0.5),
+        nn.BatchNorm2d(channels),
+        nn.Dropout(dropout),
+    )
+
+
+class ShiftGraphConvolution(nn.Module):
+    """Non-local shift graph convolution: shift, mix channels, shift back, normalise each joint for itself.
+
+    With V joints, channel c of joint v comes from joint ``(v + c) mod V``; there it is scaled by
+    ``1 + tanh(mask[v, c])``. After the 1x1 convolution channel c of joint v comes from joint
+    ``(v - c) mod V``.
+    """
+
+    there: Tensor
+    back: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, joints: int) -> None:
+        super().__init__()
+        self.mask = nn.Parameter(torch.zeros(joints, in_channels))
+        self.mix = nn.Linear(in_channels, out_channels)
+        self.norm = nn.BatchNorm1d(joints * out_channels)
+        nn.init.normal_(self.mix.weight, std=math.sqrt(1 / out_channels))
+        nn.init.zeros_(self.mix.bias)
+        self.register_buffer("there", shifted_joints(joints, in_channels, 1), persistent=False)
+        self.register_buffer("back", shifted_joints(joints, out_channels, -1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        row, channel, joint, frame = x.shape
+        flat = x.permute(0, 3, 2, 1).reshape(row * frame, joint * channel)
+        shifted = flat.index_select(1, self.there).view(-1, joint, channel)
+        mixed = self.mix(shifted * (1 + torch.tanh(self.mask)))
+        y: Tensor = self.norm(mixed.flatten(1).index_select(1, self.back))
+        y = y.view(row, frame, joint, -1).permute(0, 3, 2, 1)
+        return y.contiguous(memory_format=torch.channels_last)
+
+
+def shifted_joints(joints: int, channels: int, sign: int) -> Tensor:
+    """Where each channel of each joint comes from, both as positions ``joint * channels + channel``."""
+    joint, channel = torch.arange(joints).unsqueeze(1), torch.arange(channels)
+    return ((joint + sign * channel) % joints * channels + channel).flatten()
+
+
+class TemporalShift(nn.Module):
+    """Adaptive temporal shift: each channel is seen some frames earlier or later, by a learned number.
+
+    ``y[c, t] = (1 - d) x[c, s t + f] + d x[c, s t + f + 1]`` with stride s and the shift as ``f + d``, f
+    whole and ``0 <= d < 1``; zero before and after the clip. The shift follows its derivative, where the
+    released kernel follows its sign alone, a fixed step at a time.
+
+    Args:
+        channels: in and out.
+        stride: frames from output to output.
+        offset: frames added to every shift.
+    """
+
+    def __init__(self, channels: int, stride: int, offset: float) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.empty(channels).uniform_(-1, 1))
+        self.stride = stride
+        self.offset = offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        row, channel, joint, frame = x.shape
+        in_order = x.permute(0, 2, 3, 1).reshape(row * joint, frame * channel)
+        shift = self.shift + self.offset
+        whole = shift.floor()
+        part = shift - whole
+        start = torch.arange(0, frame, self.stride, device=x.device).unsqueeze(1)
+        early = start + whole.long()
+
+        def weighted(at: Tensor, weight: Tensor) -> Tensor:
+            """The frames ``at``, ``(frame, channel)``; nothing where there is none."""
+            inside = (at >= 0) & (at < frame)
+            position = at.clamp(0, frame - 1) * channel + torch.arange(channel, device=x.device)
+            seen = in_order.index_select(1, position.flatten()).view(row, joint, -1, channel)
+            return seen * (weight * inside)
+
+        y = weighted(early, 1 - part) + weighted(early + 1, part)
+        return y.permute(0, 3, 1, 2)

@@ -1,0 +1,150 @@
+"""AS-GCN: the contract, the parameters of the released code, structural links by hand, actional ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from network_contract import CHECKS, Check, trained
+from test_networks import APART, CHAIN, NTU_25, clips
+from torch import nn
+
+from skdpipe.networks import GraphNetwork, as_gcn, count_parameters
+from skdpipe.networks.as_gcn import ActionalStructuralConvolution, LinkInference, structural_links
+from skdpipe.networks.layers import LinkConvolution, SpatialGraphConvolution
+from skdpipe.skeleton import COCO_17, PENN_13, Layout
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+third = 1 / 3
+
+
+def build(
+    layout: Layout, classes: int, *, people: int = 2, width: int = 64, dropout: float = 0
+) -> GraphNetwork:
+    """People are normalised alike, so that it needs no number of places."""
+    return as_gcn(layout, classes, width=width, dropout=dropout)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_keeps_the_contract(check: Check) -> None:
+    check(build)
+
+
+def test_parameters_of_the_released_code() -> None:
+    """It counts the branch that foretells poses, and nothing of the network that infers links."""
+    network = as_gcn(NTU_25, 60)
+    encoder = count_parameters(network.blocks.infer)
+    assert encoder == 185_475
+    assert count_parameters(network) - encoder + branch_for_poses() == 6_987_478
+
+
+def branch_for_poses() -> int:
+    """Seven blocks on the features, as released; edge importance for nine, of which two are never used."""
+    subsets, kinds, joints, last_pose, pose_times_ten = 9, 2, 25, 3, 30
+
+    def block(inward: int, outward: int, taps: int, *, way_around: bool) -> int:
+        spatial = (inward + 1) * outward * (subsets + kinds)
+        temporal = (outward * taps + 1) * outward
+        norms = 2 * 2 * outward
+        return spatial + temporal + norms + way_around * ((inward + 1) * outward + 2 * outward)
+
+    return (
+        block(256, 128, 9, way_around=True)
+        + 3 * block(128, 128, 9, way_around=True)
+        + block(128, 128, 3, way_around=True)
+        + block(128, 128, 5, way_around=False)
+        + block(128 + last_pose, pose_times_ten, 1, way_around=False)
+        + 9 * subsets * joints**2
+    )
+
+
+class TestStructuralLinks:
+    def test_by_hand(self) -> None:
+        # a - b - c from the root a: all are within two bones, so that each listens to three.
+        expected = third * np.array(
+            [
+                [[1, 0, 0], [0, 1, 0], [0, 0, 1]],  # itself
+                [[0, 0, 0], [1, 0, 0], [0, 1, 0]],  # a listens to b, b to c
+                [[0, 1, 0], [0, 0, 1], [0, 0, 0]],  # b listens to a, c to b
+                [[0, 0, 0], [0, 0, 0], [1, 0, 0]],  # a listens to c
+                [[0, 0, 1], [0, 0, 0], [0, 0, 0]],  # c listens to a
+            ]
+        )
+        np.testing.assert_allclose(structural_links(CHAIN, 2), expected)
+
+    @pytest.mark.parametrize("layout", [COCO_17, PENN_13, NTU_25, APART], ids=lambda layout: layout.name)
+    def test_subsets_partition_the_joints_within_reach(self, layout: Layout) -> None:
+        links = structural_links(layout, 4)
+        assert links.dtype == np.float32
+        assert links.shape == (9, len(layout), len(layout))
+        assert ((links > 0).sum(axis=0) <= 1).all()
+        np.testing.assert_allclose(links.sum(axis=(0, 1)), 1, rtol=1e-6)
+
+
+def test_actional_structural_convolution_against_loops() -> None:
+    torch.manual_seed(0)
+    graph = torch.from_numpy(structural_links(CHAIN, 1))
+    structural, actional = SpatialGraphConvolution(2, 5, graph), LinkConvolution(2, 5, 2)
+    layer = ActionalStructuralConvolution(structural, actional, weight=0.3).double()
+    x, links = torch.randn(2, 2, 3, 4, dtype=torch.float64), torch.rand(2, 2, 3, 3, dtype=torch.float64)
+    expected = structural(x)
+    assert actional.mix.bias is not None
+    for n in range(2):
+        for k in range(2):
+            kind = slice(5 * k, 5 * (k + 1))
+            for w in range(3):
+                heard = sum(links[n, k, v, w] * x[n, :, v] for v in range(3))
+                mixed = actional.mix.weight[kind, :, 0, 0] @ heard + actional.mix.bias[kind, None]
+                expected[n, :, w] = expected[n, :, w] + 0.3 * mixed
+    torch.testing.assert_close(layer(x, links), expected)
+
+
+class TestLinkInference:
+    def test_against_loops(self) -> None:
+        torch.manual_seed(0)
+        infer = LinkInference(2, 4, 2, frames=5, hidden=3, dropout=0.5).double().eval()
+        for module in infer.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                assert module.running_mean is not None
+                module.running_mean.normal_()
+        x = torch.randn(2, 2, 4, 11, dtype=torch.float64)
+        looked_at = x[..., [0, 2, 4, 6, 8]]  # number times 11 frames, by 5
+        others = [[w for w in range(4) if w != v] for v in range(4)]
+
+        def through(perceptron: nn.Module, one: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = perceptron(one.view(1, 1, -1)).flatten()
+            return result
+
+        for n in range(2):
+            alone = [through(infer.joints_alone, looked_at[n, :, v].t().flatten()) for v in range(4)]
+            pair = {
+                (w, v): through(infer.pairs_alone, torch.cat([alone[w], alone[v]]))
+                for w in range(4)
+                for v in others[w]
+            }
+            among = [
+                through(infer.joints_among_others, torch.stack([pair[w, v] for v in others[w]]).mean(dim=0))
+                for w in range(4)
+            ]
+            expected = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
+            for (w, v), known in pair.items():
+                known = through(infer.pairs_among_others, torch.cat([among[w], among[v], known]))
+                expected[:, v, w] = infer.judge(known).softmax(dim=0)[1:]
+            torch.testing.assert_close(infer(x)[n], expected / expected.sum(dim=1, keepdim=True))
+
+    def test_each_joint_hears_as_much(self) -> None:
+        torch.manual_seed(0)
+        infer = LinkInference(3, 13, 2, frames=50, hidden=8, dropout=0)
+        links = infer(torch.randn(4, 3, 13, 20))
+        assert links.shape == (4, 2, 13, 13)
+        assert (links > 0).all()
+        torch.testing.assert_close(links.sum(dim=2), torch.ones(4, 2, 13))
+
+    def test_links_are_each_persons_own(self) -> None:
+        network = trained(build)
+        x, mask = clips(1, 2).double(), torch.ones(1, 2, dtype=torch.bool)
+        features = network(x, mask).features
+        other = network(torch.stack([x[0, 0], 2 * x[0, 1]]).unsqueeze(0), mask).features
+        torch.testing.assert_close(other[0, 0], features[0, 0])
+        assert (other[0, 1] - features[0, 1]).abs().max() > 1e-6
