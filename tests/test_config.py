@@ -23,6 +23,7 @@ from skdpipe.config import (
     NetworkChoice,
     PoseTraining,
     Recipe,
+    Report,
     Thresholds,
     config_path,
     load_config,
@@ -37,6 +38,7 @@ SECTIONS: dict[str, type[Any]] = {
     "demonstration": Demonstration,
     "extraction": Extraction,
     "experiment": Experiment,
+    "report": Report,
 }
 
 

@@ -25,7 +25,7 @@ class Robustness:
     clips: PositiveInt = 1000
     occlusion: tuple[Probability, ...] = (0.2, 0.4, 0.6, 0.8)
     frame_loss: tuple[BelowOne, ...] = (0.5, 0.75, 0.9)
-    jitter: tuple[NonNegativeFloat, ...] = (0.02, 0.05, 0.1)
+    jitter: tuple[NonNegativeFloat, ...] = (0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -14,8 +14,9 @@ def draw_endurance(card: Sequence[Endurance], titles: Mapping[str, str]) -> Figu
     """A panel for each way of spoiling, a line for each network; dashed where smoothed for the test alone."""
     columns = 3
     rows = -(-(len(card) + 1) // columns)
-    figure = Figure((12, 3.5 * rows), layout="constrained")
+    figure = Figure((12, 3.5 * rows))
     cells = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    figure.set_layout_engine("constrained", hspace=0.08)
     panels = [next(cells) for _ in card]
     for axes, each in zip(panels, card, strict=True):
         for contestant, top1 in each.top1.items():

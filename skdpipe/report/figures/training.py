@@ -21,7 +21,7 @@ _MANY = 30
 def draw_losses(curves: Mapping[str, Sequence[Curve]], titles: Mapping[str, str]) -> Figure:
     """A panel for each loss, a line for each method that has it, over epochs."""
     names = list(dict.fromkeys(name for each in curves.values() for curve in each for name in curve.losses))
-    figure = Figure((3.6 * max(2, len(names)), 3.7), layout="constrained")
+    figure = Figure((3.1 * max(2, len(names)), 3.7), layout="constrained")
     row = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, name in zip(row, names, strict=True):
         lowest, highest = np.inf, 0.0
