@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skdpipe.config import Estimator, Experiment, Extraction, Report, config_path, load_config
     from skdpipe.distill import distill as distill_student
     from skdpipe.errors import PoseError, SkdpipeError
+    from skdpipe.evaluate import Ensemble, evaluate_bundles
     from skdpipe.extract import extract as extract_videos
     from skdpipe.extract import open_sources
     from skdpipe.listing import find_videos
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Bundle": "bundle.Bundle",
     "COCO_17": "skeleton.COCO_17",
+    "Ensemble": "evaluate.Ensemble",
     "Estimator": "config.Estimator",
     "Experiment": "config.Experiment",
     "Extraction": "config.Extraction",
@@ -42,6 +44,7 @@ _HOME = {
     "SkdpipeError": "errors.SkdpipeError",
     "config_path": "config.config_path",
     "distill_student": "distill.distill",
+    "evaluate_bundles": "evaluate.evaluate_bundles",
     "extract_videos": "extract.extract",
     "find_videos": "listing.find_videos",
     "load_bundle": "bundle.load_bundle",
@@ -55,6 +58,7 @@ _HOME = {
 __all__ = [
     "COCO_17",
     "Bundle",
+    "Ensemble",
     "Estimator",
     "Experiment",
     "Extraction",
@@ -72,6 +76,7 @@ __all__ = [
     "SkdpipeError",
     "config_path",
     "distill_student",
+    "evaluate_bundles",
     "extract_videos",
     "find_videos",
     "load_bundle",

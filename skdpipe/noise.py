@@ -102,7 +102,7 @@ def fit_noise(pairs: Iterable[tuple[PoseSequence, PoseSequence]], layout: Layout
         lost_frames=_length([each.lost for each in errors], frames),
         confidence=round(float(right.mean()), 4) if len(right) else 1.0,
         confidence_wrong=round(float(unsure.mean()), 4) if len(unsure) else 1.0,
-        confidence_spread=round(float(np.concatenate([right, unsure]).std()), 4),
+        confidence_spread=round(float(np.concatenate([_about_mean(right), _about_mean(unsure)]).std()), 4),
     )
 
 
@@ -154,13 +154,14 @@ def _errors_of(
     mirrored = low[:, list(layout.mirror)]
     direct, crossed = _distance(high, low), _distance(high, mirrored)
     swapped = crossed < _EXCHANGED * direct
-    low = np.where(swapped[:, None, None], mirrored, low)
+    exchanged_back = np.where(swapped[:, None, None], mirrored, low)
     seen_high, seen_low = high[..., 2] > 0, low[..., 2] > 0
-    both = (seen_high & seen_low)[..., None]
+    both = (seen_high & (exchanged_back[..., 2] > 0))[..., None]
+    offset = (exchanged_back[..., :2].astype(np.float64) - high[..., :2]) / size
     lost = np.logical_not(seen_low.any(axis=1))
     return _Errors(
         frame=frame,
-        offset=np.where(both, (low[..., :2].astype(np.float64) - high[..., :2]) / size, np.nan),
+        offset=np.where(both, offset, np.nan),
         swapped=swapped,
         lost=lost,
         missed=seen_high & ~seen_low & ~lost[:, None],
@@ -181,6 +182,10 @@ def _median(values: Floats) -> float:
     """Of the numbers among them; 0 if there are none."""
     numbers = values[np.isfinite(values)]
     return float(np.median(numbers)) if numbers.size else 0.0
+
+
+def _about_mean(values: Floats) -> Floats:
+    return values - values.mean() if len(values) else values
 
 
 def _named(layout: Layout, values: Floats) -> dict[str, float]:

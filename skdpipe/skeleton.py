@@ -49,6 +49,23 @@ class Layout:
         return tuple((self.index(a), self.index(b)) for a, b in self.bones)
 
     @cached_property
+    def parents(self) -> tuple[int, ...]:
+        """For each joint the one before it on the way from the root (itself for the root).
+
+        Where two bones come as near from the root, the one that stands first; a joint that hangs on nothing
+        has itself.
+        """
+        root = self.index(self.root)
+        before, reached = {root: root}, [root]
+        for joint in reached:  # which grows meanwhile
+            for a, b in self.edges:
+                for near, far in ((a, b), (b, a)):
+                    if near == joint and far not in before:
+                        before[far] = joint
+                        reached.append(far)
+        return tuple(before.get(joint, joint) for joint in range(len(self)))
+
+    @cached_property
     def mirror(self) -> tuple[int, ...]:
         """For each joint the position of its left-right counterpart (itself where there is none)."""
         swap = {"left": "right", "right": "left"}

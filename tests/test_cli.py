@@ -202,6 +202,45 @@ def test_file_names_that_are_not_utf8_are_printed_readably(distilled: Stage, tmp
     assert (done.returncode, done.stdout.startswith(f"{tmp_path}/caf\\udce9.mp4: ")) == (0, True)
 
 
+def test_evaluate_prints_each_bundle_and_their_fusion(distilled: Stage, run: Run) -> None:
+    folder = distilled.folder / "models :x:/run [1]"
+    bundles = [folder / f"{method}.safetensors" for method in ("teacher", "baseline", "student")]
+    answer = run("evaluate", *bundles, "--weights", 2, 1.5, 0, *distilled.options("cache"))
+    assert answer.code == 0
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in answer.out.splitlines() if "│" in line
+    ]
+    assert [row[0].split()[-1] for row in rows if row[2]] == ["[1]/teacher", "[1]/baseline", "[1]/student"]
+    assert [row[2] for row in rows if row[2]] == ["2", "1.5", "0"]
+    assert rows[0][3] == "100.00"
+    assert rows[-1][0] == "fused"
+    assert answer.out.splitlines()[-1] == "4 test clips"
+
+
+@pytest.mark.parametrize(
+    "spelling", ["{0} {1} --weights 1 0", "--weights 1 0 {0} {1}", "{0} --weights 1 --weights 0 {1}"]
+)
+def test_weights_may_be_spelt_in_a_row_or_one_by_one(
+    distilled: Stage, run: Run, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    monkeypatch.chdir(distilled.folder / "models :x:/run [1]")
+    monkeypatch.setenv("SKDPIPE_CACHE", distilled.options("cache")[1])
+    answer = run("evaluate", *spelling.format("teacher.safetensors", "baseline.safetensors").split())
+    rows = [line.split("│")[3].strip() for line in answer.out.splitlines() if line.startswith("│")]
+    assert (answer.code, [row for row in rows if row]) == (0, ["1", "0"])
+
+
+def test_one_bundle_needs_no_fusion_and_is_tested_on_what_is_asked_for(distilled: Stage, run: Run) -> None:
+    bundle = distilled.folder / "models :x:/run [1]/baseline.safetensors"
+    (high,) = (distilled.folder / "cache [/b]/high").iterdir()
+    answer = run("evaluate", bundle, "--quality", "high", "--high", high.name, *distilled.options("cache"))
+    assert answer.code == 0
+    assert "fused" not in answer.out
+    assert "high," in answer.out
+    answer = run("evaluate", bundle, "--low", "gone", *distilled.options("cache"))
+    assert "has no low settings 'gone'; found" in the_error(answer)
+
+
 # Mistakes
 
 
@@ -238,6 +277,8 @@ def test_an_unknown_device_is_named(run: Run, stage: Stage, device: str) -> None
             "no trained student under nowhere; run `skdpipe distill`",
         ),
         (["predict", "x.mp4", "--bundle", "[b].st"], "no bundle at [b].st; expected a file written by"),
+        (["evaluate", "[b].st"], "no bundle at [b].st; expected a file written by"),
+        (["evaluate", "a", "b", "--weights", "2", "1", "1"], "3 weights for 2 bundles; expected one weight"),
         (["import", "penn", "[/nowhere]"], "no .mat files in [/nowhere]; expected Penn Action's annotations"),
         (["train-pose", "demo", "x.safetensors"], "demonstration is no setting; expected one of backbone"),
         (["measure-pose", "-c", "nowhere.yaml"], "no config file at nowhere.yaml; expected YAML"),
@@ -270,7 +311,14 @@ def test_a_missing_clip_is_named_before_any_is_labelled(run: Run, distilled: Sta
 
 
 @pytest.mark.parametrize(
-    "arguments", [["distil"], ["predict"], ["import", "kinetics", "x"], ["distill", "--x"]]
+    "arguments",
+    [
+        ["distil"],
+        ["predict"],
+        ["evaluate", "a", "--weights"],
+        ["import", "kinetics", "x"],
+        ["distill", "--x"],
+    ],
 )
 def test_a_command_that_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     answer = run(*arguments)
@@ -300,7 +348,9 @@ def test_an_interruption_is_exit_code_130_and_says_how_to_go_on(
 # Help
 
 
-@pytest.mark.parametrize("command", ["", "extract", "distill", "predict", "import", "train-pose", "demo"])
+@pytest.mark.parametrize(
+    "command", ["", "extract", "distill", "predict", "evaluate", "import", "train-pose", "demo"]
+)
 def test_every_command_has_help(run: Run, command: str) -> None:
     answer = run(*[part for part in (command, "--help") if part])
     assert answer.code == 0

@@ -128,6 +128,118 @@ def test_one_class_cannot_be_learned(tmp_path: Path) -> None:
     assert "gives 1 classes, 4 training and 2 test clips; expected two" in missing(DERIVED, cache)
 
 
+# Clips that one quality alone shows
+
+UNPAIRED = tiny_experiment(unpaired=True)
+
+
+def with_unpaired(cache: PoseCache, **origin: str) -> PoseCache:
+    """`fill`, and besides two videos in high quality alone and three in low alone."""
+    fill(cache)
+    for number, quality in ((70, "high"), (71, "high"), (80, "low"), (81, "low"), (82, "low")):
+        sequence = a_sequence("sideways", number, **{"split": "train", **origin})
+        settings_of = {"high": "eyes-1", "low": "squint-1"}
+        cache.save(sequence if quality == "high" else blurred(sequence), quality, settings_of[quality])
+    return cache
+
+
+def test_unpaired_videos_are_training_clips_of_the_quality_they_have(tmp_path: Path) -> None:
+    cache = with_unpaired(PoseCache(tmp_path))
+    manifest, paired = build_manifest(cache, UNPAIRED), build_manifest(cache, tiny_experiment())
+    assert paired.left_out == {"no low-quality skeletons": 2, "no high-quality skeletons": 3}
+    assert manifest.left_out == {}
+    assert manifest.part(train=False) == paired.part(train=False)
+    assert set(paired.clips) < set(manifest.clips)
+    assert [clip.key for clip in manifest.clips] == sorted(clip.key for clip in manifest.clips)
+    high, low = (manifest.part(train=True, quality=quality) for quality in ("high", "low"))
+    assert (len(high), len(low), len(manifest.part(train=True))) == (8 + 2, 8 + 3, 8 + 2 + 3)
+    assert all(cache.load(clip.high).origin.key == clip.key for clip in high)
+    assert all(cache.load(clip.low).origin.key == clip.key for clip in low)
+    assert {clip.key for clip in set(low) - set(high)} == {f"00{number:02x}" for number in (80, 81, 82)}
+
+
+def test_unpaired_videos_of_the_test_side_or_without_label_or_people_are_left_out(tmp_path: Path) -> None:
+    cache = with_unpaired(PoseCache(tmp_path), split="test")
+    nobody = a_sequence("sideways", 60, split="train")
+    nobody = nobody.with_keypoints(np.broadcast_to(UNSEEN, nobody.keypoints.shape).copy())
+    cache.save(nobody, "high", "eyes-1")
+    cache.save(a_sequence("sideways", 61, split="train", label=None), "low", "squint-1")
+    manifest = build_manifest(cache, UNPAIRED)
+    assert manifest.left_out == {
+        "no label": 1,
+        "one quality alone (test clips)": 5,
+        "nobody seen (training clips)": 1,
+    }
+    assert manifest.clips == build_manifest(cache, tiny_experiment()).clips
+
+
+def test_a_pair_of_which_one_quality_sees_nobody_is_unpaired(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path))
+    for number, blind in ((80, {"high"}), (81, {"low"}), (82, {"high", "low"})):
+        sequence = a_sequence("sideways", number, split="train")
+        nobody = sequence.with_keypoints(np.broadcast_to(UNSEEN, sequence.keypoints.shape).copy())
+        cache.save(nobody if "high" in blind else sequence, "high", "eyes-1")
+        cache.save(nobody if "low" in blind else sequence, "low", "squint-1")
+    manifest = build_manifest(cache, UNPAIRED)
+    assert manifest.left_out == {"nobody seen (training clips)": 1}
+    alone = {clip.key: clip.qualities for clip in manifest.clips if len(clip.qualities) == 1}
+    assert alone == {"0050": ("low",), "0051": ("high",)}
+
+
+def test_a_subject_who_is_held_out_trains_nothing(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    for action, number in ((action, number) for action in ACTIONS for number in range(6)):
+        save(cache, a_sequence(action, number, subject=f"s{number % 3}"), low=True)
+    for number in range(4):
+        cache.save(blurred(a_sequence("sideways", 80 + number, subject=f"s{number}")), "low", "squint-1")
+    manifest = build_manifest(cache, UNPAIRED)
+    assert manifest.part(train=False) == build_manifest(cache, tiny_experiment()).part(train=False)
+    tested = {cache.load(clip.high).origin.subject for clip in manifest.part(train=False)}
+    trained = {cache.load(clip.low).origin.subject for clip in manifest.part(train=True)}
+    assert not tested & trained
+    assert "s3" in trained  # of whom there is no pair
+    assert manifest.left_out == {"one quality alone (test clips)": 1}
+
+
+def test_without_named_split_or_subject_what_is_unpaired_trains(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    save(cache, *(a_sequence(action, number) for action in ACTIONS for number in range(5)), low=True)
+    before = build_manifest(cache, UNPAIRED)
+    cache.save(blurred(a_sequence("sideways", 80)), "low", "squint-1")
+    after = build_manifest(cache, UNPAIRED)
+    assert set(after.clips) - set(before.clips) == {
+        clip for clip in after.clips if clip.qualities == ("low",)
+    }
+    assert after.part(train=False) == before.part(train=False)
+
+
+def test_each_quality_must_train_what_is_tested(tmp_path: Path) -> None:
+    cache = save(PoseCache(tmp_path), *(a_sequence("sideways", n, split="train") for n in range(2)), low=True)
+    save(cache, a_sequence("up and down", 0, split="test"), low=True)
+    cache.save(blurred(a_sequence("up and down", 1, split="train")), "low", "squint-1")
+    expected = "no training clip of up and down; expected one or more of each class in high quality"
+    assert missing(UNPAIRED, cache).startswith(expected)
+
+
+def test_the_view_that_is_not_there_shows_nobody(tmp_path: Path) -> None:
+    cache = with_unpaired(PoseCache(tmp_path))
+    manifest = build_manifest(cache, UNPAIRED)
+    data = views(cache, UNPAIRED, manifest)
+    for index, clip in enumerate(manifest.clips):
+        sample = data[index]
+        assert sample.high.shape == sample.low.shape
+        assert (bool(sample.high_mask.any()), bool(sample.low_mask.any())) == (
+            "high" in clip.qualities,
+            "low" in clip.qualities,
+        )
+        if len(clip.qualities) == 1:
+            absent = sample.low if clip.qualities == ("high",) else sample.high
+            assert (absent == 0).all()
+            assert not sample.paired.any()
+            there, path = (sample.high, clip.high) if clip.high else (sample.low, clip.low)
+            np.testing.assert_array_equal(there, prepare(cache.load(path), CLIP)[0])
+
+
 # The split
 
 
@@ -460,3 +572,46 @@ def test_clips_are_looked_at_differently_and_the_seed_decides_how() -> None:
     assert len({float(clip.sum()) for clip in seen.high}) > 60
     torch.testing.assert_close(look(one_joint("head")).high, seen.high, rtol=0, atol=0)
     assert not torch.equal(look(one_joint("head"), seed=1).high, seen.high)
+
+
+STILL = Augmentation(rotation=0, scale=0, shear=0, flip=0, crop=1, joint_dropout=0)
+
+
+def test_nothing_asked_for_changes_nothing() -> None:
+    batch = one_joint("left_wrist")
+    torch.testing.assert_close(look(batch, settings=STILL).high, batch.high, rtol=0, atol=0)
+
+
+def test_shear_moves_each_axis_by_a_share_of_the_other() -> None:
+    """A joint at (1, 0) keeps its x and gets a y of up to the share."""
+    seen = look(one_joint("left_wrist", 400), settings=replace(STILL, shear=0.3))
+    x, y = seen.high[:, 0, :2, 0, PENN_13.index("left_wrist")].unbind(1)
+    torch.testing.assert_close(x, torch.ones(400))
+    assert -0.3 <= y.min() < -0.28
+    assert 0.28 < y.max() <= 0.3
+
+
+def test_a_dropped_joint_is_gone_throughout_from_both_views() -> None:
+    batch = one_joint("head", 1000)
+    seen = look(batch, settings=replace(STILL, joint_dropout=0.2))
+    shown = seen.high[:, 0, 2, :, PENN_13.index("head")] > 0
+    assert (shown == shown[:, :1]).all()
+    assert shown[:, 0].float().mean() == pytest.approx(0.8, abs=0.07)  # five standard deviations
+    torch.testing.assert_close(seen.high, seen.low, rtol=0, atol=0)
+
+
+def test_fresh_views_are_drawn_anew_in_each_epoch_and_the_same_again(tmp_path: Path) -> None:
+    cache = save(PoseCache(tmp_path), *(a_sequence(a, n) for a in ACTIONS for n in range(3)))
+    experiment = tiny_experiment(derive_low=Degradation(occlusion=0.5))
+    clips, clip = build_manifest(cache, experiment), experiment.clip
+    parts = (cache, clips.clips, clips.classes, clip, clip, experiment.derive_low, 0)
+    fixed, fresh = PairedClips(*parts), PairedClips(*parts, fresh=True)
+    seen = {}
+    for epoch in (0, 1, 0):
+        for data in (fixed, fresh):
+            data.begin_epoch(epoch)
+        torch.testing.assert_close(fixed[0].low, PairedClips(*parts)[0].low, rtol=0, atol=0)
+        torch.testing.assert_close(fresh[0].high, fixed[0].high, rtol=0, atol=0)
+        assert torch.equal(fresh[0].low, seen.setdefault(epoch, fresh[0].low))
+    assert torch.equal(seen[0], fixed[0].low)
+    assert not torch.equal(seen[1], seen[0])

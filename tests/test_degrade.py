@@ -5,9 +5,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skdpipe.degrade import generator_for, occlude, sample_frames
+from skdpipe.config import Degradation, EstimatorNoise
+from skdpipe.degrade import (
+    body_size,
+    degrade,
+    generator_for,
+    jitter,
+    limbs,
+    lose_a_block,
+    lose_frames_at_random,
+    misestimate,
+    occlude,
+    occlude_limbs,
+    sample_frames,
+    spells,
+)
 from skdpipe.errors import DataError
-from skdpipe.skeleton import PENN_13, PoseSequence
+from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -83,3 +97,126 @@ def test_sampling_needs_a_positive_step(every: int) -> None:
 def test_a_probability_lies_between_0_and_1(probability: float) -> None:
     with pytest.raises(DataError, match="expected a number from 0 to 1"):
         occlude(a_sequence(), probability, generator_for(0, "a"))
+
+
+@given(frames=st.integers(1, 50), share=st.floats(0, 1), seed=st.integers(0, 9))
+@pytest.mark.parametrize("lose", [lose_frames_at_random, lose_a_block])
+def test_a_share_of_the_frames_is_lost_but_never_all(lose, frames: int, share: float, seed: int) -> None:  # type: ignore[no-untyped-def]
+    left = lose(a_sequence(frames), share, np.random.default_rng(seed))
+    assert len(left.frame_index) == max(1, round((1 - share) * frames))
+    assert (np.diff(left.frame_index) > 0).all()
+    np.testing.assert_array_equal(left.keypoints[:, 0, 0, 0], left.frame_index)
+    assert left.video_frames == frames
+
+
+def test_a_lost_block_is_one_block_that_lies_anywhere() -> None:
+    starts = set()
+    for seed in range(60):
+        left = lose_a_block(a_sequence(10), 0.3, np.random.default_rng(seed)).frame_index.tolist()
+        gone = sorted(set(range(10)) - set(left))
+        assert gone == list(range(gone[0], gone[0] + 3))
+        starts.add(gone[0])
+    assert starts == set(range(8))
+
+
+@pytest.mark.parametrize("lose", [lose_frames_at_random, lose_a_block])
+def test_a_share_lies_between_0_and_1(lose) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(DataError, match=r"share of lost frames 1\.5; expected"):
+        lose(a_sequence(), 1.5, np.random.default_rng(0))
+
+
+def test_limbs_are_arms_from_the_elbow_and_legs_from_the_knee() -> None:
+    names = [[PENN_13.joints[joint] for joint in each] for each in limbs(PENN_13)]
+    assert names == [
+        ["left_elbow", "left_wrist"],
+        ["left_knee", "left_ankle"],
+        ["right_elbow", "right_wrist"],
+        ["right_knee", "right_ankle"],
+    ]
+    assert [len(each) for each in limbs(COCO_17)] == [2, 2, 2, 2]
+
+
+def test_whole_limbs_go_for_the_whole_clip() -> None:
+    hidden = ~occlude_limbs(a_sequence(50, 400), 0.3, 0, np.random.default_rng(0)).seen
+    assert (hidden == hidden[:1]).all()
+    assert not hidden[:, :, [PENN_13.index("head"), PENN_13.index("left_hip")]].any()
+    for joints in limbs(PENN_13):
+        assert (hidden[0, :, joints[0]] == hidden[0, :, joints[1]]).all()
+    # 1,600 limbs: five standard deviations are under 0.06
+    assert hidden[0][:, [each[0] for each in limbs(PENN_13)]].mean() == pytest.approx(0.3, abs=0.06)
+
+
+def test_limbs_that_come_and_go_stay_away_for_so_many_frames() -> None:
+    sampled = sample_frames(a_sequence(4000), 2)
+    hidden = ~occlude_limbs(sampled, 0.4, 20, np.random.default_rng(1)).seen[:, 0]
+    wrist = hidden[:, PENN_13.index("left_wrist")]
+    ends = int((wrist[:-1] & ~wrist[1:]).sum())
+    assert wrist.sum() / ends == pytest.approx(20 / 2, rel=0.35)  # every other frame of the video is there
+
+
+@given(share=st.floats(0, 1), frames=st.floats(1, 30))
+@settings(max_examples=25)
+def test_spells_take_their_share_and_last_as_long_as_said(share: float, frames: float) -> None:
+    state = spells(share, frames, (1500, 40), np.random.default_rng(0))
+    frames = max(frames, share / max(1 - share, 1e-9))
+    # Neighbours in time are alike: about 60,000 / (2 frames) draws count.
+    assert state.mean() == pytest.approx(
+        share, abs=5 * np.sqrt(share * (1 - share) * 2 * frames / 60_000) + 1e-9
+    )
+    ends = (state[:-1] & ~state[1:]).sum()
+    if ends > 500:
+        assert state[:-1].sum() / ends == pytest.approx(frames, rel=5 / np.sqrt(ends))
+
+
+def a_body(frames: int = 400, people: int = 2) -> PoseSequence:
+    """A body of 30 by 40 pixels that stands still; the joints in between lie on its diagonal."""
+    line = np.linspace(0, 1, 13)
+    keypoints = np.ones((frames, people, 13, 3), np.float32)
+    keypoints[..., 0], keypoints[..., 1] = 100 + 30 * line, 50 + 40 * line
+    return PoseSequence(keypoints, np.arange(frames, dtype=np.int32), frames, PENN_13, 30.0, (640, 480))
+
+
+def test_a_body_is_as_large_as_its_diagonal() -> None:
+    body = a_body(5)
+    assert body_size(body.keypoints) == pytest.approx([50, 50])
+    nobody = occlude(body, 1.0, np.random.default_rng(0))
+    assert body_size(nobody.keypoints) == pytest.approx([0, 0])
+
+
+def test_jitter_is_a_share_of_the_body() -> None:
+    offset = (jitter(a_body(), 0.06, np.random.default_rng(0)).keypoints - a_body().keypoints)[..., :2]
+    assert offset.std() == pytest.approx(0.06 * 50, rel=0.03)  # 20,800 draws
+    assert jitter(a_body(), 0.06, np.random.default_rng(0)).seen.all()
+    with pytest.raises(DataError, match="expected 0 or more"):
+        jitter(a_body(), -1, np.random.default_rng(0))
+
+
+def test_no_noise_changes_nothing_but_confidence() -> None:
+    body = occlude(a_body(), 0.2, np.random.default_rng(0))
+    seen = misestimate(body, EstimatorNoise(confidence=0.7), np.random.default_rng(0))
+    np.testing.assert_array_equal(seen.keypoints[..., :2], body.keypoints[..., :2])
+    np.testing.assert_array_equal(seen.seen, body.seen)
+    assert seen.keypoints[..., 2][seen.seen] == pytest.approx(0.7, abs=0.02)
+
+
+def test_swaps_exchange_left_and_right_of_everybody_at_once() -> None:
+    body = a_body(3000, 1)
+    seen = misestimate(body, EstimatorNoise(swaps=0.2, swap_frames=4), np.random.default_rng(0))
+    swapped = (seen.keypoints[..., :2] != body.keypoints[..., :2]).any(axis=(1, 2, 3))
+    assert swapped.mean() == pytest.approx(0.2, abs=0.06)
+    np.testing.assert_array_equal(
+        seen.keypoints[swapped][..., :2], body.keypoints[swapped][:, :, list(PENN_13.mirror)][..., :2]
+    )
+
+
+def test_noise_that_names_other_joints_is_refused() -> None:
+    with pytest.raises(DataError, match="names nose, which layout penn-13 does not have"):
+        misestimate(a_body(3), EstimatorNoise(jitter={"nose": 0.1}), np.random.default_rng(0))
+
+
+def test_one_degradation_changes_nothing_about_another() -> None:
+    one = degrade(a_body(), Degradation(occlusion=0.3), seed=1)
+    other = degrade(a_body(), Degradation(occlusion=0.3, limbs=0.5), seed=1)
+    assert not (other.seen & ~one.seen).any()
+    drawn_anew = degrade(a_body(), Degradation(occlusion=0.3), seed=1, draw=1)
+    assert (drawn_anew.seen != one.seen).any()

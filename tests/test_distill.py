@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, fill, tiny_experiment
+from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, blurred, fill, tiny_experiment
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
@@ -36,11 +36,13 @@ from skdpipe.config import (
 )
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import NAMES, DistillationResult, distill
+from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
 from skdpipe.distill.loop import Curve, Losses, Objective, _backward, _restore, _store, rate, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
+from skdpipe.distill.tape import Tape
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures
-from skdpipe.networks import FoldedStGcn, GraphNetwork, Network, adaptation_layer
+from skdpipe.networks import FoldedStGcn, GraphNetwork, Network, NetworkOutput, adaptation_layer
 from skdpipe.predict import Predictor
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import COCO_17
@@ -110,6 +112,7 @@ class Lesson:
         revision: bool = True,
         until: float = math.inf,
         objective: Objective | None = None,
+        distil_from: int = 0,
     ) -> list[Curve]:
         def look(batch: Batch, rng: np.random.Generator) -> Batch:
             return augment(batch, rng, mirror=COCO_17.mirror, settings=Augmentation())
@@ -125,6 +128,7 @@ class Lesson:
             augment=look if self.recipe.augment else None,
             state_file=folder / "student.state",
             task=Interrupt(until),
+            distil_from=distil_from,
         )
 
 
@@ -498,6 +502,58 @@ def test_people_whom_one_view_lacks_enter_task_and_kl_alone(data: PairedClips) -
     assert both.distillation["node"] > 0
 
 
+class Listening:
+    """A teacher that remembers what it was asked."""
+
+    def __init__(self, teacher: GraphNetwork) -> None:
+        self._teacher, self.feature_channels = teacher, teacher.feature_channels
+        self.asked: list[Tensor] = []
+
+    def __call__(self, x: Tensor, mask: Tensor) -> NetworkOutput:
+        self.asked.append(x)
+        return self._teacher(x, mask)
+
+
+def without_high(batch: Batch, clips: list[int]) -> Batch:
+    """The batch, some clips of which low quality alone shows; nothing may read their high quality."""
+    high, mask, paired = batch.high.clone(), batch.high_mask.clone(), batch.paired.clone()
+    high[clips], mask[clips], paired[clips] = torch.nan, False, False
+    return batch._replace(high=high, high_mask=mask, paired=paired)
+
+
+def test_clips_of_low_quality_alone_enter_the_task_loss_alone(data: PairedClips) -> None:
+    lesson, batch = Lesson(), a_batch(data)
+    lesson.student.eval()  # so that a clip's answer does not depend on the others
+    teacher = Listening(lesson.teacher)
+    kept = [0, 2, 3, 6, 7]
+    mixed = taught_by(teacher, lesson)(without_high(batch, [1, 4, 5]))
+    paired = taught_by(teacher, lesson)(Batch(*(part[kept] for part in batch)))
+    torch.testing.assert_close(mixed.task, lesson.objective(batch).task)
+    torch.testing.assert_close(dict(mixed.distillation), dict(paired.distillation))
+    torch.testing.assert_close(teacher.asked[0], batch.high[kept])
+
+
+def test_with_revision_by_tape_too_clips_of_low_quality_alone_are_no_hindrance(data: PairedClips) -> None:
+    lesson, batch = Lesson(), without_high(a_batch(data), [0, 5])
+    parameters = list(lesson.modules.parameters())
+    lesson.student.eval()
+    losses = lesson.objective(batch)
+    expected, _ = revised_gradients(losses.task, losses.distillation, parameters)
+    with Tape() as tape:
+        losses = lesson.objective(batch)
+    found, _ = revised_gradients_by_tape(losses.task, losses.distillation, parameters, losses.through, tape)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_batch_without_any_pair_has_the_task_loss_alone(data: PairedClips) -> None:
+    lesson, batch = Lesson(), a_batch(data)
+    teacher = Listening(lesson.teacher)
+    losses = taught_by(teacher, lesson)(without_high(batch, list(range(8))))
+    assert not losses.distillation
+    assert not teacher.asked
+    assert losses.task > 0
+
+
 def taught_by(teacher: Network, lesson: Lesson) -> Objective:
     return learn_from_teacher(lesson.student, teacher, lesson.adaptation, lesson.recipe, Distillation())
 
@@ -520,6 +576,29 @@ def test_half_precision_gives_the_losses_in_single(data: PairedClips, fold: bool
         assert loss.dtype == torch.float32
         expected = single.task if name == "task" else single.distillation[name]
         torch.testing.assert_close(loss, expected, rtol=0.1, atol=0.02)
+
+
+def test_pooled_features_are_compared_as_wholes(data: PairedClips) -> None:
+    """Node: squared distance of means over frames and joints; edge: how these lie to one another."""
+    lesson, batch = Lesson(Distillation(kl=0, node=1, edge=1, pooled=True)), a_batch(data)
+    losses = lesson.objective(batch).distillation
+    lesson.student.train()
+    own = lesson.adaptation(lesson.student(batch.low, batch.low_mask).features[batch.paired])
+    known = lesson.teacher(batch.high, batch.high_mask).features[batch.paired]
+    one, other = own.mean(dim=(2, 3)), known.mean(dim=(2, 3))
+    torch.testing.assert_close(losses["node"], (one - other).square().sum(dim=1).mean())
+    distances = [torch.cdist(each, each).square() for each in (one, other)]
+    potentials = [each / each.mean() for each in distances]
+    torch.testing.assert_close(losses["edge"], torch.nn.functional.huber_loss(*potentials), rtol=1e-4, atol=0)
+
+
+def test_before_it_starts_distillation_is_not_there(data: PairedClips, tmp_path: Path) -> None:
+    late, plain = Lesson(), Lesson()
+    task_alone = plain.train(data, tmp_path / "plain", objective=lambda b: Losses(plain.objective(b).task))
+    curves = late.train(data, tmp_path / "late", distil_from=1)
+    assert [set(curve.losses) for curve in curves[:2]] == [{"task"}, {"task", "kl", "node", "edge"}]
+    assert curves[0].losses == task_alone[0].losses
+    assert curves[1].losses["task"] != task_alone[1].losses["task"]
 
 
 # A whole run
@@ -812,6 +891,44 @@ def test_without_adaptation_networks_of_one_width_are_compared_as_they_are(
     assert set(distill(plain, cache, tmp_path, device=CPU).figures) == {"teacher", "student"}
 
 
+def test_unpaired_clips_train_what_learns_from_their_quality(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path / "cache"))
+    for number in range(60, 72):  # three times as many batches of low quality alone as of pairs
+        for action in ACTIONS:
+            cache.save(blurred(a_sequence(action, number, split="train")), "low", "squint-1")
+    for number in (90, 91):
+        cache.save(a_sequence("sideways", number, split="train"), "high", "eyes-1")
+    steps = {}
+    for unpaired in (False, True):
+        experiment = replace(EXPERIMENT, name=f"unpaired {unpaired}", unpaired=unpaired)
+        watch = StepCounter()
+        result = distill(experiment, cache, tmp_path, device=CPU, progress=watch)
+        steps[unpaired] = watch.steps
+        assert len(result.figures) == 4
+        written = yaml.safe_load((result.folder / "config.yaml").read_text())["data"]
+        assert (written["training_clips"], written["test_clips"]) == (8 + 26 * unpaired, 4)
+    assert steps[False] == {"HQS-T": 4, "LQS-S": 4, "LQS-SWA-S": 4, "SKD": 4}  # two epochs of 8 / 4
+    assert steps[True] == {"HQS-T": 6, "LQS-S": 16, "LQS-SWA-S": 16, "SKD": 16}  # of 10 / 4 and 32 / 4
+
+
+class StepCounter(Progress):
+    """Counts the steps of each training."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.steps: dict[str, int] = {}
+
+    @contextmanager
+    def task(self, name: str, total: float | None = None, *, unit: str = "") -> Iterator[Task]:
+        steps, method = self.steps, name.removeprefix("training ")
+
+        class Counting(Task):
+            def advance_to(self, done: float, note: str = "") -> None:
+                steps[method] = steps.get(method, 0) + 1
+
+        yield Counting()
+
+
 def test_an_unknown_layout_is_refused_before_anything_is_written(cache: PoseCache, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no layout 'coco-18'"):
         distill(replace(EXPERIMENT, clip=ClipFormat(layout="coco-18")), cache, tmp_path, device=CPU)
@@ -878,3 +995,19 @@ def test_the_recovered_gap(finished: DistillationResult, top1: dict[str, float],
 def test_a_run_may_have_any_name_that_a_folder_may_have(cache: PoseCache, tmp_path: Path) -> None:
     named: Experiment = replace(EXPERIMENT, name="été [2024] :car:", methods=("baseline",))
     assert distill(named, cache, tmp_path, device=CPU).folder == tmp_path / "été [2024] :car:"
+
+
+def test_a_warm_start_begins_with_the_teachers_weights(cache: PoseCache, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, batch=4, learning_rate=1e-9, momentum=0, weight_decay=0)
+    warm = tiny_experiment(recipe=recipe, distillation=Distillation(warm_start=True))
+    folder = distill(replace(warm, methods=("teacher", "student")), cache, tmp_path, device=CPU).folder
+    teacher, student = (weights_of(folder, method) for method in ("teacher", "student"))
+    for name, value in student.items():
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(value, teacher[name], rtol=0, atol=1e-5)
+
+
+def test_a_warm_start_takes_the_same_network(cache: PoseCache, tmp_path: Path) -> None:
+    other = tiny_experiment(distillation=Distillation(warm_start=True), student=replace(TINY, width=6))
+    with pytest.raises(DataError, match="a warm start takes teacher and student of the same network"):
+        distill(other, cache, tmp_path, device=CPU)

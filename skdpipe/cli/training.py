@@ -59,6 +59,9 @@ def print_results(result: DistillationResult) -> None:
     out.print(table)
     train, test = (len(result.manifest.part(train=side)) for side in (True, False))
     tell(f"{len(result.manifest.classes)} classes, {train} training clips, {test} test clips")
+    alone = [clip.qualities[0] for clip in result.manifest.clips if len(clip.qualities) == 1]
+    if alone:
+        tell(f"of one quality alone: {alone.count('high')} training clips high, {alone.count('low')} low")
     for reason, count in result.manifest.left_out.items():
         tell(f"left out: {count} with {reason}")
     if result.recovered_gap is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.table import Table
+from typer.core import TyperCommand
 
 from skdpipe.cli.app import (
     Cache,
@@ -17,6 +19,7 @@ from skdpipe.cli.app import (
     complain,
     device_of,
     err,
+    out,
     print_json,
     tell,
 )
@@ -79,6 +82,70 @@ def _print_prediction(prediction: Prediction, top: int, *, as_json: bool) -> Non
         return
     labels = ", ".join(f"{label} {probability:.3f}" for label, probability in prediction.probabilities[:top])
     tell(f"{prediction.source}: {labels}")
+
+
+class _NumbersInARow(TyperCommand):
+    """Takes ``--weights 2 2 1`` for ``--weights 2 --weights 2 --weights 1``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spelt_out: list[str] = []
+        for word in args:
+            one_more = spelt_out[-2:-1] == ["--weights"] and _is_number(word)
+            spelt_out += ["--weights", word] if one_more else [word]
+        return super().parse_args(ctx, spelt_out)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+@app.command(cls=_NumbersInARow)
+def evaluate(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles of the same classes and split.")],
+    weights: Annotated[
+        list[float] | None, typer.Option(help="Of each bundle in the fusion: 2 2 1 1; equal if not given.")
+    ] = None,
+    high: Annotated[str, typer.Option(help="Settings folder of the high quality; else as trained.")] = "",
+    low: Annotated[str, typer.Option(help="Settings folder of the low quality; else as trained.")] = "",
+    quality: Annotated[
+        Literal["high", "low"] | None, typer.Option(help="Test all on this one; else as trained.")
+    ] = None,
+    overrides: Overrides = None,
+    cache: Cache = Path("pose_cache"),
+    device: Device = "",
+) -> None:
+    """Test trained bundles on the cached test clips, each by itself and their scores added."""
+    from skdpipe.cache import PoseCache
+    from skdpipe.evaluate import evaluate_bundles
+
+    folders = [f"{name}={folder}" for name, folder in (("high", high), ("low", low)) if folder]
+    result = evaluate_bundles(
+        bundles,
+        PoseCache(cache),
+        weights=weights or (),
+        quality=quality,
+        overrides=[*folders, *(overrides or ())],
+        device=device_of(device),
+    )
+    table = Table("", "tested on", "weight", "top-1 %", "top-5 %")
+    for path, figures, tested_on, weight in zip(
+        bundles, result.figures, result.qualities, result.weights, strict=True
+    ):
+        table.add_row(
+            f"{path.parent.name}/{path.stem}",
+            tested_on,
+            f"{weight:g}",
+            f"{figures.top1:.2f}",
+            f"{figures.top5:.2f}",
+        )
+    if len(bundles) > 1:
+        table.add_row("fused", "", "", f"{result.top1:.2f}", f"{result.top5:.2f}")
+    out.print(table)
+    tell(f"{result.clips} test clips")
 
 
 @app.command()

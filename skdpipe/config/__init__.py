@@ -13,7 +13,7 @@ from skdpipe.config.experiment import (
     NetworkChoice,
     Recipe,
 )
-from skdpipe.config.load import config_path, load_config, parse_config, to_plain
+from skdpipe.config.load import change_config, config_path, load_config, parse_config, to_plain
 from skdpipe.config.pose import (
     Actors,
     CocoFile,
@@ -44,6 +44,7 @@ __all__ = [
     "Robustness",
     "TSne",
     "Thresholds",
+    "change_config",
     "config_path",
     "load_config",
     "parse_config",

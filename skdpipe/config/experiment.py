@@ -83,6 +83,7 @@ class ClipFormat:
         layout: joints that the network sees.
         scale: ``body`` centres on the people and divides by their size, ``picture`` by the frame's size.
         smoothing: window of the sliding average in frames (1: none).
+        stream: what the network is shown: joints, bones, or how either moves.
     """
 
     frames: PositiveInt = 32
@@ -91,13 +92,24 @@ class ClipFormat:
     layout: str = "coco-17"
     scale: Literal["body", "picture"] = "body"
     smoothing: Window = 1
+    stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
 
 
 @dataclass(frozen=True, config=STRICT)
 class NetworkChoice:
-    """Which graph network: ``st_gcn``, ``st_sgcn`` or ``st_2sgcn``, its partitioning and width."""
+    """Which graph network.
 
-    name: Literal["st_gcn", "st_sgcn", "st_2sgcn"] = "st_gcn"
+    Attributes:
+        name: ``agcn`` is one stream of 2s-AGCN.
+        partitioning: of the ST-GCN family's graphs; the others have graphs of their own.
+        width: channels of the first blocks; MS-G3D as released has 96, all others 64.
+        dropout: probability of dropping a value.
+    """
+
+    name: Literal[
+        "st_gcn", "st_sgcn", "st_2sgcn", "st_gcn_plus_plus",
+        "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn",
+    ] = "st_gcn"  # fmt: skip
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
     width: PositiveInt = 64
     dropout: BelowOne = 0.0
@@ -159,6 +171,7 @@ class Distillation:
     """What the student learns from the teacher (the paper's Eq. 3-14).
 
     Attributes:
+        task: factor of the task loss; 1 in the paper.
         kl, node, edge: factors of the three terms; with the paper's λ = 0.5, node and edge have 0.5 each.
         temperature: τ of Eq. 4.
         kl_direction: ``teacher_student`` is KL(P_t || P_s), ``student_teacher`` is Eq. 5 as printed.
@@ -173,6 +186,7 @@ class Distillation:
         fresh_views: low quality that is derived is drawn anew in each epoch, for the student alone.
     """
 
+    task: PositiveFloat = 1.0
     kl: NonNegativeFloat = 1.0
     node: NonNegativeFloat = 0.5
     edge: NonNegativeFloat = 0.5
@@ -197,6 +211,7 @@ class Experiment:
         seed: of the split, weights, order, augmentation and occlusion.
         high, low: settings folders in the cache; empty picks the only one there is.
         derive_low: how low quality comes from high, instead of cached low quality.
+        unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
         test_fraction: share of videos (or subjects) held out where the cache names no split.
         smoothing_window: of the LQS-SWA-S baseline.
         methods: which rows of the table are trained.
@@ -207,6 +222,7 @@ class Experiment:
     high: str = ""
     low: str = ""
     derive_low: Degradation | None = None
+    unpaired: bool = False
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     smoothing_window: Window = 3
     methods: Annotated[

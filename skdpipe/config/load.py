@@ -123,6 +123,18 @@ def _settings_of(kind: object, place: Sequence[int | str]) -> list[str]:
     return [each.name for each in fields(kind)]
 
 
+def change_config(config: T, overrides: Sequence[str], where: str) -> T:
+    """A config with ``key.path=value`` overrides applied.
+
+    Raises:
+        ConfigError: if a key or value does not fit.
+    """
+    values = to_plain(config)
+    for override in overrides:
+        _override(values, override)
+    return parse_config(type(config), values, where)
+
+
 def to_plain(config: object) -> dict[str, Any]:
     """A config as plain YAML and JSON values; `parse_config` reads it back."""
     plain: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")

@@ -2,9 +2,10 @@
 
 from skdpipe.dataset.augmentation import Augment, augment
 from skdpipe.dataset.clips import Batch, PairedClips, Sample, batches, load_views, prepare, with_people
-from skdpipe.dataset.manifest import Manifest, PairedClip, build_manifest
+from skdpipe.dataset.manifest import BOTH, Manifest, PairedClip, build_manifest
 
 __all__ = [
+    "BOTH",
     "Augment",
     "Batch",
     "Manifest",

@@ -114,12 +114,13 @@ def train(
         order, noise, dropout = (np.random.default_rng([seed, epoch, use]) for use in range(3))
         torch.manual_seed(int(dropout.integers(2**63)))
         for step, batch in enumerate(
-            batches(data, recipe.batch, workers=recipe.loader_workers, shuffle=order)
+            batches(
+                data, recipe.batch, workers=recipe.loader_workers, shuffle=order, augment=augment, noise=noise
+            )
         ):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * rate(recipe, epoch + step / steps)
-            seen = augment(batch, noise) if augment else batch
-            on_device = Batch(*(tensor.to(device, non_blocking=True) for tensor in seen))
+            on_device = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
             with (
                 Tape() if tapes else nullcontext() as tape,
                 torch.autocast(device.type, torch.float16, enabled=half),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skdpipe.config import Distillation, Recipe
 from skdpipe.dataset import Batch
+from skdpipe.distill.alignment import same_frames
 from skdpipe.distill.edges import edge_loss, official_edge_loss
 from skdpipe.distill.loop import Losses, Objective
 from skdpipe.distill.losses import (
@@ -58,29 +59,36 @@ def learn_from_teacher(
 ) -> Objective:
     """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
 
-    The teacher answers once for each batch, and no gradient reaches it. Node and edge losses see the
-    people that both views show; the others have no counterpart.
+    The teacher answers once for each batch, and no gradient reaches it. It is asked about the clips that
+    high quality shows, and KL is averaged over these; the task loss takes all. Node and edge losses see
+    the people that both views show; the others have no counterpart.
     """
 
     def losses(batch: Batch) -> Losses:
-        with torch.no_grad():
-            known = teacher(batch.high, batch.high_mask)
         own = student(batch.low, batch.low_mask)
+        task = settings.task * task_loss(own.logits, batch.label, recipe)
+        shown = batch.high_mask.any(dim=1)
+        if not shown.any():
+            return Losses(task)
+        with torch.no_grad():
+            known = teacher(batch.high[shown], batch.high_mask[shown])
         through = [own.logits]
         distillation = {}
         if settings.kl:
-            kl = _KL[settings.kl_direction](own.logits.float(), known.logits.float(), settings.temperature)
+            kl = _KL[settings.kl_direction](
+                own.logits[shown].float(), known.logits.float(), settings.temperature
+            )
             distillation["kl"] = settings.kl * kl
         if settings.node or settings.edge:
             adapted = adaptation(own.features[batch.paired]).float()
-            wanted = known.features[batch.paired].float()
+            through.append(adapted)
+            adapted, wanted = same_frames(adapted, known.features[batch.paired[shown]].float())
             if settings.pooled:
                 adapted, wanted = pooled(adapted), pooled(wanted)
-            through.append(adapted)
             if settings.node:
                 distillation["node"] = settings.node * _NODE[settings.node_variant](adapted, wanted)
             if settings.edge:
                 distillation["edge"] = settings.edge * _EDGE[settings.edge_variant](adapted, wanted)
-        return Losses(task_loss(own.logits, batch.label, recipe), distillation, tuple(through))
+        return Losses(task, distillation, tuple(through))
 
     return losses

@@ -18,6 +18,7 @@ from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, vers
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_config, to_plain
 from skdpipe.dataset import Augment, Manifest, PairedClips, augment, build_manifest
+from skdpipe.distill.alignment import require_same_joints
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
@@ -77,6 +78,7 @@ def distill(
         DataError: if the cache does not give what the experiment needs, the run's folder holds another
             run, or a student has no teacher.
         BundleError: if the given teacher does not fit.
+        ConfigError: if the feature maps of teacher and student have different joints.
     """
     progress = progress or Progress(quiet=True)
     manifest = build_manifest(cache, experiment)
@@ -88,6 +90,8 @@ def distill(
             "give a trained one with --teacher"
         )
     adopted = run.fitting_teacher(teacher) if teacher else None
+    if "student" in methods and not run.has("student"):
+        run.require_comparable(adopted)
     _claim(run.folder, experiment, manifest, teacher)
     if adopted is not None and not run.has("teacher"):
         run.adopt(adopted)
@@ -170,6 +174,15 @@ class _Run:
                 raise BundleError(f"{path} was trained for {what} {found}; expected {wanted}")
         return bundle
 
+    def require_comparable(self, teacher: Bundle | None) -> None:
+        """Find out before anything is trained whether node and edge loss can compare the feature maps."""
+        settings, clip = self._experiment.distillation, self._experiment.clip
+        if not (settings.node or settings.edge):
+            return
+        known = teacher.network.to(self._device) if teacher else self._untrained(self._choice("teacher"))
+        student = self._untrained(self._choice("student"))
+        require_same_joints(student, known.eval(), (clip.people, 3, clip.frames, len(self._layout)))
+
     def adopt(self, teacher: Bundle) -> None:
         """Use a trained teacher; its figures are taken anew, on the test clips of this run."""
         figures = self._evaluate("teacher", teacher.network)
@@ -240,7 +253,7 @@ class _Run:
         experiment = self._experiment
         return PairedClips(
             self._cache,
-            self._manifest.part(train=train),
+            self._manifest.part(train=train, quality="high" if method == "teacher" else "low"),
             self._manifest.classes,
             experiment.clip,
             self._clip_format(method),

@@ -158,16 +158,13 @@ class UnseenClips:
         return len(self.clips)
 
     def __getitem__(self, index: int) -> View:
-        experiment = self._experiment
-        return View(
-            *load_views(
-                self._cache,
-                self.clips[index],
-                experiment.clip.people,
-                experiment.derive_low,
-                experiment.seed,
-            )
+        experiment, clip = self._experiment, self.clips[index]
+        high, low, same_places = load_views(
+            self._cache, clip, experiment.clip.people, experiment.derive_low, experiment.seed
         )
+        assert high is not None
+        assert low is not None  # every test clip has both
+        return View(high, low, same_places)
 
     def few_at_a_time(self, chosen: Sequence[int]) -> Iterator[tuple[list[int], list[View]]]:
         """The chosen clips, as many as a network is shown at once."""
@@ -295,7 +292,7 @@ def respond(
     run: Run, clips: UnseenClips, networks: Networks, index: int, place: int, moments: int
 ) -> Response:
     """The response of each compared network to the person at one place of a test clip."""
-    view, clip = clips[index], run.experiment.clip
+    view, clip = clips[index], replace(run.experiment.clip, stream="joint")
     high, low = (show([sequence], clip)[0][0, place].numpy() for sequence in (view.high, view.low))
     at = ((np.arange(moments) + 0.5) * clip.frames / moments).astype(np.intp)
     magnitude, largest, said = {}, {}, {}
