@@ -77,12 +77,6 @@ def accuracy(logits: Tensor, label: Tensor, k: int) -> float:
     return 100.0 * float((best == label[:, None]).any(dim=1).double().mean())
 
 
-def recovered_gap(teacher: Figures, baseline: Figures, student: Figures) -> float | None:
-    """(SKD - LQS-S) / (HQS-T - LQS-S) in top-1; None where the teacher is not ahead of the baseline."""
-    gap = teacher.top1 - baseline.top1
-    return (student.top1 - baseline.top1) / gap if gap > 0 else None
-
-
 @dataclass(frozen=True)
 class Ensemble:
     """What bundles reach on the same test clips, each by itself and all together.

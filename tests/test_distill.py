@@ -637,13 +637,17 @@ def test_a_run_leaves_a_bundle_for_each_method_its_config_and_its_results(
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml",
         "results.json",
-        *(f"{method}.safetensors" for method in NAMES),
+        *(
+            f"{method}{suffix}"
+            for method in EXPERIMENT.methods
+            for suffix in (".safetensors", ".predictions.json")
+        ),
     }
     written = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     assert written["experiment"] == to_plain(EXPERIMENT)
     assert (written["data"]["training_clips"], written["data"]["test_clips"]) == (8, 4)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert list(results) == list(finished.figures) == list(NAMES)
+    assert list(results) == list(finished.figures) == list(EXPERIMENT.methods)
     for method, figures in finished.figures.items():
         bundle = load_bundle(folder / f"{method}.safetensors")
         assert bundle.classes == ACTIONS
@@ -696,7 +700,10 @@ def test_a_second_call_trains_nothing_and_says_the_same(
             "experiment.recipe.epochs 2, and not 9",
         ),
         ({"seed": 5}, "experiment.seed 0, and not 5"),
-        ({"derive_low": Degradation(every=2)}, "experiment.derive_low None, and not {'every': 2"),
+        (
+            {"derive_low": Degradation(every=2)},
+            "experiment.derive_low None, and not {'noise': None, 'every': 2",
+        ),
     ],
 )
 def test_a_folder_holds_one_run(

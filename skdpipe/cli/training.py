@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from skdpipe.cli.app import Cache, Config, Device, Models, Overrides, app, device_of, err, out, tell
+from skdpipe.cli.app import Cache, Config, Device, Models, Overrides, app, complain, device_of, err, out, tell
 
 if TYPE_CHECKING:
     from skdpipe.distill import DistillationResult
@@ -41,6 +41,44 @@ def distill(
         teacher=teacher,
     )
     print_results(result)
+
+
+@app.command()
+def compare(
+    config: Annotated[str, typer.Argument(help="A YAML file or a config's name: experiment and comparison.")],
+    overrides: Overrides = None,
+    cache: Cache = Path("pose_cache"),
+    models: Models = Path("models"),
+    devices: Annotated[
+        list[str] | None, typer.Option("--device", help="cpu, cuda:0...; repeat it for several GPUs.")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Runs at a time on each device.", min=1)] = 1,
+) -> None:
+    """Train and test over scenarios, students and seeds, and put it all in a table."""
+    from skdpipe.compare import HEADINGS, cells_of, columns_of, compare
+    from skdpipe.config import config_path
+    from skdpipe.progress import Progress
+
+    chosen = [str(device_of(device)) for device in devices or [""]]
+    result = compare(
+        config_path(config),
+        overrides or (),
+        cache,
+        models,
+        devices=chosen,
+        processes=processes,
+        progress=Progress(err),
+    )
+    columns = columns_of(result.rows)
+    table = Table("scenario", "student", *columns, *HEADINGS, title=str(result.folder))
+    for row in result.rows:
+        table.add_row(*cells_of(row, columns))
+    out.print(table)
+    tell(f"table in {result.folder}/comparison.md, .csv and .json")
+    for reason in result.failed:
+        complain("red", "failed", reason)
+    if result.failed:
+        raise typer.Exit(1)
 
 
 def print_results(result: DistillationResult) -> None:

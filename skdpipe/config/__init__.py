@@ -3,6 +3,7 @@
 Nothing below `cli` and the public functions sees a config: networks and losses take plain arguments.
 """
 
+from skdpipe.config.comparison import Comparison
 from skdpipe.config.experiment import (
     Augmentation,
     ClipFormat,
@@ -13,7 +14,7 @@ from skdpipe.config.experiment import (
     NetworkChoice,
     Recipe,
 )
-from skdpipe.config.load import change_config, config_path, load_config, parse_config, to_plain
+from skdpipe.config.load import change_config, config_path, load_config, load_section, parse_config, to_plain
 from skdpipe.config.pose import (
     Actors,
     CocoFile,
@@ -30,6 +31,7 @@ __all__ = [
     "Augmentation",
     "ClipFormat",
     "CocoFile",
+    "Comparison",
     "Degradation",
     "Demonstration",
     "Distillation",
@@ -47,6 +49,7 @@ __all__ = [
     "change_config",
     "config_path",
     "load_config",
+    "load_section",
     "parse_config",
     "to_plain",
 ]

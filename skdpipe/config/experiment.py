@@ -213,7 +213,7 @@ class Experiment:
         derive_low: how low quality comes from high, instead of cached low quality.
         unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
         test_fraction: share of videos (or subjects) held out where the cache names no split.
-        smoothing_window: of the LQS-SWA-S baseline.
+        smoothing_window: of LQS-SWA-S and SKD*.
         methods: which rows of the table are trained.
     """
 
@@ -226,7 +226,8 @@ class Experiment:
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     smoothing_window: Window = 3
     methods: Annotated[
-        tuple[Literal["teacher", "baseline", "smoothed", "student"], ...], Field(min_length=1)
+        tuple[Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"], ...],
+        Field(min_length=1),
     ] = (
         "teacher",
         "baseline",

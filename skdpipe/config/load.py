@@ -49,6 +49,12 @@ def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, sec
         ConfigError: if the file cannot be read, is not YAML, has no such section, or a key or value does
             not fit.
     """
+    values = load_section(path, section, overrides)
+    return parse_config(kind, values, f"{path}: {section}" if section else str(path))
+
+
+def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A section's settings as plain values, not yet checked; arguments and errors as of `load_config`."""
     values = _read(path)
     if section:
         if section not in values:
@@ -57,7 +63,7 @@ def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, sec
         values = _mapping(values[section], f"{path}: {section}")
     for override in overrides:
         _override(values, override)
-    return parse_config(kind, values, f"{path}: {section}" if section else str(path))
+    return values
 
 
 def read_if_named(value: object) -> object:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,11 +54,13 @@ class Curve:
         cosines: between each distillation gradient and the task's, where each was taken by itself: in an
             epoch's first step at least.
         revised: in what share of the steps each was revised.
+        seconds: it took; no two trainings agree there, and equality does not ask.
     """
 
     losses: dict[str, float] = field(default_factory=dict)
     cosines: dict[str, float] = field(default_factory=dict)
     revised: dict[str, float] = field(default_factory=dict)
+    seconds: float = field(default=0.0, compare=False)
 
 
 def train(
@@ -108,6 +111,7 @@ def train(
     curves = _restore(modules, optimiser, scaler, state_file)
     steps = math.ceil(len(data) / recipe.batch)
     for epoch in range(len(curves), recipe.epochs):
+        begin = time.perf_counter()
         modules.train()
         data.begin_epoch(epoch)
         done, tapes = _Steps(), False
@@ -137,7 +141,7 @@ def train(
             _require_finite(latest, epoch)
             task.advance_to(epoch + (step + 1) / steps, f"loss {latest['task']:.3f}")
         _require_finite({"weights": sum(float(each.detach().sum()) for each in parameters)}, epoch)
-        curves.append(done.curve)
+        curves.append(replace(done.curve, seconds=time.perf_counter() - begin))
         _store(modules, optimiser, scaler, curves, state_file)
     modules.eval()
     return curves

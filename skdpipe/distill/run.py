@@ -22,12 +22,20 @@ from skdpipe.distill.alignment import require_same_joints
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
-from skdpipe.evaluate import Figures, evaluate, recovered_gap
+from skdpipe.evaluate import Figures, evaluate
 from skdpipe.networks import GraphNetwork, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
 
-NAMES: Final = {"teacher": "HQS-T", "baseline": "LQS-S", "smoothed": "LQS-SWA-S", "student": "SKD"}
+NAMES: Final = {
+    "teacher": "HQS-T",
+    "baseline": "LQS-S",
+    "smoothed": "LQS-SWA-S",
+    "student": "SKD",
+    "student_smoothed": "SKD*",
+}
+_DISTILLED: Final = frozenset({"student", "student_smoothed"})
+_SMOOTHED: Final = frozenset({"smoothed", "student_smoothed"})
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class DistillationResult:
 
     Attributes:
         folder: holds a bundle for each method, config.yaml and results.json.
-        figures: by method (teacher, baseline, smoothed, student).
+        figures: by method (teacher, baseline, smoothed, student, student_smoothed).
         manifest: the clips.
     """
 
@@ -46,10 +54,15 @@ class DistillationResult:
 
     @property
     def recovered_gap(self) -> float | None:
-        """How much of the gap the student recovers; None where the teacher is not ahead."""
+        """(SKD - LQS-S) / (HQS-T - LQS-S) in top-1; None where the teacher is not ahead."""
         if not {"teacher", "baseline", "student"} <= self.figures.keys():
             return None
-        return recovered_gap(*(self.figures[method] for method in ("teacher", "baseline", "student")))
+        return recovered_gap(*(self.figures[m].top1 for m in ("teacher", "baseline", "student")))
+
+
+def recovered_gap(teacher: float, baseline: float, student: float) -> float | None:
+    """(SKD - LQS-S) / (HQS-T - LQS-S), all in top-1; None where the teacher is not ahead."""
+    return (student - baseline) / (teacher - baseline) if teacher > baseline else None
 
 
 def distill(
@@ -84,13 +97,14 @@ def distill(
     manifest = build_manifest(cache, experiment)
     run = _Run(experiment, cache, manifest, models / experiment.name, device, progress)
     methods = [method for method in NAMES if method in experiment.methods]  # the teacher first
-    if "student" in methods and not (teacher or "teacher" in methods or run.has("teacher")):
+    distilled = [method for method in methods if method in _DISTILLED]
+    if distilled and not (teacher or "teacher" in methods or run.has("teacher")):
         raise DataError(
             f"methods {', '.join(methods)} train a student without a teacher; add teacher to the methods, or "
             "give a trained one with --teacher"
         )
     adopted = run.fitting_teacher(teacher) if teacher else None
-    if "student" in methods and not run.has("student"):
+    if not all(run.has(method) for method in distilled):
         run.require_comparable(adopted)
     _claim(run.folder, experiment, manifest, teacher)
     if adopted is not None and not run.has("teacher"):
@@ -212,7 +226,7 @@ class _Run:
         modules = nn.ModuleDict({"network": network})
         if method == "teacher":
             return modules, learn_from_high(network, recipe)
-        if method != "student":
+        if method not in _DISTILLED:
             return modules, learn_from_low(network, recipe)
         known = load_bundle(self._path("teacher"))
         if settings.warm_start:
@@ -259,19 +273,27 @@ class _Run:
             self._clip_format(method),
             experiment.derive_low,
             experiment.seed,
-            fresh=train and method == "student" and experiment.distillation.fresh_views,
+            fresh=train and method in _DISTILLED and experiment.distillation.fresh_views,
         )
 
     def _clip_format(self, method: str) -> ClipFormat:
         """What a method's network sees."""
         clip, window = self._experiment.clip, self._experiment.smoothing_window
-        return replace(clip, smoothing=window) if method == "smoothed" else clip
+        return replace(clip, smoothing=window) if method in _SMOOTHED else clip
 
     def _evaluate(self, method: str, network: GraphNetwork) -> Figures:
         quality: Quality = "high" if method == "teacher" else "low"
         test = self._clips(method, train=False)
         size = self._experiment.recipe.batch
-        return evaluate(network, test, quality=quality, batch=size, device=self._device)[0]
+        figures, logits = evaluate(network, test, quality=quality, batch=size, device=self._device)
+        classes, clips = self._manifest.classes, self._manifest.part(train=False)
+        answers = {
+            "clip": [clip.key for clip in clips],
+            "label": [classes.index(clip.label) for clip in clips],
+            "predicted": logits.argmax(dim=1).tolist(),
+        }
+        _write(self.folder / f"{method}.predictions.json", json.dumps(answers))
+        return figures
 
     def _save(self, method: str, network: GraphNetwork, figures: Figures, curves: list[Curve]) -> None:
         fingerprint, estimator = self._seen_by(method)

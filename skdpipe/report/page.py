@@ -10,7 +10,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from skdpipe.config import Degradation, Report, to_plain
-from skdpipe.evaluate import recovered_gap
+from skdpipe.distill.run import recovered_gap
 from skdpipe.report.figures.style import look_of, to_svg
 from skdpipe.report.gather import Run
 
@@ -136,7 +136,7 @@ def _gap(run: Run, method: str) -> str:
     teacher, baseline, this = (run.method(name) for name in ("teacher", "baseline", method))
     if method in {"teacher", "baseline"} or not (teacher and baseline and this):
         return ""
-    gap = recovered_gap(teacher.figures, baseline.figures, this.figures)
+    gap = recovered_gap(*(each.figures.top1 for each in (teacher, baseline, this)))
     return "no gap" if gap is None else f"{gap:.0%}"
 
 

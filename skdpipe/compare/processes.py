@@ -1,0 +1,85 @@
+"""Runs in processes of their own: several at once, each with its device or its share of the threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TypeVar
+
+from skdpipe.errors import SkdpipeError
+
+Job = TypeVar("Job")
+Worker = Callable[[Job, str], None]
+
+
+def in_processes(
+    jobs: Sequence[Job], worker: Worker[Job], devices: Sequence[str], threads: int
+) -> Iterator[tuple[Job, str | None]]:
+    """Work at jobs in as many processes as there are devices, each job in a fresh one.
+
+    Whatever ends this generator ends the processes; should this process be killed, they end by themselves.
+
+    Args:
+        jobs: picklable.
+        worker: called with a job and its device; a function of a module.
+        devices: by name; one that stands there twice takes two jobs at a time.
+        threads: PyTorch's, of each process.
+
+    Yields:
+        Each job when it ends, and why it failed, or None.
+    """
+    waiting, free = list(jobs), list(devices)
+    running: dict[Connection, tuple[SpawnProcess, Job, str]] = {}
+    context = get_context("spawn")
+    try:
+        while waiting or running:
+            while waiting and free:
+                job, device = waiting.pop(0), free.pop(0)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(worker, job, device, threads, theirs))
+                process.start()
+                theirs.close()
+                running[ours] = process, job, device
+            for end in wait(list(running)):
+                assert isinstance(end, Connection)
+                process, job, device = running.pop(end)
+                try:
+                    reason: str | None = end.recv()
+                    process.join()
+                except EOFError:
+                    process.join()
+                    reason = f"its process ended with exit code {process.exitcode}"
+                end.close()
+                free.append(device)
+                yield job, reason
+    finally:
+        for process, _, _ in running.values():
+            process.terminate()
+        for process, _, _ in running.values():
+            process.join()
+
+
+def _work(worker: Worker[Job], job: Job, device: str, threads: int, end: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        worker(job, device)
+    except KeyboardInterrupt:
+        os._exit(1)
+    except (SkdpipeError, OSError, RuntimeError) as error:
+        end.send(" ".join(str(error).split()) or type(error).__name__)
+    else:
+        end.send(None)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

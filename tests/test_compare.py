@@ -1,0 +1,209 @@
+"""A comparison: which runs there are, what is shared, the table by hand, interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from moving_body import fill
+
+from skdpipe.cache import PoseCache
+from skdpipe.compare import ComparisonResult, compare
+from skdpipe.compare.plan import load_comparison
+from skdpipe.compare.processes import in_processes
+from skdpipe.compare.table import Trained, rows_of, significance, to_csv, to_markdown
+from skdpipe.config import Degradation
+from skdpipe.errors import ConfigError
+from skdpipe.progress import Progress
+
+EXPERIMENT = {
+    "clip": {"frames": 8},
+    "teacher": {"name": "st_2sgcn", "width": 4},
+    "student": {"name": "st_2sgcn", "width": 4},
+    "recipe": {"epochs": 2, "batch": 4},
+    "distillation": {"node_variant": "relative"},
+    "derive_low": {"every": 2},
+}
+COMPARISON = {
+    "name": "tiny",
+    "seeds": [0, 1],
+    "scenarios": {"k = 1/3": {"derive_low": {"every": 3}}, "occlusion": {"derive_low": {"occlusion": 0.3}}},
+    "students": {"narrow": {"student": {"width": 3}}},
+    "variants": {"no edges": {"distillation": {"edge": 0}}},
+}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({"experiment": EXPERIMENT, "comparison": {**COMPARISON, **changes}}))
+    return path
+
+
+def test_rows_columns_and_shared_teachers(tmp_path: Path) -> None:
+    _, plan = load_comparison(write(tmp_path))
+    assert len(plan.teachers) == 2  # a seed each; scenarios and students share them
+    assert [str(run.folder) for run in plan.rows] == [
+        f"{scenario}/narrow/{variant}seed{seed}"
+        for scenario in ("k-1-3", "occlusion")
+        for variant in ("", "no-edges-")
+        for seed in (0, 1)
+    ]
+    first, *_, last = plan.rows
+    assert first.experiment.derive_low == Degradation(every=3)
+    assert last.experiment.derive_low == Degradation(every=2, occlusion=0.3)
+    assert (first.experiment.student.width, first.experiment.teacher.width) == (3, 4)
+    assert first.experiment.methods == ("baseline", "smoothed", "student", "student_smoothed")
+    assert last.experiment.methods == ("student",)
+    assert (first.experiment.distillation.edge, last.experiment.distillation.edge) == (0.5, 0)
+    assert last.teacher is plan.teachers[1]
+    assert last.title == "occlusion, narrow, no edges, seed 1"
+
+
+def test_a_variant_of_the_recipe_has_a_teacher_of_its_own(tmp_path: Path) -> None:
+    _, plan = load_comparison(write(tmp_path, variants={"longer": {"recipe": {"epochs": 3}}}))
+    assert len(plan.teachers) == 4
+    assert {run.experiment.recipe.epochs for run in plan.teachers} == {2, 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"scenarios": {"a": {"derive_low": {"evry": 2}}}}, "a, narrow: derive_low.evry is no setting"),
+        ({"students": {"a b": {}, "a-b": {}}}, "'a b' and 'a-b' give the same folder"),
+        ({"scenarios": {}}, "comparison.scenarios is empty"),
+        ({"seeds": []}, "seeds"),
+        ({"seed": 1}, "seed is no setting; expected one of name, seeds, scenarios"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_trained(
+    tmp_path: Path, changes: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_comparison(write(tmp_path, **changes))
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def trained(column: str, seed: int, correct: list[int], student: str = "s") -> Trained:
+    right = tuple(map(bool, correct))
+    return Trained(
+        "k", student, column, seed, 100 * sum(right) / len(right), 100.0, 7, 0.5, 30.0, {"task": 0.1}, right
+    )
+
+
+def test_a_row_by_hand() -> None:
+    (row,) = rows_of(
+        [
+            trained("HQS-T", 0, [1, 1, 1, 1]),
+            trained("HQS-T", 1, [1, 1, 1, 1]),
+            trained("LQS-S", 0, [1, 0, 0, 1]),
+            trained("LQS-S", 1, [0, 0, 0, 1]),
+            trained("SKD", 0, [1, 1, 0, 1]),
+            trained("SKD", 1, [1, 0, 0, 1]),
+        ]
+    )
+    assert row.top1 == {"HQS-T": (100, 100), "LQS-S": (50, 25), "SKD": (75, 50)}
+    assert row.recovered == {"SKD": pytest.approx((62.5 - 37.5) / (100 - 37.5))}
+    assert row.minutes == 2  # the teacher's are not its own
+    header, _, line = to_markdown([row]).splitlines()
+    assert (
+        header == "| scenario | student | HQS-T | LQS-S | SKD | gap recovered | p against LQS-S | minutes |"
+    )
+    assert line.startswith("| k | s | 100.00 ± 0.00 | 37.50 ± 17.68 | 62.50 ± 17.68 | SKD 40% | SKD ")
+    assert to_csv([trained("SKD", 0, [1, 0])]).splitlines() == [
+        "scenario,student,column,seed,top1,top5,parameters,gflops,seconds,loss_task",
+        "k,s,SKD,0,50.0,100.0,7,0.5,30.0,0.1",
+    ]
+
+
+def test_significance_by_counting() -> None:
+    """Ten clips speak for one method and none for the other: of 2^10 exchanges two are as extreme."""
+    one, other = np.ones(12), np.r_[np.zeros(10), 1, 1]
+    assert significance(one, other) == pytest.approx(2 / 1024, abs=0.002)
+    assert significance(other, one) == significance(one, other)
+    assert significance(one, one) == 1
+    balanced = np.r_[np.ones(6), np.zeros(6)]
+    assert significance(balanced, 1 - balanced) > 0.9
+
+
+def fails_at_two(job: int, device: str) -> None:
+    if job == 2:
+        raise ConfigError(f"two on {device}")
+    if job == 3:
+        os._exit(7)
+
+
+def test_a_job_that_fails_is_named_and_the_others_are_done() -> None:
+    ended = dict(in_processes([1, 2, 3, 4], fails_at_two, ["a", "a"], threads=1))
+    assert ended == {1: None, 2: "two on a", 3: "its process ended with exit code 7", 4: None}
+
+
+def run(folder: Path, processes: int = 1, **changes: object) -> ComparisonResult:
+    fill(PoseCache(folder / "cache"))
+    return compare(
+        write(folder, **changes),
+        (),
+        folder / "cache",
+        folder / "models",
+        devices=["cpu"],
+        processes=processes,
+        progress=Progress(quiet=True),
+    )
+
+
+def figures(folder: Path) -> list[dict[str, object]]:
+    """All that does not tell the time."""
+    networks = json.loads((folder / "models/tiny/comparison.json").read_text())["networks"]
+    return [{key: value for key, value in each.items() if key != "seconds"} for each in networks]
+
+
+SMALL = {"scenarios": {"k": {}}, "seeds": [0], "methods": ["teacher", "baseline", "student"]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    result = run(folder, **SMALL)
+    assert not result.failed
+    (row,) = result.rows
+    assert list(row.top1) == ["HQS-T", "LQS-S", "SKD", "no edges"]
+    return folder
+
+
+def test_killed_and_resumed_equals_undisturbed(undisturbed: Path, tmp_path: Path) -> None:
+    fill(PoseCache(tmp_path / "cache"))
+    config = write(tmp_path, **SMALL)
+    options = ["--cache", str(tmp_path / "cache"), "--models", str(tmp_path / "models"), "--device", "cpu"]
+    command = [sys.executable, "-m", "skdpipe", "compare", str(config), *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("models/tiny/k/narrow/seed0/*")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "models/tiny/k/narrow/seed0/student.safetensors").is_file()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| no edges |" in (tmp_path / "models/tiny/comparison.md").read_text(encoding="utf-8")
+    assert figures(tmp_path) == figures(undisturbed)
+
+
+def test_two_at_a_time_gives_the_same(undisturbed: Path, tmp_path: Path) -> None:
+    assert not run(tmp_path, processes=2, **SMALL).failed
+    assert figures(tmp_path) == figures(undisturbed)
+
+
+def test_a_run_that_cannot_be_is_reported_and_the_others_are_in_the_table(tmp_path: Path) -> None:
+    warm = {"warm": {"distillation": {"warm_start": True}}}  # which takes equal networks
+    result = run(tmp_path, **{**SMALL, "variants": warm})
+    assert [reason.split(";")[0] for reason in result.failed] == [
+        "k, narrow, warm, seed 0: a warm start takes teacher and student of the same network"
+    ]
+    assert list(result.rows[0].top1) == ["HQS-T", "LQS-S", "SKD"]
