@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skdpipe.bundle import Bundle, load_bundle, save_bundle
     from skdpipe.cache import PoseCache
-    from skdpipe.config import Estimator, Experiment, Extraction, config_path, load_config
+    from skdpipe.config import Estimator, Experiment, Extraction, Report, config_path, load_config
     from skdpipe.distill import distill as distill_student
     from skdpipe.errors import PoseError, SkdpipeError
     from skdpipe.evaluate import Ensemble, evaluate_bundles
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skdpipe.pose import Frame, PoseEstimator
     from skdpipe.predict import Prediction, Predictor
     from skdpipe.progress import Progress
+    from skdpipe.report import write_report
     from skdpipe.skeleton import COCO_17, Keypoints, Layout, PoseSequence, map_layout
 
 _HOME = {
@@ -39,6 +40,7 @@ _HOME = {
     "Prediction": "predict.Prediction",
     "Predictor": "predict.Predictor",
     "Progress": "progress.Progress",
+    "Report": "config.Report",
     "SkdpipeError": "errors.SkdpipeError",
     "config_path": "config.config_path",
     "distill_student": "distill.distill",
@@ -50,6 +52,7 @@ _HOME = {
     "map_layout": "skeleton.map_layout",
     "open_sources": "extract.open_sources",
     "save_bundle": "bundle.save_bundle",
+    "write_report": "report.write_report",
 }
 
 __all__ = [
@@ -69,6 +72,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Progress",
+    "Report",
     "SkdpipeError",
     "config_path",
     "distill_student",
@@ -80,6 +84,7 @@ __all__ = [
     "map_layout",
     "open_sources",
     "save_bundle",
+    "write_report",
 ]
 
 

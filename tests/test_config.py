@@ -25,6 +25,7 @@ from skdpipe.config import (
     NetworkChoice,
     PoseTraining,
     Recipe,
+    Report,
     Thresholds,
     config_path,
     load_config,
@@ -40,6 +41,7 @@ SECTIONS: dict[str, type[Any]] = {
     "extraction": Extraction,
     "experiment": Experiment,
     "comparison": Comparison,
+    "report": Report,
 }
 
 

@@ -186,7 +186,7 @@ def test_two_videos_of_one_name_are_refused_where_they_matter(tmp_path: Path, vi
 def test_formats_are_known_by_name() -> None:
     assert [format_named(each.name) for each in FORMATS] == list(FORMATS)
     assert [target_named(each.name) for each in TARGETS] == list(TARGETS)
-    with pytest.raises(ConfigError, match="no format 'vicon'; expected one of penn, pyskl"):
+    with pytest.raises(ConfigError, match="no format 'vicon'; expected one of penn, ntu"):
         format_named("vicon")
     with pytest.raises(ConfigError, match="cannot write the format 'penn'; expected one of pyskl"):
         target_named("penn")

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from skdpipe.cli.app import (
     Cache,
+    Config,
     Device,
     Models,
     Overrides,
@@ -145,3 +146,37 @@ def evaluate(
         table.add_row("fused", "", "", f"{result.top1:.2f}", f"{result.top5:.2f}")
     out.print(table)
     tell(f"{result.clips} test clips")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder, models/NAME.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The HTML file; report.html in the run's folder if not given.")
+    ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Another run to compare with; may be repeated.")
+    ] = None,
+    config: Config = "report",
+    overrides: Overrides = None,
+    cache: Cache = Path("pose_cache"),
+    device: Device = "",
+) -> None:
+    """Write one HTML file about a run: its table and figures, computed anew from networks and cache."""
+    from skdpipe.cache import PoseCache
+    from skdpipe.config import Report, config_path, load_config
+    from skdpipe.progress import Progress
+    from skdpipe.report import write_report
+
+    settings = load_config(Report, config_path(config), overrides or (), section="report")
+    path = output or run / "report.html"
+    write_report(
+        run,
+        PoseCache(cache),
+        path,
+        settings,
+        device=device_of(device),
+        progress=Progress(err),
+        beside=beside or (),
+    )
+    tell(f"{path}")

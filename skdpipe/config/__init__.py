@@ -25,6 +25,7 @@ from skdpipe.config.pose import (
     PoseTraining,
     Thresholds,
 )
+from skdpipe.config.report import Report, Robustness, TSne
 
 __all__ = [
     "Actors",
@@ -43,6 +44,9 @@ __all__ = [
     "NetworkChoice",
     "PoseTraining",
     "Recipe",
+    "Report",
+    "Robustness",
+    "TSne",
     "Thresholds",
     "change_config",
     "config_path",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -141,22 +140,14 @@ class PairedClips(Dataset[Sample]):
         return self._kept[index]
 
     def _read(self, clip: PairedClip) -> Sample:
-        high, low = self._load(clip.high, self._high), self._load(clip.low, self._low)
-        same_places: set[int] = set()
-        if high is not None and self._derive is not None:
-            low = degrade(high, self._derive, self._seed, self._epoch)
-            same_places = set(range(self._high.people))
-        elif high is not None and low is not None:
-            low, pairs = match_people(high, low)
-            same_places = {place for place, _ in pairs.pairs}
+        high, low, same_places = load_views(
+            self._cache, clip, self._high.people, self._derive, self._seed, self._epoch
+        )
         high_clip, high_mask = _joints(high, self._high)
         low_clip, low_mask = _joints(low, self._low)
         paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
         label = torch.tensor(self._class_of[clip.label])
         return Sample(high_clip, high_mask, low_clip, low_mask, paired, label)
-
-    def _load(self, path: Path | None, clip: ClipFormat) -> PoseSequence | None:
-        return with_people(self._cache.load(path), clip.people) if path is not None else None
 
     def in_stream(self, batch: Batch) -> Batch:
         """A batch of joints as both networks see it."""
@@ -169,6 +160,21 @@ def _joints(sequence: PoseSequence | None, clip: ClipFormat) -> tuple[Tensor, Te
         return torch.zeros(clip.people, 3, clip.frames, len(layout_named(clip.layout))), nobody
     joints, seen = prepare(sequence, replace(clip, stream="joint"))
     return torch.from_numpy(joints), torch.from_numpy(seen)
+
+
+def load_views(
+    cache: PoseCache, clip: PairedClip, people: int, derive: Degradation | None, seed: int, draw: int = 0
+) -> tuple[PoseSequence | None, PoseSequence | None, set[int]]:
+    """Both qualities of a clip as far as there are, and the places at which both show the same person."""
+    high, low = (
+        with_people(cache.load(path), people) if path is not None else None for path in (clip.high, clip.low)
+    )
+    if high is not None and derive is not None:
+        return high, degrade(high, derive, seed, draw), set(range(people))
+    if high is not None and low is not None:
+        low, pairs = match_people(high, low)
+        return high, low, {place for place, _ in pairs.pairs}
+    return high, low, set()
 
 
 def batches(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +64,15 @@ class Manifest:
         return tuple(
             clip for clip in self.clips if clip.train is train and quality in (None, *clip.qualities)
         )
+
+    @property
+    def digest(self) -> str:
+        """Stands for which clips there are, with their labels, side of the split and missing qualities."""
+        clips = [
+            (clip.key, clip.label, clip.train, *(clip.qualities if clip.qualities != BOTH else ()))
+            for clip in self.clips
+        ]
+        return hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16]
 
 
 def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:

@@ -17,7 +17,7 @@ from torch import nn
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, Method, NetworkChoice, load_config, to_plain
-from skdpipe.dataset import BOTH, Augment, Manifest, PairedClips, augment, build_manifest
+from skdpipe.dataset import Augment, Manifest, PairedClips, augment, build_manifest
 from skdpipe.distill.alignment import require_same_joints
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
@@ -155,17 +155,13 @@ def _claim(
     folder: Path, experiment: Experiment, manifest: Manifest, teacher: Path | None, initial: Path | None
 ) -> None:
     """Write the run's settings, or make sure that they are those of what was trained here before."""
-    clips = [
-        (clip.key, clip.label, clip.train, *(clip.qualities if clip.qualities != BOTH else ()))
-        for clip in manifest.clips
-    ]
     data = {
         "classes": list(manifest.classes),
         "high": manifest.high,
         "low": manifest.low,
         "training_clips": len(manifest.part(train=True)),
         "test_clips": len(manifest.part(train=False)),
-        "clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16],
+        "clips": manifest.digest,
         **{
             name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path else None
             for name, path in (("teacher", teacher), ("initial", initial))

@@ -36,7 +36,7 @@ def _import_openpifpaf() -> Any:
         pass
     else:
         if not hasattr(matplotlib.cm, "get_cmap"):
-            matplotlib.cm.get_cmap = matplotlib.colormaps.get_cmap
+            matplotlib.cm.get_cmap = matplotlib.colormaps.get_cmap  # type: ignore[attr-defined]
     import openpifpaf
     import openpifpaf.plugins.coco
 

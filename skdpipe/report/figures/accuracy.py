@@ -1,0 +1,165 @@
+"""Who is right how often: confusion matrices, accuracy by class, accuracy against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from skdpipe.report.figures.style import GREY, MARKERS, as_text, look_of, tidy
+
+_NAMED: Final = 60
+_WRITTEN: Final = 15
+
+
+def draw_confusion(matrices: Mapping[str, NDArray[np.floating]], classes: Sequence[str]) -> Figure:
+    """Confusion matrices ``(true, predicted)`` by title, side by side; rows of NaN are grey.
+
+    Up to 15 classes the percentages are written into the cells; beyond 60 only some classes are named.
+    """
+    count = len(classes)
+    size = float(np.clip(0.087 * count, 3.4, 9.0))
+    longest = max(len(as_text(name)) for name in classes)
+    font = float(np.clip(0.92 * 72 * size / min(count, _NAMED), 6.0, 9.0))
+    margin = 0.0075 * font * longest + 0.5
+    figure = Figure((len(matrices) * (size + 0.2) + margin + 0.7, size + margin + 0.5), layout="constrained")
+    row = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
+    places = range(0, count, -(-count // _NAMED))
+    names = [as_text(classes[place]) for place in places]
+    for axes, (title, matrix) in zip(row, matrices.items(), strict=True):
+        axes.set_facecolor(GREY)
+        image = axes.imshow(100 * matrix, cmap="cividis", vmin=0, vmax=100, interpolation="none")
+        axes.set_title(title)
+        axes.set_xlabel("predicted class")
+        axes.set_xticks(places, names, rotation=90, fontsize=font)
+        axes.set_yticks(places, names, fontsize=font)
+        if count <= _WRITTEN:
+            for (true, predicted), share in np.ndenumerate(matrix):
+                if share >= 0.005:
+                    colour = "white" if share < 0.5 else "black"
+                    axes.text(
+                        predicted,
+                        true,
+                        f"{100 * share:.0f}",
+                        ha="center",
+                        va="center",
+                        color=colour,
+                        fontsize=7,
+                    )
+    row[0].set_ylabel("true class")
+    bar = figure.colorbar(image, ax=list(row), shrink=0.8, pad=0.01, fraction=0.02)
+    bar.set_label("% of the class's test clips")
+    return figure
+
+
+def draw_accuracy_by_class(
+    accuracy: Mapping[str, NDArray[np.floating]],
+    titles: Mapping[str, str],
+    classes: Sequence[str],
+    clips: Sequence[int],
+) -> Figure:
+    """A row for each class in the given order, a mark for each method.
+
+    Args:
+        accuracy: by method ``(class,)`` in percent, NaN where a class has no clip.
+        titles: of the methods.
+        classes: names.
+        clips: how many test clips each class has.
+    """
+    count = len(classes)
+    figure = Figure((10.5, 0.21 * count + 1.5), layout="constrained")
+    axes = figure.subplots()
+    y = np.arange(count)
+    if {"baseline", "student"} <= accuracy.keys():
+        before, after = accuracy["baseline"], accuracy["student"]
+        gain = after - before
+        for better, worse_or_same in ((True, look_of("student").colour), (False, look_of("baseline").colour)):
+            rows = (gain > 0) if better else (gain < 0)
+            axes.hlines(y[rows], before[rows], after[rows], colors=worse_or_same, linewidth=2.5, alpha=0.45)
+        for row, points in enumerate(gain):
+            said = "no clip" if np.isnan(points) else f"{points:+.0f}" if points else "0"
+            axes.text(103, row, said, va="center", ha="left", fontsize=8)
+        axes.text(103, -1, f"{titles['student']} - {titles['baseline']}", va="center", fontsize=8)
+    for method, values in accuracy.items():
+        look = look_of(method)
+        hollow = "none" if method == "teacher" else look.colour
+        axes.scatter(
+            values, y, marker=look.marker, edgecolors=look.colour, facecolors=hollow,
+            s=28 if method == "student" else 48, label=titles[method], zorder=3, clip_on=False,
+        )  # fmt: skip
+    names = [f"{as_text(name)} ({number})" for name, number in zip(classes, clips, strict=True)]
+    axes.set_yticks(y, names, fontsize=8)
+    axes.set_ylim(count - 0.4, -1.6)
+    axes.set_xlim(-1, 101)
+    axes.set_xlabel("top-1 on the class's test clips (%)")
+    axes.set_ylabel("class (test clips)")
+    axes.set_title("Accuracy by class")
+    tidy(axes)
+    figure.legend(loc="outside lower center", ncols=len(accuracy), frameon=False)
+    return figure
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network of a run: what it is and costs."""
+
+    run: str
+    method: str
+    title: str
+    top1: float
+    parameters: int
+    gflops: float
+    milliseconds: float
+
+
+def draw_cost(points: Sequence[Point]) -> Figure:
+    """Top-1 against GFLOPs and against time; a disc's area means parameters, its marker the run."""
+    runs = list(dict.fromkeys(point.run for point in points))
+    largest = max(point.parameters for point in points)
+    figure = Figure((11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, cost, unit in (
+        (left, [point.gflops for point in points], "GFLOPs a clip"),
+        (right, [point.milliseconds for point in points], "ms a clip, on the device that trained"),
+    ):
+        for x, point in zip(cost, points, strict=True):
+            look, marker = look_of(point.method), MARKERS[runs.index(point.run) % len(MARKERS)]
+            area = max(25.0, 360 * point.parameters / largest)
+            axes.scatter(
+                x, point.top1, s=area, marker=marker, facecolors=f"{look.colour}30", edgecolors=look.colour,
+                linewidths=1.8,
+            )  # fmt: skip
+            axes.plot(x, point.top1, marker=".", color=look.colour, markersize=3)
+        if min(cost) > 0 and max(cost) > 5 * min(cost):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.set_xlim(0, 1.15 * max(cost) or 1)
+        axes.set_xlabel(unit)
+        axes.margins(y=0.2)
+        tidy(axes)
+    left.set_ylabel("top-1 (%)")
+    figure.suptitle("Accuracy against cost")
+    handles, labels = [], []
+    for point in sorted(points, key=lambda point: -point.top1):
+        marker = MARKERS[runs.index(point.run) % len(MARKERS)]
+        colour = look_of(point.method).colour
+        handles.append(Line2D([], [], marker=marker, color=colour, linestyle=""))
+        prefix = f"{as_text(point.run, 20)}: " if len(runs) > 1 else ""
+        labels.append(
+            f"{prefix}{point.title}: {point.top1:.1f} %, {_in_millions(point.parameters)} parameters"
+        )
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def _in_millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.2f} M" if parameters >= 10_000 else f"{parameters:,}"
