@@ -21,9 +21,18 @@ from skdpipe.config import Actors, Estimator
 from skdpipe.errors import PoseError
 from skdpipe.pose import Frame, PoseEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.pose.pifpaf import BACKBONES, OpenPifPaf, PoseNetwork, build, load_weights, save_weights
+from skdpipe.pose.pifpaf import (
+    BACKBONES,
+    OpenPifPaf,
+    PoseNetwork,
+    build,
+    catalogue,
+    load_weights,
+    save_weights,
+)
+from skdpipe.pose.pifpaf.catalogue import EMBEDDED, Published
 from skdpipe.pose.pifpaf.estimator import Letterbox, Thresholds
-from skdpipe.pose.pifpaf.networks import EMBEDDED, embedded_path, openpifpaf
+from skdpipe.pose.pifpaf.networks import embedded_path, openpifpaf
 from skdpipe.pose.pifpaf.training import Encoder
 from skdpipe.skeleton import COCO_17, Keypoints, Origin, PoseSequence
 from skdpipe.train_pose import measure_pose, shoot_picture
@@ -437,7 +446,7 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_network_the_file_to_put_there_is_named(downloads: Path) -> None:
     text = refusal("mobilenetv3small", "mobilenetv3small")
-    assert text.startswith("cannot download mobilenetv3small from https://github.com/openpifpaf/torchhub/")
+    assert text.startswith("cannot download mobilenetv3small: tried https://github.com/openpifpaf/torchhub/")
     name = "mobilenetv3small-210822-213409-cocokp-slurm726252-edge513-o10s-803b24ae.pkl"
     assert f"put the file at {downloads / name} by hand" in text
     assert list(downloads.iterdir()) == []
@@ -452,7 +461,7 @@ def test_without_a_network_the_file_to_put_there_is_named(downloads: Path) -> No
 def test_what_is_not_published_is_said_so(downloads: Path, name: str) -> None:
     text = refusal("resnet18", name)
     assert f"no weights are published for '{name}' (published: " in text
-    assert "mobilenetv3small, resnet50, shufflenetv2k16, shufflenetv2k30" in text
+    assert "mobilenetv3small, resnet152-2019, resnet50, shufflenetv2k16, shufflenetv2k30" in text
     assert "skdpipe train-pose" in text
     assert not downloads.exists()
 
@@ -464,7 +473,8 @@ def test_published_weights_are_fetched_and_converted_once(
     content = pickled(tmp_path / "net.pkl", theirs.module).read_bytes()
     there = tmp_path / f"mobilenetv3small-{hashlib.sha256(content).hexdigest()[:8]}.pkl"
     there.write_bytes(content)
-    monkeypatch.setitem(openpifpaf.CHECKPOINT_URLS, "mobilenetv3small", f"file://{there}")
+    published = Published("mobilenetv3small", "mobilenetv3small", (f"file://{there}",), 1, None)
+    monkeypatch.setattr(catalogue, "PUBLISHED", (published,))
     loaded = load_weights("mobilenetv3small", "mobilenetv3small")
     assert same_tensors(theirs, loaded)
     assert loaded.notes is not None
@@ -474,6 +484,16 @@ def test_published_weights_are_fetched_and_converted_once(
     assert load_weights("mobilenetv3small", "mobilenetv3small").checksum == loaded.checksum
     assert "not for resnet18" in refusal("resnet18", "mobilenetv3small")
     assert capfd.readouterr().out == ""
+
+
+def test_the_addresses_are_openpifpafs_own() -> None:
+    todays = [published for published in catalogue.PUBLISHED if not published.name.endswith("-2019")]
+    assert len(todays) == 5
+    for published in todays:
+        assert published.addresses == (
+            openpifpaf.CHECKPOINT_URLS[published.name].replace("http://", "https://"),
+        )
+        assert published.backbone in BACKBONES
 
 
 def test_a_folder_of_a_published_name_is_not_taken_for_weights(
