@@ -247,6 +247,8 @@ def _read_plain(path: Path) -> Checkpoint:
                 raise ValueError("a length that is said in two ways")
             places[key] = file.tell()
             file.seek(storage.length * storage.dtype.itemsize, 1)
+        if file.tell() > path.stat().st_size:
+            raise ValueError("fewer numbers than it says")
 
     def read(storage: _Storage) -> Tensor:
         with path.open("rb") as file:
