@@ -2,6 +2,8 @@
 
 import hashlib
 import warnings
+import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LEARNT, Learnt
+from fixtures.pifpaf_2019.formula import picture, tensor
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -321,8 +324,8 @@ def test_half_precision_halves_the_file(tmp_path: Path) -> None:
     full, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half"))
     assert half < 0.52 * full
     loaded = load_weights("mobilenetv3small", str(tmp_path / "half.safetensors"))
-    for name, tensor in chosen.module.state_dict().items():
-        torch.testing.assert_close(loaded.module.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+    for name, values in chosen.module.state_dict().items():
+        torch.testing.assert_close(loaded.module.state_dict()[name], values, rtol=1e-3, atol=1e-6)
 
 
 def test_the_checksum_is_of_the_tensors_and_not_of_the_file(tmp_path: Path) -> None:
@@ -390,6 +393,22 @@ def test_a_checkpoint_is_converted(tmp_path: Path, upsample: int) -> None:
     assert load_weights("mobilenetv3small", str(tmp_path / "ours.safetensors")).checksum == loaded.checksum
 
 
+def test_a_checkpoint_of_2021_gives_the_fields_it_gave(tmp_path: Path) -> None:
+    """As OpenPifPaf 0.13.0 and torchvision 0.10 wrote it (tests/fixtures/pifpaf_2019/make_0_13.py)."""
+    with np.load(Path(__file__).parent / "fixtures/pifpaf_2019/mobilenetv3small-0.13.npz") as file:
+        stored = dict(file)
+    shapes = {name: tuple(t.shape) for name, t in build("mobilenetv3small").module.state_dict().items()}
+    with zipfile.ZipFile(tmp_path / "net.pkl", "w") as archive:
+        archive.writestr("archive/data.pkl", stored["pickle"].tobytes())
+        for index, name in enumerate(map(str, stored["order"])):
+            archive.writestr(f"archive/data/{index}", tensor(name, shapes[name]).tobytes())
+    loaded = load_weights("mobilenetv3small", str(tmp_path / "net.pkl"))
+    with torch.inference_mode():
+        fields = loaded.module(torch.from_numpy(picture()))
+    for found, known in zip(fields, (stored["cif"], stored["caf"]), strict=True):
+        np.testing.assert_allclose(found.numpy(), known, rtol=0, atol=1e-4)
+
+
 def test_of_a_checkpoint_with_more_heads_two_are_taken(tmp_path: Path) -> None:
     theirs = network()
     metas = openpifpaf.plugins.coco.CocoKp(with_dense=True).head_metas
@@ -417,9 +436,19 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     renamed.head_nets[0].meta.keypoints = [f"wheel{i}" for i in range(17)]
     assert "17 COCO joints" in refusal("mobilenetv3small", pickled(tmp_path / "car.pkl", renamed))
 
-    other = network().module
-    next(m for m in other.modules() if isinstance(m, nn.BatchNorm2d)).eps = 10.0
-    assert "computes something else" in refusal("mobilenetv3small", pickled(tmp_path / "eps.pkl", other))
+    for name, change in (
+        ("eps", lambda parts: setattr(parts["base_net.backbone.0.1"], "eps", 10.0)),
+        ("stride", lambda parts: setattr(parts["base_net.backbone.0.0"], "stride", (2, 2))),
+        ("activation", lambda parts: parts["base_net.backbone.0"].__setitem__(2, nn.ReLU())),
+        ("order", lambda parts: parts["base_net.backbone.0"]._modules.move_to_end("1")),
+        ("before", lambda parts: setattr(parts[""], "process_input", nn.ReLU())),
+        ("bones", lambda parts: setattr(parts["head_nets.1"].meta, "skeleton", [(1, 2)] * 19)),
+    ):
+        other = network().module
+        other.base_net.backbone[0]._modules = OrderedDict(other.base_net.backbone[0]._modules)
+        change(dict(other.named_modules()))
+        path = pickled(tmp_path / f"{name}.pkl", other)
+        assert "computes something else" in refusal("mobilenetv3small", path), name
 
 
 @pytest.mark.parametrize("content", [{"model": 3}, {"model": {"weight": 1}}, {"weights": 3}, 3])

@@ -18,7 +18,7 @@ from skdpipe.pose.pifpaf import OpenPifPaf, PoseNetwork, load_weights, save_weig
 from skdpipe.pose.pifpaf.convert import load_2019
 from skdpipe.pose.pifpaf.heads_2019 import PifPaf2019, resnet_blocks, todays_fields
 from skdpipe.pose.pifpaf.networks import build_2019, metas_2019
-from skdpipe.pose.pifpaf.unpickle import read_checkpoint
+from skdpipe.pose.pifpaf.unpickle import modules, read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,6 +31,13 @@ Fixture = dict[str, NDArray[Any]]
 def fixture(name: str) -> Fixture:
     with np.load(FIXTURES / f"{name}.npz") as file:
         return dict(file)
+
+
+def whole(name: str, folder: Path) -> tuple[Path, Fixture]:
+    """The file that OpenPifPaf 0.8.0 wrote, to the byte, and what the network in it answered."""
+    path, expected = checkpoint_of(name, folder), fixture(name)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == str(expected["sha256"])
+    return path, expected
 
 
 def checkpoint_of(name: str, folder: Path, **changed: NDArray[Any]) -> Path:
@@ -77,9 +84,7 @@ def assert_gives_the_fields(module: PifPaf2019, expected: Fixture) -> None:
 
 
 def test_the_cheap_network_gives_every_field_as_it_did(tmp_path: Path) -> None:
-    path = checkpoint_of("shufflenetv2x1", tmp_path)
-    expected = fixture("shufflenetv2x1")
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == str(expected["sha256"])
+    path, expected = whole("shufflenetv2x1", tmp_path)
     loaded = load_weights("shufflenetv2x1", str(path))
     assert isinstance(loaded.module, PifPaf2019)
     assert_gives_the_fields(loaded.module, expected)
@@ -96,9 +101,7 @@ def test_the_cheap_network_gives_every_field_as_it_did(tmp_path: Path) -> None:
 
 
 def test_a_shallow_resnet_gives_every_field_as_it_did(tmp_path: Path) -> None:
-    path = checkpoint_of("resnet-shallow", tmp_path)
-    expected = fixture("resnet-shallow")
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == str(expected["sha256"])
+    path, expected = whole("resnet-shallow", tmp_path)
     module, checkpoint = network_of("resnet-shallow"), read_checkpoint(path)
     shell = checkpoint.content["model"]
     load_2019(module, checkpoint.tensors(shell), shell, path)
@@ -107,9 +110,7 @@ def test_a_shallow_resnet_gives_every_field_as_it_did(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_costly_network_gives_every_field_as_it_did(tmp_path: Path) -> None:
-    path = checkpoint_of("resnet152", tmp_path)
-    expected = fixture("resnet152")
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == str(expected["sha256"])
+    path, expected = whole("resnet152", tmp_path)
     loaded = load_weights("resnet152", str(path))
     assert isinstance(loaded.module, PifPaf2019)
     assert_gives_the_fields(loaded.module, expected)
@@ -148,8 +149,6 @@ def test_a_network_that_computed_something_else_is_refused(tmp_path: Path) -> No
         (lambda parts: parts["head_nets.1"].state.update(dilation=2), "the heads' grid"),
         (lambda parts: parts["base_net.net"].children().move_to_end("0"), r"base_net\.net\)"),
     ):
-        from skdpipe.pose.pifpaf.unpickle import modules
-
         checkpoint = read_checkpoint(path)
         shell = checkpoint.content["model"]
         tensors = checkpoint.tensors(shell)

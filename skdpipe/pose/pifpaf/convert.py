@@ -21,6 +21,8 @@ from skdpipe.pose.pifpaf.unpickle import Checkpoint, Record, modules, read_check
 from skdpipe.skeleton import COCO_17
 
 _LEAST_EPS: Final = 1e-3  # today's OpenPifPaf raises a batch normalisation's eps to this when it loads
+_PARTS: Final = {"base_net", "head_nets"}
+_UPSAMPLES: Final = (1, 2, 4, 8)
 # Of no effect in evaluation.
 _TRAINING_ONLY: Final = {"training", "momentum", "inplace", "p", "dump_patches"}
 _NO_EFFECT: Final = {"Sequential", "ModuleList", "Identity", "Dropout", "Dropout2d"}
@@ -40,7 +42,7 @@ def convert(path: Path, backbone: str) -> PoseNetwork:
     checkpoint = read_checkpoint(path)
     content = checkpoint.content
     shell = content.get("model") if isinstance(content, Mapping) else None
-    if not isinstance(shell, Record) or not {"base_net", "head_nets"} <= shell.children().keys():
+    if not isinstance(shell, Record) or not shell.children().keys() >= _PARTS:
         raise PoseError(
             f"{path} is not an OpenPifPaf checkpoint: it holds no network with a backbone and heads"
         )
@@ -48,7 +50,7 @@ def convert(path: Path, backbone: str) -> PoseNetwork:
         heads = [head for name, head in modules(shell.children()["head_nets"]) if name.isdecimal()]
         of_2019 = all(head.kind == "CompositeField" for head in heads)
         network = (_of_2019 if of_2019 else _of_today)(path, backbone, checkpoint, shell, heads)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise PoseError(f"{path} does not fit {backbone} ({brief(error)}); name the right one") from error
     return replace(network, checksum=checksum(network.module.state_dict()), notes={"source": path.name})
 
@@ -95,13 +97,18 @@ def _of_today(
     if not {"cif", "caf"} <= metas.keys() or tuple(metas["cif"].get("keypoints", ())) != COCO_17.joints:
         found = ", ".join(metas) or "none that it describes"
         raise PoseError(f"{path} has the heads {found}; expected cif and caf for the 17 COCO joints")
-    network = build(backbone, upsample=metas["cif"].get("upsample_stride", 1))
+    upsample = metas["cif"].get("upsample_stride", 1)
+    if upsample not in _UPSAMPLES:
+        raise ValueError(f"a grid that is finer {upsample} times")
+    network = build(backbone, upsample=upsample)
     chosen = [next(head for head in heads if head.get("meta") is metas[name]) for name in ("cif", "caf")]
     two = _with_heads(shell, chosen)
     tensors = checkpoint.tensors(two)
     network.module.load_state_dict({name: as_float(tensor) for name, tensor in tensors.items()})
     difference = _difference(network.module, two, lambda eps: max(eps, _LEAST_EPS))
-    if shell.get("process_input") is not None or shell.get("process_heads") is not None:
+    around = {"process_input": shell.get("process_input"), "process_heads": shell.get("process_heads")}
+    around |= shell.children()
+    if any(part is not None and name not in _PARTS for name, part in around.items()):
         difference = difference or "what is done before or after the network"
     skeletons = [[tuple(bone) for bone in meta.skeleton] for meta in network.head_metas[1:]]
     if skeletons != [[tuple(bone) for bone in metas["caf"].get("skeleton", ())]]:
