@@ -2,6 +2,8 @@
 
 import hashlib
 import warnings
+import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LEARNT, Learnt
+from fixtures.pifpaf_2019.formula import picture, tensor
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -21,9 +24,18 @@ from skdpipe.config import Actors, Estimator
 from skdpipe.errors import PoseError
 from skdpipe.pose import Frame, PoseEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.pose.pifpaf import BACKBONES, OpenPifPaf, PoseNetwork, build, load_weights, save_weights
+from skdpipe.pose.pifpaf import (
+    BACKBONES,
+    OpenPifPaf,
+    PoseNetwork,
+    build,
+    catalogue,
+    load_weights,
+    save_weights,
+)
+from skdpipe.pose.pifpaf.catalogue import EMBEDDED, Published
 from skdpipe.pose.pifpaf.estimator import Letterbox, Thresholds
-from skdpipe.pose.pifpaf.networks import EMBEDDED, embedded_path, openpifpaf
+from skdpipe.pose.pifpaf.networks import embedded_path, openpifpaf
 from skdpipe.pose.pifpaf.training import Encoder
 from skdpipe.skeleton import COCO_17, Keypoints, Origin, PoseSequence
 from skdpipe.train_pose import measure_pose, shoot_picture
@@ -312,8 +324,8 @@ def test_half_precision_halves_the_file(tmp_path: Path) -> None:
     full, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("full", "half"))
     assert half < 0.52 * full
     loaded = load_weights("mobilenetv3small", str(tmp_path / "half.safetensors"))
-    for name, tensor in chosen.module.state_dict().items():
-        torch.testing.assert_close(loaded.module.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+    for name, values in chosen.module.state_dict().items():
+        torch.testing.assert_close(loaded.module.state_dict()[name], values, rtol=1e-3, atol=1e-6)
 
 
 def test_the_checksum_is_of_the_tensors_and_not_of_the_file(tmp_path: Path) -> None:
@@ -381,6 +393,22 @@ def test_a_checkpoint_is_converted(tmp_path: Path, upsample: int) -> None:
     assert load_weights("mobilenetv3small", str(tmp_path / "ours.safetensors")).checksum == loaded.checksum
 
 
+def test_a_checkpoint_of_2021_gives_the_fields_it_gave(tmp_path: Path) -> None:
+    """As OpenPifPaf 0.13.0 and torchvision 0.10 wrote it (tests/fixtures/pifpaf_2019/make_0_13.py)."""
+    with np.load(Path(__file__).parent / "fixtures/pifpaf_2019/mobilenetv3small-0.13.npz") as file:
+        stored = dict(file)
+    shapes = {name: tuple(t.shape) for name, t in build("mobilenetv3small").module.state_dict().items()}
+    with zipfile.ZipFile(tmp_path / "net.pkl", "w") as archive:
+        archive.writestr("archive/data.pkl", stored["pickle"].tobytes())
+        for index, name in enumerate(map(str, stored["order"])):
+            archive.writestr(f"archive/data/{index}", tensor(name, shapes[name]).tobytes())
+    loaded = load_weights("mobilenetv3small", str(tmp_path / "net.pkl"))
+    with torch.inference_mode():
+        fields = loaded.module(torch.from_numpy(picture()))
+    for found, known in zip(fields, (stored["cif"], stored["caf"]), strict=True):
+        np.testing.assert_allclose(found.numpy(), known, rtol=0, atol=1e-4)
+
+
 def test_of_a_checkpoint_with_more_heads_two_are_taken(tmp_path: Path) -> None:
     theirs = network()
     metas = openpifpaf.plugins.coco.CocoKp(with_dense=True).head_metas
@@ -408,9 +436,19 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     renamed.head_nets[0].meta.keypoints = [f"wheel{i}" for i in range(17)]
     assert "17 COCO joints" in refusal("mobilenetv3small", pickled(tmp_path / "car.pkl", renamed))
 
-    other = network().module
-    next(m for m in other.modules() if isinstance(m, nn.BatchNorm2d)).eps = 10.0
-    assert "computes something else" in refusal("mobilenetv3small", pickled(tmp_path / "eps.pkl", other))
+    for name, change in (
+        ("eps", lambda parts: setattr(parts["base_net.backbone.0.1"], "eps", 10.0)),
+        ("stride", lambda parts: setattr(parts["base_net.backbone.0.0"], "stride", (2, 2))),
+        ("activation", lambda parts: parts["base_net.backbone.0"].__setitem__(2, nn.ReLU())),
+        ("order", lambda parts: parts["base_net.backbone.0"]._modules.move_to_end("1")),
+        ("before", lambda parts: setattr(parts[""], "process_input", nn.ReLU())),
+        ("bones", lambda parts: setattr(parts["head_nets.1"].meta, "skeleton", [(1, 2)] * 19)),
+    ):
+        other = network().module
+        other.base_net.backbone[0]._modules = OrderedDict(other.base_net.backbone[0]._modules)
+        change(dict(other.named_modules()))
+        path = pickled(tmp_path / f"{name}.pkl", other)
+        assert "computes something else" in refusal("mobilenetv3small", path), name
 
 
 @pytest.mark.parametrize("content", [{"model": 3}, {"model": {"weight": 1}}, {"weights": 3}, 3])
@@ -437,7 +475,7 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_network_the_file_to_put_there_is_named(downloads: Path) -> None:
     text = refusal("mobilenetv3small", "mobilenetv3small")
-    assert text.startswith("cannot download mobilenetv3small from https://github.com/openpifpaf/torchhub/")
+    assert text.startswith("cannot download mobilenetv3small: tried https://github.com/openpifpaf/torchhub/")
     name = "mobilenetv3small-210822-213409-cocokp-slurm726252-edge513-o10s-803b24ae.pkl"
     assert f"put the file at {downloads / name} by hand" in text
     assert list(downloads.iterdir()) == []
@@ -452,7 +490,7 @@ def test_without_a_network_the_file_to_put_there_is_named(downloads: Path) -> No
 def test_what_is_not_published_is_said_so(downloads: Path, name: str) -> None:
     text = refusal("resnet18", name)
     assert f"no weights are published for '{name}' (published: " in text
-    assert "mobilenetv3small, resnet50, shufflenetv2k16, shufflenetv2k30" in text
+    assert "mobilenetv3small, resnet152-2019, resnet50, shufflenetv2k16, shufflenetv2k30" in text
     assert "skdpipe train-pose" in text
     assert not downloads.exists()
 
@@ -464,7 +502,8 @@ def test_published_weights_are_fetched_and_converted_once(
     content = pickled(tmp_path / "net.pkl", theirs.module).read_bytes()
     there = tmp_path / f"mobilenetv3small-{hashlib.sha256(content).hexdigest()[:8]}.pkl"
     there.write_bytes(content)
-    monkeypatch.setitem(openpifpaf.CHECKPOINT_URLS, "mobilenetv3small", f"file://{there}")
+    published = Published("mobilenetv3small", "mobilenetv3small", (f"file://{there}",), 1, None)
+    monkeypatch.setattr(catalogue, "PUBLISHED", (published,))
     loaded = load_weights("mobilenetv3small", "mobilenetv3small")
     assert same_tensors(theirs, loaded)
     assert loaded.notes is not None
@@ -474,6 +513,16 @@ def test_published_weights_are_fetched_and_converted_once(
     assert load_weights("mobilenetv3small", "mobilenetv3small").checksum == loaded.checksum
     assert "not for resnet18" in refusal("resnet18", "mobilenetv3small")
     assert capfd.readouterr().out == ""
+
+
+def test_the_addresses_are_openpifpafs_own() -> None:
+    todays = [published for published in catalogue.PUBLISHED if not published.name.endswith("-2019")]
+    assert len(todays) == 5
+    for published in todays:
+        assert published.addresses == (
+            openpifpaf.CHECKPOINT_URLS[published.name].replace("http://", "https://"),
+        )
+        assert published.backbone in BACKBONES
 
 
 def test_a_folder_of_a_published_name_is_not_taken_for_weights(

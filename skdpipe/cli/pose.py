@@ -59,3 +59,39 @@ def measure_pose(
         f"{rate:.1f}",
     )
     out.print(table)
+
+
+pose_weights = typer.Typer(
+    help="List the weights that exist for estimators (no network needed), or fetch some.",
+    pretty_exceptions_enable=False,
+)
+app.add_typer(pose_weights, name="pose-weights")
+
+
+@pose_weights.callback(invoke_without_command=True)
+def list_pose_weights(context: typer.Context) -> None:
+    """List the weights that exist for estimators (no network needed), or fetch some."""
+    if context.invoked_subcommand is not None:
+        return
+    from skdpipe.pose.pifpaf.weights import available
+
+    for weights in available():
+        ap = f"AP {weights.ap:.1f}, " if weights.ap else ""
+        present = "present" if weights.path.is_file() else "not present"
+        tell(
+            f"{weights.name:20} {weights.backbone:16} {present:12} {ap}{weights.megabytes:.3g} MB, "
+            f"{weights.license}, {weights.source}"
+        )
+    tell("AP on COCO as published; `skdpipe pose-weights fetch NAME` downloads what is not present")
+
+
+@pose_weights.command("fetch")
+def fetch_pose_weights(
+    names: Annotated[list[str], typer.Argument(help="As `skdpipe pose-weights` lists them.")],
+) -> None:
+    """Download weights, check them, and convert them to safetensors without running anything in them."""
+    from skdpipe.pose.pifpaf.weights import fetch, find
+    from skdpipe.progress import Progress
+
+    for published in [find(name) for name in names]:
+        tell(f"weights of {published.name} in {fetch(published, Progress(err))}")

@@ -9,8 +9,8 @@ from skdpipe.pose.pifpaf.networks import (
     BACKBONES,
     PoseNetwork,
     build,
-    load_weights,
     save_weights,
 )
+from skdpipe.pose.pifpaf.weights import load_weights
 
 __all__ = ["BACKBONES", "OpenPifPaf", "PoseNetwork", "build", "load_weights", "save_weights"]

@@ -1,8 +1,7 @@
-"""OpenPifPaf's networks: built by backbone name, loaded from safetensors, published or pickled weights.
+"""OpenPifPaf's networks: built by backbone name, written to safetensors and loaded from them.
 
 A weights file of ours is safetensors; its metadata says which network the tensors belong to, so that
-nothing is ever executed by loading it. Published weights are pickled modules: they are downloaded over
-https, compared with the checksum in their file name, unpickled once, and kept as safetensors.
+nothing is ever executed by loading it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -24,7 +22,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from skdpipe.errors import PoseError
-from skdpipe.skeleton import COCO_17
+from skdpipe.pose.pifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
 
 
 def _import_openpifpaf() -> Any:
@@ -35,8 +33,9 @@ def _import_openpifpaf() -> Any:
     except ImportError:
         pass
     else:
-        if not hasattr(matplotlib.cm, "get_cmap"):
-            matplotlib.cm.get_cmap = matplotlib.colormaps.get_cmap  # type: ignore[attr-defined]
+        maps: Any = matplotlib.cm
+        if not hasattr(maps, "get_cmap"):
+            maps.get_cmap = matplotlib.colormaps.get_cmap
     import openpifpaf
     import openpifpaf.plugins.coco
 
@@ -52,7 +51,7 @@ BACKBONES: Final = tuple(
     if not name.startswith("t") and name not in {"squeezenet", "cifar10net"}
 )
 FORMAT: Final = "skdpipe-pose-1"
-EMBEDDED: Final = ("actors-high", "actors-low")
+FORMAT_2019: Final = "skdpipe-pose-2019-1"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class PoseNetwork:
     """A network with what must be known to run it.
 
     Attributes:
-        module: OpenPifPaf's shell of backbone and two heads (17 joints, 19 associations).
+        module: backbone and two heads (17 joints, 19 associations): OpenPifPaf's shell, or that of 2019.
         backbone: the backbone's name in OpenPifPaf.
         upsample: how many times finer than the backbone's stride the heads' grid is.
         checksum: sha256 of the tensors, whatever file they came from, or "untrained".
@@ -100,6 +99,29 @@ def build(backbone: str, *, upsample: int = 1) -> PoseNetwork:
     return PoseNetwork(module.eval(), backbone, upsample)
 
 
+def build_2019(backbone: str) -> PoseNetwork:
+    """An untrained network with the heads of 2019.
+
+    Raises:
+        PoseError: if there was no such backbone.
+    """
+    if backbone not in BACKBONES_2019:
+        raise PoseError(
+            f"no network of 2019 has the backbone '{backbone}'; expected {' or '.join(BACKBONES_2019)}"
+        )
+    blocks, features = BACKBONES_2019[backbone]()
+    module = PifPaf2019(blocks, features, metas_2019())
+    return PoseNetwork(module.eval(), backbone, UPSAMPLE)
+
+
+def metas_2019() -> list[Any]:
+    """OpenPifPaf's descriptions of the 17 joints and 19 associations on the grid of 2019."""
+    metas: list[Any] = openpifpaf.plugins.coco.CocoKp(upsample_stride=UPSAMPLE).head_metas[:2]
+    for index, meta in enumerate(metas):
+        meta.head_index, meta.base_stride = index, 16
+    return metas
+
+
 def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], half: bool = False) -> None:
     """Write a network as safetensors, at once or not at all; half precision halves the file."""
     tensors = {
@@ -107,7 +129,7 @@ def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], 
         for name, tensor in network.module.state_dict().items()
     }
     metadata = {
-        "format": FORMAT,
+        "format": FORMAT_2019 if isinstance(network.module, PifPaf2019) else FORMAT,
         "backbone": network.backbone,
         "upsample": str(network.upsample),
         "notes": json.dumps(dict(notes)),
@@ -116,28 +138,6 @@ def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], 
     part = path.with_name(f".{path.name}-{os.getpid()}.part")
     part.write_bytes(to_bytes(tensors, metadata))  # save_file would keep it from other users
     part.replace(path)
-
-
-def load_weights(backbone: str, weights: str) -> PoseNetwork:
-    """A trained network.
-
-    Args:
-        backbone: which network; it must be the one that the weights were trained for.
-        weights: a path to safetensors or to an OpenPifPaf checkpoint (which is unpickled: name only
-            files that you trust), the name of an embedded network (``actors-high``, ``actors-low``),
-            or the name of a published one.
-
-    Raises:
-        PoseError: if the weights cannot be had or belong to another network.
-    """
-    if weights in EMBEDDED:
-        return _load_safetensors(embedded_path(weights), backbone)
-    path = Path(weights)
-    if path.suffix == ".safetensors":
-        return _load_safetensors(path, backbone)
-    if path.suffix == ".pkl" or path.is_file():
-        return _convert(path, backbone)
-    return _load_safetensors(_published(weights, backbone), backbone)
 
 
 def embedded_path(name: str) -> Path:
@@ -150,7 +150,12 @@ def embedded_path(name: str) -> Path:
     return next((path for path in candidates if path.exists()), candidates[-1])
 
 
-def _load_safetensors(path: Path, backbone: str) -> PoseNetwork:
+def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
+    """A network as `save_weights` wrote it.
+
+    Raises:
+        PoseError: if the file cannot be read, or belongs to another network.
+    """
     if not path.is_file():
         raise PoseError(f"no pose weights at {path}; expected safetensors written by `skdpipe train-pose`")
     try:
@@ -161,97 +166,31 @@ def _load_safetensors(path: Path, backbone: str) -> PoseNetwork:
         raise PoseError(
             f"{path} is not a readable safetensors file ({error}); train or fetch it again"
         ) from error
-    if metadata.get("format") != FORMAT or "backbone" not in metadata:
+    if metadata.get("format") not in {FORMAT, FORMAT_2019} or "backbone" not in metadata:
         raise PoseError(f"{path} holds no pose weights; expected safetensors written by `skdpipe train-pose`")
     if metadata["backbone"] != backbone:
         raise PoseError(
             f"{path} was trained for {metadata['backbone']}, not for {backbone}; name the right one"
         )
     try:
-        network = build(backbone, upsample=int(metadata["upsample"]))
-        network.module.load_state_dict({name: _as_float(tensor) for name, tensor in tensors.items()})
+        upsample = int(metadata["upsample"])
+        of_2019 = metadata["format"] == FORMAT_2019
+        network = build_2019(backbone) if of_2019 else build(backbone, upsample=upsample)
+        network.module.load_state_dict({name: as_float(tensor) for name, tensor in tensors.items()})
         notes = json.loads(metadata["notes"])
     except (KeyError, ValueError, RuntimeError) as error:
         raise PoseError(
-            f"{path} does not fit {backbone} ({_brief(error)}); train or fetch it again"
+            f"{path} does not fit {backbone} ({brief(error)}); train or fetch it again"
         ) from error
-    return PoseNetwork(network.module, backbone, network.upsample, _checksum(tensors), notes)
+    return PoseNetwork(network.module, backbone, network.upsample, checksum(tensors), notes)
 
 
-def _as_float(tensor: Tensor) -> Tensor:
+def as_float(tensor: Tensor) -> Tensor:
+    """Weights that were stored in half precision, as they are used; counters as they are."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _convert(path: Path, backbone: str) -> PoseNetwork:
-    """Unpickle an OpenPifPaf checkpoint that the user named and check that ours computes the same."""
-    if not path.is_file():
-        raise PoseError(f"no pose weights at {path}; expected an OpenPifPaf checkpoint")
-    try:
-        pickled = torch.load(path, map_location="cpu", weights_only=False)["model"]
-        openpifpaf.network.model_migration.model_migration(pickled)
-        heads = {head.meta.name: head for head in pickled.head_nets}
-    except Exception as error:  # unpickling a module can fail in as many ways as there are modules
-        raise PoseError(
-            f"{path} is not an OpenPifPaf checkpoint ({type(error).__name__}: {_brief(error)})"
-        ) from error
-    if not {"cif", "caf"} <= heads.keys() or tuple(heads["cif"].meta.keypoints) != COCO_17.joints:
-        raise PoseError(
-            f"{path} has the heads {', '.join(heads)}; expected cif and caf for the 17 COCO joints"
-        )
-    pickled.set_head_nets([heads["cif"], heads["caf"]])
-    network = build(backbone, upsample=heads["cif"].meta.upsample_stride)
-    picture = torch.rand(1, 3, 97, 129, generator=torch.Generator().manual_seed(0))
-    try:
-        network.module.load_state_dict(pickled.state_dict())
-        with torch.inference_mode():
-            pairs = zip(network.module(picture), pickled.eval()(picture), strict=True)
-            same = all(torch.allclose(ours, theirs, atol=1e-4) for ours, theirs in pairs)
-    except Exception as error:  # the same
-        raise PoseError(f"{path} does not fit {backbone} ({_brief(error)}); name the right one") from error
-    if not same:
-        raise PoseError(f"{path} computes something else than today's {backbone}; its settings differ")
-    checksum = _checksum(network.module.state_dict())
-    return PoseNetwork(network.module, backbone, network.upsample, checksum, {"source": path.name})
-
-
-def _published(name: str, backbone: str) -> Path:
-    """The converted file of published weights, downloaded and converted when it is not there yet."""
-    urls = {
-        key: url
-        for key, url in openpifpaf.CHECKPOINT_URLS.items()
-        if isinstance(url, str) and "/" in url and key in BACKBONES
-    }
-    if name not in urls:
-        raise PoseError(
-            f"no weights are published for '{name}' (published: {', '.join(sorted(urls))}) and it is no "
-            "file; train them with `skdpipe train-pose`, or give a path"
-        )
-    folder = Path(torch.hub.get_dir()) / "skdpipe"
-    converted = folder / f"{name}.safetensors"
-    if converted.is_file():
-        return converted
-    url = urls[name].replace("http://", "https://")
-    checkpoint = folder / url.rsplit("/", 1)[-1]
-    digest = checkpoint.stem.rsplit("-", 1)[-1]
-    if not checkpoint.is_file():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(checkpoint), hash_prefix=digest)
-        except (OSError, HTTPException, RuntimeError) as error:
-            raise PoseError(
-                f"cannot download {name} from {url} ({_brief(error)}); put the file at {checkpoint} by hand, "
-                "or use `--config demo` or weights of your own"
-            ) from error
-    with checkpoint.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if not sha256.startswith(digest):
-        raise PoseError(f"{checkpoint} has not the checksum in its name ({digest}); delete it and try again")
-    network = _convert(checkpoint, backbone)
-    save_weights(network, converted, notes={"source": url, "sha256": sha256})
-    return converted
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
+def checksum(tensors: Mapping[str, Tensor]) -> str:
     """sha256 over names and bytes; a file's own would not do, as its header's order is left to chance."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -260,5 +199,6 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
+    """An error's text in one line."""
     return " ".join(str(error).split())[:160]

@@ -1,0 +1,199 @@
+"""Reading checkpoints without running them: what torch saved comes back, what is hostile is refused."""
+
+import io
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from skdpipe.errors import PoseError
+from skdpipe.pose.pifpaf.unpickle import Record, modules, read_checkpoint
+
+
+def odd() -> nn.Module:
+    """A module with everything that a state dict can hold."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Sequential(nn.Conv2d(2, 3, 3, stride=2), nn.BatchNorm2d(3)), nn.ReLU())
+    module.register_parameter("turned", nn.Parameter(torch.rand(4, 3).t()))
+    module.register_parameter("part", nn.Parameter(torch.rand(10)[2:7]))
+    module.register_parameter("none", None)
+    module.register_buffer("small", torch.rand(3).half())
+    module.register_buffer("nothing", torch.empty(0, 2))
+    module.register_buffer("passing", torch.rand(2), persistent=False)
+    return module
+
+
+def saved(path: Path, content: object, *, as_zip: bool = True) -> Path:
+    torch.save(content, path, _use_new_zipfile_serialization=as_zip)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(PoseError) as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_the_tensors_of_a_module_are_its_state_dict(tmp_path: Path, as_zip: bool) -> None:
+    module = odd()
+    content = {"model": module, "epoch": 3, "meta": {"device": torch.device("cpu")}}
+    path = saved(tmp_path / "odd.pkl", content, as_zip=as_zip)
+    checkpoint = read_checkpoint(path)
+    root = checkpoint.content["model"]
+    assert checkpoint.content["epoch"] == 3
+    assert checkpoint.content["meta"]["device"].path == "torch.device"
+    expected, found = module.state_dict(), checkpoint.tensors(root)
+    assert list(found) == list(expected)
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype
+        torch.testing.assert_close(found[name], tensor.detach(), rtol=0, atol=0)
+    assert [name for name, _ in modules(root)] == [name for name, _ in module.named_modules()]
+    assert [record.kind for _, record in modules(root)] == [type(m).__name__ for m in module.modules()]
+    assert dict(modules(root))["0.0"].get("stride") == (2, 2)
+
+
+class Calls:
+    """Pickles as a call of this function with these arguments."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, state: Any = None) -> None:
+        self.answer = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.answer
+
+
+def trap(path: Path) -> Calls:
+    return Calls(os.system, f"touch {path}")
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+@pytest.mark.parametrize("where", ["alone", "beside", "in a module", "as an argument", "as a state"])
+def test_a_hostile_file_is_refused_and_not_run(tmp_path: Path, where: str, as_zip: bool) -> None:
+    sprung = tmp_path / "sprung"
+    module = nn.Linear(2, 2)
+    hostile = trap(sprung)
+    if where == "in a module":
+        module.__dict__["hidden"] = hostile
+    content = {
+        "alone": hostile,
+        "beside": {"model": module, "meta": [hostile]},
+        "in a module": {"model": module},
+        "as an argument": {"model": Calls(torch.device, hostile)},
+        "as a state": {"model": Calls(nn.ReLU, state={"_modules": hostile})},
+    }[where]
+    path = saved(tmp_path / "hostile.pkl", content, as_zip=as_zip)
+    assert f"{os.system.__module__}.system, which no checkpoint of a network needs" in refusal(path)
+    assert not sprung.exists()
+    with suppress(TypeError, RuntimeError, AttributeError):
+        torch.load(path, weights_only=False)
+    assert sprung.exists()  # the trap works
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        eval,
+        exec,
+        getattr,
+        __import__,
+        open,
+        io.open_code,
+        pickle.loads,
+        torch.load,
+        torch.hub.load,
+        os.remove,
+    ],
+)
+def test_no_function_is_known(tmp_path: Path, function: Callable[..., Any]) -> None:
+    path = saved(tmp_path / "hostile.pkl", {"model": Calls(function, "1")})
+    assert f".{function.__name__}, which no checkpoint" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["modules.os.system", "ReLU.forward", "ReLU.__init__.__globals__"])
+def test_a_name_is_not_followed_from_a_known_one(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "dotted.pkl"
+    plain = saved(tmp_path / "plain.pkl", None, as_zip=False).read_bytes()
+    start = plain.index(pickle.dumps(None, 2))  # after magic number, protocol and sizes
+    parts = ["torch.nn.modules", name]
+    said = b"\x80\x04" + b"".join(b"\x8c" + bytes([len(p)]) + p.encode() for p in parts) + b"\x93."
+    path.write_bytes(plain[:start] + said + plain[start + len(pickle.dumps(None, 2)) :])
+    assert f"torch.nn.modules.{name}" in refusal(path)
+
+
+def test_known_classes_are_not_made(tmp_path: Path) -> None:
+    """Neither the class nor its setstate runs, and a file cannot leave anything behind in the reader."""
+    content = {"model": Calls(nn.Conv2d, "no", "channels", state={"weight": 1})}
+    first, second = (read_checkpoint(saved(tmp_path / f"{i}.pkl", content)).content["model"] for i in (0, 1))
+    assert isinstance(first, Record)
+    assert (first.path, first.arguments) == ("torch.nn.modules.conv.Conv2d", ("no", "channels"))
+    assert first.get("weight") == 1
+    assert type(first) is not type(second)
+
+
+def lying(storage_length: int, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> nn.Module:
+    module = nn.ReLU()
+    storage = torch.ones(storage_length).storage()
+    rebuilt = Calls(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, OrderedDict())
+    module.__dict__["_parameters"] = {"weight": rebuilt}
+    return module
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        (0, (4,), (1,)),
+        (2, (2,), (1,)),
+        (0, (10**12,), (0,)),
+        (-1, (1,), (1,)),
+        (0, (2, 2), (2, 1)),
+        (0, (2,), (-1,)),
+    ],
+)
+def test_a_tensor_beyond_its_numbers_is_refused(
+    tmp_path: Path, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+) -> None:
+    checkpoint = read_checkpoint(saved(tmp_path / "lie.pkl", lying(3, offset, size, stride)))
+    with pytest.raises(ValueError, match=r"larger than its numbers|without numbers"):
+        checkpoint.tensors(checkpoint.content)
+    honest = read_checkpoint(saved(tmp_path / "honest.pkl", lying(3, 1, (2,), (1,))))
+    assert honest.tensors(honest.content)["weight"].tolist() == [1, 1]
+
+
+def test_modules_that_hold_themselves_are_refused(tmp_path: Path) -> None:
+    module = nn.ReLU()
+    module.__dict__["_modules"] = {"itself": module}
+    checkpoint = read_checkpoint(saved(tmp_path / "circle.pkl", module))
+    with pytest.raises(ValueError, match="holds itself"):
+        checkpoint.tensors(checkpoint.content)
+
+
+@given(st.booleans(), st.floats(0, 0.999))
+def test_a_file_that_is_cut_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, as_zip: bool, share: float
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    whole = saved(folder / "whole.pkl", {"model": nn.Linear(3, 2)}, as_zip=as_zip).read_bytes()
+    (folder / "cut.pkl").write_bytes(whole[: int(share * len(whole))])
+    assert "is not an OpenPifPaf checkpoint" in refusal(folder / "cut.pkl")
+
+
+def test_a_compressed_or_foreign_archive_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.pkl", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", pickle.dumps({}, 2))
+        archive.writestr("a/data/0", bytes(10**6))
+    assert "compressed" in refusal(tmp_path / "bomb.pkl")
+    torch.jit.save(torch.jit.script(nn.Linear(1, 1)), tmp_path / "script.pkl")
+    refusal(tmp_path / "script.pkl")
