@@ -177,7 +177,13 @@ def test_quality_and_settings_can_be_chosen(train: Train, cache: PoseCache) -> N
     assert derived.qualities == ("low, derived from eyes-1",)
     manifest, bundle = build_manifest(cache, tiny_experiment()), load_bundle(path)
     data = PairedClips(
-        cache, manifest.part(train=False), bundle.classes, bundle.clip, bundle.clip, Degradation(3, 0.6), 0
+        cache,
+        manifest.part(train=False),
+        bundle.classes,
+        bundle.clip,
+        bundle.clip,
+        Degradation(every=3, occlusion=0.6),
+        0,
     )
     expected, _ = evaluate(bundle.network, data, quality="low", batch=4, device=CPU)
     assert derived.figures[0].top1 == expected.top1
