@@ -171,9 +171,9 @@ def rewrite(path: Path, **changes: object) -> None:
     ("changes", "named"),
     [
         ({"choice": {"name": "st_gcn", "width": 4}}, "Missing key"),
-        ({"choice": {"name": "ms_g3d"}}, "name: found 'ms_g3d'"),
+        ({"choice": {"name": "st_gan"}}, "name: found 'st_gan'"),
         ({"clip": {"frames": 8, "layout": "penn-13"}}, "size mismatch"),
-        ({"clip": {"frames": 8, "layout": "ntu-25"}}, "no layout 'ntu-25'"),
+        ({"clip": {"frames": 8, "layout": "ntu-26"}}, "no layout 'ntu-26'"),
         ({"clip": {"frames": 8, "speed": 2}}, "speed is no setting"),
         ({"classes": ["a", "b", "c"]}, "size mismatch"),
         ({"classes": None}, "TypeError"),

@@ -16,7 +16,7 @@ from moving_body import a_sequence, fill, tiny_experiment
 from torch import Tensor
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import ClipFormat
+from skdpipe.config import Augmentation, ClipFormat
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest, prepare
 from skdpipe.dataset.streams import Stream, bones, in_stream, motion
 from skdpipe.skeleton import COCO_17, LAYOUTS, Layout
@@ -157,7 +157,7 @@ def test_augmentation_sees_joints_and_the_network_the_stream_of_what_it_made(
     cache: PoseCache, stream: Stream
 ) -> None:
     def look(batch: Batch, rng: np.random.Generator) -> Batch:
-        return augment(batch, COCO_17.mirror, rng)
+        return augment(batch, rng, mirror=COCO_17.mirror, settings=Augmentation())
 
     joints = look(next(iter(batches(paired(cache, "joint"), 8))), np.random.default_rng(3))
     data = paired(cache, stream)

@@ -60,7 +60,7 @@ def _fetch(address: str, part: Path, progress: Progress) -> None:
     there = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={there}-"} if there else {})
     try:
-        answer = urllib.request.urlopen(request, timeout=_SECONDS)
+        answer = urllib.request.build_opener().open(request, timeout=_SECONDS)
     except HTTPError as error:
         if there and error.code == _RANGE_REFUSED:  # all is there, or more than all; the checksum will say
             return
