@@ -45,7 +45,20 @@ from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_ta
 from skdpipe.distill.loop import Objective
 from skdpipe.distill.objectives import learn_from_low, learn_from_teacher
 from skdpipe.distill.tape import Tape
-from skdpipe.networks import FoldedStGcn, GraphNetwork, adaptation_layer, st_2sgcn, st_gcn, st_sgcn
+from skdpipe.networks import (
+    FoldedStGcn,
+    GraphNetwork,
+    adaptation_layer,
+    agcn,
+    as_gcn,
+    ctr_gcn,
+    ms_g3d,
+    shift_gcn,
+    st_2sgcn,
+    st_gcn,
+    st_gcn_plus_plus,
+    st_sgcn,
+)
 from skdpipe.skeleton import COCO_17, layout_named
 
 # --------------------------------------------------------------------------------------------------------
@@ -211,7 +224,7 @@ SIZES: Final = {
         evaluate=(1, 2),
         train=(2,),
         loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
-        steps=(StepSize("penn-13", 1, 8, 4, 2),),
+        steps=(StepSize("penn-13", 1, 8, 6, 2),),
     ),
 }
 
@@ -413,12 +426,22 @@ def labelled_clips(batch: int, setting: Setting) -> tuple[Tensor, Tensor, Tensor
 # revision: gradient revision against a backward pass for each loss
 
 
-BUILDERS: Final = {"ST-GCN": st_gcn, "ST-sGCN": st_sgcn, "ST-2sGCN": st_2sgcn}
+BUILDERS: Final[dict[str, Callable[..., GraphNetwork]]] = {
+    "ST-GCN": st_gcn,
+    "ST-sGCN": st_sgcn,
+    "ST-2sGCN": st_2sgcn,
+    "ST-GCN++": st_gcn_plus_plus,
+    "2s-AGCN": agcn,
+    "AS-GCN": as_gcn,
+    "Shift-GCN": shift_gcn,
+    "MS-G3D": ms_g3d,
+    "CTR-GCN": ctr_gcn,
+}
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A student, its adaptation layer, and what a frozen teacher of the same size asks of it."""
+    """A student, its adaptation layer, and what a frozen ST-GCN of the same width asks of it."""
 
     modules: nn.ModuleDict
     distil: Objective

@@ -12,20 +12,64 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
+import pytest
 import torch
 from test_gradients import assert_tape_equals_the_explicit_way
-from test_networks import CHAIN, NTU_25, clips, step
 from torch import Tensor, nn
 
-from skdpipe.networks import GraphNetwork, deployed
-from skdpipe.networks.layers import PlaceNorm
-from skdpipe.skeleton import COCO_17, PENN_13
+from skdpipe.distill.tape import Tape
+from skdpipe.networks import GraphNetwork, count_multiply_adds, deployed
+from skdpipe.networks.layers import PlaceNorm, SpatialGraphConvolution
+from skdpipe.skeleton import COCO_17, PENN_13, Layout
 
-# Called as ``build(layout, classes, people=..., width=..., dropout=...)``.
+# Called as ``build(layout, classes, width=..., dropout=...)``, with ``people`` where it takes that.
 Build = Callable[..., GraphNetwork]
 Check = Callable[[Build], None]
+
+# a - b - c, with the root at one end: distances to the root are 0, 1, 2; degrees with oneself 2, 3, 2.
+CHAIN = Layout("chain", ("a", "b", "c"), (("a", "b"), ("b", "c")), "a", (1.0,) * 3)
+# Two joints that do not hang together.
+APART = Layout("apart", ("a", "b"), (), "a", (1.0,) * 2)
+ONE_JOINT = Layout("one joint", ("a",), (), "a", (1.0,))
+
+_NTU_BONES = (
+    "1-2 2-21 3-21 4-3 5-21 6-5 7-6 8-7 9-21 10-9 11-10 12-11 13-1 14-13 15-14 16-15 17-1 18-17 19-18 20-19 "
+    "22-23 23-8 24-25 25-12"
+)
+NTU_25 = Layout(
+    "ntu-25",
+    tuple(str(joint) for joint in range(1, 26)),
+    tuple((a, b) for a, b in (bone.split("-") for bone in _NTU_BONES.split())),
+    "21",
+    (1.0,) * 25,
+)
+
+
+def clips(batch: int, people: int, layout: Layout = PENN_13, frames: int = 8, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, people, 3, frames, len(layout), generator=generator)
+
+
+def step(network: nn.Module, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Everything a training step depends on: answers, gradients and running statistics."""
+    logits, features = network(x, mask)
+    (logits.square().sum() + features[mask].pow(3).sum()).backward()
+    gradients = {
+        f"gradient of {name}": p.grad for name, p in network.named_parameters() if p.grad is not None
+    }
+    assert len(gradients) == len(list(network.parameters()))
+    return {"logits": logits, "features": features, **gradients, **dict(network.named_buffers())}
+
+
+def made(
+    build: Build, layout: Layout = PENN_13, classes: int = 5, *, people: int = 2, **how: float
+) -> GraphNetwork:
+    """As narrow as it can be."""
+    places = {"people": people} if "people" in signature(build).parameters else {}
+    return build(layout, classes, width=6, **places, **how)
 
 
 def small(
@@ -33,7 +77,7 @@ def small(
 ) -> GraphNetwork:
     """Narrow, double precision, moved away from where it starts: there some weights do nothing yet."""
     torch.manual_seed(seed)
-    network = build(PENN_13, classes, people=people, width=4, dropout=dropout).double()
+    network = made(build, classes=classes, people=people, dropout=dropout).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.2)
@@ -49,13 +93,29 @@ def trained(build: Build, *, people: int = 2) -> GraphNetwork:
 
 
 def shapes_for_any_layout_people_and_frames(build: Build) -> None:
-    for layout, people, frames in ((CHAIN, 1, 8), (PENN_13, 3, 9), (COCO_17, 2, 15), (NTU_25, 2, 10)):
-        network = build(layout, 7, people=people, width=4)
+    usual = ((PENN_13, 3, 9), (COCO_17, 2, 15), (NTU_25, 2, 10))
+    for layout, people, frames in (*usual, (CHAIN, 1, 8), (APART, 4, 14)):
+        network = made(build, layout, 7, people=people)
         mask = torch.ones(2, people, dtype=torch.bool)
         logits, features = network(clips(2, people, layout, frames), mask)
         assert logits.shape == (2, 7)
+        assert logits.isfinite().all()
+        assert network.feature_channels == 4 * 6
         later = -(-frames // 4)  # two strides of two, rounded up
         assert features.shape == (2, people, network.feature_channels, later, len(layout))
+
+
+def one_joint_is_a_skeleton_too(build: Build) -> None:
+    logits, features = made(build, ONE_JOINT)(clips(2, 2, ONE_JOINT), torch.ones(2, 2, dtype=torch.bool))
+    assert logits.isfinite().all()
+    assert features.shape == (2, 2, 24, 2, 1)
+
+
+def any_number_of_input_channels(build: Build) -> None:
+    mask = torch.ones(2, 2, dtype=torch.bool)
+    for channels in (2, 4):
+        network = made(build, CHAIN, in_channels=channels)
+        assert network(torch.randn(2, 2, channels, 8, 3), mask).logits.shape == (2, 5)
 
 
 def channels_come_last_in_memory(build: Build) -> None:
@@ -69,8 +129,9 @@ def channels_come_last_in_memory(build: Build) -> None:
         if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
             module.register_forward_hook(look)
     network.blocks.register_forward_hook(look)
-    network(clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool))
+    features = network(clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)).features
     assert seen[-1] is network.blocks
+    assert features.permute(0, 1, 4, 3, 2).is_contiguous()
 
 
 def gradients_reach_every_parameter(build: Build) -> None:
@@ -82,6 +143,27 @@ def gradients_reach_every_parameter(build: Build) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+def from_the_start_gradients_are_there(build: Build) -> None:
+    torch.manual_seed(0)
+    step(made(build), clips(2, 2), torch.ones(2, 2, dtype=torch.bool))
+
+
+def every_joint_of_every_frame_matters(build: Build) -> None:
+    x = clips(1, 2, frames=9).double().requires_grad_()
+    logits = trained(build)(x, torch.ones(1, 2, dtype=torch.bool)).logits
+    (gradient,) = torch.autograd.grad(logits.square().sum(), x)
+    assert (gradient != 0).any(dim=2).all()
+
+
+def features_are_each_persons_own(build: Build) -> None:
+    network, x, mask = trained(build), clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)
+    changed = x.clone()
+    changed[:, 1] *= 2
+    before, after = network(x, mask).features, network(changed, mask).features
+    torch.testing.assert_close(after[:, 0], before[:, 0])
+    assert (after[:, 1] - before[:, 1]).abs().max() > 1e-6
 
 
 def samples_are_independent_in_evaluation(build: Build) -> None:
@@ -97,10 +179,10 @@ def samples_are_independent_in_evaluation(build: Build) -> None:
 
 def padding_changes_nothing(build: Build) -> None:
     """Neither logits, features, gradients nor running statistics, whatever lies there."""
-    network, x = small(build, people=3), clips(3, 3).double()
-    mask = torch.tensor([[True, True, False], [True, False, False], [True, True, False]])
+    network, x = small(build, people=3), clips(4, 3).double()
+    mask = torch.tensor([[True, True, False], [False, True, False], [True, True, False], [False] * 3])
     found = []
-    for garbage in (0.0, float("nan"), -1e30):
+    for garbage in (0.0, float("nan"), float("inf"), -1e30):
         padded = torch.where(mask[..., None, None, None], x, garbage)
         logits, features = (copied := copy.deepcopy(network))(padded, mask)
         assert (features[~mask] == 0).all()
@@ -114,6 +196,7 @@ def padding_changes_nothing(build: Build) -> None:
 def a_clip_with_nobody_gets_logits(build: Build) -> None:
     network, x = trained(build), clips(2, 2).double()
     mask = torch.tensor([[True, True], [False, False]])
+    x[1] = torch.nan
     logits, features = network(x, mask)
     assert logits.isfinite().all()
     assert (features[1] == 0).all()
@@ -123,17 +206,29 @@ def a_clip_with_nobody_gets_logits(build: Build) -> None:
 def people_may_change_places(build: Build) -> None:
     """Where places have norms of their own, only if these are alike; otherwise it matters."""
     network, x = trained(build, people=3), clips(2, 3).double()
-    mask, order = torch.ones(2, 3, dtype=torch.bool), [2, 0, 1]
+    mask, order = torch.tensor([[True, True, True], [True, False, True]]), [2, 0, 1]
     if isinstance(network.normalise, PlaceNorm):
-        before, after = network(x, mask).logits, network(x[:, order], mask).logits
+        before, after = network(x, mask).logits, network(x[:, order], mask[:, order]).logits
         assert (before - after).abs().max() > 1e-6
         first, *others = network.normalise.norms
         for norm in others:
             norm.load_state_dict(first.state_dict())
     logits, features = network(x, mask)
-    moved = network(x[:, order], mask)
+    moved = network(x[:, order], mask[:, order])
     torch.testing.assert_close(moved.logits, logits)
     torch.testing.assert_close(moved.features, features[:, order])
+
+
+def more_people_than_places_are_refused(build: Build) -> None:
+    """Where places have norms of their own; otherwise there may be any number of people."""
+    network, x = trained(build, people=2), clips(1, 3).double()
+    two, three = torch.tensor([[True, True, False]]), torch.tensor([[True, True, True]])
+    assert network(x, two).logits.isfinite().all()
+    if isinstance(network.normalise, PlaceNorm):
+        with pytest.raises(AssertionError, match="a person in place 3, but norms for people=2"):
+            network(x, three)
+    else:
+        assert network(x, three).logits.isfinite().all()
 
 
 def twice_the_same(build: Build) -> None:
@@ -152,6 +247,14 @@ def dropout_is_what_the_builder_says(build: Build) -> None:
     assert {m.p for m in small(build).modules() if isinstance(m, nn.Dropout)} == {0.0}
 
 
+def dropout_drops_in_training_alone(build: Build) -> None:
+    network, x, mask = small(build, dropout=0.5), clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)
+    assert not torch.equal(network(x, mask).logits, network(x, mask).logits)
+    without = small(build).eval()
+    without.load_state_dict(network.state_dict())
+    assert torch.equal(network.eval()(x, mask).logits, without(x, mask).logits)
+
+
 def all_that_is_learned_is_stored(build: Build) -> None:
     network, x, mask = trained(build), clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)
     file = io.BytesIO()
@@ -165,11 +268,39 @@ def all_that_is_learned_is_stored(build: Build) -> None:
 def deployed_it_answers_the_same(build: Build) -> None:
     network, x, mask = trained(build), clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)
     expected = network(x, mask)
-    torch.testing.assert_close(deployed(network.train())(x, mask), expected)
+    used = deployed(network.train())
+    torch.testing.assert_close(used(x, mask), expected)
+    assert used is not network or not network.training
+
+
+def multiply_adds_grow_with_people(build: Build) -> None:
+    """All is done for each person but the classifier, and what joints hear of their neighbours' biases."""
+    network = made(build, CHAIN, 4, people=4)
+    two, four = (count_multiply_adds(network, (1, people, 3, 8, 3)) for people in (2, 4))
+    gathers = [m for m in network.modules() if isinstance(m, SpatialGraphConvolution)]
+    shared = 4 * network.feature_channels + sum(3 * each.mix.out_channels for each in gathers)
+    assert shared < two
+    assert four - shared == 2 * (two - shared)
 
 
 def revision_by_tape_equals_the_explicit_way(build: Build) -> None:
     assert_tape_equals_the_explicit_way(small(build, classes=4, dropout=0.4))
+
+
+def derivative_along_a_direction_by_tape_is_that_of_two_backward_passes(build: Build) -> None:
+    network, x = small(build), clips(2, 2).double()
+    mask = torch.tensor([[True, True], [False, True]])
+    generator = torch.Generator().manual_seed(5)
+    direction = {p: torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in network.parameters()}
+    with Tape() as tape:
+        logits = network(x, mask).logits
+    (derivative,) = tape.derivative(direction, [logits])
+    # <v J, d> is linear in v: its gradient is J d.
+    v = torch.ones_like(logits, requires_grad=True)
+    gradients = torch.autograd.grad(logits, list(direction), v, create_graph=True)
+    along = sum((g * d).sum() for g, d in zip(gradients, direction.values(), strict=True))
+    (expected,) = torch.autograd.grad(along, v)
+    torch.testing.assert_close(derivative, expected, rtol=1e-8, atol=1e-10)
 
 
 def blocks_can_be_exported(build: Build) -> None:
@@ -184,16 +315,25 @@ def blocks_can_be_exported(build: Build) -> None:
 
 CHECKS: tuple[Check, ...] = (
     shapes_for_any_layout_people_and_frames,
+    one_joint_is_a_skeleton_too,
+    any_number_of_input_channels,
     channels_come_last_in_memory,
     gradients_reach_every_parameter,
+    from_the_start_gradients_are_there,
+    every_joint_of_every_frame_matters,
+    features_are_each_persons_own,
     samples_are_independent_in_evaluation,
     padding_changes_nothing,
     a_clip_with_nobody_gets_logits,
     people_may_change_places,
+    more_people_than_places_are_refused,
     twice_the_same,
     dropout_is_what_the_builder_says,
+    dropout_drops_in_training_alone,
     all_that_is_learned_is_stored,
     deployed_it_answers_the_same,
+    multiply_adds_grow_with_people,
     revision_by_tape_equals_the_explicit_way,
+    derivative_along_a_direction_by_tape_is_that_of_two_backward_passes,
     blocks_can_be_exported,
 )

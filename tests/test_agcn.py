@@ -6,8 +6,7 @@ import math
 
 import pytest
 import torch
-from network_contract import CHECKS, Check
-from test_networks import CHAIN, NTU_25
+from network_contract import CHAIN, CHECKS, NTU_25, Check
 
 from skdpipe.networks import agcn, count_parameters
 from skdpipe.networks.agcn import AdaptiveGraphConvolution

@@ -23,9 +23,13 @@ ROWS = {
         "training, forward and backward, batch 2",
     ),
     "revision": tuple(
-        f"{name}, 8 frames, penn-13, width 4, 1x2" for name in ("ST-GCN", "ST-sGCN", "ST-2sGCN")
+        f"{name}, 8 frames, penn-13, width 6, 1x2"
+        for name in (
+            *("ST-GCN", "ST-sGCN", "ST-2sGCN", "ST-GCN++"),
+            *("2s-AGCN", "AS-GCN", "Shift-GCN", "MS-G3D", "CTR-GCN"),
+        )
     ),
-    "step": ("8 frames, penn-13, width 4, 1x2",),
+    "step": ("8 frames, penn-13, width 6, 1x2",),
     "loader": ("8 frames, penn-13, width 4, batch 4",),
 }
 # Two sides with their unit, the ratio, lowest..highest; the loader's ratio is a share in per cent.

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from skdpipe.config import ClipFormat, Estimator, NetworkChoice, Thresholds
 from skdpipe.errors import BundleError
 from skdpipe.networks import count_parameters
 
+NAMES: tuple[str, ...] = get_args(get_type_hints(NetworkChoice)["name"])
 TINY, CLIP = NetworkChoice("st_2sgcn", width=4), ClipFormat(frames=8)
 
 
@@ -37,9 +39,9 @@ def a_bundle(
 labels = st.text(max_size=12)  # newlines, quotes, emoji and brackets too
 choices = st.builds(
     NetworkChoice,
-    st.sampled_from(["st_gcn", "st_sgcn", "st_2sgcn"]),
+    st.sampled_from(NAMES),
     st.sampled_from(["uniform", "distance", "spatial"]),
-    st.integers(4, 6),
+    st.integers(6, 8),
     st.sampled_from([0.0, 0.5]),
 )
 clips = st.builds(
@@ -89,10 +91,11 @@ def test_a_bundle_comes_back_as_it_was_saved(
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_a_loaded_network_answers_as_the_saved_one(tmp_path: Path) -> None:
-    saved = a_bundle()
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_network_answers_as_the_saved_one(name: str, tmp_path: Path) -> None:
+    saved = a_bundle(NetworkChoice(name, width=6), ClipFormat(frames=8, people=3))
     saved.network.train()
-    x, mask = torch.randn(3, 2, 3, 8, 17), torch.ones(3, 2, dtype=torch.bool)
+    x, mask = torch.randn(3, 3, 3, 8, 17), torch.ones(3, 3, dtype=torch.bool)
     saved.network(x, mask)  # moves the statistics of batch normalisation
     save_bundle(saved, tmp_path / "b")
     with torch.no_grad():
@@ -115,14 +118,26 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
     assert load_bundle(tmp_path / "b").classes == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("name", ["st_gcn", "st_sgcn", "st_2sgcn"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_network_is_built_as_the_choice_says(name: str) -> None:
-    smaller = build_network(NetworkChoice(name, "uniform", 4, 0.25), ClipFormat(), 7)
-    assert smaller.classify.out_features == 7
-    assert smaller.feature_channels == 16
-    assert {m.p for m in smaller.modules() if isinstance(m, torch.nn.Dropout)} == {0.0, 0.25}
-    larger = build_network(NetworkChoice(name, "spatial", 4), ClipFormat(), 7)
-    assert count_parameters(larger) > count_parameters(smaller)
+    network = build_network(NetworkChoice(name, width=6, dropout=0.25), ClipFormat(), 7)
+    assert network.classify.out_features == 7
+    assert network.feature_channels == 24
+    assert max(m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)) == 0.25
+
+
+def test_every_name_is_another_network() -> None:
+    sizes = [count_parameters(build_network(NetworkChoice(name, width=6), ClipFormat(), 7)) for name in NAMES]
+    assert len(set(sizes)) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", ["st_gcn", "st_sgcn", "st_2sgcn"])
+def test_the_graph_of_the_st_gcn_family_is_partitioned_as_the_choice_says(name: str) -> None:
+    sizes = [
+        count_parameters(build_network(NetworkChoice(name, partitioning, 4), ClipFormat(), 7))
+        for partitioning in ("uniform", "distance", "spatial")
+    ]
+    assert sizes == sorted(set(sizes))
 
 
 # Files that are no bundles

@@ -7,16 +7,16 @@ import math
 
 import pytest
 import torch
+from network_contract import CHAIN, CHECKS, NTU_25, Check
 from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
 from skdpipe.networks import count_parameters, ctr_gcn
 from skdpipe.networks.ctr_gcn import RefinedGraphConvolution
 from skdpipe.networks.graph import adjacency
-from skdpipe.skeleton import PENN_13, Layout
+from skdpipe.skeleton import PENN_13
 
-# a - b - c, with the root at one end.
-CHAIN = Layout("chain", ("a", "b", "c"), (("a", "b"), ("b", "c")), "a", (1.0,) * 3)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def convolution(alpha: float) -> RefinedGraphConvolution:
@@ -102,12 +102,14 @@ class TestRefinedGraphConvolution:
         assert convolution(1.0)(x).is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_keeps_the_contract(check: Check) -> None:
+    check(ctr_gcn)
+
+
 class TestNetwork:
     def test_parameters_of_the_released_code(self) -> None:
-        chain = Layout(
-            "25 joints", tuple(map(str, range(25))), tuple((str(i), str(i + 1)) for i in range(24)), "0", ()
-        )
-        assert count_parameters(ctr_gcn(chain, 60)) == 1_446_672
+        assert count_parameters(ctr_gcn(NTU_25, 60)) == 1_446_672
 
     def test_a_block_starts_from_the_way_around(self) -> None:
         torch.manual_seed(0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from network_contract import APART, CHAIN, CHECKS, NTU_25, Check
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -17,9 +18,8 @@ from skdpipe.networks.graph import hop_distances
 from skdpipe.networks.ms_g3d import DisentangledGraphConvolution, Windows, disentangled, window_hops
 from skdpipe.skeleton import COCO_17, PENN_13, Layout
 
-# a - b - c, with the root at one end.
-CHAIN = Layout("chain", ("a", "b", "c"), (("a", "b"), ("b", "c")), "a", (1.0,) * 3)
-APART = Layout("apart", ("a", "b"), (), "a", (1.0,) * 2)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LAYOUTS = pytest.mark.parametrize(
     "layout", [CHAIN, APART, PENN_13, COCO_17], ids=lambda layout: str(layout.name)
 )
@@ -148,12 +148,14 @@ class TestLayers:
             torch.testing.assert_close(path(x), y.transpose(2, 3))
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_keeps_the_contract(check: Check) -> None:
+    check(ms_g3d)
+
+
 class TestNetwork:
     def test_parameters_of_the_released_code(self) -> None:
-        chain = Layout(
-            "25 joints", tuple(map(str, range(25))), tuple((str(i), str(i + 1)) for i in range(24)), "0", ()
-        )
-        assert count_parameters(ms_g3d(chain, 60)) == 3_194_595
+        assert count_parameters(ms_g3d(NTU_25, 60)) == 3_194_595
 
     def test_parameters_by_scales(self) -> None:
         """One more costs a mask and a matrix, in each of three paths through frames, or six of windows."""

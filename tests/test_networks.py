@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from network_contract import APART, CHAIN, CHECKS, NTU_25, Build, Check, clips, step
 from plain_st_gcn import PlainStGcn
 from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
 from skdpipe.networks import (
     GraphNetwork,
-    Network,
     Partitioning,
     adaptation_layer,
     count_multiply_adds,
@@ -30,39 +27,15 @@ from skdpipe.networks.graph import adjacency, hop_distances, normalised_links
 from skdpipe.networks.layers import SpatialGraphConvolution
 from skdpipe.skeleton import COCO_17, PENN_13, Layout
 
-# a - b - c, with the root at one end: distances to the root are 0, 1, 2; degrees with oneself 2, 3, 2.
-CHAIN = Layout("chain", ("a", "b", "c"), (("a", "b"), ("b", "c")), "a", (1.0,) * 3)
 # A root whose two neighbours are neighbours too.
 TRIANGLE = Layout("triangle", ("a", "b", "c"), (("a", "b"), ("a", "c"), ("b", "c")), "a", (1.0,) * 3)
-# Two joints that do not hang together.
-APART = Layout("apart", ("a", "b"), (), "a", (1.0,) * 2)
-
-_NTU_BONES = (
-    "1-2 2-21 3-21 4-3 5-21 6-5 7-6 8-7 9-21 10-9 11-10 12-11 13-1 14-13 15-14 16-15 17-1 18-17 19-18 20-19 "
-    "22-23 23-8 24-25 25-12"
-)
-NTU_25 = Layout(
-    "ntu-25",
-    tuple(str(joint) for joint in range(1, 26)),
-    tuple((a, b) for a, b in (bone.split("-") for bone in _NTU_BONES.split())),
-    "21",
-    (1.0,) * 25,
-)
-
 PARTITIONINGS: tuple[Partitioning, ...] = get_args(Partitioning)
 third, half = 1 / 3, 1 / 2
-
-Build = Callable[..., GraphNetwork]
 
 
 def small_network(seed: int = 0, layout: Layout = PENN_13, dropout: float = 0.0) -> GraphNetwork:
     torch.manual_seed(seed)
     return st_2sgcn(layout, classes=5, width=4, temporal_kernel=3, dropout=dropout)
-
-
-def clips(batch: int, people: int, layout: Layout = PENN_13, frames: int = 8, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, people, 3, frames, len(layout), generator=generator)
 
 
 class TestGraph:
@@ -177,14 +150,14 @@ class TestCost:
         torch.testing.assert_close(dict(network.state_dict()), dict(before), rtol=0, atol=0)
 
 
-class TestStGcn:
-    @pytest.mark.parametrize("build", [st_gcn, st_sgcn, st_2sgcn])
-    def test_shapes(self, build: Build) -> None:
-        network: Network = build(COCO_17, 7, width=2)
-        output = network(clips(2, 3, COCO_17, frames=12), torch.ones(2, 3, dtype=torch.bool))
-        assert output.logits.shape == (2, 7)
-        assert output.features.shape == (2, 3, network.feature_channels, 3, 17)
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("build", [st_gcn, st_2sgcn])
+def test_keeps_the_contract(build: Build, check: Check) -> None:
+    check(build)
 
+
+class TestStGcn:
     @pytest.mark.parametrize("partitioning", PARTITIONINGS)
     @pytest.mark.parametrize("build", [st_gcn, st_sgcn, st_2sgcn])
     def test_a_training_step_is_that_of_the_released_code(
@@ -228,26 +201,12 @@ class TestStGcn:
         assert len(seen) == 2 * len(parts)
         assert False not in seen
 
-    @pytest.mark.parametrize("everybody", [True, False])
-    def test_features_lie_in_memory_with_channels_last(self, everybody: bool) -> None:
-        mask = torch.tensor([[True, True], [True, everybody]])
-        features = small_network()(clips(2, 2), mask).features
-        assert features.shape == (2, 2, 16, 2, 13)
-        assert features.permute(0, 1, 4, 3, 2).is_contiguous()
-
     def test_logits_classify_the_mean_over_real_people(self) -> None:
         network = small_network().eval()
         mask = torch.tensor([[True, True, False], [False, True, False]])
         logits, features = network(clips(2, 3), mask)
         pooled = torch.stack([features[0, :2].mean(dim=(0, 2, 3)), features[1, 1].mean(dim=(1, 2))])
         torch.testing.assert_close(logits, network.classify(pooled))
-
-    def test_features_are_each_persons_own(self) -> None:
-        network = small_network().eval()
-        x, mask = clips(2, 2), torch.ones(2, 2, dtype=torch.bool)
-        features = network(x, mask).features
-        alone = network(x[1:, 1:], mask[1:, 1:]).features
-        torch.testing.assert_close(features[1:, 1:], alone)
 
     def test_a_clip_with_nobody_counts_as_one_all_zero_person(self) -> None:
         x = clips(2, 2)
@@ -268,43 +227,3 @@ class TestStGcn:
             if isinstance(module, torch.nn.Dropout)
         ]
         assert dropouts == [0, 0.3, 0.3, 0.3]
-
-    def test_twice_the_same(self) -> None:
-        x, mask = clips(2, 2), torch.tensor([[True, True], [True, False]])
-        first, second = (step(small_network(dropout=0.5), x, mask) for _ in range(2))
-        torch.testing.assert_close(first, second, rtol=0, atol=0)
-
-
-def step(network: nn.Module, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """Everything a training step depends on: answers, gradients and running statistics."""
-    logits, features = network(x, mask)
-    (logits.square().sum() + features[mask].pow(3).sum()).backward()
-    gradients = {
-        f"gradient of {name}": p.grad for name, p in network.named_parameters() if p.grad is not None
-    }
-    assert len(gradients) == len(list(network.parameters()))
-    return {"logits": logits, "features": features, **gradients, **dict(network.named_buffers())}
-
-
-@settings(max_examples=15, deadline=None)
-@given(
-    mask=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=3),
-    more=st.integers(1, 2),
-    garbage=st.sampled_from([7.0, -1e30, float("nan"), float("inf")]),
-)
-def test_padding_changes_nothing(mask: list[tuple[bool, bool]], more: int, garbage: float) -> None:
-    """Neither logits, features, gradients nor running statistics."""
-    network, real = small_network(), torch.tensor(mask)
-    x = clips(len(mask), 2)
-    x = torch.where(real[..., None, None, None], x, 0)
-    padded = torch.where(real[..., None, None, None], x, garbage)
-    padded = torch.cat([padded, torch.full_like(padded[:, :1], garbage).expand(-1, more, -1, -1, -1)], dim=1)
-    padded_mask = torch.cat([real, torch.zeros(len(mask), more, dtype=torch.bool)], dim=1)
-
-    without = step(copy.deepcopy(network), x, real)
-    with_padding = step(copy.deepcopy(network), padded, padded_mask)
-
-    features = with_padding.pop("features")
-    assert (features[~padded_mask] == 0).all()
-    torch.testing.assert_close(features[:, :2], without.pop("features"), rtol=0, atol=0)
-    torch.testing.assert_close(with_padding, without, rtol=0, atol=0)

@@ -8,8 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from network_contract import CHECKS, Check
-from test_networks import NTU_25
+from network_contract import CHECKS, NTU_25, Check
 
 from skdpipe.networks import count_parameters, shift_gcn
 from skdpipe.networks.shift_gcn import ShiftGraphConvolution, TemporalShift

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+from network_contract import CHAIN, CHECKS, NTU_25, Check
 from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
@@ -13,10 +14,10 @@ from skdpipe.networks import count_parameters, st_gcn_plus_plus
 from skdpipe.networks.graph import adjacency
 from skdpipe.networks.layers import SpatialGraphConvolution
 from skdpipe.networks.st_gcn_plus_plus import learned_graph_convolution
-from skdpipe.skeleton import PENN_13, Layout
+from skdpipe.skeleton import PENN_13
 
-# a - b - c, with the root at one end.
-CHAIN = Layout("chain", ("a", "b", "c"), (("a", "b"), ("b", "c")), "a", (1.0,) * 3)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GRAPH = torch.from_numpy(adjacency(CHAIN, "spatial"))
 
 
@@ -85,12 +86,15 @@ def parameters_layer_by_layer(joints: int, classes: int) -> int:
     return total + channels * classes + classes
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_keeps_the_contract(check: Check) -> None:
+    check(st_gcn_plus_plus)
+
+
 class TestNetwork:
     def test_parameters_of_the_released_code(self) -> None:
-        chain = Layout(
-            "25 joints", tuple(map(str, range(25))), tuple((str(i), str(i + 1)) for i in range(24)), "0", ()
-        )
-        assert count_parameters(st_gcn_plus_plus(chain, 60)) == parameters_layer_by_layer(25, 60) == 1_403_144
+        assert parameters_layer_by_layer(25, 60) == 1_403_144
+        assert count_parameters(st_gcn_plus_plus(NTU_25, 60)) == 1_403_144
 
     def test_a_block_in_the_papers_order(self) -> None:
         torch.manual_seed(0)

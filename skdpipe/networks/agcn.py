@@ -17,11 +17,11 @@ from skdpipe.networks.layers import (
     Block,
     LinkConvolution,
     PlaceNorm,
-    Sum,
     initialise_convolutions,
-    residual_path,
+    with_way_around,
 )
 from skdpipe.networks.temporal import TemporalConvolution
+from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -47,39 +47,29 @@ def agcn(
             (the released code drops nothing).
     """
     graph = torch.from_numpy(adjacency(layout, "spatial"))
-    blocks = []
-    channels = in_channels
-    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
-        first = number == 1
-        out_channels = multiple * width
+
+    def block(shape: BlockShape) -> Block:
         temporal = nn.Sequential(
-            TemporalConvolution(out_channels, 9, stride),
-            nn.BatchNorm2d(out_channels),
-            nn.Dropout(0.0 if first else dropout),
+            TemporalConvolution(shape.out_channels, 9, shape.stride),
+            nn.BatchNorm2d(shape.out_channels),
+            nn.Dropout(shape.dropout),
         )
-        residual = None if first else residual_path(channels, out_channels, stride)
-        blocks.append(Block(_spatial(channels, out_channels, graph), temporal, residual))
-        channels = out_channels
+        return Block(_spatial(shape.in_channels, shape.out_channels, graph), temporal, shape.way_around())
+
     network = GraphNetwork(
         normalise=PlaceNorm(people, in_channels, len(layout)),
-        blocks=nn.Sequential(*blocks),
-        classify=nn.Linear(channels, classes),
+        blocks=ten_blocks(block, in_channels, width, dropout),
+        classify=nn.Linear(4 * width, classes),
     )
     _initialise(network)
     return network
-
-
-# Channels in multiples of the width, and temporal stride, of blocks 1 to 10.
-_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
 
 
 def _spatial(in_channels: int, out_channels: int, graph: Tensor) -> nn.Module:
     norm = nn.BatchNorm2d(out_channels)
     nn.init.constant_(norm.weight, 1e-6)  # training starts from the way around
     convolution = AdaptiveGraphConvolution(in_channels, out_channels, graph, max(1, out_channels // 4))
-    return nn.Sequential(
-        Sum(nn.Sequential(convolution, norm), residual_path(in_channels, out_channels, 1)), nn.ReLU()
-    )
+    return with_way_around(nn.Sequential(convolution, norm), in_channels, out_channels)
 
 
 class AdaptiveGraphConvolution(nn.Module):

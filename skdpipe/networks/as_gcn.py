@@ -1,6 +1,10 @@
 """AS-GCN (Li, Chen, Chen, Zhang, Wang, Tian, CVPR 2019).
 
 "Actional-Structural Graph Convolutional Networks for Skeleton-Based Action Recognition".
+
+With 60 classes and 25 joints it has 4,982,742 parameters here and 6,987,478 in the released code: both have
+4,797,267 in common; there is a branch there that foretells poses, 2,190,211, while the encoder that infers
+links, 185,475, is a network apart there, whose parameters do not count.
 """
 
 from __future__ import annotations
@@ -17,9 +21,9 @@ from skdpipe.networks.layers import (
     JointNorm,
     LinkConvolution,
     SpatialGraphConvolution,
-    residual_path,
     temporal_convolution,
 )
+from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -34,10 +38,6 @@ def as_gcn(
     answer depends on the input alone. Left out is what only adds losses to the paper's training: the
     decoder that trains the encoder, and a branch that foretells the clip's next poses from the features.
 
-    So the 6,987,478 parameters of the released code (60 classes, 25 joints) come about: 4,797,267 here
-    without the encoder's 185,475, and 2,190,211 of the branch for poses. Its encoder and decoder, a network
-    apart, it does not count.
-
     Args:
         layout: the joints and bones of the input.
         classes: how many actions there are.
@@ -48,28 +48,23 @@ def as_gcn(
     """
     kinds = 2
     graph = torch.from_numpy(structural_links(layout, reach=4))
-    blocks = []
-    channels = in_channels
-    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
-        out_channels = multiple * width
+
+    def block(shape: BlockShape) -> Block:
         spatial = ActionalStructuralConvolution(
-            SpatialGraphConvolution(channels, out_channels, graph),
-            LinkConvolution(channels, out_channels, kinds),
+            SpatialGraphConvolution(shape.in_channels, shape.out_channels, graph),
+            LinkConvolution(shape.in_channels, shape.out_channels, kinds),
             weight=0.05,  # released as two factors, 0.1 and λ = 0.5
         )
-        residual = None if number == 1 else residual_path(channels, out_channels, stride)
-        blocks.append(Block(spatial, temporal_convolution(out_channels, 9, stride, dropout), residual))
-        channels = out_channels
+        temporal = temporal_convolution(shape.out_channels, 9, shape.stride, dropout)
+        return Block(spatial, temporal, shape.way_around())
+
+    blocks = ten_blocks(block, in_channels, width, dropout, without=(4,))
     infer = LinkInference(in_channels, len(layout), kinds, frames=50, hidden=2 * width, dropout=dropout)
     return GraphNetwork(
         normalise=JointNorm(in_channels, len(layout)),
         blocks=LinkedBlocks(infer, blocks),
-        classify=nn.Linear(channels, classes),
+        classify=nn.Linear(4 * width, classes),
     )
-
-
-# Channels in multiples of the width, and temporal stride, of blocks 1 to 9.
-_BLOCKS = ((1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
 
 
 def structural_links(layout: Layout, reach: int) -> NDArray[np.float32]:
@@ -92,10 +87,10 @@ def structural_links(layout: Layout, reach: int) -> NDArray[np.float32]:
 class LinkedBlocks(nn.Module):
     """Blocks that are all given the links inferred from what enters the first."""
 
-    def __init__(self, infer: LinkInference, blocks: list[Block]) -> None:
+    def __init__(self, infer: LinkInference, blocks: nn.Sequential) -> None:
         super().__init__()
         self.infer = infer
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = blocks
 
     def forward(self, x: Tensor) -> Tensor:
         links = self.infer(x)

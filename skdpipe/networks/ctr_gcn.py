@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from skdpipe.networks.graph import adjacency
 from skdpipe.networks.graph_network import GraphNetwork
-from skdpipe.networks.layers import Block, PlaceNorm, Sum, residual_path
+from skdpipe.networks.layers import Block, PlaceNorm, with_way_around
 from skdpipe.networks.multi_scale_temporal import MultiScaleTemporalConvolution
+from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -42,46 +43,34 @@ def ctr_gcn(
         ConfigError: if the width is less than four, the temporal branches.
     """
     graph = torch.from_numpy(adjacency(layout, "spatial"))
-    blocks = []
-    channels = in_channels
-    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
-        first = number == 1
-        out_channels = multiple * width
-        relations = 8 if first else max(1, channels // 8)
-        blocks.append(
-            Block(
-                spatial=_spatial(channels, out_channels, graph, relations),
-                temporal=nn.Sequential(
-                    MultiScaleTemporalConvolution(out_channels, out_channels, 5, (1, 2), stride),
-                    nn.Dropout(0.0 if first else dropout),
-                ),
-                residual=None if first else residual_path(channels, out_channels, stride),
-            )
+
+    def block(shape: BlockShape) -> Block:
+        relations = 8 if shape.number == 1 else max(1, shape.in_channels // 8)
+        out_channels = shape.out_channels
+        return Block(
+            _spatial(shape.in_channels, out_channels, graph, relations),
+            nn.Sequential(
+                MultiScaleTemporalConvolution(out_channels, out_channels, 5, (1, 2), shape.stride),
+                nn.Dropout(shape.dropout),
+            ),
+            shape.way_around(),
         )
-        channels = out_channels
-    classify = nn.Linear(channels, classes)
+
+    blocks = ten_blocks(block, in_channels, width, dropout)
+    classify = nn.Linear(4 * width, classes)
     nn.init.normal_(classify.weight, std=math.sqrt(2 / classes))
     return GraphNetwork(
         normalise=PlaceNorm(people, in_channels, len(layout)),
-        blocks=nn.Sequential(*blocks),
+        blocks=blocks,
         classify=classify,
     )
-
-
-# Channels in multiples of the width, and temporal stride, of blocks 1 to 10.
-_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
 
 
 def _spatial(channels: int, out_channels: int, graph: Tensor, relations: int) -> nn.Module:
     norm = nn.BatchNorm2d(out_channels)
     nn.init.constant_(norm.weight, 1e-6)  # training starts from the way around
-    return nn.Sequential(
-        Sum(
-            nn.Sequential(RefinedGraphConvolution(channels, out_channels, graph, relations), norm),
-            residual_path(channels, out_channels, 1),
-        ),
-        nn.ReLU(),
-    )
+    convolution = RefinedGraphConvolution(channels, out_channels, graph, relations)
+    return with_way_around(nn.Sequential(convolution, norm), channels, out_channels)
 
 
 class RefinedGraphConvolution(nn.Module):

@@ -40,6 +40,8 @@ class PlaceNorm(nn.Module):
         self.norms = nn.ModuleList(JointNorm(channels, joints) for _ in range(people))
 
     def forward(self, x: Tensor, place: Tensor) -> Tensor:
+        people = len(self.norms)
+        assert (place < people).all(), f"a person in place {place.max() + 1}, but norms for people={people}"
         y = torch.zeros_like(x, memory_format=torch.channels_last)
         for number, norm in enumerate(self.norms):
             here = place == number
@@ -185,6 +187,11 @@ def residual_path(in_channels: int, out_channels: int, stride: int) -> nn.Module
         PointwiseConvolution(in_channels, out_channels, stride),
         nn.BatchNorm2d(out_channels),
     )
+
+
+def with_way_around(path: nn.Module, in_channels: int, out_channels: int) -> nn.Module:
+    """``relu(path(x) + x)``, or what a 1x1 convolution makes of ``x`` where the path changes the channels."""
+    return nn.Sequential(Sum(path, residual_path(in_channels, out_channels, 1)), nn.ReLU())
 
 
 class PointwiseConvolution(nn.Conv2d):

@@ -1,6 +1,9 @@
 """Shift-GCN (Cheng, Zhang, He, Chen, Cheng, Lu, CVPR 2020).
 
 "Skeleton-Based Action Recognition with Shift Graph Convolutional Network".
+
+With 60 classes and 25 joints it has 690,291 parameters here and 693,107 in the released code, whose temporal
+shifts shift each channel across joints too: by 2,816 numbers that its kernel never changes from zero.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ from skdpipe.networks.layers import (
     Block,
     PlaceNorm,
     PointwiseConvolution,
-    Sum,
     initialise_convolutions,
-    residual_path,
+    with_way_around,
 )
+from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -33,9 +36,7 @@ def shift_gcn(
 ) -> GraphNetwork:
     """Shift-GCN: ten blocks of 1x1 convolutions, with channels shifted among joints and along time between.
 
-    Joints hear of all others alike, so that of the layout only the number of joints matters. The released
-    code counts two more parameters for each channel of a block: shifts across joints in its temporal shifts,
-    which its kernel never changes from zero.
+    Joints hear of all others alike, so that of the layout only the number of joints matters.
 
     Args:
         layout: the joints of the input.
@@ -47,33 +48,23 @@ def shift_gcn(
         dropout: probability of dropping a value after each block's temporal convolution but the first's
             (the released code drops nothing).
     """
-    blocks = []
-    channels = in_channels
-    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
-        first = number == 1
-        out_channels = multiple * width
-        spatial = nn.Sequential(
-            Sum(
-                ShiftGraphConvolution(channels, out_channels, len(layout)),
-                residual_path(channels, out_channels, 1),
-            ),
-            nn.ReLU(),
+
+    def block(shape: BlockShape) -> Block:
+        shift = ShiftGraphConvolution(shape.in_channels, shape.out_channels, len(layout))
+        return Block(
+            with_way_around(shift, shape.in_channels, shape.out_channels),
+            _temporal(shape.out_channels, shape.stride, shape.dropout),
+            shape.way_around(),
         )
-        residual = None if first else residual_path(channels, out_channels, stride)
-        blocks.append(Block(spatial, _temporal(out_channels, stride, 0.0 if first else dropout), residual))
-        channels = out_channels
+
     network = GraphNetwork(
         normalise=PlaceNorm(people, in_channels, len(layout)),
-        blocks=nn.Sequential(*blocks),
-        classify=nn.Linear(channels, classes),
+        blocks=ten_blocks(block, in_channels, width, dropout),
+        classify=nn.Linear(4 * width, classes),
     )
     initialise_convolutions(network)
     nn.init.normal_(network.classify.weight, std=math.sqrt(2 / classes))
     return network
-
-
-# Channels in multiples of the width, and temporal stride, of blocks 1 to 10.
-_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
 
 
 def _temporal(channels: int, stride: int, dropout: float) -> nn.Module:

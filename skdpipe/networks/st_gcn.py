@@ -13,9 +13,9 @@ from skdpipe.networks.layers import (
     Block,
     JointNorm,
     SpatialGraphConvolution,
-    residual_path,
     temporal_convolution,
 )
+from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -76,11 +76,6 @@ def st_2sgcn(
     return _build(without, layout, classes, in_channels, partitioning, width, dropout, temporal_kernel)
 
 
-# Channels in multiples of the width, and temporal stride, of blocks 1 to 10. None of the blocks that
-# the smaller networks drop changes either, so what is left still fits together.
-_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
-
-
 def _build(
     without: Collection[int],
     layout: Layout,
@@ -92,20 +87,16 @@ def _build(
     temporal_kernel: int,
 ) -> GraphNetwork:
     graph = torch.from_numpy(adjacency(layout, partitioning))
-    blocks = nn.Sequential()  # by their numbers, so that equal blocks of relatives have equal names
-    channels = in_channels
-    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
-        if number in without:
-            continue
-        first = number == 1
-        out_channels = multiple * width
-        spatial = SpatialGraphConvolution(channels, out_channels, graph)
-        temporal = temporal_convolution(out_channels, temporal_kernel, stride, 0.0 if first else dropout)
-        residual = None if first else residual_path(channels, out_channels, stride)
-        blocks.add_module(str(number), Block(spatial, temporal, residual))
-        channels = out_channels
+
+    def block(shape: BlockShape) -> Block:
+        return Block(
+            SpatialGraphConvolution(shape.in_channels, shape.out_channels, graph),
+            temporal_convolution(shape.out_channels, temporal_kernel, shape.stride, shape.dropout),
+            shape.way_around(),
+        )
+
     return GraphNetwork(
         normalise=JointNorm(in_channels, len(layout)),
-        blocks=blocks,
-        classify=nn.Linear(channels, classes),
+        blocks=ten_blocks(block, in_channels, width, dropout, without=without),
+        classify=nn.Linear(4 * width, classes),
     )

@@ -15,10 +15,10 @@ from skdpipe.networks.layers import (
     JointNorm,
     PointwiseConvolution,
     SpatialGraphConvolution,
-    Sum,
-    residual_path,
+    with_way_around,
 )
 from skdpipe.networks.multi_scale_temporal import MultiScaleTemporalConvolution
+from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -26,7 +26,6 @@ def st_gcn_plus_plus(
     layout: Layout,
     classes: int,
     *,
-    people: int = 2,
     in_channels: int = 3,
     width: int = 64,
     dropout: float = 0.0,
@@ -36,7 +35,6 @@ def st_gcn_plus_plus(
     Args:
         layout: the joints and bones of the input.
         classes: how many actions there are.
-        people: places in a clip; all people are normalised alike, so it changes nothing.
         in_channels: 3 = x, y, confidence.
         width: channels of the first four blocks; the next three have twice as many, the last three four
             times.
@@ -46,43 +44,28 @@ def st_gcn_plus_plus(
         ConfigError: if the width is less than six, the temporal branches.
     """
     graph = torch.from_numpy(adjacency(layout, "spatial"))
-    blocks = []
-    channels = in_channels
-    for number, (multiple, stride) in enumerate(_BLOCKS, start=1):
-        first = number == 1
-        out_channels = multiple * width
-        blocks.append(
-            Block(
-                spatial=_spatial(channels, out_channels, graph),
-                temporal=_temporal(out_channels, stride, 0.0 if first else dropout),
-                residual=None if first else residual_path(channels, out_channels, stride),
-            )
+
+    def block(shape: BlockShape) -> Block:
+        return Block(
+            _spatial(shape.in_channels, shape.out_channels, graph),
+            _temporal(shape.out_channels, shape.stride, shape.dropout),
+            shape.way_around(),
         )
-        channels = out_channels
-    classify = nn.Linear(channels, classes)
+
+    blocks = ten_blocks(block, in_channels, width, dropout)
+    classify = nn.Linear(4 * width, classes)
     nn.init.normal_(classify.weight, std=0.01)
     nn.init.zeros_(classify.bias)
     return GraphNetwork(
         normalise=JointNorm(in_channels, len(layout)),
-        blocks=nn.Sequential(*blocks),
+        blocks=blocks,
         classify=classify,
     )
 
 
-# Channels in multiples of the width, and temporal stride, of blocks 1 to 10.
-_BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1), (4, 1))
-
-
 def _spatial(channels: int, out_channels: int, graph: Tensor) -> nn.Module:
-    return nn.Sequential(
-        Sum(
-            nn.Sequential(
-                learned_graph_convolution(channels, out_channels, graph), nn.BatchNorm2d(out_channels)
-            ),
-            residual_path(channels, out_channels, 1),
-        ),
-        nn.ReLU(),
-    )
+    convolution = learned_graph_convolution(channels, out_channels, graph)
+    return with_way_around(nn.Sequential(convolution, nn.BatchNorm2d(out_channels)), channels, out_channels)
 
 
 def learned_graph_convolution(in_channels: int, out_channels: int, graph: Tensor) -> SpatialGraphConvolution:
