@@ -64,7 +64,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     [
         [],
         {"data": [], "label": "x"},
-        {"data": [{"frame_index": 0, "skeleton": []}], "label": "x"},
+        {"data": [{"frame_index": -1, "skeleton": []}], "label": "x"},
+        {"data": [{"frame_index": 1, "skeleton": []}] * 2, "label": "x"},
         {"data": [{"frame_index": 1}], "label": "x"},
         {"data": [{"frame_index": 1, "skeleton": [{"pose": [1], "score": [1]}]}], "label": "x"},
         {"data": [{"frame_index": 1, "skeleton": [person(0.1)]}], "label": 3},
@@ -76,6 +77,29 @@ def test_a_file_that_is_something_else_is_one_line(tmp_path: Path, content: Any)
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_packed_by_st_gcns_tools_counts_from_0_and_in_any_order(tmp_path: Path) -> None:
+    frames = [{"frame_index": number, "skeleton": [person(0.1 + number / 100)]} for number in (2, 0, 1)]
+    sequence = load_kinetics(written(tmp_path, {"data": frames, "label": "unknown", "label_index": -1}))
+    assert (sequence.frame_index.tolist(), sequence.video_frames) == ([0, 1, 2], 3)
+    np.testing.assert_allclose(sequence.keypoints[:, 0, 0, 0], [34, 37.4, 40.8], rtol=1e-5)
+
+
+def test_clips_without_a_skeleton_are_left_out_where_the_labels_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("kinetics_train/a", "kinetics_train/b", "kinetics_val/a"):
+        written(tmp_path, {"data": [{"frame_index": 1, "skeleton": []}], "label": "x"}, f"{name}.json")
+    labels = {"a": {"has_skeleton": False, "label": "x"}, "b": {"has_skeleton": True, "label": "x"}}
+    file = written(tmp_path, labels, "kinetics_train_label.json")
+    found = [str(path.relative_to(tmp_path)) for path in find_kinetics(tmp_path)]
+    assert found == ["kinetics_train/b.json", "kinetics_val/a.json"]
+    monkeypatch.chdir(tmp_path / "kinetics_train")
+    assert find_kinetics(Path()) == (Path("b.json"),)
+    file.write_text("{")
+    with pytest.raises(FormatError, match=r"kinetics_train_label\.json is no JSON"):
+        find_kinetics(tmp_path)
+
+
 def test_no_files(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="no JSON files under"):
+    with pytest.raises(FormatError, match="no JSON files of clips with people under"):
         find_kinetics(tmp_path)

@@ -66,6 +66,15 @@ def test_of_five_bodies_two_are_kept_or_all(tmp_path: Path) -> None:
     assert load_ntu(path, people=5).keypoints[0, :, 0, 0].tolist() == [4007, 3007, 2007, 1007, 7]
 
 
+def test_a_joint_of_nan_is_unseen_and_moves_nobody(tmp_path: Path) -> None:
+    """At rest, but with one joint of NaN now and then, body 1 stays behind body 2, which goes a little."""
+    frames = [[a_body(1, 5.0), a_body(2, 1 + t / 10)] for t in range(3)]
+    frames[1][0][2] = " ".join(["NaN"] * 11 + ["2"])
+    sequence = load_ntu(written(tmp_path, *frames))
+    np.testing.assert_allclose(sequence.keypoints[:, :, 1, 0], [[107, 507], [117, 507], [127, 507]])
+    assert np.argwhere(~sequence.seen).tolist() == [[1, 1, 0]]
+
+
 def test_a_joint_that_was_not_tracked_is_unseen(tmp_path: Path) -> None:
     assert load_ntu(written(tmp_path, [a_body(1, 1.0, state=0)])).is_empty
 
@@ -112,6 +121,9 @@ def test_the_damaged_samples_are_as_many_as_their_authors_say(tmp_path: Path) ->
         (lambda text: text.replace("\n25\n", "\n20\n", 1), "line 4: found 20 joints, expected 25"),
         (lambda text: text.replace(" 50 ", " fifty ", 1), "line 5: found could not convert"),
         (lambda text: "many\n" + text, "line 1: found many, expected the number of frames"),
+        (lambda text: text.replace(" 50 0 0 0 0 2", " 50 0 0 0 0 3", 1), "line 5: found tracking state 3"),
+        (lambda text: text.replace("2", "1", 1), "line 30: found more than the frames announced"),
+        (lambda text: text.replace("\n1\n", "\n2\n", 1), "line 30: found 1 fields, expected 10 of a body"),
         (lambda text: "", "line 1: found the end of the file"),
         (lambda text: "\x00\xff", "cannot be read|found"),
     ],
@@ -122,6 +134,12 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, change, expected: str) -> No
     with pytest.raises(FormatError, match=expected) as caught:
         load_ntu(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_body_comes_once_in_a_frame(tmp_path: Path) -> None:
+    path = written(tmp_path, [a_body(1, 1.0), a_body(1, 2.0)])
+    with pytest.raises(FormatError, match="line 30: found body 72051 for the second time"):
+        load_ntu(path)
 
 
 def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:

@@ -59,6 +59,20 @@ def test_openposes_own_numbers_are_believed(tmp_path: Path) -> None:
     assert keypoints[:, :, 0, 0].tolist() == [[200, 10], [10, 200]]
 
 
+@pytest.mark.parametrize("other", ["other_000000000000_keypoints.json", "clip_0_keypoints.json"])
+def test_a_folder_holds_one_video_and_each_frame_once(tmp_path: Path, other: str) -> None:
+    first = written(tmp_path / "clip", 0)
+    (tmp_path / "clip" / other).write_bytes(first.read_bytes())
+    with pytest.raises(FormatError, match=r"holds 2 files with 1 numbers of [12] videos"):
+        load_openpose(tmp_path / "clip", size=SIZE)
+
+
+def test_a_folder_without_frames_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "12345678901_keypoints.json").write_text("{}")  # no frame's number: it would not fit
+    with pytest.raises(FormatError, match="holds 0 files"):
+        load_openpose(tmp_path, size=SIZE)
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     clip = a_clip("walk [1]", "run", "val", layout=OPENPOSE_18)
     assert write_openpose([clip], tmp_path) == 1

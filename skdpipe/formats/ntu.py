@@ -72,7 +72,8 @@ def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: floa
     """The people of one video, those who move most first.
 
     How much somebody moves is the sum of the standard deviations of x, y and z over all joints and the frames
-    that show the body, as in the code released with 2s-AGCN.
+    that show the body, as in the code released with 2s-AGCN. Joints of NaN, which some files hold, are not
+    counted.
 
     Args:
         path: the file.
@@ -135,7 +136,9 @@ class _Body:
 
     @property
     def motion(self) -> float:
-        return float(np.nan_to_num(self.joints[..., :3]).reshape(-1, 3).std(axis=0).sum())
+        metres = self.joints[..., :3]
+        known = metres[np.isfinite(metres).all(axis=-1)]
+        return float(known.std(axis=0).sum()) if len(known) else 0.0
 
 
 def _bodies(path: Path) -> tuple[list[_Body], int]:
@@ -146,18 +149,22 @@ def _bodies(path: Path) -> tuple[list[_Body], int]:
     for frame in range(frames):
         for _ in range(lines.count("bodies")):
             identity = lines.fields(_BODY_FIELDS, "a body")[0]
+            rows = seen.setdefault(identity, [])
+            if rows and rows[-1][0] == frame:
+                raise lines.broken(f"body {identity:.20} for the second time", "each once in a frame")
             joints = lines.count("joints")
             if joints != len(NTU_25):
                 raise lines.broken(f"{joints} joints", f"{len(NTU_25)}")
-            rows = [lines.numbers(_JOINT_FIELDS) for _ in range(joints)]
-            seen.setdefault(identity, []).append((frame, np.array(rows)))
+            rows.append((frame, np.array([lines.joint() for _ in range(joints)])))
+    lines.end()
     return [_body(rows) for rows in seen.values()], frames
 
 
 def _body(rows: list[tuple[int, NDArray[np.float64]]]) -> _Body:
     numbers = np.stack([joints for _, joints in rows])
-    state = np.clip(np.nan_to_num(numbers[..., 11]), 0, 2).astype(np.intp)
-    return _Body([frame for frame, _ in rows], numbers[..., [0, 1, 2, 5, 6]], state)
+    return _Body(
+        [frame for frame, _ in rows], numbers[..., [0, 1, 2, 5, 6]], numbers[..., 11].astype(np.intp)
+    )
 
 
 class _Lines:
@@ -187,11 +194,20 @@ class _Lines:
             raise self.broken(f"{field:.20}", f"the number of {what}")
         return int(field)
 
-    def numbers(self, count: int) -> list[float]:
+    def joint(self) -> list[float]:
         try:
-            return [float(field) for field in self.fields(count, "a joint")]
+            numbers = [float(field) for field in self.fields(_JOINT_FIELDS, "a joint")]
         except ValueError as error:
             raise self.broken(f"{error}", "numbers of a joint") from error
+        if numbers[-1] not in {0, 1, 2}:
+            raise self.broken(f"tracking state {numbers[-1]:g}", "0, 1 or 2")
+        return numbers
+
+    def end(self) -> None:
+        for line in self._lines:
+            self._number += 1
+            if line.strip():
+                raise self.broken("more than the frames announced", "the end of the file")
 
     def broken(self, found: str, expected: str) -> FormatError:
         return FormatError(

@@ -22,7 +22,7 @@ from skdpipe.skeleton import OPENPOSE_18, Origin, PoseSequence, clip_key
 
 ESTIMATOR: Final = "openpose"
 
-_FRAME = re.compile(r"(?:.*_)?(\d+)_keypoints\.json")
+_FRAME = re.compile(r"(?:(.*)_)?(0*\d{1,9})_keypoints\.json")
 # Where BODY_25 has the 18: its eighth is the middle of the hips, its last six are feet.
 _OF_BODY_25: Final = (*range(8), *range(9, 19))
 _EXPECTED = '{"people": [{"pose_keypoints_2d": [x, y, c, ...]}]} with 18 or 25 joints'
@@ -54,11 +54,12 @@ def load_openpose(
         fps: frames per second.
 
     Raises:
-        FormatError: if a file is not as described, or the size is missing.
+        FormatError: if a file is not as described, the folder holds more than one video, or the size is
+            missing.
     """
     if size is None:
         raise FormatError(f"{folder} does not say how large the video is; give --size WIDTH HEIGHT")
-    numbered = {int(match[1]): file for file in folder.iterdir() if (match := _FRAME.fullmatch(file.name))}
+    numbered = _numbered(folder)
     numbers = sorted(numbered)
     people = [_read_frame(numbered[number]) for number in numbers]
     label, split = label_and_split(folders_between(root, folder) if root else ())
@@ -71,6 +72,21 @@ def load_openpose(
         size=size,
         origin=Origin(str(folder), clip_key(clip_name(folder.name)), ESTIMATOR, label, split),
     )
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """The files of a video by the number of their frame."""
+    files = {
+        file: match for file in folder.glob("*_keypoints.json") if (match := _FRAME.fullmatch(file.name))
+    }
+    videos = sorted({match[1] or "" for match in files.values()})
+    numbered = {int(match[2]): file for file, match in files.items()}
+    if len(videos) != 1 or len(numbered) != len(files):
+        raise FormatError(
+            f"{folder} holds {len(files)} files with {len(numbered)} numbers of {len(videos)} videos "
+            f"({', '.join(videos):.60}); expected a folder for each video and a file for each frame"
+        )
+    return numbered
 
 
 def _read_frame(file: Path) -> list[Person]:
