@@ -67,14 +67,18 @@ class Row:
 
 
 def read_results(plan: Plan, folder: Path) -> list[Trained]:
-    """What the finished runs reached; unfinished ones are passed over."""
+    """What the finished runs reached; unfinished ones are passed over, and rows that have none."""
     found = []
     for run in plan.rows:
         place = run.scenario, run.student
-        if run.teacher is not None:
+        own = [
+            each
+            for method in run.experiment.methods
+            for each in _read(folder / run.folder, run, *place, method, run.variant)
+        ]
+        if own and run.teacher is not None:  # so that a row has its teachers of the same seeds
             found += _read(folder / run.teacher.folder, run.teacher, *place, "teacher", "")
-        for method in run.experiment.methods:
-            found += _read(folder / run.folder, run, *place, method, run.variant)
+        found += own
     # A row and its variants name the same teacher.
     return list({(each.scenario, each.student, each.column, each.seed): each for each in found}.values())
 
