@@ -91,8 +91,8 @@ def fit_noise(pairs: Iterable[tuple[PoseSequence, PoseSequence]], layout: Layout
     return EstimatorNoise(
         jitter=_named(layout, sigma),
         jitter_frames=_memory(near, frames),
-        outliers=float(np.concatenate(far).sum() / max(shown.sum(), 1)),
-        outlier_size=float(np.sqrt((outliers**2).mean())) if len(outliers) else 0.0,
+        outliers=round(float(np.concatenate(far).sum() / max(shown.sum(), 1)), 4),
+        outlier_size=round(float(np.sqrt((outliers**2).mean())), 4) if len(outliers) else 0.0,
         outlier_frames=_length(far, frames),
         swaps=_share([each.swapped for each in errors]),
         swap_frames=_length([each.swapped for each in errors], frames),
