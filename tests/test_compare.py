@@ -83,6 +83,11 @@ def test_a_variant_of_the_recipe_has_a_teacher_of_its_own(tmp_path: Path) -> Non
         ({"students": {"a b": {}, "a-b": {}}}, "'a b' and 'a-b' give the same folder"),
         ({"scenarios": {}}, "comparison.scenarios is empty"),
         ({"seeds": []}, "seeds"),
+        ({"seeds": [0, 1, 0]}, "a seed should be named once"),
+        (
+            {"scenarios": {"a": {"seed": 4}}},
+            "scenarios: a: each run has a seed of its own; change comparison.seeds",
+        ),
         ({"seed": 1}, "seed is no setting; expected one of name, seeds, scenarios"),
     ],
 )
@@ -93,6 +98,23 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(
         load_comparison(write(tmp_path, **changes))
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_settings_of_table_and_experiment_can_be_changed(tmp_path: Path) -> None:
+    changes = ["comparison.name=mine", "comparison.seeds=[7]", "recipe.epochs=3"]
+    comparison, plan = load_comparison(write(tmp_path), changes)
+    assert (comparison.name, comparison.seeds) == ("mine", (7,))
+    assert {run.experiment.recipe.epochs for run in (*plan.teachers, *plan.rows)} == {3}
+
+
+@pytest.mark.parametrize(
+    ("override", "instead"), [("name=x", "name"), ("seed=1", "seeds"), ("methods=[teacher]", "methods")]
+)
+def test_what_a_comparison_sets_itself_is_not_passed_over(
+    tmp_path: Path, override: str, instead: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"of its own; change comparison.{instead} instead$"):
+        load_comparison(write(tmp_path), [override])
 
 
 def trained(column: str, seed: int, correct: list[int], student: str = "s") -> Trained:
