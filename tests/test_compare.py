@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from moving_body import fill
+from scipy.stats import binomtest, permutation_test
 
 from skdpipe.cache import PoseCache
 from skdpipe.compare import ComparisonResult, compare
 from skdpipe.compare.plan import load_comparison
 from skdpipe.compare.processes import in_processes
-from skdpipe.compare.table import Trained, rows_of, significance, to_csv, to_markdown
+from skdpipe.compare.table import Trained, lead_by_clip, rows_of, significance, to_csv, to_markdown
 from skdpipe.config import Degradation
 from skdpipe.errors import ConfigError
 from skdpipe.progress import Progress
@@ -80,6 +83,11 @@ def test_a_variant_of_the_recipe_has_a_teacher_of_its_own(tmp_path: Path) -> Non
         ({"students": {"a b": {}, "a-b": {}}}, "'a b' and 'a-b' give the same folder"),
         ({"scenarios": {}}, "comparison.scenarios is empty"),
         ({"seeds": []}, "seeds"),
+        ({"seeds": [0, 1, 0]}, "a seed should be named once"),
+        (
+            {"scenarios": {"a": {"seed": 4}}},
+            "scenarios: a: each run has a seed of its own; change comparison.seeds",
+        ),
         ({"seed": 1}, "seed is no setting; expected one of name, seeds, scenarios"),
     ],
 )
@@ -92,11 +100,27 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(
     assert "\n" not in str(caught.value)
 
 
+def test_settings_of_table_and_experiment_can_be_changed(tmp_path: Path) -> None:
+    changes = ["comparison.name=mine", "comparison.seeds=[7]", "recipe.epochs=3"]
+    comparison, plan = load_comparison(write(tmp_path), changes)
+    assert (comparison.name, comparison.seeds) == ("mine", (7,))
+    assert {run.experiment.recipe.epochs for run in (*plan.teachers, *plan.rows)} == {3}
+
+
+@pytest.mark.parametrize(
+    ("override", "instead"), [("name=x", "name"), ("seed=1", "seeds"), ("methods=[teacher]", "methods")]
+)
+def test_what_a_comparison_sets_itself_is_not_passed_over(
+    tmp_path: Path, override: str, instead: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"of its own; change comparison.{instead} instead$"):
+        load_comparison(write(tmp_path), [override])
+
+
 def trained(column: str, seed: int, correct: list[int], student: str = "s") -> Trained:
-    right = tuple(map(bool, correct))
-    return Trained(
-        "k", student, column, seed, 100 * sum(right) / len(right), 100.0, 7, 0.5, 30.0, {"task": 0.1}, right
-    )
+    right = {f"{clip:02x}": bool(answer) for clip, answer in enumerate(correct)}
+    top1 = 100 * sum(correct) / len(correct)
+    return Trained("k", student, column, seed, top1, 100.0, 7, 0.5, 30.0, {"task": 0.1}, right)
 
 
 def test_a_row_by_hand() -> None:
@@ -126,12 +150,47 @@ def test_a_row_by_hand() -> None:
 
 def test_significance_by_counting() -> None:
     """Ten clips speak for one method and none for the other: of 2^10 exchanges two are as extreme."""
-    one, other = np.ones(12), np.r_[np.zeros(10), 1, 1]
-    assert significance(one, other) == pytest.approx(2 / 1024, abs=0.002)
-    assert significance(other, one) == significance(one, other)
-    assert significance(one, one) == 1
-    balanced = np.r_[np.ones(6), np.zeros(6)]
-    assert significance(balanced, 1 - balanced) > 0.9
+    lead = np.r_[np.ones(10, int), np.zeros(2, int)]
+    assert significance(lead) == significance(-lead) == pytest.approx(2 / 1024)
+    assert significance(np.zeros(5, int)) == significance(np.array([], int)) == 1
+    assert significance(np.array([3, -3, 1, -1])) == pytest.approx(1)
+    assert significance(np.array([3, 1])) == pytest.approx(0.5)  # of 4, 2, -2 and -4 two are as far from 0
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_with_one_seed_significance_is_mcnemars(ahead: int, behind: int) -> None:
+    lead = np.repeat([1, -1, 0], [ahead, behind, 3])
+    expected = binomtest(ahead, ahead + behind).pvalue if ahead + behind else 1.0
+    assert significance(lead) == pytest.approx(expected, rel=1e-9)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=9))
+def test_with_more_seeds_significance_is_the_exact_permutation_tests(leads: list[int]) -> None:
+    lead = np.array(leads)
+    every = permutation_test(
+        (lead, np.zeros_like(lead)),
+        lambda a, b: np.sum(a - b),
+        permutation_type="samples",
+        n_resamples=np.inf,
+    )
+    assert significance(lead) == pytest.approx(every.pvalue)
+
+
+def test_a_clip_is_compared_with_itself_in_the_seeds_that_test_it() -> None:
+    one = [trained("SKD", 0, [1, 1, 1]), trained("SKD", 1, [1, 1])]
+    other = [trained("LQS-S", 0, [1, 0, 1]), trained("LQS-S", 1, [0, 0])]
+    assert lead_by_clip(one, other).tolist() == [1, 2, 0]
+    (row,) = rows_of([*one, *other])
+    assert row.significance == {"SKD": pytest.approx(0.5)}
+
+
+def test_columns_are_compared_over_the_seeds_that_both_have() -> None:
+    teachers = [trained("HQS-T", seed, [1, 1, 1, 1]) for seed in (0, 1)]
+    baseline, student = trained("LQS-S", 0, [1, 1, 0, 0]), trained("SKD", 1, [1, 1, 1, 0])
+    (apart,) = rows_of([*teachers, baseline, student])
+    assert apart.recovered == apart.significance == {}
+    (together,) = rows_of([*teachers, baseline, trained("SKD", 0, [1, 0, 1, 1]), student])
+    assert together.recovered == {"SKD": 0.5}  # of seed 0 alone
 
 
 def fails_at_two(job: int, device: str) -> None:

@@ -72,7 +72,7 @@ def compare(
 
     Args:
         config: YAML with the sections experiment and comparison.
-        overrides: ``key.path=value`` of the experiment.
+        overrides: ``key.path=value`` of the experiment, or ``comparison.key=value``.
         cache: where the skeletons are.
         models: the comparison's folder is made in here.
         devices: by name; runs take the one that is free.

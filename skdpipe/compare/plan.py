@@ -6,11 +6,11 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from skdpipe.config import (
     Comparison,
@@ -23,6 +23,9 @@ from skdpipe.config import (
     to_plain,
 )
 from skdpipe.errors import ConfigError
+
+_OF_TABLE: Final = "comparison."
+_OWN: Final = {"name": "name", "seed": "seeds", "methods": "methods"}  # what a comparison sets, and by what
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,18 @@ def load_comparison(path: Path, overrides: Sequence[str] = ()) -> tuple[Comparis
 
     Args:
         path: YAML with the sections experiment and comparison.
-        overrides: ``key.path=value`` of the experiment.
+        overrides: ``key.path=value`` of the experiment, or ``comparison.key=value``.
 
     Raises:
         ConfigError: if a setting does not exist or fit, in whatever run, or two names give one folder.
     """
-    comparison = load_config(Comparison, path, section="comparison")
-    settings = load_section(path, "experiment", overrides)
+    of_table = [each for each in overrides if each.startswith(_OF_TABLE)]
+    of_experiment = [each for each in overrides if not each.startswith(_OF_TABLE)]
+    for override in of_experiment:
+        _require_shared([override.partition("=")[0]], f"setting '{override}'")
+    stripped = [each.removeprefix(_OF_TABLE) for each in of_table]
+    comparison = load_config(Comparison, path, stripped, section="comparison")
+    settings = load_section(path, "experiment", of_experiment)
     return comparison, plan(comparison, settings, str(path))
 
 
@@ -95,6 +103,8 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
         ("variants", comparison.variants),
     ):
         _require_different_folders(names, f"{where}: comparison.{what}")
+        for name, changes in names.items():
+            _require_shared(changes, f"{where}: comparison.{what}: {name}")
     teachers: dict[str, Run] = {}
     rows = []
     columns = {"": {}, **comparison.variants}
@@ -149,6 +159,14 @@ def _merged(*changes: Mapping[str, Any]) -> dict[str, Any]:
 def _slug(name: str) -> str:
     """A folder's name that can be read."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "unnamed"
+
+
+def _require_shared(keys: Iterable[str], where: str) -> None:
+    for key in keys:
+        if key in _OWN:
+            raise ConfigError(
+                f"{where}: each run has a {key} of its own; change comparison.{_OWN[key]} instead"
+            )
 
 
 def _require_different_folders(names: Mapping[str, object], where: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import permutation_test
+from scipy.stats import binom
 
 from skdpipe.compare.plan import Plan, Run
 from skdpipe.distill import NAMES
 from skdpipe.distill.run import recovered_gap
-
-_RESAMPLES: Final = 9999
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Trained:
         top1, top5, parameters, gflops: as in `Figures`.
         seconds: its training took.
         losses: of its last epoch, by name.
-        correct: of each test clip whether it was named right.
+        correct: by test clip, whether it was named right.
     """
 
     scenario: str
@@ -44,7 +43,7 @@ class Trained:
     gflops: float
     seconds: float
     losses: Mapping[str, float]
-    correct: tuple[bool, ...]
+    correct: Mapping[str, bool]
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class Row:
         top1: of each column, in order of the seeds.
         recovered: for SKD, SKD* and each variant the recovered gap of the means, None where there is no gap.
         significance: for the same columns, of the difference to LQS-S (see `significance`).
+            Both over the seeds that all columns concerned have; a column that shares none has neither.
         minutes: all its trainings took, the shared teacher's aside.
     """
 
@@ -91,7 +91,7 @@ def _read(folder: Path, run: Run, scenario: str, student: str, method: str, vari
     if said is None:
         return []
     said_of_clips = json.loads(answers.read_text(encoding="utf-8"))
-    pairs = zip(said_of_clips["predicted"], said_of_clips["label"], strict=True)
+    clips = zip(*(said_of_clips[each] for each in ("clip", "predicted", "label")), strict=True)
     figures, curves = said["figures"], said["curves"]
     return [
         Trained(
@@ -105,7 +105,7 @@ def _read(folder: Path, run: Run, scenario: str, student: str, method: str, vari
             gflops=figures["gflops"],
             seconds=sum(curve["seconds"] for curve in curves),
             losses=curves[-1]["losses"],
-            correct=tuple(predicted == label for predicted, label in pairs),
+            correct={clip: predicted == label for clip, predicted, label in clips},
         )
     ]
 
@@ -122,45 +122,59 @@ def rows_of(trained: Sequence[Trained]) -> list[Row]:
         compared = [column for column in by_column if column not in {"HQS-T", "LQS-S", "LQS-SWA-S"}]
         recovered, p_values = {}, {}
         for column in compared:
-            if {"HQS-T", "LQS-S"} <= top1.keys():
-                recovered[column] = recovered_gap(*(fmean(top1[c]) for c in ("HQS-T", "LQS-S", column)))
-            if "LQS-S" in by_column:
-                p_values[column] = significance(*_paired(by_column[column], by_column["LQS-S"]))
+            if gap := _of_common_seeds(by_column, "HQS-T", "LQS-S", column):
+                recovered[column] = recovered_gap(*(fmean(each.top1 for each in group) for group in gap))
+            if pair := _of_common_seeds(by_column, column, "LQS-S"):
+                p_values[column] = significance(lead_by_clip(*pair))
         minutes = sum(each.seconds for each in here if each.column != "HQS-T") / 60
         rows.append(Row(scenario, student, top1, recovered, p_values, minutes))
     return rows
 
 
-def _paired(one: Sequence[Trained], other: Sequence[Trained]) -> tuple[NDArray[np.float64], ...]:
-    """Of each test clip in what share of the seeds it was named right; seeds that both have."""
-    seeds = {each.seed for each in one} & {each.seed for each in other}
-    return tuple(
-        np.mean([each.correct for each in group if each.seed in seeds], axis=0) for group in (one, other)
-    )
+def _of_common_seeds(by_column: Mapping[str, Sequence[Trained]], *columns: str) -> list[list[Trained]]:
+    """What the columns reached with the seeds that all of them have, in order; nothing if there are none."""
+    by_seed = [{each.seed: each for each in by_column.get(column, ())} for column in columns]
+    common = sorted(set.intersection(*(set(each) for each in by_seed)))
+    return [[each[seed] for seed in common] for each in by_seed] if common else []
 
 
-def significance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """How probable so large a difference of two methods would be if they were equally good (two-sided p).
+def lead_by_clip(one: Sequence[Trained], other: Sequence[Trained]) -> NDArray[np.int64]:
+    """For each test clip in how many seeds more the one was right than the other, ``(clip,)``.
 
-    A paired permutation test (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005): in
-    each of 9,999 draws the two methods change places at random, clip by clip. Clips are the sample; the
-    seeds that were trained are averaged before, so that p says nothing of other seeds: the spread does.
+    Seeds may test different clips, where the seed draws the split; a clip counts in the seeds that test it.
 
     Args:
-        one, other: ``(clip,)``, of each test clip the share of the seeds in which it was named right.
+        one, other: of the same seeds, in the same order.
     """
-    if np.array_equal(one, other):
-        return 1.0
-    found = permutation_test(
-        (one, other),
-        lambda a, b, axis: np.mean(a - b, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        batch=500,
-        rng=np.random.default_rng(0),
-    )
-    return float(found.pvalue)
+    lead: defaultdict[str, int] = defaultdict(int)
+    for mine, theirs in zip(one, other, strict=True):
+        for clip in mine.correct.keys() & theirs.correct.keys():
+            lead[clip] += mine.correct[clip] - theirs.correct[clip]
+    return np.array([lead[clip] for clip in sorted(lead)], np.int64)
+
+
+def significance(lead: NDArray[np.int64]) -> float:
+    """How probable so large a difference of two methods would be if they were equally good (two-sided p).
+
+    If they were, the two might as well have changed places in any clip: each clip's lead d_c has either sign
+    with probability 1/2, and p is the probability of |Σ ± d_c| >= |Σ d_c|, exactly, by the distribution of
+    S = Σ B_c |d_c| with fair coins B_c. With one seed this is McNemar's exact test (McNemar 1947; recommended
+    for classifiers by Dietterich 1998). With several, a clip's answers stay together, as they are not
+    independent: a paired permutation test (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses",
+    2005) whose pairs are clips. Clips are the sample: p says nothing of other seeds; the spread does.
+
+    Args:
+        lead: ``(clip,)``, in how many seeds more the one method was right.
+    """
+    sizes, counts = np.unique(np.abs(lead[lead != 0]), return_counts=True)
+    probability = np.ones(1)  # of S = 0, 1, 2...
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        of_size = np.zeros(size * count + 1)
+        of_size[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        probability = np.convolve(probability, of_size)
+    total = int(np.abs(lead).sum())
+    as_large = np.abs(2 * np.arange(total + 1) - total) >= abs(int(lead.sum()))
+    return min(1.0, float(probability[as_large].sum()))
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
@@ -181,7 +195,9 @@ def cells_of(row: Row, columns: Sequence[str]) -> list[str]:
     gaps = ", ".join(
         f"{column} {'no gap' if share is None else f'{share:.0%}'}" for column, share in row.recovered.items()
     )
-    p_values = ", ".join(f"{column} {p:.3f}" for column, p in row.significance.items())
+    p_values = ", ".join(
+        f"{column} {'< 0.001' if p < 0.001 else f'{p:.3f}'}" for column, p in row.significance.items()
+    )
     figures = [mean_and_spread(row.top1[column]) if column in row.top1 else "" for column in columns]
     return [row.scenario, row.student, *figures, gaps, p_values, f"{row.minutes:.1f}"]
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt
+from pydantic import AfterValidator, Field, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
 from skdpipe.config.experiment import Method
 from skdpipe.config.values import STRICT, FolderName
 
 Changes = dict[str, Any]
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed should be named once")
+    return seeds
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -28,7 +34,7 @@ class Comparison:
     """
 
     name: FolderName = "comparison"
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_distinct)] = (0, 1, 2)
     scenarios: dict[str, Changes] = field(default_factory=lambda: {"all": {}})
     students: dict[str, Changes] = field(default_factory=lambda: {"student": {}})
     methods: Annotated[
