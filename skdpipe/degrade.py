@@ -15,7 +15,8 @@ from scipy.signal import lfilter
 
 from skdpipe.config import Degradation, EstimatorNoise
 from skdpipe.errors import DataError
-from skdpipe.skeleton import Keypoints, Layout, PoseSequence
+from skdpipe.pose.tracking import body_size
+from skdpipe.skeleton import Layout, PoseSequence
 
 _UNSEEN = np.array([np.nan, np.nan, 0], np.float32)
 
@@ -262,21 +263,6 @@ def _confidences(mean: NDArray[np.float64], spread: float, rng: np.random.Genera
     evidence = np.maximum(mean * (1 - mean) / max(spread, 1e-3) ** 2 - 1, 0.1)
     drawn = rng.beta(mean * evidence, (1 - mean) * evidence)
     return np.clip(drawn, 1e-3, 1)  # 0 would say that the joint is unseen
-
-
-def body_size(keypoints: Keypoints) -> NDArray[np.float64]:
-    """The size of each person ``(person,)`` in pixels: the median diagonal of the box around its seen joints.
-
-    Over the frames that show two joints apart; 0 for a person who never has an extent.
-    """
-    seen = keypoints[..., 2:] > 0
-    points = keypoints[..., :2].astype(np.float64)
-    top = np.where(seen, points, -np.inf).max(axis=2, initial=-np.inf)
-    bottom = np.where(seen, points, np.inf).min(axis=2, initial=np.inf)
-    shown = (keypoints[..., 2] > 0).any(axis=2)
-    diagonal: NDArray[np.float64] = np.where(shown, np.hypot(*np.moveaxis(top - bottom, -1, 0)), 0)
-    sizes = [np.median(each[each > 0]) if (each > 0).any() else 0 for each in diagonal.T]
-    return np.array(sizes, np.float64)
 
 
 def _shift(sequence: PoseSequence, offset: NDArray[np.float64]) -> PoseSequence:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from skdpipe.cache import PoseCache
 from skdpipe.config import EstimatorNoise, to_plain
 from skdpipe.dataset.manifest import choose_settings
-from skdpipe.degrade import body_size
 from skdpipe.errors import DataError
-from skdpipe.pose.tracking import match_people
+from skdpipe.pose.tracking import body_size, match_people
 from skdpipe.skeleton import Keypoints, Layout, PoseSequence, layout_named, map_layout
+from skdpipe.whole_text import write_whole_text
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -129,10 +129,7 @@ def fit_noise_of_cache(cache: PoseCache, high: str, low: str, layout: str) -> Es
 
 def save_noise(noise: EstimatorNoise, path: Path) -> None:
     """Write noise as YAML, at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(yaml.safe_dump(to_plain(noise), sort_keys=False), encoding="utf-8")
-    part.replace(path)
+    write_whole_text(path, yaml.safe_dump(to_plain(noise), sort_keys=False))
 
 
 def _compare(high: PoseSequence, low: PoseSequence) -> list[_Errors]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
+from skdpipe.pose.tracking import body_size
 from skdpipe.skeleton import Keypoints, PoseSequence
 
 _UNSEEN = np.array([np.nan, np.nan, 0], np.float32)
@@ -138,24 +139,20 @@ def normalise_by_body(keypoints: Keypoints) -> Keypoints:
     person who never has an extent is only centred.
     """
     centred = centre(keypoints)
-    points = _points_of_first(centred)
-    shown = np.isfinite(points[..., 0]).any(axis=1)
-    if not shown.any():
-        return centred
-    extent = np.nanmax(points[shown], axis=1) - np.nanmin(points[shown], axis=1)
-    diagonal = np.hypot(extent[:, 0], extent[:, 1])
-    if not (diagonal > 0).any():
-        return centred
-    return scale(centred, 1 / float(np.median(diagonal[diagonal > 0])))
+    size = body_size(centred)[_first_present(centred)] if (centred[..., 2] > 0).any() else 0
+    return scale(centred, 1 / float(size)) if size > 0 else centred
 
 
 def _points_of_first(keypoints: Keypoints) -> NDArray[np.float64]:
     """x, y ``(frame, joint, 2)`` of the first person with a seen joint, NaN where unseen."""
-    present = (keypoints[..., 2] > 0).any(axis=(0, 2))
-    if not present.any():
+    if not (keypoints[..., 2] > 0).any():
         return np.full((len(keypoints), keypoints.shape[2], 2), np.nan)
-    person = keypoints[:, int(present.argmax())].astype(np.float64)
+    person = keypoints[:, _first_present(keypoints)].astype(np.float64)
     return np.where(person[..., 2:] > 0, person[..., :2], np.nan)
+
+
+def _first_present(keypoints: Keypoints) -> int:
+    return int((keypoints[..., 2] > 0).any(axis=(0, 2)).argmax())
 
 
 def scale(keypoints: Keypoints, factor: float) -> Keypoints:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from skdpipe.config import Degradation, EstimatorNoise
 from skdpipe.degrade import (
-    body_size,
     degrade,
     generator_for,
     jitter,
@@ -21,6 +20,7 @@ from skdpipe.degrade import (
     spells,
 )
 from skdpipe.errors import DataError
+from skdpipe.pose.tracking import body_size
 from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence
 
 settings.register_profile("shared machine", deadline=None)

@@ -26,9 +26,10 @@ from skdpipe.compare.table import (
     to_json,
     to_markdown,
 )
-from skdpipe.distill import distill
+from skdpipe.distill import DISTILLED, distill
 from skdpipe.memory import keep_freed_memory
 from skdpipe.progress import Progress
+from skdpipe.whole_text import write_whole_text
 
 __all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "compare"]
 
@@ -105,7 +106,7 @@ def compare(
 def _train(job: _Job, device: str) -> None:
     keep_freed_memory()
     run = job.run
-    distilled = {"student", "student_smoothed"} & set(run.experiment.methods)
+    distilled = DISTILLED & set(run.experiment.methods)
     teacher = job.folder / run.teacher.folder / "teacher.safetensors" if run.teacher and distilled else None
     distill(
         run.experiment,
@@ -120,13 +121,10 @@ def _write_tables(plan: Plan, folder: Path) -> list[Row]:
     """Write the table of what is finished by now, each file at once or not at all."""
     trained = read_results(plan, folder)
     rows = rows_of(trained)
-    folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in (
         ("md", to_markdown(rows)),
         ("csv", to_csv(trained)),
         ("json", to_json(rows, trained)),
     ):
-        part = folder / f".comparison.{suffix}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(folder / f"comparison.{suffix}")
+        write_whole_text(folder / f"comparison.{suffix}", text)
     return rows

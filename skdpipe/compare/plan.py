@@ -22,6 +22,7 @@ from skdpipe.config import (
     parse_config,
     to_plain,
 )
+from skdpipe.distill import DISTILLED
 from skdpipe.errors import ConfigError
 
 _OF_TABLE: Final = "comparison."
@@ -119,7 +120,7 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
         changed |= {"name": name, "seed": seed, "methods": trained or ["baseline"]}
         experiment = parse_config(Experiment, changed, f"{where}: {row}")
         teacher = None
-        if "teacher" in comparison.methods or {"student", "student_smoothed"} & set(trained):
+        if "teacher" in comparison.methods or DISTILLED & set(trained):
             teacher = _teacher_of(experiment)
             teacher = teachers.setdefault(teacher.experiment.name, teacher)
         if trained:

@@ -4,6 +4,6 @@
 minimises, `loop` the training loop, `run` the experiment.
 """
 
-from skdpipe.distill.run import NAMES, DistillationResult, distill, finetune
+from skdpipe.distill.run import DISTILLED, NAMES, DistillationResult, distill, finetune
 
-__all__ = ["NAMES", "DistillationResult", "distill", "finetune"]
+__all__ = ["DISTILLED", "NAMES", "DistillationResult", "distill", "finetune"]

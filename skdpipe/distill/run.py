@@ -26,6 +26,7 @@ from skdpipe.evaluate import Figures, evaluate
 from skdpipe.networks import GraphNetwork, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
+from skdpipe.whole_text import write_whole_text
 
 NAMES: Final = {
     "teacher": "HQS-T",
@@ -34,7 +35,7 @@ NAMES: Final = {
     "student": "SKD",
     "student_smoothed": "SKD*",
 }
-_DISTILLED: Final = frozenset({"student", "student_smoothed"})
+DISTILLED: Final = frozenset({"student", "student_smoothed"})
 _SMOOTHED: Final = frozenset({"smoothed", "student_smoothed"})
 
 
@@ -100,7 +101,7 @@ def distill(
     manifest = build_manifest(cache, experiment)
     run = _Run(experiment, cache, manifest, models / experiment.name, device, progress, initial)
     methods = [method for method in NAMES if method in experiment.methods]  # the teacher first
-    distilled = [method for method in methods if method in _DISTILLED]
+    distilled = [method for method in methods if method in DISTILLED]
     if distilled and not (teacher or "teacher" in methods or run.has("teacher")):
         raise DataError(
             f"methods {', '.join(methods)} train a student without a teacher; add teacher to the methods, or "
@@ -178,7 +179,7 @@ def _claim(
                     "--set name=NAME, or delete the folder"
                 )
     else:
-        _write(config, yaml.safe_dump(here, sort_keys=False, allow_unicode=True))
+        write_whole_text(config, yaml.safe_dump(here, sort_keys=False, allow_unicode=True))
 
 
 def _differences(a: object, b: object, key: str = "") -> Iterator[tuple[str, object, object]]:
@@ -188,14 +189,6 @@ def _differences(a: object, b: object, key: str = "") -> Iterator[tuple[str, obj
             yield from _differences(a.get(name), b.get(name), f"{key}.{name}".lstrip("."))
     elif a != b:
         yield key, a, b
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file, at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 class _Run:
@@ -271,7 +264,7 @@ class _Run:
         modules = nn.ModuleDict({"network": network})
         if method == "teacher":
             return modules, learn_from_high(network, recipe)
-        if method not in _DISTILLED:
+        if method not in DISTILLED:
             if self._initial is not None:
                 _begin_with(network, load_bundle(self._initial).network)
             return modules, learn_from_low(network, recipe)
@@ -315,7 +308,7 @@ class _Run:
             self._clip_format(method),
             experiment.derive_low,
             experiment.seed,
-            fresh=train and method in _DISTILLED and experiment.distillation.fresh_views,
+            fresh=train and method in DISTILLED and experiment.distillation.fresh_views,
         )
 
     def _clip_format(self, method: str) -> ClipFormat:
@@ -334,7 +327,7 @@ class _Run:
             "label": [classes.index(clip.label) for clip in clips],
             "predicted": logits.argmax(dim=1).tolist(),
         }
-        _write(self.folder / f"{method}.predictions.json", json.dumps(answers))
+        write_whole_text(self.folder / f"{method}.predictions.json", json.dumps(answers))
         return figures
 
     def _save(self, method: str, network: GraphNetwork, figures: Figures, curves: list[Curve]) -> None:
@@ -376,7 +369,7 @@ class _Run:
         path = self.folder / "results.json"
         results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         results[method] = {key: run.get(key) for key in ("figures", "curves", "versions")}
-        _write(path, json.dumps(results, indent=1))
+        write_whole_text(path, json.dumps(results, indent=1))
 
     def _path(self, method: str) -> Path:
         return self.folder / f"{method}.safetensors"

@@ -124,7 +124,7 @@ def _read_penn(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:
 
 
 def _read_ntu(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:
-    yield load_ntu(file, split=say.split, people=say.people or 2, fps=say.rate)
+    yield load_ntu(file, split=say.split, fps=say.rate)
 
 
 def _read_kinetics(file: Path, root: Path, say: Options) -> Iterator[PoseSequence]:

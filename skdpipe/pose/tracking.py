@@ -54,14 +54,29 @@ def body_area(people: Keypoints) -> Floats:
     A body that is thin in the picture, or seen by joints in a row, counts as a third as thick as it is
     long; one seen by a single joint, or none, as one square pixel.
     """
+    sides = _sides(people)
+    longest = sides.max(axis=-1)
+    area: Floats = np.maximum(np.maximum(sides.prod(axis=-1), longest**2 / 3), 1)
+    return area
+
+
+def body_size(keypoints: Keypoints) -> Floats:
+    """The size of each person ``(person,)`` in pixels: the median diagonal of the box around its seen joints.
+
+    Over the frames that show two joints apart; 0 for a person who never has an extent.
+    """
+    diagonal = np.hypot(*np.moveaxis(_sides(keypoints), -1, 0))
+    return np.array([np.median(each[each > 0]) if (each > 0).any() else 0 for each in diagonal.T], np.float64)
+
+
+def _sides(people: Keypoints) -> Floats:
+    """Width and height ``(..., 2)`` of the box around the seen joints of people; 0 where none is seen."""
     seen = people[..., 2:] > 0
     points = people[..., :2].astype(np.float64)
     top = np.where(seen, points, -np.inf).max(axis=-2, initial=-np.inf)
     bottom = np.where(seen, points, np.inf).min(axis=-2, initial=np.inf)
-    sides = np.where(seen.any(axis=-2), top - bottom, 0)
-    longest = sides.max(axis=-1)
-    area: Floats = np.maximum(np.maximum(sides.prod(axis=-1), longest**2 / 3), 1)
-    return area
+    sides: Floats = np.where(seen.any(axis=-2), top - bottom, 0)
+    return sides
 
 
 def _mean_where(mask: NDArray[np.bool_], values: Floats) -> Floats:

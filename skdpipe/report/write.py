@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from skdpipe.report.gather import (
 from skdpipe.report.measures import accuracy_by_class, by_gain, confusion_matrix, map_to_plane, spread
 from skdpipe.report.page import Section, write_page
 from skdpipe.report.robustness import contestants, spoilings, try_endurance
+from skdpipe.whole_text import write_whole_text
 
 
 def write_report(
@@ -78,10 +78,7 @@ def write_report(
         _losses(run),
         _conflicts(run),
     ]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}-{os.getpid()}.part")
-    part.write_text(write_page(run, settings, sections, others), encoding="utf-8")
-    part.replace(output)
+    write_whole_text(output, write_page(run, settings, sections, others))
 
 
 def _titles(run: Run) -> dict[str, str]:
