@@ -9,10 +9,13 @@ fit in the cache. The matrices are symmetric; blocks above the diagonal count tw
 such a sum too: it joins the weights, or, with squares, lies along ``v_i - mean v``. Lengths are kept,
 as far as sixteen megabytes reach, from the walk that finds β to those that need it.
 
-Vertices are moved to their mean, and distances come as ``|v_i|² + |v_j|² - 2 <v_i, v_j>`` in double
-precision, where nothing that single precision could tell apart is lost to cancellation, and which
-autocast and TF32 leave alone. The gradient's products are double too: points that nearly coincide have
-weights ``1 / |v_i - v_j|`` that dwarf all others and cancel.
+Vertices are moved to their mean, and distances come as ``|v_i|² + |v_j|² - 2 <v_i, v_j>``, whose rounding
+is that of ``|v|²``. Lengths must not take it for theirs, so they are found in double precision, where
+nothing that single precision could tell apart is lost to cancellation; so are the products of their
+gradient, since points that nearly coincide have weights ``1 / |v_i - v_j|`` that dwarf all others and
+cancel. Squares are compared with their mean β, beside which that rounding is as small as any, and have
+weights of one at most: on a CPU their products are single. On a GPU double keeps TF32 away, and all
+products are made in place, which autocast leaves alone.
 """
 
 from __future__ import annotations
@@ -98,6 +101,7 @@ class _WithGradient(torch.autograd.Function):
 def _squared_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
     """Potentials ``|v_i - v_j|² / β``: the squared distances of vertices divided by √β."""
     tiling = _tile(student)
+    products = torch.float64 if student.is_cuda else _precision(student)
     shrink, shrink_teacher = _shrink(student, tiling), _shrink(teacher, tiling)
     vertices = len(student) * tiling.vertices
     gradient = _unset_gradient(student) if differentiate else None
@@ -107,7 +111,8 @@ def _squared_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tupl
     for rows in tiling.chunks:
         own = shrink * _centred(student[rows]).at
         known = shrink_teacher * _centred(teacher[rows]).at
-        norm = own.square().sum(dim=1) - known.square().sum(dim=1)
+        norm = (own.square().sum(dim=1) - known.square().sum(dim=1)).to(products)
+        own, known = own.to(products), known.to(products)
         pull = _Pull(own)
         for a, b in tiling.blocks:
             x = norm[:, a, None] + norm[:, None, b]
