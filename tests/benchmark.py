@@ -466,7 +466,7 @@ def lesson(network: str, size: StepSize, setting: Setting) -> Lesson:
     shape = (size.batch, size.people, 3, size.frames, len(layout))
     mask = torch.ones(shape[:2], dtype=torch.bool)
     label = torch.randint(15, (size.batch,))
-    parts = Batch(torch.randn(shape), mask, torch.randn(shape), mask, mask, label)
+    parts = Batch(torch.randn(shape), mask, torch.randn(shape), mask, mask, label, torch.arange(size.batch))
     settings = Distillation(node_variant="relative")
     return Lesson(
         nn.ModuleDict({"network": student, "adaptation": adaptation}).train(),

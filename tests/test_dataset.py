@@ -517,7 +517,9 @@ def one_joint(joint: str, count: int = 64) -> Batch:
     high[:, 0, 0, :, PENN_13.index(joint)] = 1
     high[:, 0, 2, :, PENN_13.index(joint)] = torch.linspace(0.1, 1, 10)
     mask = torch.tensor([True, False]).expand(count, 2)
-    return Batch(high, mask, high.clone(), mask, mask, torch.zeros(count, dtype=torch.long))
+    return Batch(
+        high, mask, high.clone(), mask, mask, torch.zeros(count, dtype=torch.long), torch.arange(count)
+    )
 
 
 DEFAULT = Augmentation()

@@ -40,7 +40,12 @@ from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import NAMES, DistillationResult, distill
 from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
 from skdpipe.distill.loop import Curve, Losses, Objective, _backward, _restore, _store, rate, train
-from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
+from skdpipe.distill.objectives import (
+    answers_to_all,
+    learn_from_high,
+    learn_from_low,
+    learn_from_teacher,
+)
 from skdpipe.distill.tape import Tape
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures
@@ -479,6 +484,7 @@ def test_padded_people_change_nothing(data: PairedClips) -> None:
         torch.cat([batch.low_mask, nobody], 1),
         torch.cat([batch.paired, nobody], 1),
         batch.label,
+        batch.number,
     )
     results = []
     for each in (batch, padded):
@@ -565,6 +571,35 @@ def test_a_folded_teacher_teaches_the_same(data: PairedClips) -> None:
     plain, folded = (taught_by(t, lesson)(batch) for t in (lesson.teacher, FoldedStGcn(lesson.teacher)))
     torch.testing.assert_close(folded.task, plain.task)
     torch.testing.assert_close(dict(folded.distillation), dict(plain.distillation), rtol=1e-4, atol=1e-6)
+
+
+def test_kept_answers_teach_as_a_teacher_that_is_asked(data: PairedClips) -> None:
+    lesson = Lesson()
+    recipe = replace(lesson.recipe, batch=3)  # not the batches of the lesson
+    kept = answers_to_all(lesson.teacher, data, recipe, 1, CPU, Task())
+    assert kept is not None
+
+    def refuse(x: Tensor, mask: Tensor) -> NetworkOutput:
+        raise AssertionError("asked again")
+
+    refuse.feature_channels = lesson.teacher.feature_channels  # type: ignore[attr-defined]
+    by_memory = learn_from_teacher(
+        lesson.student, refuse, lesson.adaptation, lesson.recipe, Distillation(), kept
+    )
+    (batch,) = batches(data, 8, shuffle=np.random.default_rng(0))
+    for unheard in (batch, without_high(batch, [1, 4])):
+        expected = lesson.objective(unheard)
+        found = by_memory(unheard)
+        torch.testing.assert_close(found.task, expected.task)
+        torch.testing.assert_close(found.distillation, expected.distillation)
+
+
+def test_answers_that_take_more_memory_than_they_may_are_not_kept(data: PairedClips) -> None:
+    teacher = Lesson().teacher
+    answer = teacher(*a_batch(data)[:2])
+    needed = len(data) / 8 * sum(each.nbytes for each in answer) / 1e6
+    assert answers_to_all(teacher, data, RECIPE, 1.001 * needed, CPU, Task()) is not None
+    assert answers_to_all(teacher, data, RECIPE, 0.999 * needed, CPU, Task()) is None
 
 
 @pytest.mark.parametrize("fold", [False, True])

@@ -187,6 +187,9 @@ class Distillation:
         warm_start: the student begins with the teacher's weights; takes the same network for both, or a
             smaller one of the ST-GCN family, which gets those of the blocks that it has.
         fresh_views: low quality that is derived is drawn anew in each epoch, for the student alone.
+        kept_megabytes: memory in which the teacher's answers to all training clips are kept, so that it is
+            asked once and not in each epoch; where they do not fit, or clips are augmented, it is asked anew
+            for each batch.
     """
 
     task: PositiveFloat = 1.0
@@ -203,6 +206,7 @@ class Distillation:
     pooled: bool = False
     warm_start: bool = False
     fresh_views: bool = False
+    kept_megabytes: NonNegativeInt = 1000
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -40,6 +40,7 @@ class Sample(NamedTuple):
         paired: ``(person,)`` bool, True where both views show the same person; only there may features
             be compared.
         label: class index.
+        number: which of its data the clip is, from 0.
     """
 
     high: Tensor
@@ -48,6 +49,7 @@ class Sample(NamedTuple):
     low_mask: Tensor
     paired: Tensor
     label: Tensor
+    number: Tensor
 
 
 Batch = Sample
@@ -136,10 +138,11 @@ class PairedClips(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         if index not in self._kept:
-            self._kept[index] = self._read(self._clips[index])
+            self._kept[index] = self._read(index)
         return self._kept[index]
 
-    def _read(self, clip: PairedClip) -> Sample:
+    def _read(self, index: int) -> Sample:
+        clip = self._clips[index]
         high, low, same_places = load_views(
             self._cache, clip, self._high.people, self._derive, self._seed, self._epoch
         )
@@ -147,7 +150,7 @@ class PairedClips(Dataset[Sample]):
         low_clip, low_mask = _joints(low, self._low)
         paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
         label = torch.tensor(self._class_of[clip.label])
-        return Sample(high_clip, high_mask, low_clip, low_mask, paired, label)
+        return Sample(high_clip, high_mask, low_clip, low_mask, paired, label, torch.tensor(index))
 
     def in_stream(self, batch: Batch) -> Batch:
         """A batch of joints as both networks see it."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skdpipe.config import Distillation, Recipe
-from skdpipe.dataset import Batch
+from skdpipe.dataset import Batch, PairedClips, batches
 from skdpipe.distill.alignment import same_frames
 from skdpipe.distill.edges import edge_loss, official_edge_loss
 from skdpipe.distill.loop import Losses, Objective
@@ -20,7 +20,8 @@ from skdpipe.distill.losses import (
     relative_node_loss,
     reverse_kl_divergence,
 )
-from skdpipe.networks import GraphNetwork, Network
+from skdpipe.networks import GraphNetwork, Network, NetworkOutput
+from skdpipe.progress import Task
 
 _KL: Final = {"teacher_student": kl_divergence, "student_teacher": reverse_kl_divergence}
 _NODE: Final = {"paper": node_loss, "relative": relative_node_loss}
@@ -55,13 +56,24 @@ def learn_from_low(network: GraphNetwork, recipe: Recipe) -> Objective:
 
 
 def learn_from_teacher(
-    student: GraphNetwork, teacher: Network, adaptation: nn.Module, recipe: Recipe, settings: Distillation
+    student: GraphNetwork,
+    teacher: Network,
+    adaptation: nn.Module,
+    recipe: Recipe,
+    settings: Distillation,
+    kept: NetworkOutput | None = None,
 ) -> Objective:
     """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
 
     The teacher answers once for each batch, and no gradient reaches it. It is asked about the clips that
     high quality shows, and KL is averaged over these; the task loss takes all. Node and edge losses see
     the people that both views show; the others have no counterpart.
+
+    Args:
+        student, teacher: the teacher in evaluation mode.
+        adaptation: brings the student's features to as many channels as the teacher's.
+        recipe, settings: losses and their factors.
+        kept: what the teacher says of each clip of the data (see `answers_to_all`); it is not asked then.
     """
 
     def losses(batch: Batch) -> Losses:
@@ -71,7 +83,11 @@ def learn_from_teacher(
         if not shown.any():
             return Losses(task)
         with torch.no_grad():
-            known = teacher(batch.high[shown], batch.high_mask[shown])
+            known = (
+                teacher(batch.high[shown], batch.high_mask[shown])
+                if kept is None
+                else NetworkOutput(*(each[batch.number[shown]] for each in kept))
+            )
         through = [own.logits]
         distillation = {}
         if settings.kl:
@@ -92,3 +108,28 @@ def learn_from_teacher(
         return Losses(task, distillation, tuple(through))
 
     return losses
+
+
+@torch.no_grad()
+def answers_to_all(
+    teacher: Network, data: PairedClips, recipe: Recipe, megabytes: float, device: torch.device, task: Task
+) -> NetworkOutput | None:
+    """What a teacher says of each clip as it is, or None if that takes more memory.
+
+    Args:
+        teacher: in evaluation mode.
+        data: the clips, whose good skeletons it sees in their order.
+        recipe: how many it sees at a time.
+        megabytes: of the device's memory (10^6 bytes), that all answers may take.
+        device: where the teacher is.
+        task: told how many clips are answered.
+    """
+    answers: list[NetworkOutput] = []
+    for batch in batches(data, recipe.batch, workers=recipe.loader_workers):
+        answer = teacher(batch.high.to(device), batch.high_mask.to(device))
+        if len(data) / len(answer.logits) * sum(each.nbytes for each in answer) > megabytes * 1e6:
+            return None
+        answers.append(answer)
+        task.advance_to(sum(len(each.logits) for each in answers), "")
+    logits, features = zip(*answers, strict=True)
+    return NetworkOutput(torch.cat(logits), torch.cat(features))

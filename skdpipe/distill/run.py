@@ -20,10 +20,10 @@ from skdpipe.config import ClipFormat, Estimator, Experiment, Method, NetworkCho
 from skdpipe.dataset import Augment, Manifest, PairedClips, augment, build_manifest
 from skdpipe.distill.alignment import require_same_joints
 from skdpipe.distill.loop import Curve, Objective, train
-from skdpipe.distill.objectives import learn_from_high, learn_from_low, learn_from_teacher
+from skdpipe.distill.objectives import answers_to_all, learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures, evaluate
-from skdpipe.networks import GraphNetwork, adaptation_layer, deployed
+from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
 from skdpipe.whole_text import write_whole_text
@@ -246,7 +246,8 @@ class _Run:
         if not self.has(method):
             torch.manual_seed(self._experiment.seed)
             network = self._untrained(self._choice(method))
-            curves = self._train(method, *self._objective(method, network))
+            clips = self._clips(method, train=True)
+            curves = self._train(method, *self._objective(method, network, clips), clips)
             self._save(method, network, self._evaluate(method, network), curves)
         run = load_bundle(self._path(method)).run
         self._write_results(method, run)
@@ -259,7 +260,9 @@ class _Run:
     def _untrained(self, choice: NetworkChoice) -> GraphNetwork:
         return build_network(choice, self._experiment.clip, len(self._manifest.classes)).to(self._device)
 
-    def _objective(self, method: str, network: GraphNetwork) -> tuple[nn.ModuleDict, Objective]:
+    def _objective(
+        self, method: str, network: GraphNetwork, clips: PairedClips
+    ) -> tuple[nn.ModuleDict, Objective]:
         recipe, settings = self._experiment.recipe, self._experiment.distillation
         modules = nn.ModuleDict({"network": network})
         if method == "teacher":
@@ -276,9 +279,18 @@ class _Run:
         if settings.adaptation or network.feature_channels != teacher.feature_channels:
             adaptation = adaptation_layer(network.feature_channels, teacher.feature_channels).to(self._device)
         modules["adaptation"] = adaptation
-        return modules, learn_from_teacher(network, teacher, adaptation, recipe, settings)
+        kept = self._answers(teacher, clips) if recipe.augment is None and settings.kept_megabytes else None
+        return modules, learn_from_teacher(network, teacher, adaptation, recipe, settings, kept)
 
-    def _train(self, method: str, modules: nn.ModuleDict, objective: Objective) -> list[Curve]:
+    def _answers(self, teacher: Network, clips: PairedClips) -> NetworkOutput | None:
+        experiment = self._experiment
+        megabytes = experiment.distillation.kept_megabytes
+        with self._progress.task(f"asking {NAMES['teacher']}", len(clips), unit="clips") as task:
+            return answers_to_all(teacher, clips, experiment.recipe, megabytes, self._device, task)
+
+    def _train(
+        self, method: str, modules: nn.ModuleDict, objective: Objective, clips: PairedClips
+    ) -> list[Curve]:
         recipe = self._experiment.recipe
         chosen: Augment | None = None
         if recipe.augment is not None:
@@ -287,7 +299,7 @@ class _Run:
             return train(
                 modules,
                 objective,
-                self._clips(method, train=True),
+                clips,
                 recipe,
                 seed=self._experiment.seed,
                 device=self._device,
