@@ -454,8 +454,15 @@ class Lesson:
         return list(self.modules.parameters())
 
 
-def lesson(network: str, size: StepSize, setting: Setting) -> Lesson:
-    """Random clips, labels and weights; all three distillation losses."""
+def lesson(network: str, size: StepSize, setting: Setting, *, keep: bool) -> Lesson:
+    """Random clips, labels and weights; all three distillation losses.
+
+    Args:
+        network: the student, of `BUILDERS`.
+        size: of the batch.
+        setting: device and seed.
+        keep: the teacher has answered before, as where nothing is augmented.
+    """
     torch.manual_seed(setting.seed)
     layout, recipe = layout_named(size.layout), tiny_experiment().recipe
     student, teacher = (
@@ -467,20 +474,23 @@ def lesson(network: str, size: StepSize, setting: Setting) -> Lesson:
     mask = torch.ones(shape[:2], dtype=torch.bool)
     label = torch.randint(15, (size.batch,))
     parts = Batch(torch.randn(shape), mask, torch.randn(shape), mask, mask, label, torch.arange(size.batch))
+    batch = Batch(*(part.to(setting.device) for part in parts))
     settings = Distillation(node_variant="relative")
+    folded = FoldedStGcn(teacher)
+    kept = folded(batch.high, batch.high_mask) if keep else None
     return Lesson(
         nn.ModuleDict({"network": student, "adaptation": adaptation}).train(),
-        learn_from_teacher(student, FoldedStGcn(teacher), adaptation, recipe, settings),
+        learn_from_teacher(student, folded, adaptation, recipe, settings, kept),
         learn_from_low(student, recipe),
-        Batch(*(part.to(setting.device) for part in parts)),
+        batch,
     )
 
 
 def gradient_revision(setting: Setting) -> Iterator[Row]:
-    """Forward pass, losses and revised gradient, the teacher's part included."""
+    """Forward pass, losses and revised gradient; the teacher's answers are kept."""
     for size in setting.sizes.steps:
         for network in BUILDERS:
-            taught = lesson(network, size, setting)
+            taught = lesson(network, size, setting, keep=True)
             sides = partial(_revise, taught, by_tape=False), partial(_revise, taught, by_tape=True)
             yield timed(
                 Comparison(f"{network}, {_step_name(size)}", *sides), setting, partial(_alone, taught)
@@ -519,9 +529,10 @@ def _step_name(size: StepSize) -> str:
 def distillation_step(setting: Setting) -> Iterator[Row]:
     """Teacher, student, all losses, revision and optimiser, against the student's step on its own."""
     for size in setting.sizes.steps:
-        taught = lesson("ST-GCN", size, setting)
-        sides = partial(_learn, taught, distil=True), partial(_learn, taught, distil=False)
-        yield timed(Comparison(_step_name(size), *sides), setting)
+        for keep, how in ((False, "teacher asked"), (True, "its answers kept")):
+            taught = lesson("ST-GCN", size, setting, keep=keep)
+            sides = partial(_learn, taught, distil=True), partial(_learn, taught, distil=False)
+            yield timed(Comparison(f"{_step_name(size)}, {how}", *sides), setting)
 
 
 def _learn(taught: Lesson, *, distil: bool) -> None:

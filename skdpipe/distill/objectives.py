@@ -20,6 +20,7 @@ from skdpipe.distill.losses import (
     relative_node_loss,
     reverse_kl_divergence,
 )
+from skdpipe.distill.tape import unrecorded
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput
 from skdpipe.progress import Task
 
@@ -78,35 +79,45 @@ def learn_from_teacher(
 
     def losses(batch: Batch) -> Losses:
         own = student(batch.low, batch.low_mask)
-        task = settings.task * task_loss(own.logits, batch.label, recipe)
-        shown = batch.high_mask.any(dim=1)
-        if not shown.any():
-            return Losses(task)
-        with torch.no_grad():
-            known = (
-                teacher(batch.high[shown], batch.high_mask[shown])
-                if kept is None
-                else NetworkOutput(*(each[batch.number[shown]] for each in kept))
-            )
         through = [own.logits]
-        distillation = {}
-        if settings.kl:
-            kl = _KL[settings.kl_direction](
-                own.logits[shown].float(), known.logits.float(), settings.temperature
-            )
-            distillation["kl"] = settings.kl * kl
-        if settings.node or settings.edge:
-            adapted = adaptation(own.features[batch.paired]).float()
-            through.append(adapted)
-            adapted, wanted = same_frames(adapted, known.features[batch.paired[shown]].float())
-            if settings.pooled:
-                adapted, wanted = pooled(adapted), pooled(wanted)
-            if settings.node:
-                distillation["node"] = settings.node * _NODE[settings.node_variant](adapted, wanted)
-            if settings.edge:
-                distillation["edge"] = settings.edge * _EDGE[settings.edge_variant](adapted, wanted)
-        return Losses(task, distillation, tuple(through))
+        shown = batch.high_mask.any(dim=1)
+        compared = bool(shown.any()) and (settings.node or settings.edge)
+        if compared:
+            through.append(adaptation(own.features[batch.paired]).float())
+        with unrecorded():  # a tape is asked for the way from the parameters to here
+            task = settings.task * task_loss(own.logits, batch.label, recipe)
+            if not shown.any():
+                return Losses(task)
+            known = answer(batch, shown)
+            distillation = {}
+            if settings.kl:
+                kl = _KL[settings.kl_direction](
+                    own.logits[shown].float(), known.logits.float(), settings.temperature
+                )
+                distillation["kl"] = settings.kl * kl
+            if compared:
+                wanted = known.features[batch.paired[shown]].float()
+                distillation |= _feature_losses(*same_frames(through[1], wanted), settings)
+            return Losses(task, distillation, tuple(through))
 
+    @torch.no_grad()
+    def answer(batch: Batch, shown: Tensor) -> NetworkOutput:
+        if kept is not None:
+            return NetworkOutput(*(each[batch.number[shown]] for each in kept))
+        return teacher(batch.high[shown], batch.high_mask[shown])
+
+    return losses
+
+
+def _feature_losses(adapted: Tensor, wanted: Tensor, settings: Distillation) -> dict[str, Tensor]:
+    """Node and edge loss of the same people's features, ``(row, channel, frame, joint)``."""
+    if settings.pooled:
+        adapted, wanted = pooled(adapted), pooled(wanted)
+    losses = {}
+    if settings.node:
+        losses["node"] = settings.node * _NODE[settings.node_variant](adapted, wanted)
+    if settings.edge:
+        losses["edge"] = settings.edge * _EDGE[settings.edge_variant](adapted, wanted)
     return losses
 
 

@@ -9,12 +9,13 @@ to operation (tangents, a Jacobian-vector product). Nothing is computed twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_map_only
 
 aten = torch.ops.aten
@@ -44,9 +45,10 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        options = kwargs or {}
+        result = func(*args, **options)
         if torch.is_grad_enabled():
-            self._steps.append(_Step(func, args, kwargs or {}, result))
+            self._steps.append(_Step(func, args, options, result))
         return result
 
     def derivative(self, direction: Mapping[Tensor, Tensor], wanted: Sequence[Tensor]) -> list[Tensor]:
@@ -74,6 +76,11 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return [
             tangents[_name(each)] if _name(each) in tangents else torch.zeros_like(each) for each in wanted
         ]
+
+
+def unrecorded() -> AbstractContextManager[object]:
+    """Within, no tape listens, and operations cost no more than without one."""
+    return _disable_current_modes()
 
 
 _Name = tuple[int, torch.Size, tuple[int, ...]]
@@ -114,6 +121,7 @@ def _tensors(result: Any) -> Sequence[Any]:
 # Linear in their first argument, the only one with a derivative.
 _LINEAR: Final = {
     aten.view,
+    aten.detach,
     aten._unsafe_view,
     aten.alias,
     aten.permute,
