@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from skdpipe.networks.fast_convolution import transforms
 
-# Outputs of a tile in the frequency domain: with more of them less is held and moved, and 40 leave little over
-# of a clip of 300 frames, or of its half or quarter (measured, forward and backward: 16 to 50).
+# Outputs of a tile in the frequency domain: with more of them less is held and moved, and 40 leave little
+# over of a clip of 300 frames, or of its half or quarter (measured, forward and backward: 16 to 50).
 _TILE: Final = 40
 # With fewer channels the transforms cost more than they save (measured on a CPU, forward and backward).
 _CHANNELS: Final = 64
