@@ -30,6 +30,7 @@ from skdpipe.networks import (
     st_sgcn,
 )
 from skdpipe.skeleton import layout_named
+from skdpipe.whole_file import whole_file
 
 FORMAT: Final = "skdpipe-bundle-1"
 _ST_GCN: Final = {"st_gcn": st_gcn, "st_sgcn": st_sgcn, "st_2sgcn": st_2sgcn}
@@ -82,11 +83,9 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "run": dict(bundle.run),
     }
     tensors = {name: tensor.contiguous().cpu() for name, tensor in bundle.network.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}-{os.getpid()}.part")
-    # Not save_file, whose files only their owner may read.
-    part.write_bytes(to_bytes(tensors, {"format": FORMAT, "description": json.dumps(description)}))
-    part.replace(path)
+    with whole_file(path) as part:
+        # Not save_file, whose files only their owner may read.
+        part.write_bytes(to_bytes(tensors, {"format": FORMAT, "description": json.dumps(description)}))
 
 
 def load_bundle(path: Path) -> Bundle:

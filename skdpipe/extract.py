@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -25,6 +24,7 @@ from skdpipe.pose.tracking import PairReport, match_people, select_people, track
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence
 from skdpipe.video import content_key, probe, read_frames
+from skdpipe.whole_file import write_whole_text
 
 _DECODED_AHEAD = 64  # frames, if they fit into the next line
 _BYTES_AHEAD = 256 * 2**20
@@ -161,11 +161,8 @@ def _leave_settings(source: Source, cache: PoseCache) -> None:
     if source.config is None:
         return
     path = cache.path_of(source.quality, source.settings, "0").with_name("estimator.yaml")
-    part = path.with_suffix(f".{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(yaml.safe_dump(to_plain(source.config), allow_unicode=True), encoding="utf-8")
-        part.replace(path)
+        write_whole_text(path, yaml.safe_dump(to_plain(source.config), allow_unicode=True))
     except OSError as error:
         raise CacheError(f"cannot write {path} ({error.strerror}); choose another folder") from error
 

@@ -21,7 +21,7 @@ from skdpipe.dataset.manifest import choose_settings
 from skdpipe.errors import DataError
 from skdpipe.pose.tracking import body_size, match_people
 from skdpipe.skeleton import Keypoints, Layout, PoseSequence, layout_named, map_layout
-from skdpipe.whole_text import write_whole_text
+from skdpipe.whole_file import write_whole_text
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

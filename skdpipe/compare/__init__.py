@@ -29,7 +29,7 @@ from skdpipe.compare.table import (
 from skdpipe.distill import DISTILLED, distill
 from skdpipe.memory import keep_freed_memory
 from skdpipe.progress import Progress
-from skdpipe.whole_text import write_whole_text
+from skdpipe.whole_file import write_whole_text
 
 __all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "compare"]
 

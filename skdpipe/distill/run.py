@@ -26,7 +26,7 @@ from skdpipe.evaluate import Figures, evaluate
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
-from skdpipe.whole_text import write_whole_text
+from skdpipe.whole_file import write_whole_text
 
 NAMES: Final = {
     "teacher": "HQS-T",

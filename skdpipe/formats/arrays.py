@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.open_whole import open_whole
 from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.formats.unsaid import (
     FPS,
@@ -42,7 +43,6 @@ from skdpipe.formats.unsaid import (
     number_classes,
     to_keypoints,
 )
-from skdpipe.formats.whole_file import open_whole
 from skdpipe.skeleton import Keypoints, Layout, Origin, PoseSequence, clip_key
 
 ST_GCN_ESTIMATOR = "st-gcn array"

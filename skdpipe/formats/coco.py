@@ -29,8 +29,8 @@ import numpy as np
 
 from skdpipe.errors import FormatError
 from skdpipe.formats.coco_people import follow, joint_layout, read_person, require_coco, write_person
+from skdpipe.formats.open_whole import open_whole
 from skdpipe.formats.unsaid import FPS, clip_name, distinct_name, folders_for, label_and_split
-from skdpipe.formats.whole_file import open_whole
 from skdpipe.skeleton import Origin, PoseSequence, clip_key
 
 ESTIMATOR = "coco results"

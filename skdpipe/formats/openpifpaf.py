@@ -27,6 +27,7 @@ from skdpipe.formats.coco_people import (
     require_coco,
     write_person,
 )
+from skdpipe.formats.open_whole import open_whole
 from skdpipe.formats.unsaid import (
     FPS,
     clip_name,
@@ -35,7 +36,6 @@ from skdpipe.formats.unsaid import (
     folders_for,
     label_and_split,
 )
-from skdpipe.formats.whole_file import open_whole
 from skdpipe.skeleton import Origin, PoseSequence, clip_key
 
 ESTIMATOR = "openpifpaf json"

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.open_whole import open_whole
 from skdpipe.formats.unsaid import distinct_name, folders_for, number_classes
-from skdpipe.formats.whole_file import open_whole
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence
 
 _LAYOUT = "openpose-18"

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.open_whole import open_whole
 from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.formats.unsaid import (
     FPS,
@@ -43,7 +44,6 @@ from skdpipe.formats.unsaid import (
     to_keypoints,
     without_endings,
 )
-from skdpipe.formats.whole_file import open_whole
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence, clip_key
 
 ESTIMATOR = "pyskl annotation"

@@ -35,7 +35,7 @@ from skdpipe.report.gather import (
 from skdpipe.report.measures import accuracy_by_class, by_gain, confusion_matrix, map_to_plane, spread
 from skdpipe.report.page import Section, write_page
 from skdpipe.report.robustness import contestants, spoilings, try_endurance
-from skdpipe.whole_text import write_whole_text
+from skdpipe.whole_file import write_whole_text
 
 
 def write_report(

@@ -1,14 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files of a foreign format that appear whole or not at all."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from skdpipe.errors import FormatError
+from skdpipe.whole_file import whole_file
 
 
 @contextmanager
@@ -18,14 +18,8 @@ def open_whole(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         FormatError: if it cannot be written.
     """
-    part = path.with_name(f".{path.name}-{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("w+b") as file:
-                yield file
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(path) as part, part.open("w+b") as file:
+            yield file
     except OSError as error:
         raise FormatError(f"cannot write {path} ({error}); free some space or choose another") from error
