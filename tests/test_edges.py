@@ -111,6 +111,24 @@ class TestAgainstPlain:
         student, teacher = (make(features(seed, 2, 16, 8, 13)).float() for seed in (0, 1))
         assert_as_plain(loss, student, teacher, 1e-5)
 
+    @pytest.mark.usefixtures("small_blocks")
+    @pytest.mark.parametrize(("gap", "precisions"), [(1e-3, 2), (0.1, 1)])
+    def test_pull_in_blocks_where_vertices_nearly_coincide(
+        self, monkeypatch: pytest.MonkeyPatch, gap: float, precisions: int
+    ) -> None:
+        seen = set()
+
+        class Watched(edges._Pull):
+            def add(self, weights: Tensor, a: slice, b: slice) -> None:
+                seen.add(weights.dtype)
+                super().add(weights, a, b)
+
+        monkeypatch.setattr(edges, "_Pull", Watched)
+        student, teacher = features(0, 1, 16, 3, 4).float(), features(1, 1, 16, 3, 4).float()
+        student[..., 0, 1] = student[..., 0, 0] + gap
+        assert_as_plain(official_edge_loss, student, teacher, 1e-6)
+        assert len(seen) == precisions
+
     @each_loss
     def test_non_contiguous_features(self, loss: EdgeLoss) -> None:
         student, teacher = (features(seed).permute(0, 1, 3, 2)[:, ::2] for seed in (0, 1))
@@ -373,5 +391,5 @@ def test_no_matrix_of_all_pairs_is_made(loss: EdgeLoss) -> None:
 def test_kept_lengths_are_bounded(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr(edges, "_CPU", (4, 32, 100))
     x = features(0, rows, 3, 5, 9)
-    lengths = edges._Lengths(edges._centred(x[:2]), edges._tile(x))
-    assert 0 < sum(block.numel() for block in lengths._kept) <= 100
+    lengths = edges._Lengths(x[:2], edges._tile(x))
+    assert 0 < sum(block.numel() for block in lengths._kept.values()) <= 100

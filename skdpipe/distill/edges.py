@@ -11,11 +11,11 @@ as far as sixteen megabytes reach, from the walk that finds β to those that nee
 
 Vertices are moved to their mean, and distances come as ``|v_i|² + |v_j|² - 2 <v_i, v_j>``, whose rounding
 is that of ``|v|²``. Lengths must not take it for theirs, so they are found in double precision, where
-nothing that single precision could tell apart is lost to cancellation; so are the products of their
-gradient, since points that nearly coincide have weights ``1 / |v_i - v_j|`` that dwarf all others and
-cancel. Squares are compared with their mean β, beside which that rounding is as small as any, and have
-weights of one at most: on a CPU their products are single. On a GPU double keeps TF32 away, and all
-products are made in place, which autocast leaves alone.
+nothing that single precision could tell apart is lost to cancellation. So are the products of their
+gradient in blocks where points nearly coincide, with weights ``1 / |v_i - v_j|`` that dwarf all others and
+cancel; where none are near, single precision does. Squares are compared with their mean β, beside which
+that rounding is as small as any, and have weights of one at most: on a CPU they are single throughout. On a
+GPU double keeps TF32 away, and no product is made by an operation that autocast would change.
 """
 
 from __future__ import annotations
@@ -57,8 +57,12 @@ def official_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return _loss(_length_walk, student, teacher)
 
 
-# Squared distances below this fraction of |v_i|² + |v_j|² are rounding: points a millionth apart.
+# Squared distances below this fraction of the vertices' own squares (about their mean, and the mean's) are
+# rounding: points a millionth apart.
 _COINCIDENT = 1e-12
+# Vertices pull at one another in double precision where any are nearer than this fraction of the farthest
+# one's distance from the mean.
+_NEAR = 0.01
 
 # Vertices along a block's side, pairs in a block (of several rows if they are short), pairs that are kept.
 # A processor's block of doubles takes about a megabyte: small enough for its cache, large enough that
@@ -102,42 +106,42 @@ def _squared_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tupl
     """Potentials ``|v_i - v_j|² / β``: the squared distances of vertices divided by √β."""
     tiling = _tile(student)
     products = torch.float64 if student.is_cuda else _precision(student)
-    shrink, shrink_teacher = _shrink(student, tiling), _shrink(teacher, tiling)
+    shrink, shrink_teacher = (_shrink(features, tiling, products) for features in (student, teacher))
     vertices = len(student) * tiling.vertices
     gradient = _unset_gradient(student) if differentiate else None
     factor = 4 * shrink / (vertices * tiling.vertices)
     total = student.new_zeros((), dtype=torch.float64)
     stretch = total.clone()
     for rows in tiling.chunks:
-        own = shrink * _centred(student[rows]).at
-        known = shrink_teacher * _centred(teacher[rows]).at
-        norm = (own.square().sum(dim=1) - known.square().sum(dim=1)).to(products)
-        own, known = own.to(products), known.to(products)
-        pull = _Pull(own)
+        own = _centred(student[rows], products).shrunk(shrink)
+        known = _centred(teacher[rows], products).shrunk(shrink_teacher)
+        one, norm = torch.ones_like(own.norm), own.norm - known.norm
+        left = _stacked(own.at, one, norm, known.at)
+        right = _stacked(-2 * own.at, norm, one, 2 * known.at)
+        pull = _Pull(left[:, : own.at.shape[1] + 1])
         for a, b in tiling.blocks:
-            x = norm[:, a, None] + norm[:, None, b]
-            x.baddbmm_(own[..., a].mT, own[..., b], alpha=-2).baddbmm_(
-                known[..., a].mT, known[..., b], alpha=2
-            )
+            x = _product(left[..., a], right[..., b])
             slope = x.clamp(-1, 1)
-            total += _times(a, b) * torch.dot(slope.flatten(), x.sub_(slope, alpha=0.5).flatten())
+            total.add_(torch.dot(slope.flatten(), x.sub_(slope, alpha=0.5).flatten()), alpha=_times(a, b))
             if differentiate:
                 pull.add(slope, a, b)
         if gradient is not None:
             pulled = pull.sum()
             gradient[rows] = factor * pulled
-            stretch += 2 * (own * pulled).sum() / vertices
+            stretch += 2 * (own.at * pulled).sum() / vertices
     if gradient is not None:
         # β = 2 mean |v_i - mean v|², so that its gradient lies along v_i - mean v.
         for rows in tiling.chunks:
-            gradient[rows] -= factor * stretch * shrink * _centred(student[rows]).at
+            own = _centred(student[rows], products).shrunk(shrink)
+            gradient[rows] -= factor * stretch * own.at
         gradient = gradient.view(student.shape)
     return total / (vertices * tiling.vertices), gradient
 
 
-def _shrink(features: Tensor, tiling: _Tiling) -> Tensor:
+def _shrink(features: Tensor, tiling: _Tiling, precision: torch.dtype) -> Tensor:
     """``1/√β``; 1 if all vertices of all rows coincide."""
-    scale = 2 * torch.cat([_centred(features[rows]).norm for rows in tiling.chunks]).mean()
+    norms = [_centred(features[rows], precision).norm for rows in tiling.chunks]
+    scale = 2 * torch.cat(norms).double().mean()
     return torch.where(scale > 0, scale, 1).rsqrt()
 
 
@@ -148,96 +152,149 @@ def _length_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple
     gradient = _unset_gradient(student) if differentiate else None
     total = student.new_zeros((), dtype=torch.float64)
     for rows in tiling.chunks:
-        own = _Lengths(_centred(student[rows]), tiling)
-        known = _Lengths(_centred(teacher[rows]), tiling)
+        own, known = (_Lengths(features[rows], tiling) for features in (student, teacher))
         stretch = torch.zeros_like(own.pairs)
+        slopes = []
         for k, (a, b) in enumerate(tiling.blocks):
-            length = own[k]
-            x = own.shrink * length - known.shrink * known[k]
+            x = _difference(own, known, k)
             slope = x.clamp(-1, 1)
-            stretch += _times(a, b) * (slope * length).sum(dim=(1, 2), keepdim=True)
-            total += _times(a, b) * x.sub_(slope, alpha=0.5).mul_(slope).sum()
+            stretch.add_(_dot(slope, own[k]), alpha=_times(a, b))
+            total.add_(torch.dot(slope.flatten(), x.sub_(slope, alpha=0.5).flatten()), alpha=_times(a, b))
+            if differentiate and k < tiling.kept:
+                known.forget(k)
+                slopes.append(slope)
         if gradient is not None:
             stretch = (stretch * own.shrink / own.pairs).to(own.shrink.dtype)
-            pull = _Pull(own.vertices.at)
+            pulls: dict[torch.dtype, _Pull] = {}
             for k, (a, b) in enumerate(tiling.blocks):
                 length = own[k]
-                slope = (own.shrink * length - known.shrink * known[k]).clamp_(-1, 1)
-                weights = torch.where(length > 0, slope.sub_(stretch).div_(length), 0)
-                pull.add(weights.double(), a, b)
-            gradient[rows] = pull.sum().mul_(2 / pairs * own.shrink)
+                slope = slopes[k] if k < tiling.kept else _difference(own, known, k).clamp_(-1, 1)
+                inverse = length.reciprocal().masked_fill_(length == 0, 0)
+                weights = slope.sub_(stretch).mul_(inverse)
+                products = own.precision_of_pull(inverse)
+                if products not in pulls:
+                    pulls[products] = _Pull(own.vertices.to(products))
+                pulls[products].add(weights.to(products), a, b)
+            pulled = torch.stack([pull.sum().double() for pull in pulls.values()]).sum(dim=0)
+            gradient[rows] = pulled.mul_(2 / pairs * own.shrink)
     return total / pairs, None if gradient is None else gradient.view(student.shape)
 
 
 class _Lengths:
-    """``|v_i - v_j|`` of each block; the first blocks are kept, the others found anew each time."""
+    """``|v_i - v_j|`` of each block; the first blocks are kept, the others found anew each time.
 
-    def __init__(self, vertices: _Vertices, tiling: _Tiling) -> None:
-        self.vertices = vertices
-        self._tiling = tiling
-        self._kept: list[Tensor] = []
-        total = vertices.at.new_zeros((len(vertices.at), 1, 1))
+    Attributes:
+        vertices: ``(row, channel + 1, vertex)`` float64, about their mean, and a last channel of ones.
+        pairs: of distinct points in each row, at least one, ``(row, 1, 1)``.
+        shrink: ``1/β``, ``(row, 1, 1)``.
+    """
+
+    def __init__(self, features: Tensor, tiling: _Tiling) -> None:
+        self._tiling, self._precision = tiling, _precision(features)
+        at, self._norm, floor = _centred(features, torch.float64)
+        self._floor = floor.to(self._precision)
+        self.vertices = _stacked(at, torch.ones_like(self._norm))
+        self._reach = self._norm.amax().sqrt()  # the farthest vertex's distance from the mean
+        self._kept: dict[int, Tensor] = {}
+        total = at.new_zeros((len(at), 1, 1))
         apart = total.clone()
-        for a, b in tiling.blocks:
-            length = self._find(a, b)
-            total += _times(a, b) * length.sum(dim=(1, 2), keepdim=True)
-            apart += _times(a, b) * length.sign().sum(dim=(1, 2), keepdim=True)
-            if len(self._kept) < tiling.kept:
-                self._kept.append(length)
-        self.pairs = apart.clamp_min(1)  # of distinct points in each row
+        for k, (a, b) in enumerate(tiling.blocks):
+            length = self._find(k)
+            total.add_(length.sum(dim=(1, 2), keepdim=True), alpha=_times(a, b))
+            apart.add_(length.sign().sum(dim=(1, 2), keepdim=True), alpha=_times(a, b))
+            if k < tiling.kept:
+                self._kept[k] = length
+        self.pairs = apart.clamp_min(1)
         scale = total / self.pairs
-        self.shrink = torch.where(scale > 0, scale, 1).reciprocal().to(vertices.precision)  # 1/β
+        self.shrink = torch.where(scale > 0, scale, 1).reciprocal().to(self._precision)
 
     def __getitem__(self, block: int) -> Tensor:
-        return self._kept[block] if block < len(self._kept) else self._find(*self._tiling.blocks[block])
+        return self._kept[block] if block in self._kept else self._find(block)
 
-    def _find(self, a: slice, b: slice) -> Tensor:
-        at, norm, floor, precision = self.vertices
-        squared = norm[:, a, None] + norm[:, None, b]
-        squared.baddbmm_(at[..., a].mT, at[..., b], alpha=-2)
-        coincident = squared <= floor[:, a, None] + floor[:, None, b]
-        return torch.where(coincident, 0, squared).to(precision).sqrt_()
+    def precision_of_pull(self, inverse: Tensor) -> torch.dtype:
+        """In which a block of ``1 / |v_i - v_j|``, 0 for 1/0, may pull; a GPU does not wait to choose."""
+        near = inverse.is_cuda or _NEAR * self._reach * inverse.amax() > 1
+        return torch.float64 if near else self._precision
+
+    def forget(self, block: int) -> None:
+        """Keep a block no longer."""
+        del self._kept[block]
+
+    def _find(self, block: int) -> Tensor:
+        a, b = self._tiling.blocks[block]
+        at = self.vertices[:, :-1]
+        squared = self._norm[:, a, None] + self._norm[:, None, b]
+        squared = squared.baddbmm_(at[..., a].mT, at[..., b], alpha=-2).to(self._precision)
+        coincident = squared <= self._floor[:, a, None] + self._floor[:, None, b]
+        return squared.masked_fill_(coincident, 0).sqrt_()
+
+
+def _difference(own: _Lengths, known: _Lengths, block: int) -> Tensor:
+    """Of the two potentials."""
+    return (own.shrink * own[block]).addcmul_(known.shrink, known[block], value=-1)
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    """Inner product of each row's blocks, ``(row, 1, 1)``."""
+    if len(x) == 1:
+        return torch.dot(x.flatten(), y.flatten()).view(1, 1, 1)
+    return (x * y).sum(dim=(1, 2), keepdim=True)
+
+
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    """``x^T y`` of each row in their own precision, under autocast too."""
+    into = x.new_empty(len(x), x.shape[2], y.shape[2])
+    torch.bmm(x.mT, y, out=into)
+    return into
+
+
+def _stacked(*parts: Tensor) -> Tensor:
+    """Channels of vertices side by side, ``(row, channel, vertex)``; a single one is ``(row, vertex)``."""
+    return torch.cat([part if part.dim() == 3 else part.unsqueeze(1) for part in parts], dim=1)
 
 
 class _Pull:
-    """``Σ_j w_ij (v_i - v_j)`` for each vertex, from symmetric weights in blocks."""
+    """``Σ_j w_ij (v_i - v_j)`` for each vertex, from symmetric weights in blocks.
 
-    def __init__(self, at: Tensor) -> None:
-        self._at = at
-        self._weights = torch.zeros_like(at[:, 0])
-        self._others = torch.zeros_like(at)
+    Args:
+        vertices: ``(row, channel + 1, vertex)``, the last channel of ones: what it pulls is ``Σ_j w_ij``.
+    """
+
+    def __init__(self, vertices: Tensor) -> None:
+        self._vertices = vertices
+        self._others = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
 
     def add(self, weights: Tensor, a: slice, b: slice) -> None:
         """Takes the weights of vertices ``a`` with vertices ``b``, and of ``b`` with ``a``."""
-        self._weights[:, a] += weights.sum(dim=2)
-        self._others[..., a].baddbmm_(self._at[..., b], weights.mT)
+        self._others[..., a].baddbmm_(self._vertices[..., b], weights.mT)
         if a != b:
-            self._weights[:, b] += weights.sum(dim=1)
-            self._others[..., b].baddbmm_(self._at[..., a], weights)
+            self._others[..., b].baddbmm_(self._vertices[..., a], weights)
 
     def sum(self) -> Tensor:
         """``(row, channel, vertex)``."""
-        return self._weights.unsqueeze(1) * self._at - self._others
+        return self._others[:, -1:] * self._vertices[:, :-1] - self._others[:, :-1]
 
 
 class _Vertices(NamedTuple):
-    at: Tensor  # (row, channel, vertex) float64, about their mean
-    norm: Tensor  # (row, vertex): |v_i|²
+    at: Tensor  # (row, channel, vertex), about their mean
+    norm: Tensor  # (row, vertex): |v_i|²; zero where all vertices of a row coincide
     floor: Tensor  # (row, vertex): squared distances up to the sum of two floors are zero
-    precision: torch.dtype
+
+    def shrunk(self, by: Tensor) -> _Vertices:
+        """Vertices on another scale; at zero where all of them coincide."""
+        factor = torch.where(self.floor.isinf(), 0, by).to(self.at.dtype)
+        return _Vertices(self.at * factor[:, None, :1], self.norm * factor**2, self.floor * by**2)
 
 
-def _centred(features: Tensor) -> _Vertices:
-    """The vertices of each row about their mean; at zero where all of them coincide."""
-    precision = _precision(features)
-    at = features.flatten(2).double()
-    floor = _COINCIDENT * at.square().sum(dim=1) + torch.finfo(precision).tiny
-    at = at - at.mean(dim=2, keepdim=True)
+def _centred(features: Tensor, precision: torch.dtype) -> _Vertices:
+    """The vertices of each row about their mean."""
+    vertices = features.flatten(2)
+    mean = vertices.mean(dim=2, keepdim=True, dtype=precision)
+    at = vertices.to(precision, copy=True).sub_(mean)
     norm = at.square().sum(dim=1)
-    alike = norm.mean(dim=1) <= floor.mean(dim=1)
-    return _Vertices(
-        at.masked_fill_(alike[:, None, None], 0), norm.masked_fill_(alike[:, None], 0), floor, precision
-    )
+    floor = _COINCIDENT * (norm + mean.square().sum(dim=1)) + torch.finfo(_precision(features)).tiny
+    alike = (norm.mean(dim=1) <= floor.mean(dim=1))[:, None]
+    return _Vertices(at, norm.masked_fill(alike, 0), floor.masked_fill(alike, torch.inf))
 
 
 class _Tiling(NamedTuple):
