@@ -65,9 +65,9 @@ _COINCIDENT = 1e-12
 _NEAR = 0.01
 
 # Vertices along a block's side, pairs in a block (of several rows if they are short), pairs that are kept.
-# A processor's block of doubles takes about a megabyte: small enough for its cache, large enough that
-# starting an operation costs little. A GPU wants work for thousands of threads.
-_CPU = (384, 384**2, 2**22)
+# A processor's block takes a megabyte or two: small enough for its cache, large enough that starting an
+# operation costs little. A GPU wants work for thousands of threads.
+_CPU = (384, 2**18, 2**22)
 _CUDA = (512, 2**21, 2**25)
 
 

@@ -114,14 +114,14 @@ def revised_gradients_by_tape(
     square = inner_product(task, task)
     length = square.sqrt()
     unit = torch.where(length == 0, 0, 1 / length)  # keeps half precision in its range
-    direction = {p: (g * unit.to(g.dtype)) for p, g in zip(parameters, task, strict=True)}
+    direction = dict(zip(parameters, _times(task, unit), strict=True))
     moves = tape.derivative(direction, through)
     products = torch.stack([_product_where_there(each, moves) for each in by_loss]) * length
     shares = torch.where(square == 0, 0, products / square)
     together = [_total([each[index] for each in by_loss]) for index in range(len(through))]
     rest = _back_to(parameters, through, together, retain_graph=False)
     factor = 1 - torch.where(shares < 0, shares, 0 * shares).sum()
-    total = tuple(torch.addcmul(other, g, factor.to(g.dtype)) for g, other in zip(task, rest, strict=True))
+    total = torch._foreach_add(_times(task, factor), rest)
     return total, RevisionReport(dict(zip(distillation_losses, shares.tolist(), strict=True)), {})
 
 
@@ -172,8 +172,12 @@ def revise(task: Vector, other: Vector) -> tuple[Tensor, ...]:
 
 def inner_product(a: Vector, b: Vector) -> Tensor:
     """``<a, b>`` over all entries of all tensors, a scalar in double precision."""
-    products = [torch.dot(x.flatten().double(), y.flatten().double()) for x, y in zip(a, b, strict=True)]
-    return torch.stack(products).sum()
+    x = torch.cat([each.flatten() for each in a]).double()
+    return torch.dot(x, x if a is b else torch.cat([each.flatten() for each in b]).double())
+
+
+def _times(vector: Vector, factor: Tensor) -> tuple[Tensor, ...]:
+    return torch._foreach_mul(list(vector), factor)
 
 
 def _report(task: Vector, others: Mapping[str, Vector]) -> RevisionReport:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,11 @@ from skdpipe.distill.tape import Tape
 from skdpipe.errors import DataError
 from skdpipe.progress import Task
 
+# A derivative along a direction and a second backward pass cost as much as two backward passes: with two
+# distillation losses a backward pass for each is no slower (measured: 0.96 and 1.02 times), with one it is
+# a third faster, and tells the cosines in every step.
+_TAPE_PAYS: Final = 3
+
 
 class Losses(NamedTuple):
     """What a step minimises.
@@ -34,7 +39,7 @@ class Losses(NamedTuple):
         task: the task loss.
         distillation: further losses by name, each already weighted.
         through: the network's results through which all of them reach the parameters; where they are named,
-            gradient revision takes the cheaper way.
+            gradient revision takes whichever way is cheaper.
     """
 
     task: Tensor
@@ -136,7 +141,8 @@ def train(
             scaler.step(optimiser)
             scaler.update()
             latest = done.add(losses, report)
-            tapes = revision and bool(losses.through)  # not in an epoch's first step, which tells the cosines
+            # Not in an epoch's first step, which tells the cosines.
+            tapes = revision and bool(losses.through) and len(losses.distillation) >= _TAPE_PAYS
             del losses, tape  # before the next step makes its own
             _require_finite(latest, epoch)
             task.advance_to(epoch + (step + 1) / steps, f"loss {latest['task']:.3f}")

@@ -175,10 +175,19 @@ def _push_by_forward_mode(step: _Step, tangents: _Tangents) -> Any:
 def _push_product(step: _Step, tangents: _Tangents) -> Any:
     """``d(xy) = dx y + x dy``."""
     x, y = step.arguments
-    return _sum(
-        step.operation(tangents[_name(x)], y) if _name(x) in tangents else None,
-        step.operation(x, tangents[_name(y)]) if isinstance(y, Tensor) and _name(y) in tangents else None,
-    )
+    dx, dy = (tangents.get(_name(each)) if isinstance(each, Tensor) else None for each in (x, y))
+    if dx is None:
+        return step.operation(x, dy)
+    of_x = step.operation(dx, y)
+    return of_x if dy is None else _ADD_PRODUCT[step.operation.overloadpacket](of_x, x, dy)
+
+
+# Of a result and two factors; in place.
+_ADD_PRODUCT: Final[dict[Any, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
+    aten.mm: Tensor.addmm_,
+    aten.bmm: Tensor.baddbmm_,
+    aten.mul: Tensor.addcmul_,
+}
 
 
 def _push_convolution(step: _Step, tangents: _Tangents) -> Any:
@@ -237,7 +246,7 @@ def _push_put(step: _Step, tangents: _Tangents) -> Any:
 
 
 def _push_relu(step: _Step, tangents: _Tangents) -> Any:
-    return aten.threshold_backward(tangents[_name(step.arguments[0])], step.result, 0)
+    return aten.threshold_backward.default(tangents[_name(step.arguments[0])], step.result, 0)
 
 
 def _push_floor(step: _Step, tangents: _Tangents) -> tuple[None]:
@@ -248,7 +257,9 @@ def _push_floor(step: _Step, tangents: _Tangents) -> tuple[None]:
 def _push_dropout(step: _Step, tangents: _Tangents) -> tuple[Tensor, None]:
     x, share, *_ = step.arguments
     mask = step.result[1]
-    return aten.native_dropout_backward(tangents[_name(x)], mask, 1 / (1 - share) if share < 1 else 0), None
+    return aten.native_dropout_backward.default(
+        tangents[_name(x)], mask, 1 / (1 - share) if share < 1 else 0
+    ), None
 
 
 def _push_batch_norm(step: _Step, tangents: _Tangents) -> tuple[Tensor]:
@@ -264,7 +275,7 @@ def _push_batch_norm(step: _Step, tangents: _Tangents) -> tuple[Tensor]:
     dweight, dbias = (tangents.get(_name(each)) if each is not None else None for each in (weight, bias))
     of_x = None
     if dx is not None:
-        of_x = aten.native_batch_norm_backward(
+        of_x = aten.native_batch_norm_backward.default(
             dx, x, weight, running_mean, running_var, *step.result[1:3], training, eps, [True, False, False]
         )[0]
     of_weight = None
