@@ -120,7 +120,7 @@ def test_what_a_comparison_sets_itself_is_not_passed_over(
 def trained(column: str, seed: int, correct: list[int], student: str = "s") -> Trained:
     right = {f"{clip:02x}": bool(answer) for clip, answer in enumerate(correct)}
     top1 = 100 * sum(correct) / len(correct)
-    return Trained("k", student, column, seed, top1, 100.0, 7, 0.5, 30.0, {"task": 0.1}, right)
+    return Trained("k", student, column, seed, top1, 100.0, 7, 0.5, 30.0, {"task": 0.1}, right, "k/s/seed0")
 
 
 def test_a_row_by_hand() -> None:
@@ -143,8 +143,8 @@ def test_a_row_by_hand() -> None:
     )
     assert line.startswith("| k | s | 100.00 ± 0.00 | 37.50 ± 17.68 | 62.50 ± 17.68 | SKD 40% | SKD ")
     assert to_csv([trained("SKD", 0, [1, 0])]).splitlines() == [
-        "scenario,student,column,seed,top1,top5,parameters,gflops,seconds,loss_task",
-        "k,s,SKD,0,50.0,100.0,7,0.5,30.0,0.1",
+        "scenario,student,column,seed,top1,top5,parameters,gflops,seconds,run,loss_task",
+        "k,s,SKD,0,50.0,100.0,7,0.5,30.0,k/s/seed0,0.1",
     ]
 
 
@@ -255,6 +255,11 @@ def test_killed_and_resumed_equals_undisturbed(undisturbed: Path, tmp_path: Path
     assert figures(tmp_path) == figures(undisturbed)
 
 
+def test_a_cell_says_that_it_lacks_seeds() -> None:
+    rows = rows_of([trained("LQS-S", 0, [1, 0]), trained("LQS-S", 1, [1, 1]), trained("SKD", 1, [1, 1])])
+    assert "| 75.00 ± 35.36 | 100.00 (1 of 2 seeds) |" in to_markdown(rows)
+
+
 def test_two_at_a_time_gives_the_same(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,3 +275,6 @@ def test_a_run_that_cannot_be_is_reported_and_the_others_are_in_the_table(tmp_pa
         "k, narrow, warm, seed 0: a warm start takes a student all of whose weights the teacher has"
     ]
     assert list(result.rows[0].top1) == ["HQS-T", "LQS-S", "SKD"]
+    written = json.loads((result.folder / "comparison.json").read_text(encoding="utf-8"))
+    assert written["failed"] == result.failed
+    assert all((result.folder / network["run"] / "config.yaml").is_file() for network in written["networks"])

@@ -99,8 +99,9 @@ def compare(
                     failed[job.run.folder] = f"{job.run.title}: {reason}"
                 done += 1
                 task.advance_to(done, job.run.title)
-                _write_tables(plan, folder)
-    return ComparisonResult(folder, _write_tables(plan, folder), list(failed.values()))
+                _write_tables(plan, folder, list(failed.values()))
+    reasons = list(failed.values())
+    return ComparisonResult(folder, _write_tables(plan, folder, reasons), reasons)
 
 
 def _train(job: _Job, device: str) -> None:
@@ -117,14 +118,14 @@ def _train(job: _Job, device: str) -> None:
     )
 
 
-def _write_tables(plan: Plan, folder: Path) -> list[Row]:
+def _write_tables(plan: Plan, folder: Path, failed: Sequence[str]) -> list[Row]:
     """Write the table of what is finished by now, each file at once or not at all."""
     trained = read_results(plan, folder)
     rows = rows_of(trained)
     for suffix, text in (
         ("md", to_markdown(rows)),
         ("csv", to_csv(trained)),
-        ("json", to_json(rows, trained)),
+        ("json", to_json(rows, trained, failed)),
     ):
         write_whole_text(folder / f"comparison.{suffix}", text)
     return rows

@@ -31,6 +31,7 @@ class Trained:
         seconds: its training took.
         losses: of its last epoch, by name.
         correct: by test clip, whether it was named right.
+        run: the folder in the comparison's own whose config.yaml has all its settings.
     """
 
     scenario: str
@@ -44,6 +45,7 @@ class Trained:
     seconds: float
     losses: Mapping[str, float]
     correct: Mapping[str, bool]
+    run: str
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def _read(folder: Path, run: Run, scenario: str, student: str, method: str, vari
             seconds=sum(curve["seconds"] for curve in curves),
             losses=curves[-1]["losses"],
             correct={clip: predicted == label for clip, predicted, label in clips},
+            run=run.folder.as_posix(),
         )
     ]
 
@@ -198,8 +201,16 @@ def cells_of(row: Row, columns: Sequence[str]) -> list[str]:
     p_values = ", ".join(
         f"{column} {'< 0.001' if p < 0.001 else f'{p:.3f}'}" for column, p in row.significance.items()
     )
-    figures = [mean_and_spread(row.top1[column]) if column in row.top1 else "" for column in columns]
+    seeds = max(len(values) for values in row.top1.values())
+    figures = [_cell(row.top1.get(column, ()), seeds) for column in columns]
     return [row.scenario, row.student, *figures, gaps, p_values, f"{row.minutes:.1f}"]
+
+
+def _cell(values: Sequence[float], seeds: int) -> str:
+    """Says so where others in the row have more seeds."""
+    if not values:
+        return ""
+    return mean_and_spread(values) + ("" if len(values) == seeds else f" ({len(values)} of {seeds} seeds)")
 
 
 HEADINGS: Final = ("gap recovered", "p against LQS-S", "minutes")
@@ -215,7 +226,18 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 def to_csv(trained: Sequence[Trained]) -> str:
     """A line for each trained network."""
-    names = ("scenario", "student", "column", "seed", "top1", "top5", "parameters", "gflops", "seconds")
+    names = (
+        "scenario",
+        "student",
+        "column",
+        "seed",
+        "top1",
+        "top5",
+        "parameters",
+        "gflops",
+        "seconds",
+        "run",
+    )
     losses = sorted({name for each in trained for name in each.losses})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -227,9 +249,11 @@ def to_csv(trained: Sequence[Trained]) -> str:
     return text.getvalue()
 
 
-def to_json(rows: Sequence[Row], trained: Sequence[Trained]) -> str:
-    """Everything but the answers to each clip."""
+def to_json(rows: Sequence[Row], trained: Sequence[Trained], failed: Sequence[str]) -> str:
+    """Everything but the answers to each clip, and the reason of each run that failed."""
     networks: list[dict[str, Any]] = [asdict(each) for each in trained]
     for network in networks:
         del network["correct"]
-    return json.dumps({"rows": [asdict(row) for row in rows], "networks": networks}, indent=1)
+    return json.dumps(
+        {"rows": [asdict(row) for row in rows], "networks": networks, "failed": list(failed)}, indent=1
+    )
