@@ -60,7 +60,7 @@ class Bundle:
         clip: how a sequence becomes its input.
         fingerprint: of the estimator whose skeletons it was trained on.
         estimator: how to make that estimator, or None where skeletons were imported or derived.
-        run: config, seed, versions and figures of the training.
+        run: config, data, seed, versions and figures of the training.
     """
 
     network: GraphNetwork

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,10 +66,12 @@ def test_it_begins_with_the_known_weights_and_a_new_classifier(
             assert same is (not name.startswith("classify.weight")) or name == "classify.bias"
 
 
-def test_a_folder_knows_what_it_began_with(cache: PoseCache, known: Path, tmp_path: Path) -> None:
+def test_folder_and_bundle_know_what_they_began_with(cache: PoseCache, known: Path, tmp_path: Path) -> None:
     experiment = tiny_experiment(without_classes=ACTIONS, name="tuned")
     first = finetune(known, experiment, cache, tmp_path, device=CPU)
     assert finetune(known, experiment, cache, tmp_path, device=CPU).figures == first.figures
+    began = load_bundle(first.folder / "baseline.safetensors").run["data"]["initial"]
+    assert hashlib.sha256(known.read_bytes()).hexdigest().startswith(began)
     with pytest.raises(DataError, match=r"holds a run with data\.initial"):
         finetune(first.folder / "baseline.safetensors", experiment, cache, tmp_path, device=CPU)
 

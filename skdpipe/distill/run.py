@@ -19,6 +19,7 @@ from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, Method, NetworkChoice, load_config, to_plain
 from skdpipe.dataset import Augment, Manifest, PairedClips, augment, build_manifest
 from skdpipe.distill.alignment import require_same_joints
+from skdpipe.distill.beginning import begin_with_all_but_classifier, begin_with_teacher
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import answers_to_all, learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
@@ -110,10 +111,11 @@ def distill(
     adopted = run.fitting_teacher(teacher) if teacher else None
     if not all(run.has(method) for method in distilled):
         run.require_comparable(adopted)
-    _claim(run.folder, experiment, manifest, teacher, initial)
+    data = _describe(manifest, teacher, initial)
+    _claim(run.folder, {"experiment": to_plain(experiment), "data": data})
     if adopted is not None and not run.has("teacher"):
         run.adopt(adopted)
-    figures: dict[str, Figures] = {method: run.train_or_load(method) for method in methods}
+    figures: dict[str, Figures] = {method: run.train_or_load(method, data) for method in methods}
     return DistillationResult(run.folder, figures, manifest)
 
 
@@ -152,11 +154,9 @@ def finetune(
     return distill(tuned, cache, models, device=device, progress=progress, initial=bundle)
 
 
-def _claim(
-    folder: Path, experiment: Experiment, manifest: Manifest, teacher: Path | None, initial: Path | None
-) -> None:
-    """Write the run's settings, or make sure that they are those of what was trained here before."""
-    data = {
+def _describe(manifest: Manifest, teacher: Path | None, initial: Path | None) -> dict[str, Any]:
+    """What a run is made from besides its settings; files by the beginning of their SHA-256."""
+    return {
         "classes": list(manifest.classes),
         "high": manifest.high,
         "low": manifest.low,
@@ -168,7 +168,10 @@ def _claim(
             for name, path in (("teacher", teacher), ("initial", initial))
         },
     }
-    here = {"experiment": to_plain(experiment), "data": data}
+
+
+def _claim(folder: Path, here: Mapping[str, Any]) -> None:
+    """Write what the run is, or make sure that it is what was trained here before."""
     config = folder / "config.yaml"
     if config.is_file() and any(path.suffix in {".safetensors", ".state"} for path in folder.iterdir()):
         there = yaml.safe_load(config.read_text(encoding="utf-8"))
@@ -241,14 +244,14 @@ class _Run:
         run = {**teacher.run, "figures": asdict(figures)}
         save_bundle(replace(teacher, network=teacher.network.cpu(), run=run), self._path("teacher"))
 
-    def train_or_load(self, method: str) -> Figures:
-        """The figures of a method, trained now unless it was before."""
+    def train_or_load(self, method: str, data: Mapping[str, Any]) -> Figures:
+        """The figures of a method, trained now unless it was before; its bundle says from what data."""
         if not self.has(method):
             torch.manual_seed(self._experiment.seed)
             network = self._untrained(self._choice(method))
             clips = self._clips(method, train=True)
             curves = self._train(method, *self._objective(method, network, clips), clips)
-            self._save(method, network, self._evaluate(method, network), curves)
+            self._save(method, network, self._evaluate(method, network), curves, data)
         run = load_bundle(self._path(method)).run
         self._write_results(method, run)
         self._state_file(method).unlink(missing_ok=True)
@@ -269,11 +272,11 @@ class _Run:
             return modules, learn_from_high(network, recipe)
         if method not in DISTILLED:
             if self._initial is not None:
-                _begin_with(network, load_bundle(self._initial).network)
+                begin_with_all_but_classifier(network, load_bundle(self._initial).network)
             return modules, learn_from_low(network, recipe)
         known = load_bundle(self._path("teacher"))
         if settings.warm_start:
-            _begin_warm(network, known.network)
+            begin_with_teacher(network, known.network)
         teacher = deployed(known.network.to(self._device))
         adaptation: nn.Module = nn.Identity()
         if settings.adaptation or network.feature_channels != teacher.feature_channels:
@@ -342,11 +345,19 @@ class _Run:
         write_whole_text(self.folder / f"{method}.predictions.json", json.dumps(answers))
         return figures
 
-    def _save(self, method: str, network: GraphNetwork, figures: Figures, curves: list[Curve]) -> None:
+    def _save(
+        self,
+        method: str,
+        network: GraphNetwork,
+        figures: Figures,
+        curves: list[Curve],
+        data: Mapping[str, Any],
+    ) -> None:
         fingerprint, estimator = self._seen_by(method)
         run = {
             "method": method,
             "experiment": to_plain(self._experiment),
+            "data": data,
             "figures": asdict(figures),
             "curves": [asdict(curve) for curve in curves],
             "versions": versions(),
@@ -388,21 +399,3 @@ class _Run:
 
     def _state_file(self, method: str) -> Path:
         return self.folder / f"{method}.state"
-
-
-def _begin_warm(student: GraphNetwork, teacher: GraphNetwork) -> None:
-    """Give a student the teacher's weights; a smaller relative those of the blocks that it has."""
-    own, known = student.state_dict(), teacher.state_dict()
-    if odd := [name for name, value in own.items() if name not in known or known[name].shape != value.shape]:
-        raise DataError(
-            f"a warm start takes a student all of whose weights the teacher has; it has no such {odd[0]}: "
-            "take the same network and width for both, or a smaller one of the ST-GCN family"
-        )
-    student.load_state_dict({name: known[name] for name in own})
-
-
-def _begin_with(network: GraphNetwork, known: GraphNetwork) -> None:
-    """Give a network the weights of another, but for the classifier's."""
-    own = network.state_dict()
-    kept = {name: value for name, value in own.items() if name.startswith("classify.")}
-    network.load_state_dict({**known.state_dict(), **kept})
