@@ -1057,6 +1057,7 @@ def test_a_warm_start_takes_weights_that_the_teacher_has(cache: PoseCache, tmp_p
     other = tiny_experiment(distillation=Distillation(warm_start=True), student=replace(TINY, width=6))
     with pytest.raises(DataError, match=r"all of whose weights the teacher has; it has no such blocks\.1"):
         distill(other, cache, tmp_path, device=CPU)
+    assert not list(tmp_path.iterdir())  # the teacher is not trained in vain
 
 
 def test_a_warm_start_of_a_smaller_network(cache: PoseCache, tmp_path: Path) -> None:

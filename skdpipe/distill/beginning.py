@@ -16,7 +16,8 @@ def begin_with_teacher(student: GraphNetwork, teacher: GraphNetwork) -> None:
     if odd := [name for name, value in own.items() if name not in known or known[name].shape != value.shape]:
         raise DataError(
             f"a warm start takes a student all of whose weights the teacher has; it has no such {odd[0]}: "
-            "take the same network and width for both, or a smaller one of the ST-GCN family"
+            "take the same network and width for both, or a smaller one of the ST-GCN family, or begin "
+            "anew with --set distillation.warm_start=false"
         )
     student.load_state_dict({name: known[name] for name in own})
 

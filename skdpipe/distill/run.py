@@ -230,12 +230,19 @@ class _Run:
         return bundle
 
     def require_comparable(self, teacher: Bundle | None) -> None:
-        """Find out before anything is trained whether node and edge loss can compare the feature maps."""
+        """Find out before anything is trained whether the student can learn from this teacher.
+
+        Node and edge loss compare feature maps, and a warm start takes the teacher's weights.
+        """
         settings, clip = self._experiment.distillation, self._experiment.clip
-        if not (settings.node or settings.edge):
+        if not (settings.node or settings.edge or settings.warm_start):
             return
         known = teacher.network.to(self._device) if teacher else self._untrained(self._choice("teacher"))
         student = self._untrained(self._choice("student"))
+        if settings.warm_start:
+            begin_with_teacher(student, known)
+        if not (settings.node or settings.edge):
+            return
         require_same_joints(student, known.eval(), (clip.people, 3, clip.frames, len(self._layout)))
 
     def adopt(self, teacher: Bundle) -> None:
