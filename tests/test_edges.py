@@ -322,6 +322,12 @@ def test_not_a_number_is_not_hidden(loss: EdgeLoss) -> None:
     assert gradient[0].isnan().any()
 
 
+def test_overflow_is_not_hidden() -> None:
+    value, gradient = with_gradient(edge_loss, 1e25 * features(0).float(), features(1).float())
+    assert value.isnan()
+    assert gradient.isnan().all()
+
+
 @each_loss
 def test_teacher_may_have_other_channels(loss: EdgeLoss) -> None:
     teacher = features(0)

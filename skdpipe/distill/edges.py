@@ -122,7 +122,7 @@ def _squared_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tupl
         for a, b in tiling.blocks:
             x = _product(left[..., a], right[..., b])
             slope = x.clamp(-1, 1)
-            total.add_(torch.dot(slope.flatten(), x.sub_(slope, alpha=0.5).flatten()), alpha=_times(a, b))
+            total.add_(_huber(x, slope), alpha=_times(a, b))
             if differentiate:
                 pull.add(slope, a, b)
         if gradient is not None:
@@ -139,10 +139,10 @@ def _squared_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tupl
 
 
 def _shrink(features: Tensor, tiling: _Tiling, precision: torch.dtype) -> Tensor:
-    """``1/√β``; 1 if all vertices of all rows coincide."""
+    """``1/√β``; 1 if all vertices of all rows coincide, NaN if squares overflow."""
     norms = [_centred(features[rows], precision).norm for rows in tiling.chunks]
     scale = 2 * torch.cat(norms).double().mean()
-    return torch.where(scale > 0, scale, 1).rsqrt()
+    return torch.where(scale == 0, 1, scale.where(scale.isfinite(), torch.nan)).rsqrt()
 
 
 def _length_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
@@ -159,7 +159,7 @@ def _length_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple
             x = _difference(own, known, k)
             slope = x.clamp(-1, 1)
             stretch.add_(_dot(slope, own[k]), alpha=_times(a, b))
-            total.add_(torch.dot(slope.flatten(), x.sub_(slope, alpha=0.5).flatten()), alpha=_times(a, b))
+            total.add_(_huber(x, slope), alpha=_times(a, b))
             if differentiate and k < tiling.kept:
                 known.forget(k)
                 slopes.append(slope)
@@ -234,6 +234,11 @@ def _difference(own: _Lengths, known: _Lengths, block: int) -> Tensor:
     return (own.shrink * own[block]).addcmul_(known.shrink, known[block], value=-1)
 
 
+def _huber(x: Tensor, slope: Tensor) -> Tensor:
+    """``Σ l_δ(x)`` (Eq. 11) with the help of its derivative; ``x`` is overwritten."""
+    return torch.dot(slope.flatten(), x.sub_(slope, alpha=0.5).flatten())
+
+
 def _dot(x: Tensor, y: Tensor) -> Tensor:
     """Inner product of each row's blocks, ``(row, 1, 1)``."""
     if len(x) == 1:
@@ -293,7 +298,7 @@ def _centred(features: Tensor, precision: torch.dtype) -> _Vertices:
     at = vertices.to(precision, copy=True).sub_(mean)
     norm = at.square().sum(dim=1)
     floor = _COINCIDENT * (norm + mean.square().sum(dim=1)) + torch.finfo(_precision(features)).tiny
-    alike = (norm.mean(dim=1) <= floor.mean(dim=1))[:, None]
+    alike = (norm.mean(dim=1) < floor.mean(dim=1))[:, None]  # not where both overflow
     return _Vertices(at, norm.masked_fill(alike, 0), floor.masked_fill(alike, torch.inf))
 
 
