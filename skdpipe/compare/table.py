@@ -7,7 +7,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
@@ -226,18 +226,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 def to_csv(trained: Sequence[Trained]) -> str:
     """A line for each trained network."""
-    names = (
-        "scenario",
-        "student",
-        "column",
-        "seed",
-        "top1",
-        "top5",
-        "parameters",
-        "gflops",
-        "seconds",
-        "run",
-    )
+    names = [field.name for field in fields(Trained) if field.name not in {"losses", "correct"}]
     losses = sorted({name for each in trained for name in each.losses})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -156,9 +156,10 @@ def _length_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple
         stretch = torch.zeros_like(own.pairs)
         slopes = []
         for k, (a, b) in enumerate(tiling.blocks):
-            x = _difference(own, known, k)
+            length = own[k]
+            x = _difference(own, length, known, k)
             slope = x.clamp(-1, 1)
-            stretch.add_(_dot(slope, own[k]), alpha=_times(a, b))
+            stretch.add_(_dot(slope, length), alpha=_times(a, b))
             total.add_(_huber(x, slope), alpha=_times(a, b))
             if differentiate and k < tiling.kept:
                 known.forget(k)
@@ -168,7 +169,7 @@ def _length_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple
             pulls: dict[torch.dtype, _Pull] = {}
             for k, (a, b) in enumerate(tiling.blocks):
                 length = own[k]
-                slope = slopes[k] if k < tiling.kept else _difference(own, known, k).clamp_(-1, 1)
+                slope = slopes[k] if k < tiling.kept else _difference(own, length, known, k).clamp_(-1, 1)
                 inverse = length.reciprocal().masked_fill_(length == 0, 0)
                 weights = slope.sub_(stretch).mul_(inverse)
                 products = own.precision_of_pull(inverse)
@@ -229,9 +230,9 @@ class _Lengths:
         return squared.masked_fill_(coincident, 0).sqrt_()
 
 
-def _difference(own: _Lengths, known: _Lengths, block: int) -> Tensor:
-    """Of the two potentials."""
-    return (own.shrink * own[block]).addcmul_(known.shrink, known[block], value=-1)
+def _difference(own: _Lengths, length: Tensor, known: _Lengths, block: int) -> Tensor:
+    """Of the two potentials in a block, whose own lengths have been found."""
+    return (own.shrink * length).addcmul_(known.shrink, known[block], value=-1)
 
 
 def _huber(x: Tensor, slope: Tensor) -> Tensor:

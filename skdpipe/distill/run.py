@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-import yaml
 from torch import nn
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
@@ -20,6 +18,7 @@ from skdpipe.config import ClipFormat, Estimator, Experiment, Method, NetworkCho
 from skdpipe.dataset import Augment, Manifest, PairedClips, augment, build_manifest
 from skdpipe.distill.alignment import require_same_joints
 from skdpipe.distill.beginning import begin_with_all_but_classifier, begin_with_teacher
+from skdpipe.distill.claim import claim, describe
 from skdpipe.distill.loop import Curve, Objective, train
 from skdpipe.distill.objectives import answers_to_all, learn_from_high, learn_from_low, learn_from_teacher
 from skdpipe.errors import BundleError, DataError
@@ -111,8 +110,8 @@ def distill(
     adopted = run.fitting_teacher(teacher) if teacher else None
     if not all(run.has(method) for method in distilled):
         run.require_comparable(adopted)
-    data = _describe(manifest, teacher, initial)
-    _claim(run.folder, {"experiment": to_plain(experiment), "data": data})
+    data = describe(manifest, teacher, initial)
+    claim(run.folder, {"experiment": to_plain(experiment), "data": data})
     if adopted is not None and not run.has("teacher"):
         run.adopt(adopted)
     figures: dict[str, Figures] = {method: run.train_or_load(method, data) for method in methods}
@@ -152,46 +151,6 @@ def finetune(
         smoothing_window=known.clip.smoothing,
     )
     return distill(tuned, cache, models, device=device, progress=progress, initial=bundle)
-
-
-def _describe(manifest: Manifest, teacher: Path | None, initial: Path | None) -> dict[str, Any]:
-    """What a run is made from besides its settings; files by the beginning of their SHA-256."""
-    return {
-        "classes": list(manifest.classes),
-        "high": manifest.high,
-        "low": manifest.low,
-        "training_clips": len(manifest.part(train=True)),
-        "test_clips": len(manifest.part(train=False)),
-        "clips": manifest.digest,
-        **{
-            name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path else None
-            for name, path in (("teacher", teacher), ("initial", initial))
-        },
-    }
-
-
-def _claim(folder: Path, here: Mapping[str, Any]) -> None:
-    """Write what the run is, or make sure that it is what was trained here before."""
-    config = folder / "config.yaml"
-    if config.is_file() and any(path.suffix in {".safetensors", ".state"} for path in folder.iterdir()):
-        there = yaml.safe_load(config.read_text(encoding="utf-8"))
-        for key, found, wanted in _differences(there, here):
-            if key != "experiment.methods":  # the others may be trained later
-                raise DataError(
-                    f"{folder} holds a run with {key} {found}, and not {wanted}; choose another name with "
-                    "--set name=NAME, or delete the folder"
-                )
-    else:
-        write_whole_text(config, yaml.safe_dump(here, sort_keys=False, allow_unicode=True))
-
-
-def _differences(a: object, b: object, key: str = "") -> Iterator[tuple[str, object, object]]:
-    """Where two trees of plain values differ: the key, and the value in each."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        for name in {**a, **b}:
-            yield from _differences(a.get(name), b.get(name), f"{key}.{name}".lstrip("."))
-    elif a != b:
-        yield key, a, b
 
 
 class _Run:
@@ -241,9 +200,8 @@ class _Run:
         student = self._untrained(self._choice("student"))
         if settings.warm_start:
             begin_with_teacher(student, known)
-        if not (settings.node or settings.edge):
-            return
-        require_same_joints(student, known.eval(), (clip.people, 3, clip.frames, len(self._layout)))
+        if settings.node or settings.edge:
+            require_same_joints(student, known.eval(), (clip.people, 3, clip.frames, len(self._layout)))
 
     def adopt(self, teacher: Bundle) -> None:
         """Use a trained teacher; its figures are taken anew, on the test clips of this run."""
