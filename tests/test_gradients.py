@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
+from skdpipe.distill import tape as tape_module
 from skdpipe.distill.edges import edge_loss
 from skdpipe.distill.gradients import (
     RevisionReport,
@@ -436,6 +437,28 @@ class TestTape:
         moved, still = tape.derivative({a: torch.ones(2)}, [c, d])
         torch.testing.assert_close(moved, torch.full((2,), 2.0))
         torch.testing.assert_close(still, torch.zeros(2))
+
+    def test_rates_are_kept_only_until_their_last_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Memory does not grow with the way; what is used late, or wanted, is still there then."""
+        alive = []
+
+        def push(step: tape_module._Step, tangents: tape_module._Tangents) -> None:
+            _push(step, tangents)
+            alive.append(len(tangents))
+
+        _push = tape_module._push
+        monkeypatch.setattr(tape_module, "_push", push)
+        a = torch.ones(2, requires_grad=True)
+        with Tape() as tape:
+            early = b = a + 1
+            for _ in range(30):
+                b = b.relu() + 1
+            late = b * early
+        rates = tape.derivative({a: torch.tensor([1.0, 2.0])}, [late, early])
+        torch.testing.assert_close(rates[0], torch.tensor([34.0, 68.0]))  # (a + 31) (a + 1)
+        torch.testing.assert_close(rates[1], torch.tensor([1.0, 2.0]))
+        assert len(alive) > 60
+        assert max(alive) == 3  # what is wanted, the last, and the next
 
     def test_positions_stand_still_and_parts_of_a_step_move(self) -> None:
         """Linear interpolation between neighbours, at positions that are themselves parameters."""

@@ -8,7 +8,7 @@ to operation (tangents, a Jacobian-vector product). Nothing is computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
@@ -65,16 +65,24 @@ class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
             NotImplementedError: if an operation on the way has no derivative here.
         """
         tangents = {_name(parameter): tangent for parameter, tangent in direction.items()}
-        missing = {_name(each) for each in wanted}
+        results = [_name(each) for each in wanted]
+        missing = set(results)
+        reads = [[_name(each) for each in _tensors_in(step.arguments)] for step in self._steps]
+        last = {name: number for number, names in enumerate(reads) for name in names}
+        last |= dict.fromkeys(results, len(reads))
         with torch.no_grad():
-            for step in self._steps:
+            for number, (step, names) in enumerate(zip(self._steps, reads, strict=True)):
                 if not missing:
                     break
-                _push(step, tangents)
-                results = step.result if isinstance(step.result, tuple | list) else (step.result,)
-                missing -= {_name(each) for each in results if isinstance(each, Tensor)}
+                if any(name in tangents for name in names):
+                    _push(step, tangents)
+                for name in names:  # memory that is free at once is still in the processor's caches
+                    if last[name] == number:
+                        tangents.pop(name, None)
+                missing -= {_name(each) for each in _tensors(step.result) if isinstance(each, Tensor)}
         return [
-            tangents[_name(each)] if _name(each) in tangents else torch.zeros_like(each) for each in wanted
+            tangents[name] if name in tangents else torch.zeros_like(each)
+            for name, each in zip(results, wanted, strict=True)
         ]
 
 
@@ -93,9 +101,7 @@ def _name(tensor: Tensor) -> _Name:
 
 
 def _push(step: _Step, tangents: _Tangents) -> None:
-    """Note the tangent of an operation's result, if it has one."""
-    if not any(_moves(each, tangents) for each in step.arguments):
-        return
+    """Note the tangent of an operation's result, if it has one; something that went in moves."""
     operation = step.operation.overloadpacket
     if operation in _LINEAR:
         result = _push_linear(step, tangents)
@@ -108,10 +114,12 @@ def _push(step: _Step, tangents: _Tangents) -> None:
             tangents[_name(value)] = tangent
 
 
-def _moves(argument: Any, tangents: _Tangents) -> bool:
-    if isinstance(argument, Tensor):
-        return _name(argument) in tangents
-    return isinstance(argument, list) and any(_moves(each, tangents) for each in argument)
+def _tensors_in(arguments: Sequence[Any]) -> Iterator[Tensor]:
+    for each in arguments:
+        if isinstance(each, Tensor):
+            yield each
+        elif isinstance(each, list):
+            yield from _tensors_in(each)
 
 
 def _tensors(result: Any) -> Sequence[Any]:
