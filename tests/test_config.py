@@ -302,6 +302,15 @@ def test_a_config_comes_back_from_plain_values_and_from_yaml(config: Any) -> Non
     assert parse_config(type(config), yaml.safe_load(yaml.safe_dump(written)), "YAML") == config
 
 
+def test_what_is_as_by_default_need_not_be_said() -> None:
+    """So that a setting that is added later changes nothing that is made of this."""
+    changed = Experiment(seed=3, recipe=Recipe(epochs=7), derive_low=Degradation())
+    said = to_plain(changed, only_changed=True)
+    assert said == {"seed": 3, "recipe": {"epochs": 7}, "derive_low": {}}
+    assert parse_config(Experiment, said, "said") == changed
+    assert to_plain(Experiment(), only_changed=True) == {}
+
+
 @pytest.mark.parametrize("kind", [*SECTIONS.values(), PoseTraining, Estimator, Recipe, ClipFormat])
 def test_every_setting_is_documented(kind: type[Any]) -> None:
     described = set(re.findall(r"\w+", kind.__doc__ or ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from moving_body import ACTIONS, a_sequence, blurred, fill, tiny_experiment
 from skdpipe.cache import PoseCache
 from skdpipe.config import Augmentation, ClipFormat, Degradation, Experiment
 from skdpipe.dataset import (
+    BOTH,
     Batch,
     Manifest,
     PairedClips,
@@ -315,6 +317,44 @@ def test_each_class_gives_its_share_to_the_test_and_keeps_a_training_clip(
 def test_another_seed_is_another_split(unsplit: PoseCache) -> None:
     splits = {build_manifest(unsplit, replace(DERIVED, seed=seed)).part(train=False) for seed in range(8)}
     assert len(splits) > 4
+
+
+@pytest.mark.parametrize("subjects", [0, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_validation_takes_training_clips_and_leaves_the_test_alone(
+    tmp_path: Path, subjects: int, seed: int
+) -> None:
+    """Whole subjects where they are named, a share of each class where not."""
+    clips = [
+        a_sequence(a, n, split="train" if n < 8 else "test", **({"subject": f"s{n % 4}"} if subjects else {}))
+        for a in ACTIONS
+        for n in range(12)
+    ]
+    cache = save(PoseCache(tmp_path), *clips)
+    everything = build_manifest(cache, replace(DERIVED, seed=seed))
+    manifest = build_manifest(cache, replace(DERIVED, seed=seed, validation=0.25))
+    train, tested = manifest.part(train=True), manifest.part(train=False)
+    assert {clip.key for clip in (*train, *tested)} == {clip.key for clip in everything.part(train=True)}
+    assert sorted(clip.label for clip in tested) == [a for a in ACTIONS for _ in range(2)]
+    if subjects:
+        subject_of = {clip.origin.key: clip.origin.subject for clip in clips}
+        assert len({subject_of[clip.key] for clip in tested}) == 1
+        assert not {subject_of[clip.key] for clip in train} & {subject_of[clip.key] for clip in tested}
+    assert manifest.left_out == {"a place in the test (not looked at)": 4 * len(ACTIONS)}
+
+
+def test_validation_leaves_out_what_one_quality_alone_shows_of_the_test(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    for action in ACTIONS:
+        for number in range(8):
+            clip = a_sequence(action, number, split="train" if number < 6 else "test")
+            save(cache, clip, low=number not in (5, 7))
+    manifest = build_manifest(cache, Experiment(unpaired=True, validation=0.4))
+    numbers = Counter((clip.train, clip.qualities) for clip in manifest.clips)
+    assert numbers == {
+        (True, BOTH): 3 * len(ACTIONS), (False, BOTH): 2 * len(ACTIONS), (True, ("high",)): len(ACTIONS)
+    }  # fmt: skip
+    assert manifest.left_out == {"a place in the test (not looked at)": 2 * len(ACTIONS)}
 
 
 # What a network sees

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 import signal
 import subprocess
 import sys
@@ -750,6 +751,32 @@ def test_a_folder_holds_one_run(
         distill(replace(EXPERIMENT, **changes), cache, finished.folder.parent, device=CPU)
     assert str(caught.value).startswith(f"{finished.folder} holds a run with {expected}")
     assert "choose another name with --set name=NAME, or delete the folder" in str(caught.value)
+
+
+def test_a_run_of_an_earlier_version_goes_on(
+    finished: DistillationResult, cache: PoseCache, tmp_path: Path
+) -> None:
+    """Settings that were added since are as by default; other values still make another run."""
+    folder = tmp_path / finished.folder.name
+    shutil.copytree(finished.folder, folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["experiment"]["validation"], config["experiment"]["distillation"]["kept_megabytes"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert distill(EXPERIMENT, cache, tmp_path, device=CPU).figures == finished.figures
+    other = replace(EXPERIMENT, distillation=replace(EXPERIMENT.distillation, kept_megabytes=5))
+    with pytest.raises(DataError, match=r"holds a run with experiment\.\S+kept_megabytes 1000, and not 5"):
+        distill(other, cache, tmp_path, device=CPU)
+
+
+@pytest.mark.parametrize("content", ["", "experiment: {}", "experiment: {colour: red}", "- 1"])
+def test_a_folder_whose_settings_are_odd_is_another_run(
+    finished: DistillationResult, cache: PoseCache, tmp_path: Path, content: str
+) -> None:
+    folder = tmp_path / finished.folder.name
+    shutil.copytree(finished.folder, folder)
+    (folder / "config.yaml").write_text(content)
+    with pytest.raises(DataError, match="holds a run with"):
+        distill(EXPERIMENT, cache, tmp_path, device=CPU)
 
 
 def test_a_folder_holds_one_set_of_clips(finished: DistillationResult, tmp_path: Path) -> None:

@@ -140,7 +140,8 @@ def _teacher_of(experiment: Experiment) -> Run:
         distillation=Distillation(),
         smoothing_window=1,
     )
-    digest = hashlib.sha256(json.dumps(to_plain(alone), sort_keys=True).encode()).hexdigest()[:8]
+    changed = to_plain(alone, only_changed=True)  # a setting that is added later makes no other teacher
+    digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{experiment.teacher.name}-{digest}-seed{experiment.seed}"
     return Run("", "", "", replace(alone, name=name), Path("teachers"))
 

@@ -221,6 +221,8 @@ class Experiment:
         unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
         only_classes, without_classes: labels whose clips alone are used, or not used; empty: no such limit.
         test_fraction: share of videos (or subjects) held out where the cache names no split.
+        validation: share of the training videos (or subjects) that is tested in place of the test clips, and
+            these are not looked at; for choosing settings.
         smoothing_window: of LQS-SWA-S and SKD*.
         methods: which rows of the table are trained.
     """
@@ -234,6 +236,7 @@ class Experiment:
     only_classes: tuple[str, ...] = ()
     without_classes: tuple[str, ...] = ()
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    validation: BelowOne = 0.0
     smoothing_window: Window = 3
     methods: Annotated[
         tuple[Method, ...],

@@ -146,9 +146,10 @@ def change_config(config: T, overrides: Sequence[str], where: str) -> T:
     return parse_config(type(config), values, where)
 
 
-def to_plain(config: object) -> dict[str, Any]:
-    """A config as plain YAML and JSON values; `parse_config` reads it back."""
-    plain: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
+def to_plain(config: object, *, only_changed: bool = False) -> dict[str, Any]:
+    """A config as plain YAML and JSON values, or what is not as by default; `parse_config` reads it back."""
+    kind = TypeAdapter(type(config))
+    plain: dict[str, Any] = kind.dump_python(config, mode="json", exclude_defaults=only_changed)
     return plain
 
 

@@ -80,7 +80,9 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
 
     The split is the one stored with the videos (validation counts as test); where there is none, whole
     subjects are held out, and where there are no subjects either, a share of each class, chosen by the
-    seed. Training clips in which a quality shows nobody are left out; such test clips stay.
+    seed. Training clips in which a quality shows nobody are left out; such test clips stay. With
+    ``experiment.validation``, the test clips are left out, and a share of the training clips is tested, held
+    out in the same manner.
 
     With ``experiment.unpaired``, videos that one quality alone shows, be it that the other was not cached or
     sees nobody, are training clips for what learns from that quality. Split and test clips are those of the
@@ -113,6 +115,12 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
             "into a folder for each class, or name their labels in a CSV, and run `skdpipe extract`"
         )
     in_train = _split(paired, [entry for entry, _ in alone.values()], experiment)
+    if experiment.validation:
+        left_out["a place in the test (not looked at)"] = sum(not train for train in in_train.values())
+        paired = [entry for entry in paired if in_train[entry.origin.key]]
+        alone = {key: (entry, quality) for key, (entry, quality) in alone.items() if in_train[key]}
+        others = [entry for entry, _ in alone.values()]
+        in_train = _hold_out(paired, others, experiment.validation, experiment.seed)
     clips = []
     for entry in paired:
         key, low_entry = entry.origin.key, low[entry.origin.key]
@@ -215,7 +223,14 @@ def _split(entries: Sequence[Entry], others: Sequence[Entry], experiment: Experi
                 f"split '{unknown[0]}' is none of train, {', '.join(_TEST_NAMES)}; correct the CSV"
             )
         return {entry.origin.key: entry.origin.split == "train" for entry in everything}
-    by_subject = _named_by_all(everything, "subject")
+    return _hold_out(entries, others, experiment.test_fraction, experiment.seed)
+
+
+def _hold_out(
+    entries: Sequence[Entry], others: Sequence[Entry], fraction: float, seed: int
+) -> dict[str, bool]:
+    """Hold out whole subjects, or a share of each class where there are none; False for what is held out."""
+    by_subject = _named_by_all([*entries, *others], "subject")
     groups: dict[str, list[tuple[str, str]]] = {}
     for entry in entries:
         origin = entry.origin
@@ -224,8 +239,8 @@ def _split(entries: Sequence[Entry], others: Sequence[Entry], experiment: Experi
     in_train: dict[str, bool] = {}
     for members in groups.values():
         units = sorted({unit for unit, _ in members})
-        drawn = sorted(units, key=lambda unit: generator_for(experiment.seed, unit).random())
-        share = max(1, round(experiment.test_fraction * len(units)))
+        drawn = sorted(units, key=lambda unit: generator_for(seed, unit).random())
+        share = max(1, round(fraction * len(units)))
         held_out = set(drawn[: min(share, len(units) - 1)])
         in_train.update({key: unit not in held_out for unit, key in members})
     tested = {entry.origin.subject for entry in entries if by_subject and not in_train[entry.origin.key]}

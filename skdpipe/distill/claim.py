@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from skdpipe.config import Experiment, parse_config, to_plain
 from skdpipe.dataset import Manifest
-from skdpipe.errors import DataError
+from skdpipe.errors import ConfigError, DataError
 from skdpipe.whole_file import write_whole_text
 
 
@@ -42,7 +43,7 @@ def claim(folder: Path, here: Mapping[str, Any]) -> None:
     """
     config = folder / "config.yaml"
     if config.is_file() and any(path.suffix in {".safetensors", ".state"} for path in folder.iterdir()):
-        there = yaml.safe_load(config.read_text(encoding="utf-8"))
+        there = _with_newer_settings(yaml.safe_load(config.read_text(encoding="utf-8")), config)
         for key, found, wanted in _differences(there, here):
             if key != "experiment.methods":  # the others may be trained later
                 raise DataError(
@@ -51,6 +52,17 @@ def claim(folder: Path, here: Mapping[str, Any]) -> None:
                 )
     else:
         write_whole_text(config, yaml.safe_dump(here, sort_keys=False, allow_unicode=True))
+
+
+def _with_newer_settings(there: object, config: Path) -> object:
+    """A run of an earlier version knew no settings that were added since: they have their defaults."""
+    if not (isinstance(there, dict) and isinstance(there.get("experiment"), dict)):
+        return there
+    try:
+        experiment = parse_config(Experiment, there["experiment"], str(config))
+    except ConfigError:  # a setting that is no more: it is named as a difference
+        return there
+    return {**there, "experiment": to_plain(experiment)}
 
 
 def _differences(a: object, b: object, key: str = "") -> Iterator[tuple[str, object, object]]:
