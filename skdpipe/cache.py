@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -177,16 +178,14 @@ class PoseCache:
 
     def remove_leftovers(self, older_than: float = 86_400.0) -> int:
         """Delete unfinished files that nobody has written to for so many seconds; return how many."""
-        limit = time.time() - older_than
-        old = [
-            path
-            for folder in self._folders(None)
-            for path in folder.glob(f".*{_UNFINISHED}")
-            if path.stat().st_mtime < limit
-        ]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        limit, removed = time.time() - older_than, 0
+        for folder in self._folders(None):
+            for path in folder.glob(f".*{_UNFINISHED}"):
+                with suppress(OSError):  # another process has finished it meanwhile
+                    if path.stat().st_mtime < limit:
+                        path.unlink()
+                        removed += 1
+        return removed
 
     def _folders(self, quality: Quality | None) -> list[Path]:
         if quality is not None:

@@ -107,6 +107,7 @@ def extract(
     assert batch > 0
     progress = progress or Progress(quiet=True)
     report = ExtractionReport()
+    cache.remove_leftovers()
     for source in sources:
         _leave_settings(source, cache)
     jobs = _look_up(items, sources, cache, people, report, progress)

@@ -462,6 +462,19 @@ def test_after_kill_9_the_rest_is_done(film: Film, cache: PoseCache, tmp_path: P
     assert len([cache.load(entry.path) for entry in cache.entries()]) == 16
 
 
+def test_what_a_killed_process_left_is_removed_a_day_later(film: Film, cache: PoseCache) -> None:
+    items = find_videos(film("videos/0.mp4").parent)
+    extract(items, two_qualities(), cache, batch=8)
+    folder = next(cache.entries()).path.parent
+    old, new = folder / ".00-17-abc.part", folder / ".00-18-abc.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    extract(items, two_qualities(), cache, batch=8)
+    assert not old.exists()
+    assert new.exists()
+
+
 # What is shown -----------------------------------------------------------------------------------
 
 

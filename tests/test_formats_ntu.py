@@ -93,13 +93,21 @@ def test_a_joint_that_was_not_tracked_is_unseen(tmp_path: Path) -> None:
     ],
 )
 def test_the_official_splits(tmp_path: Path, split: str, name: str, side: str) -> None:
+    """By their full names and as the field abbreviates them."""
     path = written(tmp_path, [], name=f"{name}.skeleton")
+    short = {
+        "cross-subject": "xsub",
+        "cross-view": "xview",
+        "cross-subject-120": "xsub120",
+        "cross-setup": "xset",
+    }
     assert load_ntu(path, split=split).origin.split == side
+    assert load_ntu(path, split=short[split]).origin.split == side
 
 
 def test_an_unknown_split_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no split 'xsub' of NTU.*; expected one of cross-subject"):
-        load_ntu(written(tmp_path, []), split="xsub")
+    with pytest.raises(ConfigError, match=r"no split 'cross' of NTU.*; expected one of cross-subject"):
+        load_ntu(written(tmp_path, []), split="cross")
 
 
 def test_the_damaged_samples_are_as_many_as_their_authors_say(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from skdpipe.config.experiment import (
     Method,
     NetworkChoice,
     Recipe,
+    Stream,
 )
 from skdpipe.config.load import change_config, config_path, load_config, load_section, parse_config, to_plain
 from skdpipe.config.pose import (
@@ -46,6 +47,7 @@ __all__ = [
     "Recipe",
     "Report",
     "Robustness",
+    "Stream",
     "TSne",
     "Thresholds",
     "change_config",

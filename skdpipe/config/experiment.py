@@ -12,6 +12,7 @@ from skdpipe.config.load import read_if_named
 from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Probability, Window
 
 Method = Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"]
+Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -94,7 +95,7 @@ class ClipFormat:
     layout: str = "coco-17"
     scale: Literal["body", "picture"] = "body"
     smoothing: Window = 1
-    stream: Literal["joint", "bone", "joint_motion", "bone_motion"] = "joint"
+    stream: Stream = "joint"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -12,12 +12,11 @@ joints always: a cropped clip is moved by its own frames, a dropped joint takes 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
+from skdpipe.config import Stream
 
 
 def in_stream(clip: Tensor, stream: Stream, parents: Sequence[int]) -> Tensor:

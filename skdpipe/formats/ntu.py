@@ -42,6 +42,7 @@ _SUBJECTS_120: Final = _SUBJECTS_60 | {
     93, 94, 95, 97, 98, 100, 103,
 }  # fmt: skip
 SPLITS: Final = ("cross-subject", "cross-view", "cross-subject-120", "cross-setup")
+_SHORT: Final = {"xsub": SPLITS[0], "xview": SPLITS[1], "xsub120": SPLITS[2], "xset": SPLITS[3]}
 
 
 def samples_to_skip() -> frozenset[str]:
@@ -77,7 +78,8 @@ def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: floa
 
     Args:
         path: the file.
-        split: one of `SPLITS`, which says whether the clip is for training; without it the clip has none.
+        split: one of `SPLITS` (or xsub, xview, xsub120, xset), which says whether the clip is for training;
+            without it the clip has none.
         people: at most so many are kept; the files have up to five, many of them chairs.
         fps: frames per second.
 
@@ -121,9 +123,10 @@ def _side(split: str, setup: int, camera: int, subject: int) -> str:
         "cross-subject-120": subject in _SUBJECTS_120,
         "cross-setup": setup % 2 == 0,
     }
-    if split not in sides:
-        raise ConfigError(f"no split '{split}' of NTU RGB+D; expected one of {', '.join(SPLITS)}")
-    return "train" if sides[split] else "test"
+    name = _SHORT.get(split, split)
+    if name not in sides:
+        raise ConfigError(f"no split '{split}' of NTU RGB+D; expected one of {', '.join([*SPLITS, *_SHORT])}")
+    return "train" if sides[name] else "test"
 
 
 @dataclass(frozen=True)
