@@ -422,7 +422,9 @@ class TestTape:
             e = torch.baddbmm(
                 a[:, None], d[None, :3].expand(3, -1, -1)[:, :1], b.view(3, 1, 4)[:, :, :].expand(3, 3, 4)
             )
-            return c, d.sigmoid().softmax(dim=1), (e / (1 + b.square()[:, None])).mean(dim=1), a.exp().sum()
+            f = a[:, :1] / (1 + b.square()) + 2 / b.exp() + b / 3 + a.div(b, rounding_mode="floor")
+            still = torch.zeros_like(a) + a.new_zeros(())
+            return c, d.sigmoid().softmax(dim=1), e.mean(dim=1), a.exp().sum(), f - still
 
         with Tape() as tape:
             found = results(a, b)

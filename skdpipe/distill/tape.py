@@ -190,6 +190,18 @@ def _push_product(step: _Step, tangents: _Tangents) -> Any:
     return of_x if dy is None else _ADD_PRODUCT[step.operation.overloadpacket](of_x, x, dy)
 
 
+def _push_quotient(step: _Step, tangents: _Tangents) -> Any:
+    """``d(x/y) = (dx - x/y dy) / y``."""
+    if step.options:  # rounded
+        return _push_by_forward_mode(step, tangents)
+    x, y = step.arguments
+    dx, dy = (tangents.get(_name(each)) if isinstance(each, Tensor) else None for each in (x, y))
+    if dy is None:
+        return step.operation(dx, y)
+    of_y = step.result * dy
+    return step.operation(of_y.neg_() if dx is None else dx - of_y, y)
+
+
 # Of a result and two factors; in place.
 _ADD_PRODUCT: Final[dict[Any, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
     aten.mm: Tensor.addmm_,
@@ -257,8 +269,8 @@ def _push_relu(step: _Step, tangents: _Tangents) -> Any:
     return aten.threshold_backward.default(tangents[_name(step.arguments[0])], step.result, 0)
 
 
-def _push_floor(step: _Step, tangents: _Tangents) -> tuple[None]:
-    """Piecewise constant: the result stands still, and so does every index that is made of it."""
+def _push_constant(step: _Step, tangents: _Tangents) -> tuple[None]:
+    """The result stands still, at least piecewise, and so does every index that is made of it."""
     return (None,)
 
 
@@ -273,26 +285,33 @@ def _push_dropout(step: _Step, tangents: _Tangents) -> tuple[Tensor, None]:
 def _push_batch_norm(step: _Step, tangents: _Tangents) -> tuple[Tensor]:
     """``dy = w/σ (dx - mean(dx) - x^ mean(x^ dx)) + x^ dw + db`` with ``x^ = (x - μ)/σ``.
 
-    As a map of dx this is its own transpose, so the backward kernel computes it.
+    The two means, in training alone, are what the backward kernel has as gradients of weight and bias. The
+    rest is ``a dx + b x + c`` with a number each for each channel.
     """
     x, weight, bias, running_mean, running_var, training, _, eps = step.arguments
     _, mean, inverse = step.result[:3]
     if not training:
         mean, inverse = running_mean, (running_var + eps).rsqrt()
-    dx = tangents.get(_name(x))
-    dweight, dbias = (tangents.get(_name(each)) if each is not None else None for each in (weight, bias))
-    of_x = None
-    if dx is not None:
-        of_x = aten.native_batch_norm_backward.default(
-            dx, x, weight, running_mean, running_var, *step.result[1:3], training, eps, [True, False, False]
-        )[0]
-    of_weight = None
-    if dweight is not None or dbias is not None:
-        scale = inverse * dweight if dweight is not None else torch.zeros_like(inverse)
-        shift = (dbias if dbias is not None else 0) - mean * scale
-        shape = (1, -1, *(1,) * (x.dim() - 2))
-        of_weight = torch.addcmul(shift.view(shape).to(x.dtype), x, scale.view(shape).to(x.dtype))
-    return (_sum(of_x, of_weight),)
+    dx, dweight, dbias = (
+        tangents.get(_name(each)) if each is not None else None for each in (x, weight, bias)
+    )
+    of_dx = inverse * weight if weight is not None else inverse
+    of_normalised = dweight if dweight is not None else torch.zeros_like(inverse)
+    shift = dbias if dbias is not None else torch.zeros_like(inverse)
+    if training and dx is not None:
+        _, products, sums = aten.native_batch_norm_backward.default(
+            dx, x, weight, running_mean, running_var, *step.result[1:3], training, eps, [False, True, True]
+        )
+        values = x.numel() // x.shape[1]
+        of_normalised = of_normalised - of_dx * products / values
+        shift = shift - of_dx * sums / values
+    of_x = inverse * of_normalised
+
+    def for_each_channel(numbers: Tensor) -> Tensor:
+        return numbers.view(1, -1, *(1,) * (x.dim() - 2)).to(x.dtype)
+
+    dy = torch.addcmul(for_each_channel(shift - mean * of_x), x, for_each_channel(of_x))
+    return (dy if dx is None else dy.addcmul_(dx, for_each_channel(of_dx)),)
 
 
 def _sum(a: Tensor | None, b: Tensor | None) -> Tensor:
@@ -307,6 +326,7 @@ _RULES: Final[dict[Any, Callable[[_Step, _Tangents], Any]]] = {
     aten.mm: _push_product,
     aten.bmm: _push_product,
     aten.mul: _push_product,
+    aten.div: _push_quotient,
     aten.addmm: _push_affine,
     aten.baddbmm: _push_affine,
     aten.convolution: _push_convolution,
@@ -316,7 +336,9 @@ _RULES: Final[dict[Any, Callable[[_Step, _Tangents], Any]]] = {
     aten.stack: _push_joined,
     aten.index_put: _push_put,
     aten.relu: _push_relu,
-    aten.floor: _push_floor,
+    aten.floor: _push_constant,
+    aten.new_zeros: _push_constant,
+    aten.zeros_like: _push_constant,
     aten.native_dropout: _push_dropout,
     aten.native_batch_norm: _push_batch_norm,
     aten.cudnn_batch_norm: _push_batch_norm,
