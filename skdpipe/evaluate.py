@@ -20,7 +20,8 @@ from skdpipe.errors import BundleError, ConfigError
 from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
 
 _TIMED_PASSES: Final = 20
-# What testing may change of an experiment: not its split, or a bundle met clips that it was trained on.
+# What testing may change of an experiment: not its split, or a bundle met clips that it was trained on. Where
+# clips were held out for choosing settings, it may turn from these to the test clips.
 _OF_THE_CLIPS: Final = ("high", "low", "derive_low")
 
 
@@ -198,10 +199,11 @@ def _experiment(bundle: Bundle, path: Path, overrides: Sequence[str]) -> Experim
         raise BundleError(f"{path} says nothing of its experiment; expected a bundle by `skdpipe distill`")
     trained = parse_config(Experiment, bundle.run["experiment"], str(path))
     tested = change_config(trained, overrides, "--set")
-    if replace(tested, **{name: getattr(trained, name) for name in _OF_THE_CLIPS}) != trained:
+    free = [*_OF_THE_CLIPS, *(["validation"] if tested.validation == 0 else [])]
+    if replace(tested, **{name: getattr(trained, name) for name in free}) != trained:
         raise ConfigError(
             f"{' '.join(overrides)} changes how the bundle was trained; expected only settings of the test "
-            f"clips: {', '.join(_OF_THE_CLIPS)}"
+            f"clips: {', '.join(_OF_THE_CLIPS)}, validation=0"
         )
     if tested.low != trained.low and tested.derive_low is not None:
         raise ConfigError(

@@ -189,6 +189,22 @@ def test_quality_and_settings_can_be_chosen(train: Train, cache: PoseCache) -> N
     assert derived.figures[0].top1 == expected.top1
 
 
+def test_chosen_settings_are_tested_on_the_test_clips_at_last(train: Train, cache: PoseCache) -> None:
+    """A bundle that left clips out for validation has seen neither these nor the test clips."""
+    run = train("chosen", validation=0.5, methods=("baseline",))
+    held_out, test = (
+        run.manifest.part(train=False),
+        build_manifest(cache, tiny_experiment()).part(train=False),
+    )
+    assert not {clip.key for clip in held_out} & {clip.key for clip in test}
+    path = bundle_of(run)
+    assert evaluate_bundles([path], cache, device=CPU).clips == len(held_out)
+    found = evaluate_bundles([path], cache, overrides=["validation=0"], device=CPU)
+    assert found.clips == len(test)
+    text = refused(ConfigError, cache, path, overrides=["validation=0.25"])
+    assert text.endswith("expected only settings of the test clips: high, low, derive_low, validation=0")
+
+
 def refused(kind: type[SkdpipeError], cache: PoseCache, *paths: Path, **how: object) -> str:
     with pytest.raises(kind) as caught:
         evaluate_bundles(paths, cache, device=CPU, **how)
