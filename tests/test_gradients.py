@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -423,6 +424,9 @@ class TestTape:
                 a[:, None], d[None, :3].expand(3, -1, -1)[:, :1], b.view(3, 1, 4)[:, :, :].expand(3, 3, 4)
             )
             f = a[:, :1] / (1 + b.square()) + 2 / b.exp() + b / 3 + a.div(b, rounding_mode="floor")
+            left, right = (3 - torch.rsub(b, a, alpha=2)).split([1, 3], dim=1)
+            f = f + left.tanh() * F.elu(a) + F.elu(b, 0.5) * torch.rsub(a, 2, alpha=3) + right.sum()
+            f = f + F.max_pool2d(torch.stack([a, b])[None], (3, 1), stride=1, padding=(1, 0))[0].sum(dim=0)
             still = torch.zeros_like(a) + a.new_zeros(())
             return c, d.sigmoid().softmax(dim=1), e.mean(dim=1), a.exp().sum(), f - still
 

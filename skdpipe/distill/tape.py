@@ -141,6 +141,7 @@ _LINEAR: Final = {
     aten.slice,
     aten.select,
     aten.split,
+    aten.split_with_sizes,
     aten.unbind,
     aten.index,
     aten.index_select,
@@ -265,8 +266,35 @@ def _push_put(step: _Step, tangents: _Tangents) -> Any:
     return step.operation(dx, index, dvalues, *accumulate, **step.options)
 
 
-def _push_relu(step: _Step, tangents: _Tangents) -> Any:
-    return aten.threshold_backward.default(tangents[_name(step.arguments[0])], step.result, 0)
+def _push_reversed_difference(step: _Step, tangents: _Tangents) -> Any:
+    """``d(a - x) = -dx``."""
+    x, a, *_ = step.arguments
+    if isinstance(a, Tensor):
+        return _push_by_forward_mode(step, tangents)
+    return step.operation(tangents[_name(x)], 0, *step.arguments[2:])
+
+
+def _push_by_backward(step: _Step, tangents: _Tangents) -> Tensor:
+    """Operations whose matrix of derivatives is its own transpose: the backward kernel does it."""
+    x, *how = step.arguments
+    return _OWN_TRANSPOSE[step.operation.overloadpacket](tangents[_name(x)], step.result, *how)
+
+
+# From the gradient (here the tangent), the result, and the arguments but the first.
+_OWN_TRANSPOSE: Final[dict[Any, Callable[..., Tensor]]] = {
+    aten.relu: lambda dx, y: aten.threshold_backward.default(dx, y, 0),
+    aten.tanh: lambda dx, y: aten.tanh_backward.default(dx, y),
+    aten.sigmoid: lambda dx, y: aten.sigmoid_backward.default(dx, y),
+    aten.elu: lambda dx, y, *scales: aten.elu_backward.default(dx, *(*scales, 1, 1, 1)[:3], True, y),
+    aten._softmax: lambda dx, y, dim, _: aten._softmax_backward_data.default(dx, y, dim, dx.dtype),
+}
+
+
+def _push_max_pool(step: _Step, tangents: _Tangents) -> tuple[Tensor, None]:
+    """The rate of the value that was the largest; channels come last, as they do in memory."""
+    dx, chosen = (each.movedim(-3, -1) for each in (tangents[_name(step.arguments[0])], step.result[1]))
+    rates = dx.flatten(-3, -2).gather(-2, chosen.flatten(-3, -2))
+    return rates.view(chosen.shape).movedim(-1, -3), None
 
 
 def _push_constant(step: _Step, tangents: _Tangents) -> tuple[None]:
@@ -332,10 +360,12 @@ _RULES: Final[dict[Any, Callable[[_Step, _Tangents], Any]]] = {
     aten.convolution: _push_convolution,
     aten.add: _push_sum,
     aten.sub: _push_sum,
+    aten.rsub: _push_reversed_difference,
     aten.cat: _push_joined,
     aten.stack: _push_joined,
     aten.index_put: _push_put,
-    aten.relu: _push_relu,
+    **dict.fromkeys(_OWN_TRANSPOSE, _push_by_backward),
+    aten.max_pool2d_with_indices: _push_max_pool,
     aten.floor: _push_constant,
     aten.new_zeros: _push_constant,
     aten.zeros_like: _push_constant,
