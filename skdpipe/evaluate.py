@@ -118,7 +118,7 @@ def evaluate_bundles(
         cache: where the skeletons are.
         weights: of each bundle; equal if not given.
         quality: which all are tested on; by default the one that each was trained on.
-        overrides: ``key=value`` of the experiment's high, low or derive_low.
+        overrides: ``key=value`` of the experiment's high, low or derive_low, or ``validation=0``.
         device: where to test.
 
     Raises:
