@@ -40,7 +40,8 @@ def a_batch() -> Batch:
     torch.manual_seed(8)
     high, low = torch.randn(2, 4, 2, 3, FRAMES, 13, dtype=torch.float64)
     mask = torch.tensor([[True, True], [True, False], [True, True], [False, True]])
-    return Batch(high, mask, low, mask, mask, torch.tensor([0, 1, 2, 3]), torch.arange(4))
+    number = torch.arange(4)
+    return Batch(high, mask, low, mask, mask, number, number >= 0, number)
 
 
 def features(frames: int, rows: int = 2) -> Tensor:

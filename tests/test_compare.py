@@ -23,7 +23,7 @@ from skdpipe.compare import ComparisonResult, compare
 from skdpipe.compare.plan import load_comparison
 from skdpipe.compare.processes import in_processes
 from skdpipe.compare.table import Trained, lead_by_clip, rows_of, significance, to_csv, to_markdown
-from skdpipe.config import Degradation
+from skdpipe.config import Degradation, LabelShares
 from skdpipe.errors import ConfigError
 from skdpipe.progress import Progress
 
@@ -74,6 +74,16 @@ def test_a_variant_of_the_recipe_has_a_teacher_of_its_own(tmp_path: Path) -> Non
     _, plan = load_comparison(write(tmp_path, variants={"longer": {"recipe": {"epochs": 3}}}))
     assert len(plan.teachers) == 4
     assert {run.experiment.recipe.epochs for run in plan.teachers} == {2, 3}
+
+
+def test_a_teacher_does_not_ask_what_labels_low_quality_has(tmp_path: Path) -> None:
+    few = {
+        "few": {"labels": {"low": 0.1}, "unlabelled": True},
+        "fewer": {"labels": {"high": 0.5, "low": 0.1}},
+    }
+    _, plan = load_comparison(write(tmp_path, seeds=[0], variants=few))
+    assert [run.experiment.labels for run in plan.teachers] == [LabelShares(), LabelShares(high=0.5)]
+    assert plan.rows[1].teacher is plan.rows[0].teacher
 
 
 @pytest.mark.parametrize(

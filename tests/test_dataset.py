@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from moving_body import ACTIONS, a_sequence, blurred, fill, tiny_experiment
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import Augmentation, ClipFormat, Degradation, Experiment
+from skdpipe.config import Augmentation, ClipFormat, Degradation, Experiment, LabelShares
 from skdpipe.dataset import (
     BOTH,
     Batch,
@@ -357,6 +357,99 @@ def test_validation_leaves_out_what_one_quality_alone_shows_of_the_test(tmp_path
     assert manifest.left_out == {"a place in the test (not looked at)": 2 * len(ACTIONS)}
 
 
+# Clips without a label, and labels that are not told
+
+UNLABELLED = tiny_experiment(unlabelled=True)
+
+
+def told(manifest: Manifest) -> dict[str, set[str]]:
+    """Of which training clips each quality has labels."""
+    return {
+        quality: {clip.key for clip in manifest.part(train=True, quality=quality, labelled=True)}
+        for quality in BOTH
+    }
+
+
+def test_pairs_without_a_label_train_nobody_but_a_student(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path))
+    known = build_manifest(cache, tiny_experiment())
+    without = (a_sequence("sideways", number, label=None) for number in range(50, 53))  # nor a split
+    save(cache, *without, low=True)
+    cache.save(a_sequence("sideways", 60, label=None), "high", "eyes-1")
+    manifest = build_manifest(cache, UNLABELLED)
+    assert manifest.left_out == {"no label": 1, "no low-quality skeletons": 1}
+    assert (manifest.classes, manifest.part(train=False)) == (known.classes, known.part(train=False))
+    added = set(manifest.clips) - set(known.clips)
+    assert {(clip.label, clip.train, clip.qualities, clip.labelled) for clip in added} == {
+        ("", True, BOTH, ())
+    }
+    for quality in BOTH:
+        assert len(manifest.part(train=True, quality=quality)) == 8 + 3
+        assert manifest.part(train=True, quality=quality, labelled=True) == known.part(train=True)
+    assert build_manifest(cache, tiny_experiment()).clips == known.clips
+    samples = zip(views(cache, UNLABELLED, manifest), manifest.clips, strict=True)
+    assert [int(sample.label) for sample, clip in samples if clip in added] == [-1] * 3
+
+
+def test_unlabelled_pairs_of_the_test_side_or_without_people_are_left_out(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path))
+    save(cache, a_sequence("sideways", 50, label=None, split="val"), low=True)
+    seen = a_sequence("sideways", 51, label=None)
+    cache.save(seen, "high", "eyes-1")
+    nobody = seen.with_keypoints(np.broadcast_to(UNSEEN, seen.keypoints.shape).copy())
+    cache.save(nobody, "low", "squint-1")
+    manifest = build_manifest(cache, UNLABELLED)
+    assert manifest.left_out == {"no label": 1, "nobody seen (training clips)": 1}
+    assert manifest.clips == build_manifest(cache, tiny_experiment()).clips
+
+
+@pytest.mark.parametrize("validation", [0, 0.3])
+def test_nobody_who_is_held_out_trains_without_a_label(tmp_path: Path, validation: float) -> None:
+    cache = PoseCache(tmp_path)
+    for action, number in ((action, number) for action in ACTIONS for number in range(8)):
+        save(cache, a_sequence(action, number, subject=f"s{number % 4}"), low=True)
+    subjects = ("s0", "s1", "s2", "s3", "another", None)
+    for number, subject in enumerate(subjects):
+        save(cache, a_sequence("sideways", 80 + number, label=None, subject=subject), low=True)
+    manifest = build_manifest(cache, replace(UNLABELLED, validation=validation))
+    trains = {cache.load(c.high).origin.subject for c in manifest.part(train=True) if c.label}
+    without = {cache.load(c.high).origin.subject for c in manifest.part(train=True) if not c.label}
+    assert without == trains | {"another", None}
+    assert len(trains) == 3 - bool(validation)
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=25)
+def test_a_share_of_each_class_keeps_its_labels(unsplit: PoseCache, seed: int) -> None:
+    experiment = replace(DERIVED, seed=seed, test_fraction=0.34)
+    everything = build_manifest(unsplit, experiment)
+    manifest = build_manifest(unsplit, replace(experiment, labels=LabelShares(high=0.67, low=0.34)))
+    label_of = {clip.key: clip.label for clip in manifest.clips}
+    high, low = (sorted(label_of[key] for key in keys) for keys in told(manifest).values())
+    assert high == ["rare"] + ["sideways"] * 4 + ["up and down"] * 2  # of 1, 6 and 3
+    assert low == ["rare"] + ["sideways"] * 2 + ["up and down"]
+    assert told(manifest)["low"] < told(manifest)["high"]
+    assert manifest.part(train=False) == everything.part(train=False)
+    assert manifest.classes == everything.classes
+    assert len(manifest.part(train=True, quality="low")) == len(everything.part(train=True))
+    assert manifest.digest != everything.digest
+
+
+def test_another_seed_keeps_other_labels(unsplit: PoseCache) -> None:
+    few = replace(DERIVED, labels=LabelShares(low=0.34))
+    assert len({frozenset(told(build_manifest(unsplit, replace(few, seed=n)))["low"]) for n in range(8)}) > 2
+
+
+def test_a_clip_of_one_quality_without_a_label_teaches_nothing(tmp_path: Path) -> None:
+    cache = with_unpaired(PoseCache(tmp_path))
+    manifest = build_manifest(cache, replace(UNPAIRED, labels=LabelShares(high=1, low=0.2)))
+    alone = [clip for clip in manifest.clips if clip.qualities == ("low",)]
+    assert all(clip.labelled == ("low",) for clip in alone)
+    assert manifest.left_out == {"neither label nor counterpart (training clips)": 3 - len(alone)}
+    assert len(told(manifest)["high"]) == 8 + 2
+    assert len(told(manifest)["low"]) == 2  # a fifth of 4 and of 4 + 3 clips
+
+
 # What a network sees
 
 
@@ -557,9 +650,8 @@ def one_joint(joint: str, count: int = 64) -> Batch:
     high[:, 0, 0, :, PENN_13.index(joint)] = 1
     high[:, 0, 2, :, PENN_13.index(joint)] = torch.linspace(0.1, 1, 10)
     mask = torch.tensor([True, False]).expand(count, 2)
-    return Batch(
-        high, mask, high.clone(), mask, mask, torch.zeros(count, dtype=torch.long), torch.arange(count)
-    )
+    number = torch.arange(count)
+    return Batch(high, mask, high.clone(), mask, mask, 0 * number, number >= 0, number)
 
 
 DEFAULT = Augmentation()

@@ -32,6 +32,7 @@ from skdpipe.config import (
     Distillation,
     Estimator,
     Experiment,
+    LabelShares,
     Method,
     NetworkChoice,
     Recipe,
@@ -485,6 +486,7 @@ def test_padded_people_change_nothing(data: PairedClips) -> None:
         torch.cat([batch.low_mask, nobody], 1),
         torch.cat([batch.paired, nobody], 1),
         batch.label,
+        batch.labelled,
         batch.number,
     )
     results = []
@@ -981,6 +983,59 @@ def test_unpaired_clips_train_what_learns_from_their_quality(tmp_path: Path) -> 
         assert (written["training_clips"], written["test_clips"]) == (8 + 26 * unpaired, 4)
     assert steps[False] == dict.fromkeys(NAMES.values(), 4)  # two epochs of 8 / 4
     assert steps[True] == {**dict.fromkeys(NAMES.values(), 16), "HQS-T": 6}  # of 10 / 4 and 32 / 4
+
+
+def test_without_its_label_a_clip_teaches_through_the_teacher_alone(data: PairedClips) -> None:
+    lesson, batch = Lesson(), a_batch(data)
+    few = batch._replace(
+        labelled=torch.arange(8) < 3, label=torch.where(torch.arange(8) < 3, batch.label, -1)
+    )
+    everything, some = lesson.objective(batch), lesson.objective(few)
+    for name, loss in everything.distillation.items():
+        torch.testing.assert_close(some.distillation[name], loss)
+    logits = lesson.student(batch.low, batch.low_mask).logits[:3]
+    torch.testing.assert_close(some.task, nn.functional.cross_entropy(logits, batch.label[:3]))
+    assert learn_from_low(lesson.student, RECIPE)(batch).task != some.task
+
+
+def test_a_batch_without_labels_has_no_task(data: PairedClips) -> None:
+    """Nor a gradient of it, so that there is nothing to revise: what is left is the teacher's."""
+    lesson, batch = Lesson(), a_batch(data)
+    parameters = list(lesson.modules.parameters())
+    none = batch._replace(labelled=torch.zeros(8, dtype=torch.bool), label=torch.full((8,), -1))
+    with Tape() as tape:
+        losses = lesson.objective(none)
+    assert losses.task == 0
+    total = sum(losses.distillation.values())
+    wanted = torch.autograd.grad(total, parameters, retain_graph=True)
+    by_tape, report = revised_gradients_by_tape(
+        losses.task, losses.distillation, parameters, losses.through, tape
+    )
+    assert not any(report.revised.values())
+    torch.testing.assert_close(by_tape, wanted)
+    one_by_one, _ = revised_gradients(*lesson.objective(none)[:2], parameters)
+    torch.testing.assert_close(one_by_one, wanted)
+
+
+def test_each_method_trains_on_the_clips_that_tell_it_something(tmp_path: Path) -> None:
+    cache = fill(PoseCache(tmp_path / "cache"), of_each=18)  # 24 training clips: six batches of four
+    for number in range(50, 58):
+        nameless = a_sequence("sideways", number, label=None)
+        cache.save(nameless, "high", "eyes-1")
+        cache.save(blurred(nameless), "low", "squint-1")
+    labels = LabelShares(high=0.5, low=0.34)
+    experiment = replace(EXPERIMENT, unlabelled=True, labels=labels)
+    watch, silent = StepCounter(), StepCounter()
+    distill(experiment, cache, tmp_path, device=CPU, progress=watch)
+    assert watch.steps == {"HQS-T": 6, "LQS-S": 4, "LQS-SWA-S": 4, "SKD": 16, "SKD*": 16}  # of 12, 8 and 32
+    quiet = replace(
+        experiment,
+        name="quiet",
+        methods=("teacher", "student"),
+        distillation=Distillation(kl=0, node=0, edge=0),
+    )
+    distill(quiet, cache, tmp_path, device=CPU, progress=silent)
+    assert silent.steps == {"HQS-T": 6, "SKD": 4}
 
 
 class StepCounter(Progress):

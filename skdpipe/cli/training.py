@@ -107,6 +107,7 @@ def compare(
 
 
 def print_results(result: DistillationResult) -> None:
+    from skdpipe.dataset import BOTH
     from skdpipe.distill import NAMES
 
     table = Table("", "top-1 %", "top-5 %", "parameters", "GFLOPs", "ms a clip", title=f"{result.folder}")
@@ -125,6 +126,9 @@ def print_results(result: DistillationResult) -> None:
     alone = [clip.qualities[0] for clip in result.manifest.clips if len(clip.qualities) == 1]
     if alone:
         tell(f"of one quality alone: {alone.count('high')} training clips high, {alone.count('low')} low")
+    if any(clip.labelled != clip.qualities for clip in result.manifest.clips):
+        high, low = (len(result.manifest.part(train=True, quality=each, labelled=True)) for each in BOTH)
+        tell(f"with a label: {high} training clips high, {low} low")
     for reason, count in result.manifest.left_out.items():
         tell(f"left out: {count} with {reason}")
     if result.recovered_gap is not None:

@@ -136,6 +136,8 @@ def _teacher_of(experiment: Experiment) -> Run:
         name="teacher",
         methods=("teacher",),
         derive_low=Degradation() if experiment.derive_low is not None else None,
+        unlabelled=False,
+        labels=replace(experiment.labels, low=1.0),
         student=experiment.teacher,
         distillation=Distillation(),
         smoothing_window=1,

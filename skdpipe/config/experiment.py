@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 from pydantic.dataclasses import dataclass
 
 from skdpipe.config.load import read_if_named
-from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Probability, Window
+from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Probability, Share, Window
 
 Method = Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"]
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
@@ -135,7 +135,7 @@ class Augmentation:
     scale: BelowOne = 0.15
     shear: BelowOne = 0.0
     flip: Probability = 0.5
-    crop: Annotated[float, Field(gt=0, le=1)] = 0.7
+    crop: Share = 0.7
     joint_dropout: BelowOne = 0.0
 
 
@@ -209,6 +209,25 @@ class Distillation:
     fresh_views: bool = False
     kept_megabytes: NonNegativeInt = 1000
 
+    @property
+    def has_losses(self) -> bool:
+        """Whether the student hears the teacher at all, or merely begins with its weights."""
+        return bool(self.kl or self.node or self.edge)
+
+
+@dataclass(frozen=True, config=STRICT)
+class LabelShares:
+    """How much of each class's training clips each quality has labels of, one clip at least.
+
+    Attributes:
+        high: share whose label the teacher is told.
+        low: share whose label baselines and student are told. Of the others only the teacher tells the
+            student; baselines, and a student without distillation losses, do not train on them.
+    """
+
+    high: Share = 1.0
+    low: Share = 1.0
+
 
 @dataclass(frozen=True, config=STRICT)
 class Experiment:
@@ -220,6 +239,8 @@ class Experiment:
         high, low: settings folders in the cache; empty picks the only one there is.
         derive_low: how low quality comes from high, instead of cached low quality.
         unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
+        unlabelled: also train the student on pairs without a label, by what the teacher says of them.
+        labels: how many of the labels that are there are used in training.
         only_classes, without_classes: labels whose clips alone are used, or not used; empty: no such limit.
         test_fraction: share of videos (or subjects) held out where the cache names no split.
         validation: share of the training videos (or subjects) that is tested in place of the test clips, and
@@ -234,6 +255,8 @@ class Experiment:
     low: str = ""
     derive_low: Degradation | None = None
     unpaired: bool = False
+    unlabelled: bool = False
+    labels: LabelShares = field(default_factory=LabelShares)
     only_classes: tuple[str, ...] = ()
     without_classes: tuple[str, ...] = ()
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3

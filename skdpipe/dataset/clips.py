@@ -39,7 +39,8 @@ class Sample(NamedTuple):
         high_mask, low_mask: ``(person,)`` bool, True for people who are seen.
         paired: ``(person,)`` bool, True where both views show the same person; only there may features
             be compared.
-        label: class index.
+        label: class index, -1 where nobody has said.
+        labelled: bool, whether what learns from low quality is told the label.
         number: which of its data the clip is, from 0.
     """
 
@@ -49,6 +50,7 @@ class Sample(NamedTuple):
     low_mask: Tensor
     paired: Tensor
     label: Tensor
+    labelled: Tensor
     number: Tensor
 
 
@@ -149,8 +151,9 @@ class PairedClips(Dataset[Sample]):
         high_clip, high_mask = _joints(high, self._high)
         low_clip, low_mask = _joints(low, self._low)
         paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
-        label = torch.tensor(self._class_of[clip.label])
-        return Sample(high_clip, high_mask, low_clip, low_mask, paired, label, torch.tensor(index))
+        label, labelled = self._class_of.get(clip.label, -1), "low" in clip.labelled
+        numbers = (torch.tensor(number) for number in (label, labelled, index))
+        return Sample(high_clip, high_mask, low_clip, low_mask, paired, *numbers)
 
     def in_stream(self, batch: Batch) -> Batch:
         """A batch of joints as both networks see it."""

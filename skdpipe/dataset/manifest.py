@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from skdpipe.cache import Entry, PoseCache, Quality
-from skdpipe.config import Experiment
+from skdpipe.config import Experiment, LabelShares
 from skdpipe.degrade import generator_for
 from skdpipe.errors import DataError
 
-BOTH: Final[tuple[Quality, ...]] = ("high", "low")
+Qualities = tuple[Quality, ...]
+BOTH: Final[Qualities] = ("high", "low")
+_Others = dict[str, tuple[Entry, Qualities]]
 _TEST_NAMES: Final = ("test", "val", "valid", "validation")
 
 
@@ -26,11 +28,12 @@ class PairedClip:
     Attributes:
         key: digest of the video's content.
         source: the video.
-        label: what it shows.
+        label: what it shows; empty where nobody has said.
         train: on which side of the split it is.
         high: None where low quality alone shows the clip.
         low: None where high quality alone does, or low is derived from it.
         qualities: those that show the clip; both for every test clip.
+        labelled: those of them whose networks are told the label; both for every test clip.
     """
 
     key: str
@@ -39,7 +42,8 @@ class PairedClip:
     train: bool
     high: Path | None
     low: Path | None
-    qualities: tuple[Quality, ...] = BOTH
+    qualities: Qualities = BOTH
+    labelled: Qualities = BOTH
 
 
 @dataclass(frozen=True)
@@ -59,17 +63,29 @@ class Manifest:
     low: str
     left_out: dict[str, int]
 
-    def part(self, *, train: bool, quality: Quality | None = None) -> tuple[PairedClip, ...]:
-        """The clips of one side of the split; if a quality is given, those that it shows."""
+    def part(
+        self, *, train: bool, quality: Quality | None = None, labelled: bool = False
+    ) -> tuple[PairedClip, ...]:
+        """The clips of one side of the split: all, what a quality shows, or what it has labels of."""
         return tuple(
-            clip for clip in self.clips if clip.train is train and quality in (None, *clip.qualities)
+            clip
+            for clip in self.clips
+            if clip.train is train
+            and quality in (None, *clip.qualities)
+            and (not labelled or quality in clip.labelled)
         )
 
     @property
     def digest(self) -> str:
-        """Stands for which clips there are, with their labels, side of the split and missing qualities."""
+        """Stands for which clips there are: labels, side of the split, and what a quality lacks of them."""
         clips = [
-            (clip.key, clip.label, clip.train, *(clip.qualities if clip.qualities != BOTH else ()))
+            (
+                clip.key,
+                clip.label,
+                clip.train,
+                *(clip.qualities if clip.qualities != BOTH else ()),
+                *(("labelled", *clip.labelled) if clip.labelled != clip.qualities else ()),
+            )
             for clip in self.clips
         ]
         return hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16]
@@ -87,7 +103,9 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     With ``experiment.unpaired``, videos that one quality alone shows, be it that the other was not cached or
     sees nobody, are training clips for what learns from that quality. Split and test clips are those of the
     paired videos, so that every method is tested on the same; an unpaired video of the test side, or of a
-    subject that is held out, is left out.
+    subject that is held out, is left out. With ``experiment.unlabelled``, the same goes for pairs without a
+    label, which are training clips whose label no network is told; ``experiment.labels`` makes such clips of
+    labelled ones.
 
     Raises:
         DataError: if a class that the experiment names is not there, there is nothing to pair, there are no
@@ -99,54 +117,51 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     low_settings = "" if derived else choose_settings(cache, "low", experiment.low)
     high = _of_classes(cache.entries("high", high_settings), experiment)
     low = high if derived else _of_classes(cache.entries("low", low_settings), experiment)
-    alone = _alone(high, low)
-    known = {**low, **high} if experiment.unpaired else high
-    left_out = Counter({"no label": sum(entry.origin.label is None for entry in known.values())})
-    if not experiment.unpaired:
-        left_out["no low-quality skeletons"] = sum(quality == "high" for _, quality in alone.values())
-        left_out["no high-quality skeletons"] = sum(quality == "low" for _, quality in alone.values())
-        alone = {}
-    alone = {key: (entry, quality) for key, (entry, quality) in alone.items() if entry.origin.label}
+    left_out: Counter[str] = Counter()
     paired = [entry for key, entry in sorted(high.items()) if entry.origin.label and key in low]
+    others = _others(high, low, experiment, left_out)
     if not paired:
         reasons = ", ".join(f"{count} with {reason}" for reason, count in (+left_out).items())
         raise DataError(
             f"{cache.root} has no labelled pairs of skeletons ({reasons or 'none at all'}); put the videos "
             "into a folder for each class, or name their labels in a CSV, and run `skdpipe extract`"
         )
-    in_train = _split(paired, [entry for entry, _ in alone.values()], experiment)
+    in_train = _split(paired, [entry for entry, _ in others.values()], experiment)
     if experiment.validation:
         left_out["a place in the test (not looked at)"] = sum(not train for train in in_train.values())
         paired = [entry for entry in paired if in_train[entry.origin.key]]
-        alone = {key: (entry, quality) for key, (entry, quality) in alone.items() if in_train[key]}
-        others = [entry for entry, _ in alone.values()]
-        in_train = _hold_out(paired, others, experiment.validation, experiment.seed)
+        others = {key: other for key, other in others.items() if in_train[key]}
+        beside = [entry for entry, _ in others.values()]
+        in_train = _hold_out(paired, beside, experiment.validation, experiment.seed)
     clips = []
     for entry in paired:
         key, low_entry = entry.origin.key, low[entry.origin.key]
         if in_train[key] and (entry.empty or low_entry.empty):
             if experiment.unpaired and not (entry.empty and low_entry.empty):
-                alone[key] = (low_entry, "low") if entry.empty else (entry, "high")
+                others[key] = (low_entry, ("low",)) if entry.empty else (entry, ("high",))
             else:
                 left_out["nobody seen (training clips)"] += 1
             continue
         clips.append(_clip(entry, in_train[key], entry.path, None if derived else low_entry.path))
-    for key, (entry, quality) in alone.items():
+    for key, (entry, qualities) in others.items():
         if not in_train[key]:
-            left_out["one quality alone (test clips)"] += 1
-        elif entry.empty:
+            left_out["no label" if qualities == BOTH else "one quality alone (test clips)"] += 1
+        elif entry.empty or (qualities == BOTH and low[key].empty):
             left_out["nobody seen (training clips)"] += 1
         else:
-            high_path, low_path = (entry.path, None) if quality == "high" else (None, entry.path)
-            clips.append(_clip(entry, True, high_path, low_path, (quality,)))
-    clips.sort(key=lambda clip: clip.key)
-    classes = tuple(sorted({clip.label for clip in clips}))
+            high_path = entry.path if "high" in qualities else None
+            low_path = low[key].path if "low" in qualities and not derived else None
+            clips.append(_clip(entry, True, high_path, low_path, qualities))
+    known = _with_labels(sorted(clips, key=lambda clip: clip.key), experiment.labels, experiment.seed)
+    clips = [clip for clip in known if clip.labelled or clip.qualities == BOTH]
+    left_out["neither label nor counterpart (training clips)"] = len(known) - len(clips)
+    classes = tuple(sorted({clip.label for clip in clips if clip.label}))
     _require_both_sides(clips, classes, cache)
     return Manifest(tuple(clips), classes, high_settings, low_settings, dict(+left_out))
 
 
 def _of_classes(entries: Iterable[Entry], experiment: Experiment) -> dict[str, Entry]:
-    """By key what has a label that the experiment wants."""
+    """By key what the experiment wants: clips of some labels, and those without any."""
     there = {entry.origin.key: entry for entry in entries}
     only, without = set(experiment.only_classes), set(experiment.without_classes)
     labels = {entry.origin.label for entry in there.values() if entry.origin.label}
@@ -155,24 +170,54 @@ def _of_classes(entries: Iterable[Entry], experiment: Experiment) -> dict[str, E
     return {
         key: entry
         for key, entry in there.items()
-        if entry.origin.label not in without and (not only or entry.origin.label in only)
+        if entry.origin.label not in without and (not only or entry.origin.label in {None, *only})
     }
 
 
-def _alone(high: Mapping[str, Entry], low: Mapping[str, Entry]) -> dict[str, tuple[Entry, Quality]]:
-    """By key what one quality alone has, and which."""
-    found: dict[str, tuple[Entry, Quality]] = {}
-    found.update({key: (entry, "high") for key, entry in high.items() if key not in low})
-    found.update({key: (entry, "low") for key, entry in low.items() if key not in high})
+def _others(
+    high: Mapping[str, Entry], low: Mapping[str, Entry], experiment: Experiment, left_out: Counter[str]
+) -> _Others:
+    """By key what is no labelled pair and may train all the same; counts what may not."""
+    found: _Others = {}
+    for key, entry in {**low, **high}.items():
+        there: tuple[tuple[Quality, bool], ...] = (("high", key in high), ("low", key in low))
+        qualities = tuple(quality for quality, has_it in there if has_it)
+        if not entry.origin.label and not (experiment.unlabelled and qualities == BOTH):
+            left_out["no label"] += experiment.unpaired or key in high
+        elif not entry.origin.label or (experiment.unpaired and qualities != BOTH):
+            found[key] = entry, qualities
+    if not experiment.unpaired:
+        left_out["no low-quality skeletons"] = len(high.keys() - low.keys())
+        left_out["no high-quality skeletons"] = len(low.keys() - high.keys())
     return found
 
 
+def _with_labels(clips: Iterable[PairedClip], shares: LabelShares, seed: int) -> list[PairedClip]:
+    """The clips with the qualities that are told their labels: in each class so many, chosen by the seed.
+
+    What the lesser share keeps, the greater keeps as well, as far as both qualities show it.
+    """
+    clips = list(clips)
+    told: defaultdict[str, list[Quality]] = defaultdict(list)
+    shares_of: dict[Quality, float] = {"high": shares.high, "low": shares.low}
+    for quality, share in shares_of.items():
+        by_label: defaultdict[str, list[str]] = defaultdict(list)
+        for clip in clips:
+            if clip.train and clip.label and quality in clip.qualities:
+                by_label[clip.label].append(clip.key)
+        for keys in by_label.values():
+            if share < 1:
+                keys.sort(key=lambda key: generator_for(seed, f"{key}:label").random())
+            for key in keys[: max(1, round(share * len(keys)))]:
+                told[key].append(quality)
+    return [replace(clip, labelled=tuple(told[clip.key])) if clip.train else clip for clip in clips]
+
+
 def _clip(
-    entry: Entry, train: bool, high: Path | None, low: Path | None, qualities: tuple[Quality, ...] = BOTH
+    entry: Entry, train: bool, high: Path | None, low: Path | None, qualities: Qualities = BOTH
 ) -> PairedClip:
     origin = entry.origin
-    assert origin.label is not None
-    return PairedClip(origin.key, origin.source, origin.label, train, high, low, qualities)
+    return PairedClip(origin.key, origin.source, origin.label or "", train, high, low, qualities)
 
 
 def _require_both_sides(clips: Sequence[PairedClip], classes: Sequence[str], cache: PoseCache) -> None:
@@ -214,15 +259,18 @@ def choose_settings(cache: PoseCache, quality: Quality, wanted: str) -> str:
 
 
 def _split(entries: Sequence[Entry], others: Sequence[Entry], experiment: Experiment) -> dict[str, bool]:
-    """For each key whether the clip is for training; nobody is held out for the sake of the others."""
+    """For each key whether the clip is for training; nobody is held out for the sake of the others.
+
+    Clips without a label need not name split or subject: they are for training then.
+    """
     everything = [*entries, *others]
     if _named_by_all(everything, "split"):
-        unknown = sorted({str(entry.origin.split) for entry in everything} - {"train", *_TEST_NAMES})
+        unknown = sorted({entry.origin.split or "train" for entry in everything} - {"train", *_TEST_NAMES})
         if unknown:
             raise DataError(
                 f"split '{unknown[0]}' is none of train, {', '.join(_TEST_NAMES)}; correct the CSV"
             )
-        return {entry.origin.key: entry.origin.split == "train" for entry in everything}
+        return {entry.origin.key: (entry.origin.split or "train") == "train" for entry in everything}
     return _hold_out(entries, others, experiment.test_fraction, experiment.seed)
 
 
@@ -248,10 +296,11 @@ def _hold_out(
 
 
 def _named_by_all(entries: Sequence[Entry], what: Literal["split", "subject"]) -> bool:
-    """Whether the videos name their split, or their subject: all of them must, or none."""
-    named = sum(bool(getattr(entry.origin, what)) for entry in entries)
-    if 0 < named < len(entries):
+    """Whether the labelled videos name their split, or their subject: all of them must, or none."""
+    labelled = [entry for entry in entries if entry.origin.label]
+    named = sum(bool(getattr(entry.origin, what)) for entry in labelled)
+    if 0 < named < len(labelled):
         raise DataError(
-            f"{named} of {len(entries)} videos name a {what}, the others do not; name it for all or none"
+            f"{named} of {len(labelled)} videos name a {what}, the others do not; name it for all or none"
         )
     return named > 0

@@ -67,8 +67,9 @@ def learn_from_teacher(
     """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
 
     The teacher answers once for each batch, and no gradient reaches it. It is asked about the clips that
-    high quality shows, and KL is averaged over these; the task loss takes all. Node and edge losses see
-    the people that both views show; the others have no counterpart.
+    high quality shows, and KL is averaged over these; the task loss over the clips whose label low quality
+    has (zero without any). Node and edge losses see the people that both views show; the others have no
+    counterpart.
 
     Args:
         student, teacher: the teacher in evaluation mode.
@@ -85,7 +86,7 @@ def learn_from_teacher(
         if compared:
             through.append(adaptation(own.features[batch.paired]).float())
         with unrecorded():  # a tape is asked for the way from the parameters to here
-            task = settings.task * task_loss(own.logits, batch.label, recipe)
+            task = settings.task * of_labelled(own.logits, batch)
             if not shown.any():
                 return Losses(task)
             known = answer(batch, shown)
@@ -99,6 +100,11 @@ def learn_from_teacher(
                 wanted = known.features[batch.paired[shown]].float()
                 distillation |= _feature_losses(*same_frames(through[1], wanted), settings)
             return Losses(task, distillation, tuple(through))
+
+    def of_labelled(logits: Tensor, batch: Batch) -> Tensor:
+        if not batch.labelled.any():
+            return 0 * logits.sum()
+        return task_loss(logits[batch.labelled], batch.label[batch.labelled], recipe)
 
     @torch.no_grad()
     def answer(batch: Batch, shown: Tensor) -> NetworkOutput:

@@ -280,9 +280,11 @@ class _Run:
 
     def _clips(self, method: str, *, train: bool) -> PairedClips:
         experiment = self._experiment
+        taught = method in DISTILLED and experiment.distillation.has_losses
+        quality: Quality = "high" if method == "teacher" else "low"
         return PairedClips(
             self._cache,
-            self._manifest.part(train=train, quality="high" if method == "teacher" else "low"),
+            self._manifest.part(train=train, quality=quality, labelled=not taught),
             self._manifest.classes,
             experiment.clip,
             self._clip_format(method),
