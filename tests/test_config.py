@@ -20,8 +20,10 @@ from skdpipe.config import (
     Demonstration,
     Distillation,
     Estimator,
+    EstimatorNoise,
     Experiment,
     Extraction,
+    LabelShares,
     NetworkChoice,
     PoseTraining,
     Recipe,
@@ -46,6 +48,8 @@ SECTIONS: dict[str, type[Any]] = {
 
 
 def kind_of(path: Path) -> type[Any]:
+    if path.stem.endswith("-noise"):
+        return EstimatorNoise
     return PoseTraining if path.stem.startswith("pose-") else Estimator
 
 
@@ -288,6 +292,7 @@ experiments = st.builds(
     name=names,
     seed=st.integers(0, 2**31),
     derive_low=st.none() | st.builds(Degradation, every=positive, occlusion=shares),
+    labels=st.builds(LabelShares, high=st.floats(0.01, 1), low=st.floats(0.01, 1)),
     smoothing_window=windows,
     methods=st.lists(st.sampled_from(["teacher", "baseline", "student"]), min_size=1).map(tuple),
     clip=st.builds(ClipFormat, frames=positive, people=positive, smoothing=windows),
