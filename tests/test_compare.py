@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -263,6 +264,19 @@ def test_killed_and_resumed_equals_undisturbed(undisturbed: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert "| no edges |" in (tmp_path / "models/tiny/comparison.md").read_text(encoding="utf-8")
     assert figures(tmp_path) == figures(undisturbed)
+
+
+def test_what_is_trained_takes_no_process_but_must_be_what_is_asked_for(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr("skdpipe.compare.processes.get_context", lambda way: None)
+    assert not run(tmp_path, **SMALL).failed
+    assert figures(tmp_path) == figures(undisturbed)
+    other = run(tmp_path, **{**SMALL, "variants": {"no edges": {"distillation": {"edge": 0, "node": 0.7}}}})
+    assert [reason.split(" holds a run with ")[1].split(";")[0] for reason in other.failed] == [
+        "experiment.distillation.node 0.5, and not 0.7"
+    ]
 
 
 def test_a_cell_says_that_it_lacks_seeds() -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
 
 from skdpipe.cache import PoseCache
 from skdpipe.compare.plan import Plan, Run, load_comparison
-from skdpipe.compare.processes import in_processes
+from skdpipe.compare.processes import in_processes, reason_of_failure
 from skdpipe.compare.table import (
     HEADINGS,
     Row,
@@ -55,6 +56,12 @@ class _Job:
     folder: Path
     cache: Path
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether all of its networks are there."""
+        there = self.folder / self.run.folder
+        return all((there / f"{method}.safetensors").is_file() for method in self.run.experiment.methods)
+
 
 def compare(
     config: Path,
@@ -94,12 +101,18 @@ def compare(
                 if run.teacher is not None and run.teacher.folder in failed:
                     failed[run.folder] = f"{run.title}: its teacher failed"
             jobs = [_Job(run, folder, cache) for run in runs if run.folder not in failed]
-            for job, reason in in_processes(jobs, _train, list(devices) * processes, threads):
+            trained = [job for job in jobs if job.is_trained]  # they are only looked at: here, in no time
+            looked_at = ((job, reason_of_failure(_train, job, devices[0])) for job in trained)
+            worked_at = in_processes(
+                [job for job in jobs if job not in trained], _train, list(devices) * processes, threads
+            )
+            for job, reason in chain(looked_at, worked_at):
                 if reason is not None:
                     failed[job.run.folder] = f"{job.run.title}: {reason}"
                 done += 1
                 task.advance_to(done, job.run.title)
-                _write_tables(plan, folder, list(failed.values()))
+                if job not in trained:
+                    _write_tables(plan, folder, list(failed.values()))
     reasons = list(failed.values())
     return ComparisonResult(folder, _write_tables(plan, folder, reasons), reasons)
 

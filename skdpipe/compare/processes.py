@@ -69,13 +69,18 @@ def _work(worker: Worker[Job], job: Job, device: str, threads: int, end: Connect
 
     torch.set_num_threads(threads)
     try:
-        worker(job, device)
+        end.send(reason_of_failure(worker, job, device))
     except KeyboardInterrupt:
         os._exit(1)
+
+
+def reason_of_failure(worker: Worker[Job], job: Job, device: str) -> str | None:
+    """Work at a job here; why it failed, or None."""
+    try:
+        worker(job, device)
     except (SkdpipeError, OSError, RuntimeError) as error:
-        end.send(" ".join(str(error).split()) or type(error).__name__)
-    else:
-        end.send(None)
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
 
 
 def _end_with_parent() -> None:
