@@ -226,7 +226,8 @@ def _require_agreement(bundles: Mapping[Path, Bundle], tests: Mapping[Path, Mani
             shared = len({*_keys(tests[path])} & {*keys})
             raise BundleError(
                 f"{path} and {first} share {shared} of {len(_keys(tests[path]))} and {len(keys)} test clips; "
-                "expected one split: the same seed and test_fraction, or a split that the cache names"
+                "expected one split: the same seed, test_fraction and validation, or, but for validation, a "
+                "split that the cache names"
             )
     unknown = sorted({clip.label for clip in tests[first].part(train=False)} - {*classes})
     if unknown:

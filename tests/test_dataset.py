@@ -377,7 +377,7 @@ def test_pairs_without_a_label_train_nobody_but_a_student(tmp_path: Path) -> Non
     save(cache, *without, low=True)
     cache.save(a_sequence("sideways", 60, label=None), "high", "eyes-1")
     manifest = build_manifest(cache, UNLABELLED)
-    assert manifest.left_out == {"no label": 1, "no low-quality skeletons": 1}
+    assert manifest.left_out == {"no low-quality skeletons": 1}
     assert (manifest.classes, manifest.part(train=False)) == (known.classes, known.part(train=False))
     added = set(manifest.clips) - set(known.clips)
     assert {(clip.label, clip.train, clip.qualities, clip.labelled) for clip in added} == {

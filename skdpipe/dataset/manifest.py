@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.config import Experiment, LabelShares
 from skdpipe.degrade import generator_for
 from skdpipe.errors import DataError
+from skdpipe.skeleton import Origin
 
 Qualities = tuple[Quality, ...]
 BOTH: Final[Qualities] = ("high", "low")
-_Others = dict[str, tuple[Entry, Qualities]]
 _TEST_NAMES: Final = ("test", "val", "valid", "validation")
 
 
@@ -117,47 +117,76 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     low_settings = "" if derived else choose_settings(cache, "low", experiment.low)
     high = _of_classes(cache.entries("high", high_settings), experiment)
     low = high if derived else _of_classes(cache.entries("low", low_settings), experiment)
-    left_out: Counter[str] = Counter()
-    paired = [entry for key, entry in sorted(high.items()) if entry.origin.label and key in low]
-    others = _others(high, low, experiment, left_out)
-    if not paired:
-        reasons = ", ".join(f"{count} with {reason}" for reason, count in (+left_out).items())
+    videos = [_Video(high.get(key), low.get(key)) for key in sorted(high.keys() | low.keys())]
+    left_out = Counter(filter(None, (_useless(video, experiment) for video in videos)))
+    videos = [video for video in videos if not _useless(video, experiment)]
+    if not any(video.testable for video in videos):
+        reasons = ", ".join(f"{count} with {reason}" for reason, count in left_out.items())
         raise DataError(
             f"{cache.root} has no labelled pairs of skeletons ({reasons or 'none at all'}); put the videos "
             "into a folder for each class, or name their labels in a CSV, and run `skdpipe extract`"
         )
-    in_train = _split(paired, [entry for entry, _ in others.values()], experiment)
+    in_train = _split(videos, experiment)
     if experiment.validation:
         left_out["a place in the test (not looked at)"] = sum(not train for train in in_train.values())
-        paired = [entry for entry in paired if in_train[entry.origin.key]]
-        others = {key: other for key, other in others.items() if in_train[key]}
-        beside = [entry for entry, _ in others.values()]
-        in_train = _hold_out(paired, beside, experiment.validation, experiment.seed)
+        videos = [video for video in videos if in_train[video.origin.key]]
+        in_train = _hold_out(videos, experiment.validation, experiment.seed)
     clips = []
-    for entry in paired:
-        key, low_entry = entry.origin.key, low[entry.origin.key]
-        if in_train[key] and (entry.empty or low_entry.empty):
-            if experiment.unpaired and not (entry.empty and low_entry.empty):
-                others[key] = (low_entry, ("low",)) if entry.empty else (entry, ("high",))
-            else:
-                left_out["nobody seen (training clips)"] += 1
-            continue
-        clips.append(_clip(entry, in_train[key], entry.path, None if derived else low_entry.path))
-    for key, (entry, qualities) in others.items():
-        if not in_train[key]:
+    for video in videos:
+        train = in_train[video.origin.key]
+        qualities = _shown_in_training(video, experiment) if train else video.qualities
+        if not train and not video.testable:
             left_out["no label" if qualities == BOTH else "one quality alone (test clips)"] += 1
-        elif entry.empty or (qualities == BOTH and low[key].empty):
+        elif not qualities:
             left_out["nobody seen (training clips)"] += 1
         else:
-            high_path = entry.path if "high" in qualities else None
-            low_path = low[key].path if "low" in qualities and not derived else None
-            clips.append(_clip(entry, True, high_path, low_path, qualities))
-    known = _with_labels(sorted(clips, key=lambda clip: clip.key), experiment.labels, experiment.seed)
+            clips.append(_clip(video, train, qualities, derived=derived))
+    known = _with_labels(clips, experiment.labels, experiment.seed)
     clips = [clip for clip in known if clip.labelled or clip.qualities == BOTH]
     left_out["neither label nor counterpart (training clips)"] = len(known) - len(clips)
     classes = tuple(sorted({clip.label for clip in clips if clip.label}))
     _require_both_sides(clips, classes, cache)
     return Manifest(tuple(clips), classes, high_settings, low_settings, dict(+left_out))
+
+
+class _Video(NamedTuple):
+    """What the cache has of a video in either quality; one of them at least."""
+
+    high: Entry | None
+    low: Entry | None
+
+    @property
+    def origin(self) -> Origin:
+        entry = self.high or self.low
+        assert entry is not None
+        return entry.origin
+
+    @property
+    def qualities(self) -> Qualities:
+        return tuple(quality for quality, entry in zip(BOTH, self, strict=True) if entry is not None)
+
+    @property
+    def testable(self) -> bool:
+        """Whether every method can be tested on it."""
+        return self.qualities == BOTH and bool(self.origin.label)
+
+
+def _useless(video: _Video, experiment: Experiment) -> str:
+    """What it lacks to be of use in this experiment; empty if nothing."""
+    if len(video.qualities) == 1 and not experiment.unpaired:
+        return f"no {'low' if video.low is None else 'high'}-quality skeletons"
+    if not video.origin.label and not (experiment.unlabelled and video.qualities == BOTH):
+        return "no label"
+    return ""
+
+
+def _shown_in_training(video: _Video, experiment: Experiment) -> Qualities:
+    """The qualities that can train with the video: those that see somebody, if that is enough."""
+    seen = tuple(
+        quality for quality, entry in zip(BOTH, video, strict=True) if entry is not None and not entry.empty
+    )
+    alone = experiment.unpaired and bool(video.origin.label)
+    return seen if alone or seen == BOTH else ()
 
 
 def _of_classes(entries: Iterable[Entry], experiment: Experiment) -> dict[str, Entry]:
@@ -174,30 +203,11 @@ def _of_classes(entries: Iterable[Entry], experiment: Experiment) -> dict[str, E
     }
 
 
-def _others(
-    high: Mapping[str, Entry], low: Mapping[str, Entry], experiment: Experiment, left_out: Counter[str]
-) -> _Others:
-    """By key what is no labelled pair and may train all the same; counts what may not."""
-    found: _Others = {}
-    for key, entry in {**low, **high}.items():
-        there: tuple[tuple[Quality, bool], ...] = (("high", key in high), ("low", key in low))
-        qualities = tuple(quality for quality, has_it in there if has_it)
-        if not entry.origin.label and not (experiment.unlabelled and qualities == BOTH):
-            left_out["no label"] += experiment.unpaired or key in high
-        elif not entry.origin.label or (experiment.unpaired and qualities != BOTH):
-            found[key] = entry, qualities
-    if not experiment.unpaired:
-        left_out["no low-quality skeletons"] = len(high.keys() - low.keys())
-        left_out["no high-quality skeletons"] = len(low.keys() - high.keys())
-    return found
-
-
-def _with_labels(clips: Iterable[PairedClip], shares: LabelShares, seed: int) -> list[PairedClip]:
+def _with_labels(clips: Sequence[PairedClip], shares: LabelShares, seed: int) -> list[PairedClip]:
     """The clips with the qualities that are told their labels: in each class so many, chosen by the seed.
 
     What the lesser share keeps, the greater keeps as well, as far as both qualities show it.
     """
-    clips = list(clips)
     told: defaultdict[str, list[Quality]] = defaultdict(list)
     shares_of: dict[Quality, float] = {"high": shares.high, "low": shares.low}
     for quality, share in shares_of.items():
@@ -213,10 +223,10 @@ def _with_labels(clips: Iterable[PairedClip], shares: LabelShares, seed: int) ->
     return [replace(clip, labelled=tuple(told[clip.key])) if clip.train else clip for clip in clips]
 
 
-def _clip(
-    entry: Entry, train: bool, high: Path | None, low: Path | None, qualities: Qualities = BOTH
-) -> PairedClip:
-    origin = entry.origin
+def _clip(video: _Video, train: bool, qualities: Qualities, *, derived: bool) -> PairedClip:
+    high = video.high.path if video.high is not None and "high" in qualities else None
+    low = video.low.path if video.low is not None and "low" in qualities and not derived else None
+    origin = video.origin
     return PairedClip(origin.key, origin.source, origin.label or "", train, high, low, qualities)
 
 
@@ -258,30 +268,30 @@ def choose_settings(cache: PoseCache, quality: Quality, wanted: str) -> str:
     return there[0]
 
 
-def _split(entries: Sequence[Entry], others: Sequence[Entry], experiment: Experiment) -> dict[str, bool]:
-    """For each key whether the clip is for training; nobody is held out for the sake of the others.
+def _split(videos: Sequence[_Video], experiment: Experiment) -> dict[str, bool]:
+    """For each key whether the video is for training, as all say themselves, or by holding some out.
 
-    Clips without a label need not name split or subject: they are for training then.
+    Videos without a label need not say it: they are for training then.
     """
-    everything = [*entries, *others]
-    if _named_by_all(everything, "split"):
-        unknown = sorted({entry.origin.split or "train" for entry in everything} - {"train", *_TEST_NAMES})
+    if _named_by_all(videos, "split"):
+        named = {video.origin.key: video.origin.split or "train" for video in videos}
+        unknown = sorted({*named.values()} - {"train", *_TEST_NAMES})
         if unknown:
             raise DataError(
                 f"split '{unknown[0]}' is none of train, {', '.join(_TEST_NAMES)}; correct the CSV"
             )
-        return {entry.origin.key: (entry.origin.split or "train") == "train" for entry in everything}
-    return _hold_out(entries, others, experiment.test_fraction, experiment.seed)
+        return {key: split == "train" for key, split in named.items()}
+    return _hold_out(videos, experiment.test_fraction, experiment.seed)
 
 
-def _hold_out(
-    entries: Sequence[Entry], others: Sequence[Entry], fraction: float, seed: int
-) -> dict[str, bool]:
-    """Hold out whole subjects, or a share of each class where there are none; False for what is held out."""
-    by_subject = _named_by_all([*entries, *others], "subject")
+def _hold_out(videos: Sequence[_Video], fraction: float, seed: int) -> dict[str, bool]:
+    """Hold out whole subjects, or a share of each class where there are none; False for what is held out.
+
+    They are drawn from what can be tested; of the rest, only what shows a subject that is held out goes.
+    """
+    by_subject = _named_by_all(videos, "subject")
     groups: dict[str, list[tuple[str, str]]] = {}
-    for entry in entries:
-        origin = entry.origin
+    for origin in (video.origin for video in videos if video.testable):
         group, unit = ("", str(origin.subject)) if by_subject else (str(origin.label), origin.key)
         groups.setdefault(group, []).append((unit, origin.key))
     in_train: dict[str, bool] = {}
@@ -291,14 +301,15 @@ def _hold_out(
         share = max(1, round(fraction * len(units)))
         held_out = set(drawn[: min(share, len(units) - 1)])
         in_train.update({key: unit not in held_out for unit, key in members})
-    tested = {entry.origin.subject for entry in entries if by_subject and not in_train[entry.origin.key]}
-    return {**{entry.origin.key: entry.origin.subject not in tested for entry in others}, **in_train}
+    origins = [video.origin for video in videos]
+    tested = {origin.subject for origin in origins if by_subject and not in_train.get(origin.key, True)}
+    return {origin.key: in_train.get(origin.key, origin.subject not in tested) for origin in origins}
 
 
-def _named_by_all(entries: Sequence[Entry], what: Literal["split", "subject"]) -> bool:
+def _named_by_all(videos: Sequence[_Video], what: Literal["split", "subject"]) -> bool:
     """Whether the labelled videos name their split, or their subject: all of them must, or none."""
-    labelled = [entry for entry in entries if entry.origin.label]
-    named = sum(bool(getattr(entry.origin, what)) for entry in labelled)
+    labelled = [video.origin for video in videos if video.origin.label]
+    named = sum(bool(getattr(origin, what)) for origin in labelled)
     if 0 < named < len(labelled):
         raise DataError(
             f"{named} of {len(labelled)} videos name a {what}, the others do not; name it for all or none"
