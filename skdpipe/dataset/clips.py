@@ -151,7 +151,8 @@ class PairedClips(Dataset[Sample]):
         high_clip, high_mask = _joints(high, self._high)
         low_clip, low_mask = _joints(low, self._low)
         paired = high_mask & low_mask & torch.tensor([i in same_places for i in range(len(high_mask))])
-        label, labelled = self._class_of.get(clip.label, -1), "low" in clip.labelled
+        label = self._class_of[clip.label] if clip.label else -1
+        labelled = "low" in clip.labelled
         numbers = (torch.tensor(number) for number in (label, labelled, index))
         return Sample(high_clip, high_mask, low_clip, low_mask, paired, *numbers)
 
