@@ -3,7 +3,8 @@
     python tests/benchmark.py [NAME...] [--rounds N] [--threads N] [--size full|small]
 
 Both sides of a comparison take turns in one process, so that whatever else the machine is doing meets
-both, and what counts is the ratio within a round. To add a comparison, write a function from `Setting` to
+both, and what counts is the ratio within a round. "By products" is the ratio of both sides' multiplications,
+which times tend to where those are most of the work. To add a comparison, write a function from `Setting` to
 rows that yields ``timed(Comparison(name, plain, ours), setting)``, and list it in `SECTIONS`.
 """
 
@@ -36,6 +37,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import Augmentation, ClipFormat, Distillation
@@ -251,10 +253,33 @@ class Row:
     also: str = ""
 
 
-def timed(comparison: Comparison, setting: Setting, also: Callable[[Measured], str] | None = None) -> Row:
-    """A row with the milliseconds of both sides; ``also`` makes a remark from the seconds."""
+def timed(comparison: Comparison, setting: Setting, also: str | Callable[[Measured], str] = "") -> Row:
+    """A row with the milliseconds of both sides, and a remark, which may be made from the seconds."""
     measured = measure(comparison, setting.rounds, least=setting.sizes.least)
-    return Row(comparison.name, _in_milliseconds(measured), also=also(measured) if also else "")
+    return Row(
+        comparison.name, _in_milliseconds(measured), also=also if isinstance(also, str) else also(measured)
+    )
+
+
+def by_products(
+    plain: Callable[[], object], ours: Callable[[], object], beside: Callable[[], object] | None = None
+) -> str:
+    """The ratio of both sides' multiplications, those of matrix products and convolutions.
+
+    It is what the ratio of times would be if these ran at one speed and all else cost nothing.
+
+    Args:
+        plain, ours: the sides.
+        beside: what the plain side does besides where no counter sees it.
+    """
+
+    def count(*calls: Callable[[], object]) -> int:
+        with FlopCounterMode(display=False) as counter:
+            for call in calls:
+                call()
+        return int(counter.get_total_flops())
+
+    return f"by products {count(plain, *([beside] if beside else [])) / count(ours):.2f}"
 
 
 def _in_milliseconds(measured: Measured) -> Measured:
@@ -369,21 +394,23 @@ def _evaluation(batch: int, setting: Setting) -> Row:
     released, folded = torch.no_grad()(PlainStGcn(network).eval()), FoldedStGcn(network)
     logits = released(x, mask)[0]
     largest, apart = logits.abs().max().item(), (logits - folded(x, mask).logits).abs().max().item()
+    sides = partial(released, x, mask), partial(folded, x, mask)
+    products = by_products(*sides)
 
     def also(measured: Measured) -> str:
-        plain, ours = (batch / median(seconds) for seconds in (measured.plain, measured.ours))
-        return f"{_brief(plain)} and {_brief(ours)} clips/s; logits to {largest:.2g} differ by {apart:.1g}"
+        plain, ours = (_brief(batch / median(seconds)) for seconds in (measured.plain, measured.ours))
+        return f"{products}; {plain} and {ours} clips/s; logits to {largest:.2g} differ by {apart:.1g}"
 
-    name = f"folded, evaluation, batch {batch}"
-    return timed(Comparison(name, partial(released, x, mask), partial(folded, x, mask)), setting, also)
+    return timed(Comparison(f"folded, evaluation, batch {batch}", *sides), setting, also)
 
 
 def _training(batch: int, setting: Setting) -> Row:
     network = network_with_a_past(setting)
     clips = labelled_clips(batch, setting)
     plain = training_step(PlainStGcn(copy.deepcopy(network)), *clips)
+    ours = training_step(network, *clips)
     name = f"training, forward and backward, batch {batch}"
-    return timed(Comparison(name, plain, training_step(network, *clips)), setting)
+    return timed(Comparison(name, plain, ours), setting, by_products(plain, ours))
 
 
 def training_step(network: nn.Module, x: Tensor, mask: Tensor, label: Tensor) -> Callable[[], None]:
@@ -441,11 +468,12 @@ BUILDERS: Final[dict[str, Callable[..., GraphNetwork]]] = {
 
 @dataclass(frozen=True)
 class Lesson:
-    """A student, its adaptation layer, and what a frozen ST-GCN of the same width asks of it."""
+    """A student, its adaptation layer, what a frozen ST-GCN of the same width asks of it, and asking that."""
 
     modules: nn.ModuleDict
     distil: Objective
     alone: Objective
+    ask: Callable[[], object]
     batch: Batch
 
     @property
@@ -483,6 +511,7 @@ def lesson(network: str, size: StepSize, setting: Setting, *, keep: bool) -> Les
         nn.ModuleDict({"network": student, "adaptation": adaptation}).train(),
         learn_from_teacher(student, folded, adaptation, recipe, settings, kept),
         learn_from_low(student, recipe),
+        partial(folded, batch.high, batch.high_mask),
         batch,
     )
 
@@ -493,9 +522,8 @@ def gradient_revision(setting: Setting) -> Iterator[Row]:
         for network in BUILDERS:
             taught = lesson(network, size, setting, keep=True)
             sides = partial(_revise, taught, by_tape=False), partial(_revise, taught, by_tape=True)
-            yield timed(
-                Comparison(f"{network}, {_step_name(size)}", *sides), setting, partial(_alone, taught)
-            )
+            also = partial(_alone, taught, by_products(*sides))
+            yield timed(Comparison(f"{network}, {_step_name(size)}", *sides), setting, also)
 
 
 def _revise(taught: Lesson, *, by_tape: bool) -> object:
@@ -508,15 +536,15 @@ def _revise(taught: Lesson, *, by_tape: bool) -> object:
     )
 
 
-def _alone(taught: Lesson, measured: Measured) -> str:
-    """The ratio without the forward pass and the losses, which both sides have in common."""
+def _alone(taught: Lesson, products: str, measured: Measured) -> str:
+    """A remark, and the ratio without the forward pass and the losses, which both sides have in common."""
     start = perf_counter()
     for _ in range(3):
         taught.distil(taught.batch)
         _synchronise()
     common = (perf_counter() - start) / 3
     plain, ours = (median(seconds) - common for seconds in (measured.plain, measured.ours))
-    return f"without the forward pass {plain / ours:.2f}"
+    return f"{products}; without the forward pass {plain / ours:.2f}"
 
 
 def _step_name(size: StepSize) -> str:
@@ -533,7 +561,8 @@ def distillation_step(setting: Setting) -> Iterator[Row]:
         for keep, how in ((False, "teacher asked"), (True, "its answers kept")):
             taught = lesson("ST-GCN", size, setting, keep=keep)
             sides = partial(_learn, taught, distil=True), partial(_learn, taught, distil=False)
-            yield timed(Comparison(f"{_step_name(size)}, {how}", *sides), setting)
+            remark = by_products(*sides, beside=None if keep else taught.ask)
+            yield timed(Comparison(f"{_step_name(size)}, {how}", *sides), setting, remark)
 
 
 def _learn(taught: Lesson, *, distil: bool) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
-from benchmark import SECTIONS, Comparison, Measured, Row, app, cells, measure
+import torch
+from benchmark import SECTIONS, Comparison, Measured, Row, app, by_products, cells, measure
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,6 +85,15 @@ def test_short_calls_are_repeated() -> None:
 def test_a_row_says_medians_and_spread() -> None:
     row = Row("name", Measured([30, 10, 21], [1.5, 0.123, 2], [20, 81.3, 10.5]), also="remark")
     assert cells(row, ".1f") == ("name", "21.0 ms", "1.50 ms", "20.0", "10.5..81.3", "remark")
+
+
+def test_products_are_counted_by_hand() -> None:
+    def multiply(rows: int, columns: int) -> torch.Tensor:
+        return torch.ones(rows, 6) @ torch.ones(6, columns)
+
+    plain, ours = partial(multiply, 4, 5), partial(multiply, 2, 4)  # 120 and 48 multiplications
+    assert by_products(plain, ours) == "by products 2.50"
+    assert by_products(plain, ours, beside=partial(multiply, 4, 1)) == "by products 3.00"
 
 
 def test_every_row_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
