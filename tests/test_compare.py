@@ -23,7 +23,7 @@ from skdpipe.cache import PoseCache
 from skdpipe.compare import ComparisonResult, compare
 from skdpipe.compare.plan import load_comparison
 from skdpipe.compare.processes import in_processes
-from skdpipe.compare.table import Trained, lead_by_clip, rows_of, significance, to_csv, to_markdown
+from skdpipe.compare.table import Row, Trained, lead_by_clip, rows_of, significance, to_csv, to_markdown
 from skdpipe.config import Degradation, LabelShares
 from skdpipe.errors import ConfigError
 from skdpipe.progress import Progress
@@ -157,6 +157,12 @@ def test_a_row_by_hand() -> None:
         "scenario,student,column,seed,top1,top5,parameters,gflops,seconds,run,loss_task",
         "k,s,SKD,0,50.0,100.0,7,0.5,30.0,k/s/seed0,0.1",
     ]
+
+
+def test_a_gap_of_which_next_to_nothing_is_lost_is_no_minus() -> None:
+    gap = {"SKD": -0.004, "SKD*": -0.006}
+    row = Row("k", "s", {"LQS-S": (50.0,), "SKD": (49.9,), "SKD*": (49.8,)}, gap, {}, 1.0)
+    assert "SKD 0%, SKD* -1%" in to_markdown([row])
 
 
 def test_significance_by_counting() -> None:

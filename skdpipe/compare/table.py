@@ -195,15 +195,17 @@ def mean_and_spread(values: Sequence[float]) -> str:
 
 def cells_of(row: Row, columns: Sequence[str]) -> list[str]:
     """A row as text: scenario, student, each column, recovered gaps, significance, minutes."""
-    gaps = ", ".join(
-        f"{column} {'no gap' if share is None else f'{share:.0%}'}" for column, share in row.recovered.items()
-    )
+    gaps = ", ".join(f"{column} {_as_gap(share)}" for column, share in row.recovered.items())
     p_values = ", ".join(
         f"{column} {'< 0.001' if p < 0.001 else f'{p:.3f}'}" for column, p in row.significance.items()
     )
     seeds = max(len(values) for values in row.top1.values())
     figures = [_cell(row.top1.get(column, ()), seeds) for column in columns]
     return [row.scenario, row.student, *figures, gaps, p_values, f"{row.minutes:.1f}"]
+
+
+def _as_gap(share: float | None) -> str:
+    return "no gap" if share is None else f"{round(share, 2) + 0:.0%}"  # next to nothing has no sign
 
 
 def _cell(values: Sequence[float], seeds: int) -> str:
