@@ -67,9 +67,9 @@ def learn_from_teacher(
     """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
 
     The teacher answers once for each batch, and no gradient reaches it. It is asked about the clips that
-    high quality shows, and KL is averaged over these; the task loss over the clips whose label low quality
-    has (zero without any). Node and edge losses see the people that both views show; the others have no
-    counterpart.
+    high quality shows, and KL is averaged over these. The task loss is averaged over all, those whose label low
+    quality does not have adding zero: a label that is alone in its batch weighs no more than any other. Node
+    and edge losses see the people that both views show; the others have no counterpart.
 
     Args:
         student, teacher: the teacher in evaluation mode.
@@ -104,7 +104,8 @@ def learn_from_teacher(
     def of_labelled(logits: Tensor, batch: Batch) -> Tensor:
         if not batch.labelled.any():
             return 0 * logits.sum()
-        return task_loss(logits[batch.labelled], batch.label[batch.labelled], recipe)
+        share = batch.labelled.float().mean()
+        return share * task_loss(logits[batch.labelled], batch.label[batch.labelled], recipe)
 
     @torch.no_grad()
     def answer(batch: Batch, shown: Tensor) -> NetworkOutput:
