@@ -67,9 +67,9 @@ def learn_from_teacher(
     """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
 
     The teacher answers once for each batch, and no gradient reaches it. It is asked about the clips that
-    high quality shows, and KL is averaged over these. The task loss is averaged over all, those whose label low
-    quality does not have adding zero: a label that is alone in its batch weighs no more than any other. Node
-    and edge losses see the people that both views show; the others have no counterpart.
+    high quality shows, and KL is averaged over these. The task loss is averaged over all, a clip whose label
+    low quality does not have adding zero: a label that is alone in its batch weighs no more than any other.
+    Node and edge losses see the people that both views show; the others have no counterpart.
 
     Args:
         student, teacher: the teacher in evaluation mode.
