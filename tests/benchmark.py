@@ -253,12 +253,17 @@ class Row:
     also: str = ""
 
 
-def timed(comparison: Comparison, setting: Setting, also: str | Callable[[Measured], str] = "") -> Row:
-    """A row with the milliseconds of both sides, and a remark, which may be made from the seconds."""
+def timed(
+    comparison: Comparison,
+    setting: Setting,
+    also: Callable[[Measured], str] | None = None,
+    *,
+    products: str = "",
+) -> Row:
+    """A row with the milliseconds of both sides; ``also`` makes a remark from the seconds."""
     measured = measure(comparison, setting.rounds, least=setting.sizes.least)
-    return Row(
-        comparison.name, _in_milliseconds(measured), also=also if isinstance(also, str) else also(measured)
-    )
+    remarks = [products, also(measured) if also else ""]
+    return Row(comparison.name, _in_milliseconds(measured), also="; ".join(filter(None, remarks)))
 
 
 def by_products(
@@ -395,13 +400,13 @@ def _evaluation(batch: int, setting: Setting) -> Row:
     logits = released(x, mask)[0]
     largest, apart = logits.abs().max().item(), (logits - folded(x, mask).logits).abs().max().item()
     sides = partial(released, x, mask), partial(folded, x, mask)
-    products = by_products(*sides)
 
     def also(measured: Measured) -> str:
         plain, ours = (_brief(batch / median(seconds)) for seconds in (measured.plain, measured.ours))
-        return f"{products}; {plain} and {ours} clips/s; logits to {largest:.2g} differ by {apart:.1g}"
+        return f"{plain} and {ours} clips/s; logits to {largest:.2g} differ by {apart:.1g}"
 
-    return timed(Comparison(f"folded, evaluation, batch {batch}", *sides), setting, also)
+    comparison = Comparison(f"folded, evaluation, batch {batch}", *sides)
+    return timed(comparison, setting, also, products=by_products(*sides))
 
 
 def _training(batch: int, setting: Setting) -> Row:
@@ -410,7 +415,7 @@ def _training(batch: int, setting: Setting) -> Row:
     plain = training_step(PlainStGcn(copy.deepcopy(network)), *clips)
     ours = training_step(network, *clips)
     name = f"training, forward and backward, batch {batch}"
-    return timed(Comparison(name, plain, ours), setting, by_products(plain, ours))
+    return timed(Comparison(name, plain, ours), setting, products=by_products(plain, ours))
 
 
 def training_step(network: nn.Module, x: Tensor, mask: Tensor, label: Tensor) -> Callable[[], None]:
@@ -522,8 +527,8 @@ def gradient_revision(setting: Setting) -> Iterator[Row]:
         for network in BUILDERS:
             taught = lesson(network, size, setting, keep=True)
             sides = partial(_revise, taught, by_tape=False), partial(_revise, taught, by_tape=True)
-            also = partial(_alone, taught, by_products(*sides))
-            yield timed(Comparison(f"{network}, {_step_name(size)}", *sides), setting, also)
+            comparison = Comparison(f"{network}, {_step_name(size)}", *sides)
+            yield timed(comparison, setting, partial(_alone, taught), products=by_products(*sides))
 
 
 def _revise(taught: Lesson, *, by_tape: bool) -> object:
@@ -536,15 +541,15 @@ def _revise(taught: Lesson, *, by_tape: bool) -> object:
     )
 
 
-def _alone(taught: Lesson, products: str, measured: Measured) -> str:
-    """A remark, and the ratio without the forward pass and the losses, which both sides have in common."""
+def _alone(taught: Lesson, measured: Measured) -> str:
+    """The ratio without the forward pass and the losses, which both sides have in common."""
     start = perf_counter()
     for _ in range(3):
         taught.distil(taught.batch)
         _synchronise()
     common = (perf_counter() - start) / 3
     plain, ours = (median(seconds) - common for seconds in (measured.plain, measured.ours))
-    return f"{products}; without the forward pass {plain / ours:.2f}"
+    return f"without the forward pass {plain / ours:.2f}"
 
 
 def _step_name(size: StepSize) -> str:
@@ -561,8 +566,8 @@ def distillation_step(setting: Setting) -> Iterator[Row]:
         for keep, how in ((False, "teacher asked"), (True, "its answers kept")):
             taught = lesson("ST-GCN", size, setting, keep=keep)
             sides = partial(_learn, taught, distil=True), partial(_learn, taught, distil=False)
-            remark = by_products(*sides, beside=None if keep else taught.ask)
-            yield timed(Comparison(f"{_step_name(size)}, {how}", *sides), setting, remark)
+            products = by_products(*sides, beside=None if keep else taught.ask)
+            yield timed(Comparison(f"{_step_name(size)}, {how}", *sides), setting, products=products)
 
 
 def _learn(taught: Lesson, *, distil: bool) -> None:

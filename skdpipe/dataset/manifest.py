@@ -118,8 +118,9 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     high = _of_classes(cache.entries("high", high_settings), experiment)
     low = high if derived else _of_classes(cache.entries("low", low_settings), experiment)
     videos = [_Video(high.get(key), low.get(key)) for key in sorted(high.keys() | low.keys())]
-    left_out = Counter(filter(None, (_useless(video, experiment) for video in videos)))
-    videos = [video for video in videos if not _useless(video, experiment)]
+    lacks = [_useless(video, experiment) for video in videos]
+    left_out = Counter(filter(None, lacks))
+    videos = [video for video, lack in zip(videos, lacks, strict=True) if not lack]
     if not any(video.testable for video in videos):
         reasons = ", ".join(f"{count} with {reason}" for reason, count in left_out.items())
         raise DataError(
