@@ -24,8 +24,8 @@ from rich.table import Table
 from skdpipe.cache import Entry, PoseCache
 from skdpipe.config import Extraction, config_path, load_config
 from skdpipe.errors import DataError, VideoError
-from skdpipe.extract import extract, open_sources
-from skdpipe.listing import find_videos
+from skdpipe.extraction import extract_videos, open_sources
+from skdpipe.extraction.video_list import find_videos
 from skdpipe.pose.accuracy import PoseAccuracy, pose_accuracy
 from skdpipe.progress import Progress
 from skdpipe.skeleton import COCO_17, Keypoints, PoseSequence
@@ -74,7 +74,7 @@ def compare_folder(
     """
     settings = load_config(Extraction, config_path(config), _SETTINGS, section="extraction")
     sources = open_sources(settings, torch.device("cpu"))
-    report = extract(find_videos(clips), sources, cache, people=settings.people, progress=progress)
+    report = extract_videos(find_videos(clips), sources, cache, people=settings.people, progress=progress)
     for _, reason in report.failed:
         raise VideoError(reason)
     entries = [entry for source in sources for entry in cache.entries(source.quality, source.settings)]

@@ -14,10 +14,9 @@ import typer
 from rich.console import Console
 
 from skdpipe.cache import PoseCache
-from skdpipe.overlay import draw_people, write_picture
-from skdpipe.pose import Frame
+from skdpipe.overlay import draw_people, write_image
 from skdpipe.skeleton import PoseSequence
-from skdpipe.video import read_frames
+from skdpipe.video import Frame, read_frames
 
 
 def draw_strip(sequence: PoseSequence, count: int) -> Frame:
@@ -38,7 +37,7 @@ def main(cache: Path, pictures: Path, frames: int = 4) -> None:
     store = PoseCache(cache)
     for entry in store.entries():
         picture = pictures / entry.quality / entry.settings / f"{Path(entry.origin.source).stem}.png"
-        write_picture(picture, draw_strip(store.load(entry.path), frames))
+        write_image(picture, draw_strip(store.load(entry.path), frames))
         Console().print(str(picture))
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import PoseError
-from skdpipe.pose import Frame
 from skdpipe.skeleton import COCO_17, Keypoints, Layout
+from skdpipe.video import Frame
 
 _JOINTS = len(COCO_17)
 _PERSON = _JOINTS * 3 + 5  # y, x, score of each joint, then a box and the person's own score

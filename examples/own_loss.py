@@ -17,13 +17,14 @@ import typer
 from rich.console import Console
 from torch import Tensor
 
-from skdpipe.bundle import build_network, load_bundle, save_bundle
+from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment, config_path, load_config
 from skdpipe.dataset import Batch, PairedClips, build_manifest
-from skdpipe.distill.loop import Losses, Objective, train
 from skdpipe.distill.losses import cross_entropy, kl_divergence
+from skdpipe.distill.training import Losses, Objective, train
 from skdpipe.evaluate import Figures, evaluate
+from skdpipe.inference import read_metadata
 from skdpipe.networks import GraphNetwork
 from skdpipe.progress import Progress
 
@@ -88,8 +89,9 @@ def train_student(experiment: Experiment, cache: PoseCache, run: Path, weight: f
             task=task,
         )
     figures, _ = evaluate(student, test, quality="low", batch=experiment.recipe.batch, device=device)
-    known = load_bundle(run / "student.safetensors")  # same clips, same estimator
-    save_bundle(replace(known, network=student, run={"method": "attention"}), run / "attention.safetensors")
+    trained = read_metadata(run / "student.safetensors")  # same clips, same estimator
+    metadata = replace(trained, run={"method": "attention"})
+    save_bundle(Bundle(student, metadata), run / "attention.safetensors")
     return figures
 
 

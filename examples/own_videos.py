@@ -14,13 +14,13 @@ import torch
 import typer
 from rich.console import Console
 
-from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment, Extraction, config_path, load_config
-from skdpipe.distill import DistillationResult, distill
-from skdpipe.extract import extract, open_sources
-from skdpipe.listing import find_videos
-from skdpipe.predict import Prediction, Predictor
+from skdpipe.distill import DistillationResult, distill_student
+from skdpipe.extraction import extract_videos, open_sources
+from skdpipe.extraction.video_list import find_videos
+from skdpipe.inference import Prediction
+from skdpipe.predict import load_predictor
 from skdpipe.progress import Progress
 
 
@@ -34,20 +34,20 @@ def train_on(videos: Path, config: str, cache: PoseCache, models: Path) -> Disti
     settings = load_config(Extraction, config_path(config), section="extraction")
     experiment = load_config(Experiment, config_path(config), section="experiment")
     sources = open_sources(settings, device)
-    extract(find_videos(videos), sources, cache, people=settings.people, progress=progress)
-    return distill(experiment, cache, models, device=device, progress=progress)
+    extract_videos(find_videos(videos), sources, cache, people=settings.people, progress=progress)
+    return distill_student(experiment, cache, models, device=device, progress=progress)
 
 
 def label(clip: Path, student: Path, config: str) -> Prediction:
-    """Label one video with the config's cheap estimator and a student.
+    """Label one video with the config's low-cost estimator and a student.
 
-    A student that was trained with OpenPifPaf knows its estimator by itself; a plugin has to be named.
+    A bundle names its OpenPifPaf estimator; a plugin must be named by the caller.
 
     Raises:
         SkdpipeError: if the bundle or the video cannot be read.
     """
-    cheap = load_config(Extraction, config_path(config), section="extraction").low
-    return Predictor(load_bundle(student), torch.device("cpu"), cheap).predict(clip)
+    low_cost = load_config(Extraction, config_path(config), section="extraction").low
+    return load_predictor(student, estimator=low_cost).predict(clip)
 
 
 def main(videos: Path, clip: Path, config: str = "published") -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from skdpipe.config import ClipFormat, Estimator, NetworkChoice, parse_config, to_plain
+from skdpipe.atomic_file import write_bytes_atomically
+from skdpipe.config import ClipFormat, NetworkChoice
 from skdpipe.errors import BundleError, SkdpipeError
+from skdpipe.inference.metadata import BundleMetadata, in_one_line, read_metadata, unfit
 from skdpipe.networks import (
     GraphNetwork,
     agcn,
@@ -30,9 +30,7 @@ from skdpipe.networks import (
     st_sgcn,
 )
 from skdpipe.skeleton import layout_named
-from skdpipe.whole_file import whole_file
 
-FORMAT: Final = "skdpipe-bundle-1"
 _ST_GCN: Final = {"st_gcn": st_gcn, "st_sgcn": st_sgcn, "st_2sgcn": st_2sgcn}
 _BY_PLACE: Final = {"agcn": agcn, "ctr_gcn": ctr_gcn, "ms_g3d": ms_g3d, "shift_gcn": shift_gcn}
 _ALL_PEOPLE_ALIKE: Final = {"as_gcn": as_gcn, "st_gcn_plus_plus": st_gcn_plus_plus}
@@ -51,79 +49,43 @@ def build_network(choice: NetworkChoice, clip: ClipFormat, classes: int) -> Grap
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained network and what it was trained for.
+    """A trained network with its metadata.
 
     Attributes:
         network: in evaluation mode, on the CPU.
-        choice: which network it is.
-        classes: class names in order of the logits.
-        clip: how a sequence becomes its input.
-        fingerprint: of the estimator whose skeletons it was trained on.
-        estimator: how to make that estimator, or None where skeletons were imported or derived.
-        run: config, data, seed, versions and figures of the training.
+        metadata: what it is and what input it expects.
     """
 
     network: GraphNetwork
-    choice: NetworkChoice
-    classes: tuple[str, ...]
-    clip: ClipFormat
-    fingerprint: str
-    estimator: Estimator | None = None
-    run: Mapping[str, Any] = field(default_factory=dict)
+    metadata: BundleMetadata
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
-    """Write a bundle, at once or not at all."""
-    description = {
-        "choice": to_plain(bundle.choice),
-        "classes": list(bundle.classes),
-        "clip": to_plain(bundle.clip),
-        "fingerprint": bundle.fingerprint,
-        "estimator": to_plain(bundle.estimator) if bundle.estimator else None,
-        "run": dict(bundle.run),
-    }
+    """Write a bundle atomically."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in bundle.network.state_dict().items()}
-    with whole_file(path) as part:
-        # Not save_file, whose files only their owner may read.
-        part.write_bytes(to_bytes(tensors, {"format": FORMAT, "description": json.dumps(description)}))
+    # save_file would make the file unreadable for other users.
+    write_bytes_atomically(path, to_bytes(tensors, bundle.metadata.to_header()))
 
 
 def load_bundle(path: Path) -> Bundle:
-    """Read a bundle; nothing that the file brings along is executed.
+    """Read a bundle; nothing in the file is executed.
 
     Raises:
         BundleError: if the file is missing, damaged or not a bundle.
     """
-    if not path.is_file():
-        raise BundleError(f"no bundle at {path}; expected a file written by `skdpipe distill`")
+    metadata = read_metadata(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise BundleError(
-            f"{path} is not a readable bundle ({_in_one_line(error)}); train it again"
+            f"{path} is not a readable bundle ({in_one_line(error)}); train it again"
         ) from error
-    if metadata.get("format") != FORMAT:
-        raise BundleError(f"{path} holds {metadata.get('format', 'other tensors')}; expected {FORMAT}")
     try:
-        said = json.loads(metadata["description"])
-        choice = parse_config(NetworkChoice, said["choice"], str(path))
-        clip = parse_config(ClipFormat, said["clip"], str(path))
-        estimator = parse_config(Estimator, said["estimator"], str(path)) if said["estimator"] else None
-        network = build_network(choice, clip, len(said["classes"]))
+        network = build_network(metadata.choice, metadata.clip, len(metadata.classes))
         network.load_state_dict(tensors)
-        return Bundle(
-            network.eval(), choice, tuple(said["classes"]), clip, said["fingerprint"], estimator, said["run"]
-        )
-    except (SkdpipeError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise BundleError(
-            f"{path} does not fit this version of skdpipe ({_in_one_line(error)}); train it again"
-        ) from error
-
-
-def _in_one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+    except (SkdpipeError, RuntimeError, ValueError) as error:
+        raise unfit(path, error) from error
+    return Bundle(network.eval(), metadata)
 
 
 def versions() -> dict[str, str]:

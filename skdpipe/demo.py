@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skdpipe.actors import ACTIONS, cast, perform
-from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Demonstration, Experiment, Extraction, load_config
-from skdpipe.distill import DistillationResult, distill
+from skdpipe.distill import DistillationResult, distill_student
 from skdpipe.errors import ConfigError
-from skdpipe.extract import ExtractionReport, extract, open_sources
-from skdpipe.listing import find_videos
-from skdpipe.overlay import Panel, draw_sheet, write_picture
-from skdpipe.predict import Prediction, Predictor
+from skdpipe.extraction import ExtractionReport, extract_videos, open_sources
+from skdpipe.extraction.video_list import find_videos
+from skdpipe.inference import Prediction
+from skdpipe.overlay import Panel, draw_sheet, write_image
+from skdpipe.predict import load_predictor
 from skdpipe.progress import Progress
 from skdpipe.skeleton import PoseSequence
+from skdpipe.synthetic import ACTIONS, cast, perform
 from skdpipe.video import read_frames, write_video
 
 _TEST_SUBJECTS_FROM = 1000  # far from the training's, so that nobody acts in both
@@ -37,7 +37,7 @@ class DemoResult:
     picture: Path
 
 
-def demo(
+def run_demo(
     folder: Path, config: Path, overrides: Sequence[str], *, device: torch.device, progress: Progress
 ) -> DemoResult:
     """Play the whole film in a folder; called again, it does only what is missing.
@@ -68,7 +68,7 @@ def demo(
     experiment = load_config(Experiment, config, settings_of("experiment"), section="experiment")
     videos, cache = folder / "videos", PoseCache(folder / "pose_cache")
     render_videos(stage, videos, progress)
-    report = extract(
+    report = extract_videos(
         find_videos(videos),
         open_sources(extraction, device),
         cache,
@@ -76,17 +76,17 @@ def demo(
         batch=extraction.batch,
         progress=progress,
     )
-    result = distill(experiment, cache, folder / "models", device=device, progress=progress)
-    predictor = Predictor(load_bundle(result.folder / "student.safetensors"), device)
+    result = distill_student(experiment, cache, folder / "models", device=device, progress=progress)
+    predictor = load_predictor(result.folder / "student.safetensors", device=device)
     shown = _spread(sorted((videos / "test").rglob("*.mp4")), stage.shown)
-    seen = [(path.parent.name, path, predictor.see(path)) for path in shown]
-    predictions = [(truth, predictor.classify(sequence)) for truth, _, sequence in seen]
+    seen = [(path.parent.name, path, predictor.estimate_poses(path)) for path in shown]
+    predictions = [(truth, predictor.predict(sequence)) for truth, _, sequence in seen]
     panels = [
         _panel(path, sequence, truth, prediction.label or "no person found")
         for (truth, path, sequence), (_, prediction) in zip(seen, predictions, strict=True)
     ]
     picture = folder / "overlay.png"
-    write_picture(picture, draw_sheet(panels, seen[0][2].layout))
+    write_image(picture, draw_sheet(panels, seen[0][2].layout))
     return DemoResult(report, result, predictions, picture)
 
 

@@ -135,13 +135,13 @@ def evaluate_bundles(
     figures, answers, qualities = [], [], []
     for path in paths:
         bundle, experiment, manifest = bundles[path], experiments[path], tests[path]
-        own: Quality = quality or ("high" if bundle.run.get("method") == "teacher" else "low")
+        own: Quality = quality or ("high" if bundle.metadata.run.get("method") == "teacher" else "low")
         clips = PairedClips(
             cache,
             manifest.part(train=False),
-            bundle.classes,
-            bundle.clip,
-            bundle.clip,
+            bundle.metadata.classes,
+            bundle.metadata.clip,
+            bundle.metadata.clip,
             experiment.derive_low,
             experiment.seed,
         )
@@ -151,7 +151,7 @@ def evaluate_bundles(
         figures.append(found)
         answers.append(logits)
         qualities.append(_describe(own, manifest))
-    classes, test = bundles[paths[0]].classes, tests[paths[0]].part(train=False)
+    classes, test = bundles[paths[0]].metadata.classes, tests[paths[0]].part(train=False)
     label = torch.tensor([classes.index(clip.label) for clip in test])
     fused = fuse(answers, weights)
     return Ensemble(
@@ -195,9 +195,9 @@ def _weights(given: Sequence[float], bundles: int) -> Sequence[float]:
 
 def _experiment(bundle: Bundle, path: Path, overrides: Sequence[str]) -> Experiment:
     """What the bundle was trained by, tested on other clips if the overrides say so."""
-    if "experiment" not in bundle.run:
+    if "experiment" not in bundle.metadata.run:
         raise BundleError(f"{path} says nothing of its experiment; expected a bundle by `skdpipe distill`")
-    trained = parse_config(Experiment, bundle.run["experiment"], str(path))
+    trained = parse_config(Experiment, bundle.metadata.run["experiment"], str(path))
     tested = change_config(trained, overrides, "--set")
     free = [*_OF_THE_CLIPS, *(["validation"] if tested.validation == 0 else [])]
     if replace(tested, **{name: getattr(trained, name) for name in free}) != trained:
@@ -215,11 +215,11 @@ def _experiment(bundle: Bundle, path: Path, overrides: Sequence[str]) -> Experim
 
 def _require_agreement(bundles: Mapping[Path, Bundle], tests: Mapping[Path, Manifest]) -> None:
     (first, *others) = bundles
-    classes, keys = bundles[first].classes, _keys(tests[first])
+    classes, keys = bundles[first].metadata.classes, _keys(tests[first])
     for path in others:
-        if bundles[path].classes != classes:
+        if bundles[path].metadata.classes != classes:
             raise BundleError(
-                f"{path} and {first} were trained for different classes ({_some(bundles[path].classes)} and "
+                f"{path} and {first} were trained for different classes ({_some(bundles[path].metadata.classes)} and "
                 f"{_some(classes)}); expected the same, in the same order"
             )
         if _keys(tests[path]) != keys:

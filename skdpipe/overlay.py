@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from skdpipe.pose import Frame
 from skdpipe.skeleton import Keypoints, Layout
+from skdpipe.video import Frame
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart: left, right, middle.
 _LEFT, _RIGHT, _MIDDLE = (86, 180, 233), (230, 159, 0), (240, 228, 66)
@@ -81,7 +81,7 @@ def _widened(picture: Frame, width: int) -> Frame:
     return np.hstack([picture, rest])
 
 
-def write_picture(path: Path, picture: Frame) -> None:
+def write_image(path: Path, picture: Frame) -> None:
     """Write an RGB picture as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

@@ -1,134 +1,83 @@
-"""Labels for new videos: the cheap estimator and the student, nothing else."""
+"""From a bundle to a predictor: the network, its runtime and its estimator."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from skdpipe.bundle import Bundle
+from skdpipe.bundle import load_bundle
 from skdpipe.config import Estimator
-from skdpipe.dataset import prepare
-from skdpipe.errors import BundleError, DataError
-from skdpipe.extract import Source, estimate
-from skdpipe.networks import deployed
-from skdpipe.pose import PoseEstimator
+from skdpipe.errors import BundleError
+from skdpipe.inference import Predictor
+from skdpipe.inference.metadata import BundleMetadata
+from skdpipe.pose.estimate import SampledEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.skeleton import Origin, PoseSequence, layout_named, map_layout
+from skdpipe.runtime import RuntimeChoice, open_runtime
+from skdpipe.skeleton import layout_named
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a clip shows.
+def load_predictor(
+    bundle: Path,
+    *,
+    device: torch.device | str = "cpu",
+    estimator: Estimator | None = None,
+    runtime: RuntimeChoice = "auto",
+) -> Predictor:
+    """Load a trained student and its estimator.
 
-    Attributes:
-        source: the video.
-        probabilities: class names with their probabilities, most probable first; empty if nobody is seen.
-        people: how many people the estimator followed.
-        frames: how many frames it saw.
-    """
-
-    source: str
-    probabilities: tuple[tuple[str, float], ...]
-    people: int
-    frames: int
-
-    @property
-    def label(self) -> str | None:
-        """The most probable class, None if nobody is seen."""
-        return self.probabilities[0][0] if self.probabilities else None
-
-
-class Predictor:
-    """A bundle and its estimator, ready to label videos.
-
-    A bundle executes nothing: an estimator that is code or a pickle must be named by the user.
+    A bundle never executes code: an estimator that is a plugin or a pickle must be named by the caller.
 
     Args:
-        bundle: the trained student.
-        device: where both networks run.
-        estimator: the bundle's own, named because it is trusted, or another: needed where the student
-            was trained on imported skeletons, and at one's own risk elsewhere.
+        bundle: path of the student's bundle.
+        device: where the estimator and, with the runtime torch, the student run.
+        estimator: settings of the estimator. By default those stored in the bundle; needed if the student was
+            trained on imported skeletons.
+        runtime: what runs the student.
 
     Raises:
-        BundleError: if the bundle names no estimator or one that would execute something, or the
+        BundleError: if the bundle cannot be read, names no estimator or one that would execute code, or the
             estimator's weights have changed since the training.
+        PoseError: if the estimator or its weights are not available.
+        ConfigError: if the runtime is not installed.
     """
-
-    def __init__(self, bundle: Bundle, device: torch.device, estimator: Estimator | None = None) -> None:
-        settings = estimator or bundle.estimator
-        if settings is None:
-            raise BundleError(
-                f"the bundle was trained on skeletons that were imported ({bundle.fingerprint}) and names no "
-                "estimator; say which one looks at the video with --estimator FILE"
-            )
-        if estimator is None:
-            _require_harmless(settings)
-        self._bundle, self._device, self._every = bundle, device, settings.every
-        self._estimator: PoseEstimator = load_estimator(settings, device)
-        if settings == bundle.estimator and self._estimator.fingerprint != bundle.fingerprint:
-            raise BundleError(
-                f"the bundle was trained with '{bundle.fingerprint}', but the estimator found here is "
-                f"'{self._estimator.fingerprint}'; put the right weights in place or train again"
-            )
-        _check_layout(self._estimator, bundle)
-        self._network = deployed(bundle.network.to(device))
-
-    def see(self, path: Path, *, batch: int = 16) -> PoseSequence:
-        """The skeletons that the estimator finds in a video.
-
-        Raises:
-            VideoError: if the video cannot be decoded.
-        """
-        source = Source("low", self._estimator, self._every)
-        return estimate(path, [source], Origin(str(path)), self._bundle.clip.people, batch)[0]
-
-    def predict(self, path: Path) -> Prediction:
-        """Label a video.
-
-        Raises:
-            VideoError: if the video cannot be decoded.
-        """
-        return self.classify(self.see(path))
-
-    def classify(self, sequence: PoseSequence) -> Prediction:
-        """Label skeletons.
-
-        Raises:
-            DataError: if their layout cannot be mapped to the bundle's.
-        """
-        if sequence.is_empty:
-            return Prediction(sequence.origin.source, (), 0, len(sequence.frame_index))
-        clip, mask = prepare(sequence, self._bundle.clip)
-        with torch.inference_mode():
-            x = torch.from_numpy(clip)[None].to(self._device)
-            logits = self._network(x, torch.from_numpy(mask)[None].to(self._device)).logits[0].float()
-        probability = logits.softmax(dim=0).cpu()
-        order = probability.argsort(descending=True).tolist()
-        ranked = tuple((self._bundle.classes[index], float(probability[index])) for index in order)
-        return Prediction(sequence.origin.source, ranked, int(mask.sum()), len(sequence.frame_index))
+    device = torch.device(device)
+    loaded = load_bundle(bundle)
+    metadata = loaded.metadata
+    sampled = _open_estimator(metadata, estimator, device)
+    clip = metadata.clip
+    shape = (1, clip.people, 3, clip.frames, len(layout_named(clip.layout)))
+    return Predictor(metadata, open_runtime(loaded.network, shape, runtime, device), sampled)
 
 
-def _require_harmless(settings: Estimator) -> None:
-    """Refuse an estimator that runs code which only the bundle names."""
+def _open_estimator(
+    metadata: BundleMetadata, given: Estimator | None, device: torch.device
+) -> SampledEstimator:
+    settings = given or metadata.estimator
+    if settings is None:
+        raise BundleError(
+            f"the bundle was trained on imported skeletons ({metadata.fingerprint}) and names no estimator; "
+            "name the one that should process the video with --estimator FILE"
+        )
+    if given is None:
+        _require_no_code(settings)
+    estimator = load_estimator(settings, device)
+    if settings == metadata.estimator and estimator.fingerprint != metadata.fingerprint:
+        raise BundleError(
+            f"the bundle was trained with '{metadata.fingerprint}', but the estimator found here is "
+            f"'{estimator.fingerprint}'; install the same weights or train again"
+        )
+    return SampledEstimator(estimator, settings.every)
+
+
+def _require_no_code(settings: Estimator) -> None:
+    """Refuse an estimator that runs code and is named by the bundle alone."""
     pickled = Path(settings.weights).is_file() and Path(settings.weights).suffix != ".safetensors"
     if settings.plugin or pickled:
         raise BundleError(
             f"the bundle's estimator is code outside skdpipe ({settings.plugin or settings.weights}), which "
-            "a bundle may not run by itself; if you trust it, name it with --estimator FILE"
+            "is never run on the word of a bundle; if you trust it, name it with --estimator FILE"
         )
-
-
-def _check_layout(estimator: PoseEstimator, bundle: Bundle) -> None:
-    """Map one unseen person, to find out before the first video whether the joints fit."""
-    nobody = np.zeros((1, 1, len(estimator.layout), 3), np.float32)
-    probe = PoseSequence(nobody, np.zeros(1, np.int32), 1, estimator.layout, 25.0, (1, 1))
-    try:
-        map_layout(probe, layout_named(bundle.clip.layout))
-    except DataError as error:
-        raise BundleError(f"the estimator's skeletons do not fit the bundle: {error}") from error
 
 
 def newest_bundle(models: Path) -> Path:

@@ -44,9 +44,9 @@ from skdpipe.config import Augmentation, ClipFormat, Distillation
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import edges
 from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
-from skdpipe.distill.loop import Objective
-from skdpipe.distill.objectives import learn_from_low, learn_from_teacher
+from skdpipe.distill.objective import baseline_objective, student_objective
 from skdpipe.distill.tape import Tape
+from skdpipe.distill.training import Objective
 from skdpipe.networks import (
     FoldedStGcn,
     GraphNetwork,
@@ -514,8 +514,8 @@ def lesson(network: str, size: StepSize, setting: Setting, *, keep: bool) -> Les
     kept = folded(batch.high, batch.high_mask) if keep else None
     return Lesson(
         nn.ModuleDict({"network": student, "adaptation": adaptation}).train(),
-        learn_from_teacher(student, folded, adaptation, recipe, settings, kept),
-        learn_from_low(student, recipe),
+        student_objective(student, folded, adaptation, recipe, settings, kept),
+        baseline_objective(student, recipe),
         partial(folded, batch.high, batch.high_mask),
         batch,
     )
@@ -614,7 +614,7 @@ def _waiting(data: PairedClips, size: LoaderSize, setting: Setting) -> Row:
 
 
 class _Epoch:
-    """Trains an ST-GCN as :func:`skdpipe.distill.loop.train` does, with a clock."""
+    """Trains an ST-GCN as :func:`skdpipe.distill.training.train` does, with a clock."""
 
     def __init__(self, data: PairedClips, size: LoaderSize, setting: Setting) -> None:
         self._data, self._size, self._device = data, size, setting.device

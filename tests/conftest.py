@@ -53,7 +53,7 @@ def clips() -> Path:
 LEARNT = PoseTraining(
     backbone="mobilenetv3small",
     long_edge=97,
-    data=Actors(pictures=2, size=(96, 72), subjects=5),
+    data=Actors(images=2, size=(96, 72), subjects=5),
     steps=120,
     batch=2,
     learning_rate=3e-3,
@@ -94,7 +94,7 @@ class _Losses(Progress):
 @pytest.fixture(scope="session")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     """A few seconds of training, by which encoder, losses, weights and decoder can be tried together."""
-    from skdpipe.train_pose import train_pose
+    from skdpipe.pose_training import train_pose
 
     path, losses = tmp_path_factory.mktemp("learnt") / "two-pictures.safetensors", _Losses()
     train_pose(LEARNT, path, device=torch.device("cpu"), progress=losses)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdpipe.pose.accuracy import PoseAccuracy, pose_accuracy
-from skdpipe.pose.tracking import body_area
 from skdpipe.skeleton import COCO_17, Keypoints
+from skdpipe.skeleton.people import body_area
 
 HEIGHT = 100.0  # of everybody here, between the highest and the lowest joint
 

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from skdpipe.actors import ACTIONS, Scene, cast, perform, shoot
-from skdpipe.actors.body import MOUTH, Figure
-from skdpipe.actors.casting import Light
-from skdpipe.actors.draw import FINE, HEAD, Shape, capsules, paint
 from skdpipe.errors import ConfigError, SkdpipeError
 from skdpipe.skeleton import COCO_17
+from skdpipe.synthetic import ACTIONS, Scene, cast, perform, shoot
+from skdpipe.synthetic.body import MOUTH, Figure
+from skdpipe.synthetic.casting import Light
+from skdpipe.synthetic.draw import FINE, HEAD, Shape, capsules, paint
 
 TOGETHER = ("handshake", "push")
 STANDING = ("drink", "phone_call", "clap", "rub_hands", "wave", "squat", "handshake", "push")

@@ -15,7 +15,7 @@ from skdpipe.dataset import Batch
 from skdpipe.distill.alignment import require_same_joints, same_frames
 from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
 from skdpipe.distill.losses import node_loss
-from skdpipe.distill.objectives import learn_from_teacher
+from skdpipe.distill.objective import student_objective
 from skdpipe.distill.tape import Tape
 from skdpipe.errors import ConfigError
 from skdpipe.networks import GraphNetwork, NetworkOutput, adaptation_layer, st_2sgcn
@@ -94,7 +94,7 @@ def test_the_tape_is_exact_for_networks_of_other_strides(student_stride: int, te
     torch.manual_seed(0)
     student, teacher = one_block(student_stride).double(), one_block(teacher_stride, 6).double().eval()
     adaptation, batch = adaptation_layer(5, 6).double(), a_batch()
-    objective = learn_from_teacher(student, teacher, adaptation, Recipe(), Distillation())
+    objective = student_objective(student, teacher, adaptation, Recipe(), Distillation())
     parameters = [*student.parameters(), *adaptation.parameters()]
     losses = objective(batch)
     assert set(losses.distillation) == {"kl", "node", "edge"}

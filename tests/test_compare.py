@@ -20,10 +20,18 @@ from moving_body import fill
 from scipy.stats import binomtest, permutation_test
 
 from skdpipe.cache import PoseCache
-from skdpipe.compare import ComparisonResult, compare
+from skdpipe.compare import ComparisonResult, run_comparison
 from skdpipe.compare.plan import load_comparison
 from skdpipe.compare.processes import in_processes
-from skdpipe.compare.table import Row, Trained, lead_by_clip, rows_of, significance, to_csv, to_markdown
+from skdpipe.compare.table import (
+    Row,
+    TrainedNetwork,
+    lead_by_clip,
+    rows_of,
+    significance,
+    to_csv,
+    to_markdown,
+)
 from skdpipe.config import Degradation, LabelShares
 from skdpipe.errors import ConfigError
 from skdpipe.progress import Progress
@@ -128,10 +136,12 @@ def test_what_a_comparison_sets_itself_is_not_passed_over(
         load_comparison(write(tmp_path), [override])
 
 
-def trained(column: str, seed: int, correct: list[int], student: str = "s") -> Trained:
+def trained(column: str, seed: int, correct: list[int], student: str = "s") -> TrainedNetwork:
     right = {f"{clip:02x}": bool(answer) for clip, answer in enumerate(correct)}
     top1 = 100 * sum(correct) / len(correct)
-    return Trained("k", student, column, seed, top1, 100.0, 7, 0.5, 30.0, {"task": 0.1}, right, "k/s/seed0")
+    return TrainedNetwork(
+        "k", student, column, seed, top1, 100.0, 7, 0.5, 30.0, {"task": 0.1}, right, "k/s/seed0"
+    )
 
 
 def test_a_row_by_hand() -> None:
@@ -224,7 +234,7 @@ def test_a_job_that_fails_is_named_and_the_others_are_done() -> None:
 
 def run(folder: Path, processes: int = 1, **changes: object) -> ComparisonResult:
     fill(PoseCache(folder / "cache"))
-    return compare(
+    return run_comparison(
         write(folder, **changes),
         (),
         folder / "cache",

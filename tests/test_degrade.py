@@ -6,22 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skdpipe.config import Degradation, EstimatorNoise
-from skdpipe.degrade import (
+from skdpipe.degradation.degrade import (
+    bursts,
     degrade,
+    drop_block,
+    drop_random_frames,
     generator_for,
     jitter,
     limbs,
-    lose_a_block,
-    lose_frames_at_random,
-    misestimate,
     occlude,
     occlude_limbs,
     sample_frames,
-    spells,
+    simulate_pose_errors,
 )
 from skdpipe.errors import DataError
-from skdpipe.pose.tracking import body_size
 from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence
+from skdpipe.skeleton.people import body_size
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -100,7 +100,7 @@ def test_a_probability_lies_between_0_and_1(probability: float) -> None:
 
 
 @given(frames=st.integers(1, 50), share=st.floats(0, 1), seed=st.integers(0, 9))
-@pytest.mark.parametrize("lose", [lose_frames_at_random, lose_a_block])
+@pytest.mark.parametrize("lose", [drop_random_frames, drop_block])
 def test_a_share_of_the_frames_is_lost_but_never_all(lose, frames: int, share: float, seed: int) -> None:  # type: ignore[no-untyped-def]
     left = lose(a_sequence(frames), share, np.random.default_rng(seed))
     assert len(left.frame_index) == max(1, round((1 - share) * frames))
@@ -112,14 +112,14 @@ def test_a_share_of_the_frames_is_lost_but_never_all(lose, frames: int, share: f
 def test_a_lost_block_is_one_block_that_lies_anywhere() -> None:
     starts = set()
     for seed in range(60):
-        left = lose_a_block(a_sequence(10), 0.3, np.random.default_rng(seed)).frame_index.tolist()
+        left = drop_block(a_sequence(10), 0.3, np.random.default_rng(seed)).frame_index.tolist()
         gone = sorted(set(range(10)) - set(left))
         assert gone == list(range(gone[0], gone[0] + 3))
         starts.add(gone[0])
     assert starts == set(range(8))
 
 
-@pytest.mark.parametrize("lose", [lose_frames_at_random, lose_a_block])
+@pytest.mark.parametrize("lose", [drop_random_frames, drop_block])
 def test_a_share_lies_between_0_and_1(lose) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DataError, match=r"share of lost frames 1\.5; expected"):
         lose(a_sequence(), 1.5, np.random.default_rng(0))
@@ -157,7 +157,7 @@ def test_limbs_that_come_and_go_stay_away_for_so_many_frames() -> None:
 @given(share=st.floats(0, 1), frames=st.floats(1, 30))
 @settings(max_examples=25)
 def test_spells_take_their_share_and_last_as_long_as_said(share: float, frames: float) -> None:
-    state = spells(share, frames, (1500, 40), np.random.default_rng(0))
+    state = bursts(share, frames, (1500, 40), np.random.default_rng(0))
     frames = max(frames, share / max(1 - share, 1e-9))
     # Neighbours in time are alike: about 60,000 / (2 frames) draws count.
     assert state.mean() == pytest.approx(
@@ -193,7 +193,7 @@ def test_jitter_is_a_share_of_the_body() -> None:
 
 def test_no_noise_changes_nothing_but_confidence() -> None:
     body = occlude(a_body(), 0.2, np.random.default_rng(0))
-    seen = misestimate(body, EstimatorNoise(confidence=0.7), np.random.default_rng(0))
+    seen = simulate_pose_errors(body, EstimatorNoise(confidence=0.7), np.random.default_rng(0))
     np.testing.assert_array_equal(seen.keypoints[..., :2], body.keypoints[..., :2])
     np.testing.assert_array_equal(seen.seen, body.seen)
     assert seen.keypoints[..., 2][seen.seen] == pytest.approx(0.7, abs=0.02)
@@ -201,7 +201,7 @@ def test_no_noise_changes_nothing_but_confidence() -> None:
 
 def test_swaps_exchange_left_and_right_of_everybody_at_once() -> None:
     body = a_body(3000, 1)
-    seen = misestimate(body, EstimatorNoise(swaps=0.2, swap_frames=4), np.random.default_rng(0))
+    seen = simulate_pose_errors(body, EstimatorNoise(swaps=0.2, swap_frames=4), np.random.default_rng(0))
     swapped = (seen.keypoints[..., :2] != body.keypoints[..., :2]).any(axis=(1, 2, 3))
     assert swapped.mean() == pytest.approx(0.2, abs=0.06)
     np.testing.assert_array_equal(
@@ -211,7 +211,7 @@ def test_swaps_exchange_left_and_right_of_everybody_at_once() -> None:
 
 def test_noise_that_names_other_joints_is_refused() -> None:
     with pytest.raises(DataError, match="names nose, which layout penn-13 does not have"):
-        misestimate(a_body(3), EstimatorNoise(jitter={"nose": 0.1}), np.random.default_rng(0))
+        simulate_pose_errors(a_body(3), EstimatorNoise(jitter={"nose": 0.1}), np.random.default_rng(0))
 
 
 def test_one_degradation_changes_nothing_about_another() -> None:

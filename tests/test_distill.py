@@ -39,20 +39,20 @@ from skdpipe.config import (
     to_plain,
 )
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
-from skdpipe.distill import NAMES, DistillationResult, distill
+from skdpipe.distill import NAMES, DistillationResult, distill_student
 from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
-from skdpipe.distill.loop import Curve, Losses, Objective, _backward, _restore, _store, rate, train
-from skdpipe.distill.objectives import (
-    answers_to_all,
-    learn_from_high,
-    learn_from_low,
-    learn_from_teacher,
+from skdpipe.distill.objective import (
+    baseline_objective,
+    cache_teacher_outputs,
+    student_objective,
+    teacher_objective,
 )
 from skdpipe.distill.tape import Tape
+from skdpipe.distill.training import Curve, Losses, Objective, _backward, _restore, _store, rate, train
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures
+from skdpipe.inference.predictor import Predictor
 from skdpipe.networks import FoldedStGcn, GraphNetwork, Network, NetworkOutput, adaptation_layer
-from skdpipe.predict import Predictor
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import COCO_17
 
@@ -108,7 +108,7 @@ class Lesson:
         self.student = a_network(2, replace(TINY, dropout=dropout))
         self.adaptation = adaptation_layer(16, 24)
         self.modules = nn.ModuleDict({"network": self.student, "adaptation": self.adaptation})
-        self.objective = learn_from_teacher(
+        self.objective = student_objective(
             self.student, self.teacher, self.adaptation, recipe, settings or Distillation()
         )
 
@@ -226,7 +226,7 @@ def test_teacher_and_student_learn(data: PairedClips, tmp_path: Path) -> None:
     lesson = Lesson(recipe=Recipe(epochs=25, batch=4, learning_rate=0.1, warmup=1))
     train(
         lesson.teacher,
-        learn_from_high(lesson.teacher, lesson.recipe),
+        teacher_objective(lesson.teacher, lesson.recipe),
         data,
         lesson.recipe,
         seed=0,
@@ -304,9 +304,9 @@ def test_without_revision_a_step_follows_the_plain_sum(
     data: PairedClips, tmp_path: Path, one_step: Lesson
 ) -> None:
     twin = copy.deepcopy(one_step.modules).train()
-    losses = learn_from_teacher(
-        twin["network"], one_step.teacher, twin["adaptation"], RECIPE, Distillation()
-    )(a_batch(data))
+    losses = student_objective(twin["network"], one_step.teacher, twin["adaptation"], RECIPE, Distillation())(
+        a_batch(data)
+    )
     total = losses.task + sum(losses.distillation.values())
     gradients = torch.autograd.grad(total, list(twin.parameters()))
     one_step.train(data, tmp_path, revision=False)
@@ -457,10 +457,12 @@ def test_weights_multiply_their_losses(data: PairedClips) -> None:
 def test_teacher_and_baseline_see_their_own_quality(data: PairedClips) -> None:
     network, batch = a_network().eval(), a_batch(data)
     worse = batch._replace(low=torch.zeros_like(batch.low))
-    assert learn_from_high(network, RECIPE)(batch).task == learn_from_high(network, RECIPE)(worse).task
-    assert learn_from_low(network, RECIPE)(batch).task != learn_from_low(network, RECIPE)(worse).task
+    assert teacher_objective(network, RECIPE)(batch).task == teacher_objective(network, RECIPE)(worse).task
+    assert baseline_objective(network, RECIPE)(batch).task != baseline_objective(network, RECIPE)(worse).task
     same_view = batch._replace(high=batch.low, high_mask=batch.low_mask)
-    assert learn_from_low(network, RECIPE)(batch).task == learn_from_high(network, RECIPE)(same_view).task
+    assert (
+        baseline_objective(network, RECIPE)(batch).task == teacher_objective(network, RECIPE)(same_view).task
+    )
 
 
 def test_the_task_loss_goes_by_its_name(data: PairedClips) -> None:
@@ -469,7 +471,7 @@ def test_the_task_loss_goes_by_its_name(data: PairedClips) -> None:
     by_label = log_p[torch.arange(8), batch.label]
     expected = {"cross_entropy": -by_label.mean(), "binary_cross_entropy_per_class": -2 * by_label.mean()}
     for name, loss in expected.items():  # with two classes, the other's 1 - P is the label's P
-        found = learn_from_low(network, replace(RECIPE, task_loss=name))(batch).task
+        found = baseline_objective(network, replace(RECIPE, task_loss=name))(batch).task
         torch.testing.assert_close(found, loss)
 
 
@@ -566,7 +568,7 @@ def test_a_batch_without_any_pair_has_the_task_loss_alone(data: PairedClips) -> 
 
 
 def taught_by(teacher: Network, lesson: Lesson) -> Objective:
-    return learn_from_teacher(lesson.student, teacher, lesson.adaptation, lesson.recipe, Distillation())
+    return student_objective(lesson.student, teacher, lesson.adaptation, lesson.recipe, Distillation())
 
 
 def test_a_folded_teacher_teaches_the_same(data: PairedClips) -> None:
@@ -579,10 +581,10 @@ def test_a_folded_teacher_teaches_the_same(data: PairedClips) -> None:
 def test_kept_answers_teach_as_a_teacher_that_is_asked(data: PairedClips) -> None:
     lesson = Lesson()
     recipe = replace(lesson.recipe, batch=3)  # not the batches of the lesson
-    kept = answers_to_all(lesson.teacher, data, recipe, 1, CPU, Task())
+    kept = cache_teacher_outputs(lesson.teacher, data, recipe, 1, CPU, Task())
     assert kept is not None
     teacher = Listening(lesson.teacher)
-    by_memory = learn_from_teacher(
+    by_memory = student_objective(
         lesson.student, teacher, lesson.adaptation, lesson.recipe, Distillation(), kept
     )
     (batch,) = batches(data, 8, shuffle=np.random.default_rng(0))
@@ -598,8 +600,8 @@ def test_answers_that_take_more_memory_than_they_may_are_not_kept(data: PairedCl
     teacher = Lesson().teacher
     answer = teacher(*a_batch(data)[:2])
     needed = len(data) / 8 * sum(each.nbytes for each in answer) / 1e6
-    assert answers_to_all(teacher, data, RECIPE, 1.001 * needed, CPU, Task()) is not None
-    assert answers_to_all(teacher, data, RECIPE, 0.999 * needed, CPU, Task()) is None
+    assert cache_teacher_outputs(teacher, data, RECIPE, 1.001 * needed, CPU, Task()) is not None
+    assert cache_teacher_outputs(teacher, data, RECIPE, 0.999 * needed, CPU, Task()) is None
 
 
 @pytest.mark.parametrize("fold", [False, True])
@@ -661,7 +663,7 @@ EXPERIMENT = tiny_experiment(methods=METHODS, recipe=Recipe(epochs=2, batch=4, a
 
 @pytest.fixture(scope="module")
 def finished(cache: PoseCache, tmp_path_factory: pytest.TempPathFactory) -> DistillationResult:
-    return distill(EXPERIMENT, cache, tmp_path_factory.mktemp("models"), device=CPU)
+    return distill_student(EXPERIMENT, cache, tmp_path_factory.mktemp("models"), device=CPU)
 
 
 def weights_of(folder: Path, method: str) -> dict[str, Tensor]:
@@ -726,7 +728,7 @@ def test_a_second_call_trains_nothing_and_says_the_same(
 ) -> None:
     watch = Stopwatch()
     before = {path: path.stat().st_mtime_ns for path in finished.folder.glob("*.safetensors")}
-    again = distill(EXPERIMENT, cache, finished.folder.parent, device=CPU, progress=watch)
+    again = distill_student(EXPERIMENT, cache, finished.folder.parent, device=CPU, progress=watch)
     assert watch.trained == []
     assert again.figures == finished.figures
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -750,7 +752,7 @@ def test_a_folder_holds_one_run(
     finished: DistillationResult, cache: PoseCache, changes: dict[str, object], expected: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        distill(replace(EXPERIMENT, **changes), cache, finished.folder.parent, device=CPU)
+        distill_student(replace(EXPERIMENT, **changes), cache, finished.folder.parent, device=CPU)
     assert str(caught.value).startswith(f"{finished.folder} holds a run with {expected}")
     assert "choose another name with --set name=NAME, or delete the folder" in str(caught.value)
 
@@ -762,12 +764,14 @@ def test_a_run_of_an_earlier_version_goes_on(
     folder = tmp_path / finished.folder.name
     shutil.copytree(finished.folder, folder)
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    del config["experiment"]["validation"], config["experiment"]["distillation"]["kept_megabytes"]
+    del config["experiment"]["validation"], config["experiment"]["distillation"]["teacher_cache_megabytes"]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    assert distill(EXPERIMENT, cache, tmp_path, device=CPU).figures == finished.figures
-    other = replace(EXPERIMENT, distillation=replace(EXPERIMENT.distillation, kept_megabytes=5))
-    with pytest.raises(DataError, match=r"holds a run with experiment\.\S+kept_megabytes 1000, and not 5"):
-        distill(other, cache, tmp_path, device=CPU)
+    assert distill_student(EXPERIMENT, cache, tmp_path, device=CPU).figures == finished.figures
+    other = replace(EXPERIMENT, distillation=replace(EXPERIMENT.distillation, teacher_cache_megabytes=5))
+    with pytest.raises(
+        DataError, match=r"holds a run with experiment\.\S+teacher_cache_megabytes 1000, and not 5"
+    ):
+        distill_student(other, cache, tmp_path, device=CPU)
 
 
 @pytest.mark.parametrize("content", ["", "experiment: {}", "experiment: {colour: red}", "- 1"])
@@ -778,21 +782,21 @@ def test_a_folder_whose_settings_are_odd_is_another_run(
     shutil.copytree(finished.folder, folder)
     (folder / "config.yaml").write_text(content)
     with pytest.raises(DataError, match="holds a run with"):
-        distill(EXPERIMENT, cache, tmp_path, device=CPU)
+        distill_student(EXPERIMENT, cache, tmp_path, device=CPU)
 
 
 def test_a_folder_holds_one_set_of_clips(finished: DistillationResult, tmp_path: Path) -> None:
     other = fill(PoseCache(tmp_path), of_each=9)
     with pytest.raises(DataError, match=r"holds a run with data\.training_clips 8, and not 12"):
-        distill(EXPERIMENT, other, finished.folder.parent, device=CPU)
+        distill_student(EXPERIMENT, other, finished.folder.parent, device=CPU)
 
 
 def test_settings_may_be_mended_while_nothing_is_trained(cache: PoseCache, tmp_path: Path) -> None:
     wild = replace(EXPERIMENT, recipe=replace(EXPERIMENT.recipe, learning_rate=1e18), methods=("teacher",))
     with pytest.raises(DataError, match="training diverged"):
-        distill(wild, cache, tmp_path, device=CPU)
+        distill_student(wild, cache, tmp_path, device=CPU)
     mended = replace(EXPERIMENT, methods=("teacher",))
-    assert list(distill(mended, cache, tmp_path, device=CPU).figures) == ["teacher"]
+    assert list(distill_student(mended, cache, tmp_path, device=CPU).figures) == ["teacher"]
 
 
 @pytest.mark.parametrize(("method", "epoch"), [("teacher", 1.5), ("smoothed", 0.5), ("student", 1.5)])
@@ -800,9 +804,9 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
     finished: DistillationResult, cache: PoseCache, tmp_path: Path, method: str, epoch: float
 ) -> None:
     with pytest.raises(InterruptionError):
-        distill(EXPERIMENT, cache, tmp_path, device=CPU, progress=Stopwatch(NAMES[method], epoch))
+        distill_student(EXPERIMENT, cache, tmp_path, device=CPU, progress=Stopwatch(NAMES[method], epoch))
     watch = Stopwatch()
-    resumed = distill(EXPERIMENT, cache, tmp_path, device=CPU, progress=watch)
+    resumed = distill_student(EXPERIMENT, cache, tmp_path, device=CPU, progress=watch)
     assert watch.trained == list(NAMES.values())[list(NAMES).index(method) :]
     for each in NAMES:
         assert same(weights_of(resumed.folder, each), weights_of(finished.folder, each))
@@ -822,7 +826,7 @@ def test_results_lost_with_the_process_are_written_again(
     whole = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({name: whole[name] for name in whole if name != "smoothed"}), encoding="utf-8")
     (finished.folder / "smoothed.state").write_bytes(b"left over")
-    distill(EXPERIMENT, cache, finished.folder.parent, device=CPU)
+    distill_student(EXPERIMENT, cache, finished.folder.parent, device=CPU)
     assert json.loads(path.read_text(encoding="utf-8")) == whole
     assert not (finished.folder / "smoothed.state").exists()
 
@@ -833,7 +837,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment, parse_config
-from skdpipe.distill import distill
+from skdpipe.distill import distill_student
 from skdpipe.progress import Progress, Task
 
 class Deadly(Task):
@@ -849,7 +853,7 @@ class Watch(Progress):
 torch.set_num_threads(int(sys.argv[4]))  # sums in the same order
 experiment = parse_config(Experiment, json.loads(sys.argv[3]), "test")
 cache, models = PoseCache(Path(sys.argv[1])), Path(sys.argv[2])
-distill(experiment, cache, models, device=torch.device("cpu"), progress=Watch(quiet=True))
+distill_student(experiment, cache, models, device=torch.device("cpu"), progress=Watch(quiet=True))
 """
 
 
@@ -858,7 +862,7 @@ def test_a_killed_run_goes_on(finished: DistillationResult, cache: PoseCache, tm
     command = [sys.executable, "-c", KILLED, str(cache.root), str(tmp_path), settings, threads]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     watch = Stopwatch()
-    resumed = distill(EXPERIMENT, cache, tmp_path, device=CPU, progress=watch)
+    resumed = distill_student(EXPERIMENT, cache, tmp_path, device=CPU, progress=watch)
     assert watch.trained == ["SKD", "SKD*"]
     for method in NAMES:
         assert same(weights_of(resumed.folder, method), weights_of(finished.folder, method))
@@ -872,16 +876,16 @@ def test_a_trained_teacher_can_be_given(
 ) -> None:
     known = finished.folder / "teacher.safetensors"
     watch = Stopwatch()
-    result = distill(EXPERIMENT, cache, tmp_path, device=CPU, teacher=known, progress=watch)
+    result = distill_student(EXPERIMENT, cache, tmp_path, device=CPU, teacher=known, progress=watch)
     assert watch.trained == ["LQS-S", "LQS-SWA-S", "SKD", "SKD*"]
     assert same(weights_of(result.folder, "teacher"), weights_of(finished.folder, "teacher"))
     assert same(weights_of(result.folder, "student"), weights_of(finished.folder, "student"))
     assert result.figures["teacher"].top1 == finished.figures["teacher"].top1
     assert "teacher" in json.loads((result.folder / "results.json").read_text(encoding="utf-8"))
-    distill(EXPERIMENT, cache, tmp_path, device=CPU, teacher=known, progress=(again := Stopwatch()))
+    distill_student(EXPERIMENT, cache, tmp_path, device=CPU, teacher=known, progress=(again := Stopwatch()))
     assert again.trained == []
     with pytest.raises(DataError, match=r"holds a run with data\.teacher \w+, and not None"):
-        distill(EXPERIMENT, cache, tmp_path, device=CPU)
+        distill_student(EXPERIMENT, cache, tmp_path, device=CPU)
 
 
 @pytest.mark.parametrize(
@@ -901,7 +905,7 @@ def test_a_teacher_that_does_not_fit_is_refused(
 ) -> None:
     known = finished.folder / f"{method}.safetensors"
     with pytest.raises(BundleError, match=expected):
-        distill(replace(EXPERIMENT, **changes), cache, tmp_path, device=CPU, teacher=known)
+        distill_student(replace(EXPERIMENT, **changes), cache, tmp_path, device=CPU, teacher=known)
     assert not list(tmp_path.iterdir())
 
 
@@ -914,24 +918,26 @@ def test_a_teacher_of_other_classes_is_refused(finished: DistillationResult, tmp
     with pytest.raises(
         BundleError, match="classes sideways, up and down; expected sideways, turn, up and down"
     ):
-        distill(EXPERIMENT, cache, tmp_path, device=CPU, teacher=finished.folder / "teacher.safetensors")
+        distill_student(
+            EXPERIMENT, cache, tmp_path, device=CPU, teacher=finished.folder / "teacher.safetensors"
+        )
 
 
 def test_a_student_needs_a_teacher(cache: PoseCache, tmp_path: Path) -> None:
     alone = replace(EXPERIMENT, methods=("baseline", "student"))
     expected = "^methods baseline, student train a student without a teacher; add teacher to the methods, or"
     with pytest.raises(DataError, match=expected):
-        distill(alone, cache, tmp_path, device=CPU)
+        distill_student(alone, cache, tmp_path, device=CPU)
     assert not list(tmp_path.iterdir())
 
 
 def test_methods_may_come_one_after_the_other_and_in_any_order(
     finished: DistillationResult, cache: PoseCache, tmp_path: Path
 ) -> None:
-    first = distill(replace(EXPERIMENT, methods=("student", "teacher")), cache, tmp_path, device=CPU)
+    first = distill_student(replace(EXPERIMENT, methods=("student", "teacher")), cache, tmp_path, device=CPU)
     assert list(first.figures) == ["teacher", "student"]
     assert first.recovered_gap is None
-    later = distill(replace(EXPERIMENT, methods=("baseline",)), cache, tmp_path, device=CPU)
+    later = distill_student(replace(EXPERIMENT, methods=("baseline",)), cache, tmp_path, device=CPU)
     assert list(later.figures) == ["baseline"]
     results = json.loads((first.folder / "results.json").read_text(encoding="utf-8"))
     assert set(results) == {"teacher", "baseline", "student"}
@@ -950,7 +956,7 @@ def test_a_smaller_student_of_another_width_learns_from_the_teacher(
         distillation=Distillation(adaptation=False),  # there nevertheless: 16 channels are not 24
         methods=("teacher", "student"),
     )
-    result = distill(small, cache, tmp_path, device=CPU)
+    result = distill_student(small, cache, tmp_path, device=CPU)
     student = load_bundle(result.folder / "student.safetensors")
     assert (student.choice.name, student.choice.width) == (name, 4)
     assert len(student.network.blocks) == {"st_sgcn": 7, "st_2sgcn": 4}[name]
@@ -962,7 +968,7 @@ def test_without_adaptation_networks_of_one_width_are_compared_as_they_are(
     cache: PoseCache, tmp_path: Path
 ) -> None:
     plain = replace(EXPERIMENT, distillation=Distillation(adaptation=False), methods=("teacher", "student"))
-    assert set(distill(plain, cache, tmp_path, device=CPU).figures) == {"teacher", "student"}
+    assert set(distill_student(plain, cache, tmp_path, device=CPU).figures) == {"teacher", "student"}
 
 
 def test_unpaired_clips_train_what_learns_from_their_quality(tmp_path: Path) -> None:
@@ -976,7 +982,7 @@ def test_unpaired_clips_train_what_learns_from_their_quality(tmp_path: Path) -> 
     for unpaired in (False, True):
         experiment = replace(EXPERIMENT, name=f"unpaired {unpaired}", unpaired=unpaired)
         watch = StepCounter()
-        result = distill(experiment, cache, tmp_path, device=CPU, progress=watch)
+        result = distill_student(experiment, cache, tmp_path, device=CPU, progress=watch)
         steps[unpaired] = watch.steps
         assert len(result.figures) == len(METHODS)
         written = yaml.safe_load((result.folder / "config.yaml").read_text())["data"]
@@ -995,7 +1001,7 @@ def test_without_its_label_a_clip_teaches_through_the_teacher_alone(data: Paired
         torch.testing.assert_close(some.distillation[name], loss)
     logits = lesson.student(batch.low, batch.low_mask).logits[:3]
     torch.testing.assert_close(some.task, nn.functional.cross_entropy(logits, batch.label[:3]) * 3 / 8)
-    assert learn_from_low(lesson.student, RECIPE)(batch).task != some.task
+    assert baseline_objective(lesson.student, RECIPE)(batch).task != some.task
 
 
 def test_a_batch_without_labels_has_no_task(data: PairedClips) -> None:
@@ -1026,7 +1032,7 @@ def test_each_method_trains_on_the_clips_that_tell_it_something(tmp_path: Path) 
     labels = LabelShares(high=0.5, low=0.34)
     experiment = replace(EXPERIMENT, unlabelled=True, labels=labels)
     watch, silent = StepCounter(), StepCounter()
-    distill(experiment, cache, tmp_path, device=CPU, progress=watch)
+    distill_student(experiment, cache, tmp_path, device=CPU, progress=watch)
     assert watch.steps == {"HQS-T": 6, "LQS-S": 4, "LQS-SWA-S": 4, "SKD": 16, "SKD*": 16}  # of 12, 8 and 32
     quiet = replace(
         experiment,
@@ -1034,7 +1040,7 @@ def test_each_method_trains_on_the_clips_that_tell_it_something(tmp_path: Path) 
         methods=("teacher", "student"),
         distillation=Distillation(kl=0, node=0, edge=0),
     )
-    distill(quiet, cache, tmp_path, device=CPU, progress=silent)
+    distill_student(quiet, cache, tmp_path, device=CPU, progress=silent)
     assert silent.steps == {"HQS-T": 6, "SKD": 4}
 
 
@@ -1058,7 +1064,7 @@ class StepCounter(Progress):
 
 def test_an_unknown_layout_is_refused_before_anything_is_written(cache: PoseCache, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no layout 'coco-18'"):
-        distill(replace(EXPERIMENT, clip=ClipFormat(layout="coco-18")), cache, tmp_path, device=CPU)
+        distill_student(replace(EXPERIMENT, clip=ClipFormat(layout="coco-18")), cache, tmp_path, device=CPU)
     assert not list(tmp_path.iterdir())
 
 
@@ -1079,7 +1085,7 @@ def bundles(result: DistillationResult) -> dict[str, Bundle]:
 
 def test_a_bundle_knows_its_estimator(tmp_path: Path) -> None:
     cache = extracted(PoseCache(tmp_path / "cache"), every=1)
-    by = bundles(distill(EXPERIMENT, cache, tmp_path, device=CPU))
+    by = bundles(distill_student(EXPERIMENT, cache, tmp_path, device=CPU))
     assert by["teacher"].estimator == Estimator(backbone="resnet18", weights="somewhere")
     assert by["student"].estimator is None
 
@@ -1087,7 +1093,7 @@ def test_a_bundle_knows_its_estimator(tmp_path: Path) -> None:
 def test_frames_left_out_in_training_are_left_out_in_prediction(tmp_path: Path) -> None:
     cache = extracted(PoseCache(tmp_path / "cache"), every=2)
     derived = replace(EXPERIMENT, derive_low=Degradation(every=3, occlusion=0.1))
-    by = bundles(distill(derived, cache, tmp_path, device=CPU))
+    by = bundles(distill_student(derived, cache, tmp_path, device=CPU))
     assert {method: bundle.estimator.every for method, bundle in by.items() if bundle.estimator} == {
         "teacher": 2,
         "baseline": 6,
@@ -1122,13 +1128,15 @@ def test_the_recovered_gap(finished: DistillationResult, top1: dict[str, float],
 
 def test_a_run_may_have_any_name_that_a_folder_may_have(cache: PoseCache, tmp_path: Path) -> None:
     named: Experiment = replace(EXPERIMENT, name="été [2024] :car:", methods=("baseline",))
-    assert distill(named, cache, tmp_path, device=CPU).folder == tmp_path / "été [2024] :car:"
+    assert distill_student(named, cache, tmp_path, device=CPU).folder == tmp_path / "été [2024] :car:"
 
 
 def test_a_warm_start_begins_with_the_teachers_weights(cache: PoseCache, tmp_path: Path) -> None:
     recipe = Recipe(epochs=1, batch=4, learning_rate=1e-9, momentum=0, weight_decay=0)
     warm = tiny_experiment(recipe=recipe, distillation=Distillation(warm_start=True))
-    folder = distill(replace(warm, methods=("teacher", "student")), cache, tmp_path, device=CPU).folder
+    folder = distill_student(
+        replace(warm, methods=("teacher", "student")), cache, tmp_path, device=CPU
+    ).folder
     teacher, student = (weights_of(folder, method) for method in ("teacher", "student"))
     for name, value in student.items():
         if "running" not in name and "tracked" not in name:
@@ -1138,7 +1146,7 @@ def test_a_warm_start_begins_with_the_teachers_weights(cache: PoseCache, tmp_pat
 def test_a_warm_start_takes_weights_that_the_teacher_has(cache: PoseCache, tmp_path: Path) -> None:
     other = tiny_experiment(distillation=Distillation(warm_start=True), student=replace(TINY, width=6))
     with pytest.raises(DataError, match=r"all of whose weights the teacher has; it has no such blocks\.1"):
-        distill(other, cache, tmp_path, device=CPU)
+        distill_student(other, cache, tmp_path, device=CPU)
     assert not list(tmp_path.iterdir())  # the teacher is not trained in vain
 
 
@@ -1150,7 +1158,7 @@ def test_a_warm_start_of_a_smaller_network(cache: PoseCache, tmp_path: Path) -> 
         distillation=Distillation(warm_start=True),
         methods=("teacher", "student"),
     )
-    folder = distill(warm, cache, tmp_path, device=CPU).folder
+    folder = distill_student(warm, cache, tmp_path, device=CPU).folder
     teacher, student = (weights_of(folder, method) for method in ("teacher", "student"))
     torch.testing.assert_close(
         student["blocks.8.temporal.2.weight"], teacher["blocks.8.temporal.2.weight"], rtol=0, atol=1e-5

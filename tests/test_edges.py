@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skdpipe.distill import edges
-from skdpipe.distill.edges import edge_loss, official_edge_loss
+from skdpipe.distill.edge_loss import edge_loss, official_edge_loss
 
 EdgeLoss = Callable[[Tensor, Tensor], Tensor]
 LOSSES = [edge_loss, official_edge_loss]

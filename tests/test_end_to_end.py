@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from skdpipe.actors import ACTIONS
-from skdpipe.distill.loop import Curve
+from skdpipe.distill.training import Curve
+from skdpipe.synthetic import ACTIONS
 
 SKDPIPE = str(Path(sys.executable).with_name("skdpipe"))
 TINY = [

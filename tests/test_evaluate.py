@@ -17,7 +17,7 @@ from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Degradation, NetworkChoice
 from skdpipe.dataset import PairedClips, build_manifest
-from skdpipe.distill import DistillationResult, distill
+from skdpipe.distill import DistillationResult, distill_student
 from skdpipe.errors import BundleError, ConfigError, SkdpipeError
 from skdpipe.evaluate import accuracy, evaluate, evaluate_bundles, fuse
 from skdpipe.networks import GraphNetwork, count_multiply_adds, count_parameters
@@ -130,7 +130,7 @@ def train(cache: PoseCache, tmp_path_factory: pytest.TempPathFactory) -> Train:
 
     def train(name: str, where: PoseCache = cache, **changes: object) -> DistillationResult:
         experiment = tiny_experiment(**{"methods": ("teacher", "baseline"), **changes, "name": name})
-        return distill(experiment, where, models, device=CPU)
+        return distill_student(experiment, where, models, device=CPU)
 
     return train
 

@@ -22,11 +22,11 @@ from skdpipe.cache import PoseCache
 from skdpipe.cli import app
 from skdpipe.config import Estimator, Experiment, Extraction, load_config
 from skdpipe.errors import PoseError
-from skdpipe.pose import Frame, PoseEstimator
+from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.pose.tracking import pairwise_oks
 from skdpipe.skeleton import COCO_17
-from skdpipe.video import read_frames
+from skdpipe.skeleton.people import pairwise_oks
+from skdpipe.video import Frame, read_frames
 
 REPO = Path(__file__).parents[1]
 CLIPS = REPO.parent / "shared/data/clips"

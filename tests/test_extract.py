@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from squares import GRID, SIDE, SquareFinder, square_film
 
-import skdpipe.extract
+import skdpipe.extraction.run
 from skdpipe.cache import PoseCache
 from skdpipe.config import Estimator, Extraction
 from skdpipe.errors import CacheError, DataError, PoseError, VideoError
-from skdpipe.extract import ExtractionReport, Source, ahead, estimate, extract, open_sources
-from skdpipe.listing import VideoItem, find_videos, shard, shard_of
+from skdpipe.extraction import ExtractionReport, Source, extract_videos, open_sources
+from skdpipe.extraction.video_list import VideoItem, find_videos, shard, shard_of
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import Origin
 from skdpipe.video import content_key, probe, read_frames, write_video
@@ -184,8 +184,8 @@ def test_the_cache_gets_the_people_of_both_qualities(film: Film, cache: PoseCach
     path = film("a b ü.mp4", fps=12.5)
     sources = two_qualities(every=3)
     item = VideoItem(path, "wave", "train", "7")
-    report = extract([item], sources, cache)
-    assert (report.done, report.skipped, report.failed, report.deserted) == (1, 0, [], [])
+    report = extract_videos([item], sources, cache)
+    assert (report.done, report.skipped, report.failed, report.without_people) == (1, 0, [], [])
     assert report.frames == FRAMES
     (pair,) = report.pairs
     assert (pair.people_high, pair.people_low, pair.matched) == (1, 1, 1)
@@ -209,7 +209,7 @@ def test_people_keep_their_places(tmp_path: Path, cache: PoseCache) -> None:
     shown = {"size": (160, 100), "frames": 12}
     top, bottom = square_film(start=(4, 10), **shown), square_film(start=(100, 70), step=1, **shown)
     write_video(tmp_path / "two.mp4", (np.maximum(a, b) for a, b in zip(top, bottom, strict=True)), 10)
-    extract([VideoItem(tmp_path / "two.mp4")], two_qualities(), cache, people=3)
+    extract_videos([VideoItem(tmp_path / "two.mp4")], two_qualities(), cache, people=3)
     keypoints = cache.load(next(cache.entries("high")).path).keypoints
     assert keypoints.shape[1] == 3
     heights = np.nanmean(keypoints[:, :2, :, 1], axis=2)
@@ -226,10 +226,10 @@ def test_one_decoding_pass_serves_both_qualities(
         decoded.append(path)
         return read_frames(path)
 
-    monkeypatch.setattr(skdpipe.extract, "read_frames", counting)
+    monkeypatch.setattr(skdpipe.extraction.run, "read_frames", counting)
     path = film("a.mp4")
     sources = two_qualities(every=4)
-    extract([VideoItem(path)], sources, cache, batch=8)
+    extract_videos([VideoItem(path)], sources, cache, batch=8)
     assert decoded == [path]
     assert [source.estimator.calls for source in sources] == [[8, 8, 4], [5]]  # type: ignore[attr-defined]
 
@@ -252,15 +252,15 @@ def test_every_so_many_frames_are_looked_at(film: Film, every: int, batch: int) 
 
 def test_a_video_without_people_is_kept_and_reported(film: Film, cache: PoseCache) -> None:
     dark, bright = film("dark.mp4", brightness=60), film("bright.mp4")
-    report = extract([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
+    report = extract_videos([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
     assert report.done == 2
-    assert report.deserted == [dark]
+    assert report.without_people == [dark]
     assert [pair.matched for pair in report.pairs] == [0, 1]
     assert report.oks == pytest.approx(1)
     empty = [entry for entry in cache.entries("high") if entry.empty]
     assert [(entry.frames, entry.people) for entry in empty] == [(FRAMES, 2)]
-    again = extract([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
-    assert (again.done, again.skipped, again.deserted) == (0, 2, [dark])
+    again = extract_videos([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
+    assert (again.done, again.skipped, again.without_people) == (0, 2, [dark])
     assert [pair.matched for pair in again.pairs] == [0, 1]
 
 
@@ -271,7 +271,7 @@ def test_nothing_matched_has_no_similarity() -> None:
 def test_the_settings_are_left_beside_the_sequences(film: Film, cache: PoseCache) -> None:
     config = Estimator(plugin="squares:SquareFinder", options={"threshold": 99}, every=2)
     source = Source("low", SquareFinder(99), 2, config)
-    extract([VideoItem(film("a.mp4"))], [source], cache)
+    extract_videos([VideoItem(film("a.mp4"))], [source], cache)
     (entry,) = cache.entries()
     left = yaml.safe_load(entry.path.with_name("estimator.yaml").read_text(encoding="utf-8"))
     assert left["plugin"] == config.plugin
@@ -295,21 +295,21 @@ def test_both_qualities_are_opened_from_settings() -> None:
 
 def test_what_is_there_is_not_done_again(film: Film, cache: PoseCache) -> None:
     items = [VideoItem(film("a.mp4"), "wave"), VideoItem(film("b.mp4", step=1), "push")]
-    extract(items[:1], two_qualities(), cache)
+    extract_videos(items[:1], two_qualities(), cache)
     sources = two_qualities()
-    report = extract(items, sources, cache)
+    report = extract_videos(items, sources, cache)
     assert (report.done, report.skipped, len(report.pairs)) == (1, 1, 2)
     assert looked_at(*sources) == [FRAMES, FRAMES]
     sources = two_qualities()
-    assert extract(items, sources, cache).skipped == 2
+    assert extract_videos(items, sources, cache).skipped == 2
     assert looked_at(*sources) == [0, 0]
 
 
 def test_one_quality_alone_is_made_when_the_other_is_there(film: Film, cache: PoseCache) -> None:
     item = VideoItem(film("a.mp4"))
-    extract([item], two_qualities()[:1], cache)
+    extract_videos([item], two_qualities()[:1], cache)
     high, low = two_qualities(every=5)
-    report = extract([item], (high, low), cache)
+    report = extract_videos([item], (high, low), cache)
     assert (report.done, report.frames, len(report.pairs)) == (1, FRAMES, 1)
     assert looked_at(high, low) == [0, 4]
 
@@ -318,17 +318,17 @@ def test_a_renamed_video_is_known_and_a_copy_is_skipped(film: Film, cache: PoseC
     first = film("a.mp4")
     second = film("copy.mp4")
     assert content_key(first) == content_key(second)
-    report = extract([VideoItem(first, "wave"), VideoItem(second, "wave")], two_qualities(), cache)
+    report = extract_videos([VideoItem(first, "wave"), VideoItem(second, "wave")], two_qualities(), cache)
     assert (report.done, report.skipped, report.failed) == (1, 1, [])
     renamed = first.rename(first.with_name("new name.mp4"))
-    assert extract([VideoItem(renamed, "wave")], two_qualities(), cache).skipped == 1
+    assert extract_videos([VideoItem(renamed, "wave")], two_qualities(), cache).skipped == 1
     assert {entry.origin.source for entry in cache.entries()} == {str(renamed)}
 
 
 @pytest.mark.parametrize("other", [("push", "train"), ("wave", "test"), (None, None)])
 def test_a_copy_with_another_label_or_split_is_reported(film: Film, cache: PoseCache, other) -> None:
     first, second = VideoItem(film("a.mp4"), "wave", "train"), VideoItem(film("b.mp4"), *other)
-    report = extract([first, second], two_qualities(), cache)
+    report = extract_videos([first, second], two_qualities(), cache)
     assert (report.done, report.skipped) == (1, 0)
     ((path, why),) = report.failed
     assert path == second.path
@@ -339,10 +339,10 @@ def test_a_copy_with_another_label_or_split_is_reported(film: Film, cache: PoseC
 
 def test_labels_change_without_a_new_estimate(film: Film, cache: PoseCache) -> None:
     path = film("a.mp4")
-    extract([VideoItem(path, "wave")], two_qualities(), cache)
+    extract_videos([VideoItem(path, "wave")], two_qualities(), cache)
     before = [cache.load(entry.path).keypoints for entry in cache.entries()]
     sources = two_qualities()
-    extract([VideoItem(path, "push", "test", "7")], sources, cache)
+    extract_videos([VideoItem(path, "push", "test", "7")], sources, cache)
     assert looked_at(*sources) == [0, 0]
     for entry, keypoints in zip(cache.entries(), before, strict=True):
         assert (entry.origin.label, entry.origin.split, entry.origin.subject) == ("push", "test", "7")
@@ -352,8 +352,8 @@ def test_labels_change_without_a_new_estimate(film: Film, cache: PoseCache) -> N
 def test_saying_nothing_keeps_what_was_said(film: Film, cache: PoseCache) -> None:
     """`skdpipe extract one.mp4` must not wipe out the label that its folder gave it."""
     path = film("a.mp4")
-    extract([VideoItem(path, "wave", "train", "7")], two_qualities()[:1], cache)
-    extract([VideoItem(path)], two_qualities(), cache)
+    extract_videos([VideoItem(path, "wave", "train", "7")], two_qualities()[:1], cache)
+    extract_videos([VideoItem(path)], two_qualities(), cache)
     assert [(e.quality, e.origin.label, e.origin.split, e.origin.subject) for e in cache.entries()] == [
         ("high", "wave", "train", "7"),
         ("low", "wave", "train", "7"),
@@ -362,12 +362,12 @@ def test_saying_nothing_keeps_what_was_said(film: Film, cache: PoseCache) -> Non
 
 def test_a_damaged_file_is_made_again(film: Film, cache: PoseCache) -> None:
     item = VideoItem(film("a.mp4"))
-    extract([item], two_qualities(), cache)
+    extract_videos([item], two_qualities(), cache)
     damaged = next(cache.entries("low")).path
     content = damaged.read_bytes()
     damaged.write_bytes(content[:-100])
     sources = two_qualities()
-    assert extract([item], sources, cache).done == 1
+    assert extract_videos([item], sources, cache).done == 1
     assert looked_at(*sources) == [0, FRAMES]
     assert damaged.stat().st_size == len(content)
     cache.load(damaged)
@@ -383,12 +383,12 @@ def test_a_video_that_fails_does_not_stop_the_others(film: Film, cache: PoseCach
     whole = film("cut.avi", step=3, frames=200, size=(128, 96)).read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 4 // 5])
     bad = [tmp_path / name for name in ("text.mp4", "empty.mp4", "missing.mp4", "cut.avi")]
-    report = extract([VideoItem(path) for path in (*bad, *good)], two_qualities(), cache)
+    report = extract_videos([VideoItem(path) for path in (*bad, *good)], two_qualities(), cache)
     assert report.done == 2
     assert [path for path, _ in report.failed] == bad
     assert all(why.startswith(f"{path}: ") and "\n" not in why for path, why in report.failed)
     assert len(list(cache.entries())) == 4
-    assert extract([VideoItem(path) for path in good], two_qualities(), cache).skipped == 2
+    assert extract_videos([VideoItem(path) for path in good], two_qualities(), cache).skipped == 2
 
 
 def test_a_cache_that_cannot_be_written_stops_everything(film: Film, tmp_path: Path) -> None:
@@ -396,10 +396,10 @@ def test_a_cache_that_cannot_be_written_stops_everything(film: Film, tmp_path: P
     sources = two_qualities()
     items = [VideoItem(film(f"{i}.mp4", step=i)) for i in range(3)]
     with pytest.raises(CacheError, match="cannot write"):
-        extract(items, sources, PoseCache(tmp_path / "taken"))
+        extract_videos(items, sources, PoseCache(tmp_path / "taken"))
     assert looked_at(*sources) == [FRAMES, FRAMES]
     with pytest.raises(CacheError, match=r"cannot write .*estimator\.yaml"):
-        extract(items, [Source("low", SquareFinder(), 1, Estimator())], PoseCache(tmp_path / "taken"))
+        extract_videos(items, [Source("low", SquareFinder(), 1, Estimator())], PoseCache(tmp_path / "taken"))
 
 
 class Interrupted(SquareFinder):
@@ -416,11 +416,11 @@ def test_after_ctrl_c_the_rest_is_done(film: Film, cache: PoseCache) -> None:
     threads = threading.active_count()
     first = Source("high", Interrupted()), Source("low", SquareFinder(127))
     with pytest.raises(KeyboardInterrupt):
-        extract(items, first, cache, batch=8)
+        extract_videos(items, first, cache, batch=8)
     assert threading.active_count() == threads
     assert len(list(cache.entries())) == 4  # two videos of three calls each; the third broke off
     sources = two_qualities()
-    report = extract(items, sources, cache, batch=8)
+    report = extract_videos(items, sources, cache, batch=8)
     assert (report.done, report.skipped, report.failed) == (3, 2, [])
     assert looked_at(*sources) == [3 * FRAMES, 3 * FRAMES]
     assert len([cache.load(entry.path) for entry in cache.entries()]) == 10
@@ -432,10 +432,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from squares import SquareFinder
 from skdpipe.cache import PoseCache
-from skdpipe.extract import Source, extract
-from skdpipe.listing import find_videos
+from skdpipe.extraction import Source, extract_videos
+from skdpipe.extraction.video_list import find_videos
 sources = [Source("high", SquareFinder(128, seconds=0.1)), Source("low", SquareFinder(127))]
-extract(find_videos(Path(sys.argv[2])), sources, PoseCache(Path(sys.argv[3])), batch=8)
+extract_videos(find_videos(Path(sys.argv[2])), sources, PoseCache(Path(sys.argv[3])), batch=8)
 """
 
 
@@ -454,7 +454,7 @@ def test_after_kill_9_the_rest_is_done(film: Film, cache: PoseCache, tmp_path: P
     entries = list(cache.entries())  # whatever is there is whole
     assert 4 <= len(entries) < 16
     sources = two_qualities()
-    report = extract(items, sources, cache, batch=8)
+    report = extract_videos(items, sources, cache, batch=8)
     assert report.failed == []
     assert report.done + report.skipped == 8
     there = Counter(entry.quality for entry in entries)
@@ -464,13 +464,13 @@ def test_after_kill_9_the_rest_is_done(film: Film, cache: PoseCache, tmp_path: P
 
 def test_what_a_killed_process_left_is_removed_a_day_later(film: Film, cache: PoseCache) -> None:
     items = find_videos(film("videos/0.mp4").parent)
-    extract(items, two_qualities(), cache, batch=8)
+    extract_videos(items, two_qualities(), cache, batch=8)
     folder = next(cache.entries()).path.parent
     old, new = folder / ".00-17-abc.part", folder / ".00-18-abc.part"
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 90_000,) * 2)
-    extract(items, two_qualities(), cache, batch=8)
+    extract_videos(items, two_qualities(), cache, batch=8)
     assert not old.exists()
     assert new.exists()
 
@@ -495,7 +495,9 @@ def test_the_bar_reaches_its_end_whatever_the_container_promises(
     assert probe(paths[1]).frames == promised
     assert len(list(read_frames(paths[1]))) == FRAMES
     shown = Recorder()
-    report = extract([VideoItem(p) for p in paths], two_qualities(every=3), cache, batch=6, progress=shown)
+    report = extract_videos(
+        [VideoItem(p) for p in paths], two_qualities(every=3), cache, batch=6, progress=shown
+    )
     assert (report.done, report.frames) == (3, 3 * FRAMES)
     assert shown.tasks["looking up"] == (3, [1, 2, 3])
     total, values = shown.tasks["extracting"]
@@ -512,7 +514,7 @@ def test_a_video_that_fails_does_not_hold_up_the_bar(film: Film, cache: PoseCach
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 4 // 5])
     shown = Recorder()
     items = [VideoItem(tmp_path / "cut.avi"), VideoItem(film("a.mp4")), VideoItem(tmp_path / "none.mp4")]
-    report = extract(items, two_qualities(), cache, progress=shown)
+    report = extract_videos(items, two_qualities(), cache, progress=shown)
     assert (report.done, len(report.failed)) == (1, 2)
     total, values = shown.tasks["extracting"]
     assert total == values[-1] == 200 + FRAMES
@@ -524,7 +526,7 @@ def test_with_nothing_promised_frames_are_counted(film: Film, cache: PoseCache) 
     if probe(items[0].path).frames:
         pytest.skip("this FFmpeg knows the number of frames all the same")
     shown = Recorder()
-    extract(items, two_qualities(), cache, batch=8, progress=shown)
+    extract_videos(items, two_qualities(), cache, batch=8, progress=shown)
     total, values = shown.tasks["extracting"]
     assert total is None
     assert values[-1] == 2 * FRAMES
@@ -532,7 +534,7 @@ def test_with_nothing_promised_frames_are_counted(film: Film, cache: PoseCache) 
 
 def test_without_a_terminal_the_end_is_one_line(film: Film, cache: PoseCache) -> None:
     text = StringIO()
-    extract(
+    extract_videos(
         [VideoItem(film("a.mp4"))], two_qualities(), cache, batch=4, progress=Progress(Console(file=text))
     )
     looking, extracting = text.getvalue().splitlines()
@@ -544,7 +546,7 @@ def test_without_a_terminal_the_end_is_one_line(film: Film, cache: PoseCache) ->
 def test_on_a_terminal_there_is_a_bar(film: Film, cache: PoseCache) -> None:
     text = StringIO()
     console = Console(file=text, force_terminal=True, width=120)
-    extract([VideoItem(film("a.mp4"))], two_qualities(), cache, progress=Progress(console))
+    extract_videos([VideoItem(film("a.mp4"))], two_qualities(), cache, progress=Progress(console))
     assert f"{FRAMES}/{FRAMES}" in text.getvalue()
     assert "frames/s" in text.getvalue()
 

@@ -14,7 +14,7 @@ from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Recipe
 from skdpipe.dataset import build_manifest
-from skdpipe.distill import distill, finetune
+from skdpipe.distill import distill_student, finetune_student
 from skdpipe.errors import BundleError, DataError
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:
 @pytest.fixture(scope="module")
 def known(cache: PoseCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment = tiny_experiment(only_classes=ACTIONS, methods=("baseline",))
-    result = distill(experiment, cache, tmp_path_factory.mktemp("models"), device=CPU)
+    result = distill_student(experiment, cache, tmp_path_factory.mktemp("models"), device=CPU)
     return result.folder / "baseline.safetensors"
 
 
@@ -55,7 +55,7 @@ def test_it_begins_with_the_known_weights_and_a_new_classifier(
 ) -> None:
     still = Recipe(epochs=1, batch=4, learning_rate=1e-9, momentum=0, weight_decay=0)
     experiment = tiny_experiment(without_classes=ACTIONS, recipe=still)
-    result = finetune(known, experiment, cache, tmp_path, device=CPU)
+    result = finetune_student(known, experiment, cache, tmp_path, device=CPU)
     assert list(result.figures) == ["baseline"]
     before = load_bundle(known).network.state_dict()
     tuned = load_bundle(result.folder / "baseline.safetensors")
@@ -68,14 +68,14 @@ def test_it_begins_with_the_known_weights_and_a_new_classifier(
 
 def test_folder_and_bundle_know_what_they_began_with(cache: PoseCache, known: Path, tmp_path: Path) -> None:
     experiment = tiny_experiment(without_classes=ACTIONS, name="tuned")
-    first = finetune(known, experiment, cache, tmp_path, device=CPU)
-    assert finetune(known, experiment, cache, tmp_path, device=CPU).figures == first.figures
+    first = finetune_student(known, experiment, cache, tmp_path, device=CPU)
+    assert finetune_student(known, experiment, cache, tmp_path, device=CPU).figures == first.figures
     began = load_bundle(first.folder / "baseline.safetensors").run["data"]["initial"]
     assert hashlib.sha256(known.read_bytes()).hexdigest().startswith(began)
     with pytest.raises(DataError, match=r"holds a run with data\.initial"):
-        finetune(first.folder / "baseline.safetensors", experiment, cache, tmp_path, device=CPU)
+        finetune_student(first.folder / "baseline.safetensors", experiment, cache, tmp_path, device=CPU)
 
 
 def test_a_bundle_that_is_not_there(cache: PoseCache, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle at"):
-        finetune(tmp_path / "none.safetensors", tiny_experiment(), cache, tmp_path, device=CPU)
+        finetune_student(tmp_path / "none.safetensors", tiny_experiment(), cache, tmp_path, device=CPU)

@@ -73,7 +73,7 @@ def test_a_video_with_nobody(tmp_path: Path) -> None:
 
 
 def test_openpifpafs_own_annotations_are_read(tmp_path: Path) -> None:
-    from skdpipe.pose.pifpaf.networks import openpifpaf
+    from skdpipe.pose.openpifpaf.networks import openpifpaf
 
     constants = openpifpaf.plugins.coco.constants
     annotation = openpifpaf.Annotation(constants.COCO_KEYPOINTS, constants.COCO_PERSON_SKELETON)

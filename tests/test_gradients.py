@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.distill import tape as tape_module
-from skdpipe.distill.edges import edge_loss
+from skdpipe.distill.edge_loss import edge_loss
 from skdpipe.distill.gradients import (
     RevisionReport,
     inner_product,

@@ -15,13 +15,20 @@ from moving_body import ACTIONS, film, tiny_experiment
 from rich.console import Console
 
 from skdpipe.cache import PoseCache
-from skdpipe.convert import convert
 from skdpipe.dataset import PairedClips, build_manifest
 from skdpipe.errors import ConfigError, DataError, FormatError
 from skdpipe.formats.catalogue import FORMATS, TARGETS, Options, format_named, refuse_useless, target_named
+from skdpipe.formats.convert import convert_poses
+from skdpipe.formats.importing import (
+    Reading,
+    ReadingReport,
+    cache_format,
+    import_poses,
+    read_names,
+    videos_under,
+)
 from skdpipe.formats.openpifpaf import write_openpifpaf
 from skdpipe.formats.pyskl import write_pyskl
-from skdpipe.imports import Reading, ReadingReport, cache_format, import_clips, read_names, videos_under
 from skdpipe.progress import Progress
 from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence, clip_key
 from skdpipe.video import content_key, probe
@@ -52,30 +59,30 @@ def figures(report: ReadingReport) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize("some", [some_pyskl, some_openpifpaf])
 def test_clips_are_imported_once(tmp_path: Path, some: type[Reading]) -> None:
     reading, cache = some(tmp_path / "in"), PoseCache(tmp_path / "cache")
-    assert figures(import_clips(reading, cache, "low", QUIET)) == (3, 0, 0, 0)
+    assert figures(import_poses(reading, cache, "low", QUIET)) == (3, 0, 0, 0)
     for clip in CLIPS:
         path = cache.path_of("low", reading.settings, clip.origin.key)
         assert_same(cache.load(path), clip, atol=0.005)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     path.unlink()
-    assert figures(import_clips(reading, cache, "low", QUIET)) == (1, 2, 0, 0)
+    assert figures(import_poses(reading, cache, "low", QUIET)) == (1, 2, 0, 0)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     assert sum(before[path] == after[path] for path in before) == 2
 
 
 def test_a_file_that_is_there_already_is_not_read(tmp_path: Path) -> None:
     reading, cache = some_openpifpaf(tmp_path / "in"), PoseCache(tmp_path / "cache")
-    import_clips(reading, cache, "high", QUIET)
+    import_poses(reading, cache, "high", QUIET)
     for path in (tmp_path / "in").rglob("*.json"):
         path.write_text("broken since")
-    assert figures(import_clips(reading, cache, "high", QUIET)) == (0, 3, 0, 0)
+    assert figures(import_poses(reading, cache, "high", QUIET)) == (0, 3, 0, 0)
 
 
 def test_a_clip_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     reading, cache = some_openpifpaf(tmp_path / "in"), PoseCache(tmp_path / "cache")
     (tmp_path / "in/run/two.openpifpaf.json").unlink(missing_ok=True)
     (tmp_path / "in/val/run/two.openpifpaf.json").write_text("broken")
-    report = import_clips(reading, cache, "high", QUIET)
+    report = import_poses(reading, cache, "high", QUIET)
     assert figures(report) == (2, 0, 0, 1)
     assert "two.openpifpaf.json, line 1 is no JSON" in report.failed[0]
 
@@ -83,7 +90,7 @@ def test_a_clip_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_an_annotation_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
     for name in ("0001.mat", "0002.mat"):
         (tmp_path / name).symlink_to(tmp_path / f"gone {name}")
-    report = import_clips(Reading(format_named("penn"), tmp_path), PoseCache(tmp_path / "c"), "high", QUIET)
+    report = import_poses(Reading(format_named("penn"), tmp_path), PoseCache(tmp_path / "c"), "high", QUIET)
     assert figures(report) == (0, 0, 0, 2)
     assert "0001.mat cannot be read (No such file" in report.failed[0]
 
@@ -91,7 +98,7 @@ def test_an_annotation_that_cannot_be_read_does_not_stop_the_others(tmp_path: Pa
 def test_two_clips_of_one_name_are_a_failure(tmp_path: Path) -> None:
     reading = some_openpifpaf(tmp_path / "in", CLIPS[0])
     some_openpifpaf(tmp_path / "in/more", CLIPS[0])
-    report = import_clips(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
+    report = import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
     assert figures(report) == (1, 0, 0, 1)
     assert "is the same clip as" in report.failed[0]
 
@@ -100,7 +107,7 @@ def test_two_clips_of_one_name_are_a_failure(tmp_path: Path) -> None:
 def test_unwanted_clips_are_left_out(tmp_path: Path, some: type[Reading]) -> None:
     (tmp_path / "skip.txt").write_text("one.mp4\n\nthree.skeleton\nsomething else\n")
     reading = replace(some(tmp_path / "in"), skip=read_names(tmp_path / "skip.txt"))
-    report = import_clips(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
+    report = import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
     assert figures(report) == (1, 0, 2, 0)
 
 
@@ -130,7 +137,7 @@ def test_other_options_have_another_folder(tmp_path: Path) -> None:
 def test_progress_shows_a_rate(tmp_path: Path) -> None:
     shown = io.StringIO()
     reading = some_openpifpaf(tmp_path / "in")
-    import_clips(reading, PoseCache(tmp_path / "cache"), "high", Progress(Console(file=shown, width=200)))
+    import_poses(reading, PoseCache(tmp_path / "cache"), "high", Progress(Console(file=shown, width=200)))
     assert shown.getvalue().startswith("reading: 3 of 3 clips, ")
     assert "/s" in shown.getvalue()
 
@@ -150,20 +157,20 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_clips_get_the_keys_of_their_videos(tmp_path: Path, videos: Path, some: type[Reading]) -> None:
     reading = replace(some(tmp_path / "in"), videos=videos_under(videos))
     cache = PoseCache(tmp_path / "cache")
-    report = import_clips(reading, cache, "high", QUIET)
+    report = import_poses(reading, cache, "high", QUIET)
     assert (figures(report), report.without_video) == ((3, 0, 0, 0), 1)
     found = {entry.origin.key: entry for entry in cache.entries("high")}
     one, two = content_key(videos / "one.mp4"), content_key(videos / "more/two_rgb.mp4")
     assert found.keys() == {one, two, clip_key("three")}
     assert found[one].fps == probe(videos / "one.mp4").fps != 30
     assert found[one].size == SIZE
-    assert figures(import_clips(reading, cache, "high", QUIET)) == (0, 3, 0, 0)
+    assert figures(import_poses(reading, cache, "high", QUIET)) == (0, 3, 0, 0)
 
 
 def test_a_video_says_the_size_that_a_file_lacks(tmp_path: Path, videos: Path) -> None:
     reading = replace(some_openpifpaf(tmp_path / "in"), options=Options(), videos=videos_under(videos))
     cache = PoseCache(tmp_path / "cache")
-    report = import_clips(reading, cache, "high", QUIET)
+    report = import_poses(reading, cache, "high", QUIET)
     assert figures(report) == (2, 0, 0, 1)
     assert "three.openpifpaf.json does not say how large the video is" in report.failed[0]
     assert {entry.size for entry in cache.entries("high")} == {probe(videos / "one.mp4").size}
@@ -228,11 +235,11 @@ def test_every_target_can_be_read_again(tmp_path: Path) -> None:
         ("openpifpaf", "lines", size),
         ("coco", "found.json", Options(images=tmp_path / "found.images.json")),
     ):
-        report = convert(reading, target_named(name), tmp_path / out, Options(frames=8), QUIET)
+        report = convert_poses(reading, target_named(name), tmp_path / out, Options(frames=8), QUIET)
         assert figures(report) == (3, 0, 0, 0)
         cache = PoseCache(tmp_path / name)
         again = Reading(format_named(name), tmp_path / out, options)
-        assert figures(import_clips(again, cache, "high", QUIET)) == (3, 0, 0, 0)
+        assert figures(import_poses(again, cache, "high", QUIET)) == (3, 0, 0, 0)
         for clip in CLIPS:
             read = cache.load(cache.path_of("high", again.settings, clip.origin.key))
             unnamed = {"sit": "class_001", "run": "class_000"}[str(clip.origin.label)]
@@ -242,11 +249,11 @@ def test_every_target_can_be_read_again(tmp_path: Path) -> None:
 
 def test_out_of_the_cache_and_into_another_layout(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path / "cache")
-    import_clips(some_pyskl(tmp_path), cache, "high", QUIET)
+    import_poses(some_pyskl(tmp_path), cache, "high", QUIET)
     (folder,) = (tmp_path / "cache/high").iterdir()
     reading = Reading(cache_format(), folder)
     out = tmp_path / "out.pkl"
-    report = convert(reading, target_named("pyskl"), out, Options(), QUIET, layout=PENN_13)
+    report = convert_poses(reading, target_named("pyskl"), out, Options(), QUIET, layout=PENN_13)
     assert figures(report) == (3, 0, 0, 0)
     for clip in format_named("pyskl").read(out, out, Options()):
         assert clip.layout == PENN_13
@@ -256,15 +263,17 @@ def test_a_layout_that_cannot_be_mapped_is_refused(tmp_path: Path) -> None:
     clips = [a_clip("one", layout=PENN_13), a_clip("two", layout=PENN_13)]
     reading, out = some_pyskl(tmp_path, *clips), tmp_path / "found.json"
     with pytest.raises(FormatError, match=r"could be converted; the first reason: .* has no nose"):
-        convert(reading, target_named("coco"), out, Options(), QUIET, layout=COCO_17)
+        convert_poses(reading, target_named("coco"), out, Options(), QUIET, layout=COCO_17)
     with pytest.raises(FormatError, match="expected coco-17: map it with --target-layout"):
-        convert(reading, target_named("coco"), out, Options(), QUIET)
+        convert_poses(reading, target_named("coco"), out, Options(), QUIET)
     assert not out.exists()
 
 
 def test_an_empty_folder_of_the_cache_is_named(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="expected a folder such as pose_cache/high/NAME"):
-        convert(Reading(cache_format(), tmp_path), target_named("coco"), tmp_path / "o", Options(), QUIET)
+        convert_poses(
+            Reading(cache_format(), tmp_path), target_named("coco"), tmp_path / "o", Options(), QUIET
+        )
 
 
 # Two sources of the same clips
@@ -284,8 +293,8 @@ def test_two_formats_make_pairs_with_people_in_the_same_places(tmp_path: Path) -
         )
         for clip in good
     ]
-    import_clips(some_pyskl(tmp_path / "good", *good), cache, "high", QUIET)
-    import_clips(some_openpifpaf(tmp_path / "poor", *poor), cache, "low", QUIET)
+    import_poses(some_pyskl(tmp_path / "good", *good), cache, "high", QUIET)
+    import_poses(some_openpifpaf(tmp_path / "poor", *poor), cache, "low", QUIET)
     manifest = build_manifest(cache, experiment)
     assert (len(manifest.clips), manifest.classes, manifest.left_out) == (8, ("run", "sit"), {})
     assert [len(manifest.part(train=side)) for side in (True, False)] == [4, 4]
@@ -307,7 +316,7 @@ def test_annotations_pair_with_what_was_extracted_from_the_videos(tmp_path: Path
         seen = replace(clip, origin=replace(clip.origin, key=content_key(videos / name), estimator="squint"))
         cache.save(seen, "low", "squint-1")
     reading = replace(some_pyskl(tmp_path / "good", *clips), videos=videos_under(videos))
-    import_clips(reading, cache, "high", QUIET)
+    import_poses(reading, cache, "high", QUIET)
     high, low = ({entry.origin.key for entry in cache.entries(side)} for side in ("high", "low"))
     assert high == low
 
@@ -315,5 +324,5 @@ def test_annotations_pair_with_what_was_extracted_from_the_videos(tmp_path: Path
 def test_json_files_that_are_no_clips_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"people": []}))
     reading = Reading(format_named("openpifpaf"), tmp_path, Options(size=SIZE))
-    report = import_clips(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
+    report = import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
     assert figures(report) == (0, 0, 0, 1)

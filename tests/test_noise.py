@@ -11,9 +11,9 @@ import yaml
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import Degradation, EstimatorNoise, parse_config
-from skdpipe.degrade import misestimate, occlude, sample_frames
+from skdpipe.degradation.degrade import occlude, sample_frames, simulate_pose_errors
+from skdpipe.degradation.fit_noise import fit_noise, fit_noise_of_cache, save_noise
 from skdpipe.errors import DataError
-from skdpipe.noise import fit_noise, fit_noise_of_cache, save_noise
 from skdpipe.skeleton import COCO_17, PENN_13, Origin, PoseSequence
 
 NOISE = EstimatorNoise(
@@ -53,7 +53,9 @@ def a_walker(number: int, frames: int = 300) -> PoseSequence:
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[PoseSequence, PoseSequence]]:
     walkers = [a_walker(number) for number in range(30)]
-    return [(each, misestimate(each, NOISE, np.random.default_rng(i))) for i, each in enumerate(walkers)]
+    return [
+        (each, simulate_pose_errors(each, NOISE, np.random.default_rng(i))) for i, each in enumerate(walkers)
+    ]
 
 
 def test_what_was_made_is_found(pairs: list[tuple[PoseSequence, PoseSequence]]) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from skdpipe.overlay import Panel, draw_people, draw_sheet, write_picture
+from skdpipe.overlay import Panel, draw_people, draw_sheet, write_image
 from skdpipe.skeleton import COCO_17, PENN_13
 
 BLACK = np.zeros((60, 80, 3), np.uint8)
@@ -88,5 +88,5 @@ def test_long_labels_stand_side_by_side_and_are_not_cut_off() -> None:
 def test_a_picture_is_written_as_it_is(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
     path = tmp_path / "new" / "p.png"
-    write_picture(path, picture)
+    write_image(path, picture)
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from skdpipe.actors import cast, shoot
 from skdpipe.cache import PoseCache
 from skdpipe.config import Actors, Estimator
 from skdpipe.errors import PoseError
-from skdpipe.pose import Frame, PoseEstimator
+from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.pose.pifpaf import (
+from skdpipe.pose.openpifpaf import (
     BACKBONES,
     OpenPifPaf,
     PoseNetwork,
@@ -33,12 +32,14 @@ from skdpipe.pose.pifpaf import (
     load_weights,
     save_weights,
 )
-from skdpipe.pose.pifpaf.catalogue import EMBEDDED, Published
-from skdpipe.pose.pifpaf.estimator import Letterbox, Thresholds
-from skdpipe.pose.pifpaf.networks import embedded_path, openpifpaf
-from skdpipe.pose.pifpaf.training import Encoder
+from skdpipe.pose.openpifpaf.catalogue import EMBEDDED, Published
+from skdpipe.pose.openpifpaf.estimator import Letterbox, Thresholds
+from skdpipe.pose.openpifpaf.networks import embedded_path, openpifpaf
+from skdpipe.pose.openpifpaf.training import Encoder
+from skdpipe.pose_training import measure_pose, render_image
 from skdpipe.skeleton import COCO_17, Keypoints, Origin, PoseSequence
-from skdpipe.train_pose import measure_pose, shoot_picture
+from skdpipe.synthetic import cast, shoot
+from skdpipe.video import Frame
 
 CHEAP = ("shufflenetv2x1", "mobilenetv3small", "mobilenetv2", "resnet18", "shufflenetv2k16")
 CPU = torch.device("cpu")
@@ -258,7 +259,7 @@ def test_the_people_are_ranked_and_sure_enough() -> None:
 def test_complete_people_have_every_joint_however_unsure(learnt: Learnt) -> None:
     loaded = load_weights(LEARNT.backbone, str(learnt.path))
     assert isinstance(LEARNT.data, Actors)
-    frame = shoot_picture(LEARNT.data, 0)[0]
+    frame = render_image(LEARNT.data, 0)[0]
     plain, complete, plain_again = (
         OpenPifPaf(
             loaded, long_edge=LEARNT.long_edge, thresholds=Thresholds(keypoint=0.9, complete=complete)
@@ -274,7 +275,7 @@ def test_complete_people_have_every_joint_however_unsure(learnt: Learnt) -> None
 def test_frames_together_and_one_by_one_give_the_same(learnt: Learnt) -> None:
     estimator = OpenPifPaf(load_weights(LEARNT.backbone, str(learnt.path)), long_edge=LEARNT.long_edge)
     assert isinstance(LEARNT.data, Actors)
-    known = [shoot_picture(LEARNT.data, index)[0] for index in range(2)]
+    known = [render_image(LEARNT.data, index)[0] for index in range(2)]
     frames = [known[0], np.zeros_like(known[0]), known[1], known[0]]
     together = estimator(frames)
     assert all(len(together[place]) for place in (0, 2, 3))

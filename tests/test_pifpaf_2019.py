@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from skdpipe.errors import PoseError
-from skdpipe.pose.pifpaf import OpenPifPaf, PoseNetwork, load_weights, save_weights
-from skdpipe.pose.pifpaf.convert import load_2019
-from skdpipe.pose.pifpaf.heads_2019 import PifPaf2019, resnet_blocks, todays_fields
-from skdpipe.pose.pifpaf.networks import build_2019, metas_2019
-from skdpipe.pose.pifpaf.unpickle import modules, read_checkpoint
+from skdpipe.pose.openpifpaf import OpenPifPaf, PoseNetwork, load_weights, save_weights
+from skdpipe.pose.openpifpaf.convert import load_2019
+from skdpipe.pose.openpifpaf.heads_2019 import PifPaf2019, resnet_blocks, todays_fields
+from skdpipe.pose.openpifpaf.networks import build_2019, metas_2019
+from skdpipe.pose.openpifpaf.unpickle import modules, read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,10 +14,10 @@ from test_pifpaf_2019 import checkpoint_of
 
 from skdpipe.config import Extraction, config_path, load_config
 from skdpipe.errors import PoseError
-from skdpipe.pose.pifpaf import catalogue, load_weights
-from skdpipe.pose.pifpaf.catalogue import Published
-from skdpipe.pose.pifpaf.download import download
-from skdpipe.pose.pifpaf.weights import available, fetch, find
+from skdpipe.pose.openpifpaf import catalogue, load_weights
+from skdpipe.pose.openpifpaf.catalogue import Published
+from skdpipe.pose.openpifpaf.download import download
+from skdpipe.pose.openpifpaf.weights import available, fetch, find
 from skdpipe.progress import Progress
 
 QUIET = Progress(quiet=True)

@@ -22,11 +22,12 @@ from skdpipe.config import (
     NetworkChoice,
     Recipe,
 )
-from skdpipe.distill import distill
+from skdpipe.distill import distill_student
 from skdpipe.errors import BundleError, DataError, PoseError, VideoError
-from skdpipe.extract import extract, open_sources
-from skdpipe.listing import find_videos
-from skdpipe.predict import Predictor, newest_bundle
+from skdpipe.extraction import extract_videos, open_sources
+from skdpipe.extraction.video_list import find_videos
+from skdpipe.inference import Predictor
+from skdpipe.predict import newest_bundle
 from skdpipe.skeleton import PENN_13, PoseSequence, map_layout
 
 CPU = torch.device("cpu")
@@ -46,7 +47,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
                 film(folder / "videos" / split / action / f"{number}.mp4", action, number)
     cache = PoseCache(folder / "cache")
     sources = open_sources(Extraction(Estimator(plugin=BOX_PLUGIN), LOW), CPU)
-    assert extract(find_videos(folder / "videos"), sources, cache).done == 12
+    assert extract_videos(find_videos(folder / "videos"), sources, cache).done == 12
     network = NetworkChoice("st_2sgcn", width=8)
     recipe = Recipe(epochs=25, batch=4, learning_rate=0.1, warmup=1, augment=Augmentation())
     experiment = tiny_experiment(
@@ -56,7 +57,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         recipe=recipe,
         methods=("teacher", "student"),
     )
-    result = distill(experiment, cache, folder / "models", device=CPU)
+    result = distill_student(experiment, cache, folder / "models", device=CPU)
     return load_bundle(result.folder / "student.safetensors")
 
 

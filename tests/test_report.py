@@ -22,9 +22,9 @@ from skdpipe.cache import PoseCache
 from skdpipe.cli import main
 from skdpipe.config import Degradation, Experiment, Recipe, Report, Robustness
 from skdpipe.dataset import PairedClips, build_manifest, load_views
-from skdpipe.degrade import degrade
-from skdpipe.distill import NAMES, distill
-from skdpipe.distill.loop import Curve
+from skdpipe.degradation.degrade import degrade
+from skdpipe.distill import NAMES, distill_student
+from skdpipe.distill.training import Curve
 from skdpipe.errors import DataError
 from skdpipe.progress import Progress
 from skdpipe.report import write_report
@@ -56,7 +56,13 @@ from skdpipe.report.measures import (
     response_magnitude,
     spread,
 )
-from skdpipe.report.robustness import Spoiling, contestants, lose_evenly, spoilings, try_endurance
+from skdpipe.report.robustness import (
+    DegradationAxis,
+    degradation_axes,
+    evaluated_networks,
+    lose_evenly,
+    measure_robustness,
+)
 from skdpipe.skeleton import PoseSequence
 
 CPU = torch.device("cpu")
@@ -82,7 +88,7 @@ def nobody(sequence: PoseSequence) -> PoseSequence:
 
 def a_run(cache: PoseCache, models: Path, **changes: object) -> Path:
     experiment: Experiment = tiny_experiment(**changes)
-    return distill(experiment, cache, models, device=CPU).folder
+    return distill_student(experiment, cache, models, device=CPU).folder
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +181,8 @@ def test_networks_answer_as_they_did_at_the_end_of_their_training(run_folder: Pa
     for each in run.methods:
         right = answers.predicted[each.method] == answers.label
         assert 100 * right.mean() == pytest.approx(each.figures.top1)
-    deserted = [clip.key for clip in clips.clips].index(a_sequence(ACTIONS[0], 99).origin.key)
-    assert np.flatnonzero(answers.shared < 0).tolist() == [deserted]
+    without_people = [clip.key for clip in clips.clips].index(a_sequence(ACTIONS[0], 99).origin.key)
+    assert np.flatnonzero(answers.shared < 0).tolist() == [without_people]
 
 
 def test_a_response_is_that_of_the_features_of_one_clip(run_folder: Path, cache: PoseCache) -> None:
@@ -218,23 +224,23 @@ def vanish(sequence: PoseSequence, strength: float, _: np.random.Generator) -> P
 def test_top1_under_a_degradation_is_that_of_the_spoilt_clips(run_folder: Path, cache: PoseCache) -> None:
     run = load_run(run_folder)
     clips, networks = UnseenClips(run, cache), Networks(run, CPU)
-    way = Spoiling("vanishing", "share", (0.5, 1.0), vanish)
-    endurance = try_endurance(run, clips, networks, [way], 1000, 0, QUIET)[0]
+    way = DegradationAxis("vanishing", "share", (0.5, 1.0), vanish)
+    endurance = measure_robustness(run, clips, networks, [way], 1000, 0, QUIET)[0]
     assert endurance.strengths == (0, 0.5, 1)
     answers = answer_clips(run, clips, networks, QUIET)
-    deserted = int(np.flatnonzero(answers.shared < 0)[0])
-    for contestant, (unspoilt, unchanged, vanished) in endurance.top1.items():
-        if not contestant.smoothed_for_test:
-            assert unspoilt == pytest.approx(run.method(contestant.method).figures.top1)  # type: ignore[union-attr]
+    without_people = int(np.flatnonzero(answers.shared < 0)[0])
+    for network, (unspoilt, unchanged, vanished) in endurance.top1.items():
+        if not network.smoothed_for_test:
+            assert unspoilt == pytest.approx(run.method(network.method).figures.top1)  # type: ignore[union-attr]
         assert unchanged == unspoilt
-        said = answers.predicted[contestant.method][deserted]  # as of any clip that shows nobody
+        said = answers.predicted[network.method][without_people]  # as of any clip that shows nobody
         assert vanished == pytest.approx(100 * np.mean(answers.label == said))
 
 
 def test_who_is_tried_with_and_without_smoothing(run_folder: Path) -> None:
     tried = {
         (each.method, each.clip.smoothing, each.smoothed_for_test)
-        for each in contestants(load_run(run_folder))
+        for each in evaluated_networks(load_run(run_folder))
     }
     assert tried == {
         ("baseline", 1, False), ("baseline", 3, True), ("student", 1, False), ("student", 3, True),
@@ -250,9 +256,9 @@ def test_frames_are_lost_evenly(share: float, left: int) -> None:
     assert len(set(np.diff(kept).tolist())) == 1
 
 
-@pytest.mark.parametrize("place", range(len(spoilings(Robustness()))))
+@pytest.mark.parametrize("place", range(len(degradation_axes(Robustness()))))
 def test_every_way_leaves_a_sequence_that_networks_can_see(place: int) -> None:
-    way = spoilings(Robustness())[place]
+    way = degradation_axes(Robustness())[place]
     for sequence in (
         a_sequence(ACTIONS[0]),
         nobody(a_sequence(ACTIONS[0])),
@@ -461,11 +467,11 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, config: str | None, 
 
 # The command
 
-Run = Callable[..., tuple[object, str, str]]
+LoadedRun = Callable[..., tuple[object, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> LoadedRun:
     def run(*arguments: object) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["skdpipe", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
@@ -475,7 +481,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def test_the_command_writes_into_the_runs_folder(run_folder: Path, cache: PoseCache, run: Run) -> None:
+def test_the_command_writes_into_the_runs_folder(run_folder: Path, cache: PoseCache, run: LoadedRun) -> None:
     brief = (
         "--set",
         "robustness={occlusion: [0.5], frame_loss: [0.5], jitter: []}",
@@ -487,7 +493,9 @@ def test_the_command_writes_into_the_runs_folder(run_folder: Path, cache: PoseCa
     read(run_folder / "report.html")
 
 
-def test_the_command_says_what_is_missing_in_one_line(run_folder: Path, run: Run, tmp_path: Path) -> None:
+def test_the_command_says_what_is_missing_in_one_line(
+    run_folder: Path, run: LoadedRun, tmp_path: Path
+) -> None:
     code, out, complaint = run("report", run_folder, "--cache", tmp_path / "gone", "--device", "cpu")
     assert (code, out) == (1, "")
     assert len(complaint.splitlines()) == 1

@@ -18,7 +18,7 @@ from torch import Tensor
 from skdpipe.cache import PoseCache
 from skdpipe.config import Augmentation, ClipFormat, Stream
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest, prepare
-from skdpipe.dataset.streams import bones, in_stream, motion
+from skdpipe.inference.streams import bones, in_stream, motion
 from skdpipe.skeleton import COCO_17, LAYOUTS, Layout
 
 STREAMS: tuple[Stream, ...] = get_args(Stream)

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skdpipe.errors import DataError
-from skdpipe.pose.tracking import body_area, match_people, oks, pairwise_oks, select_people, track
+from skdpipe.pose.tracker import track
 from skdpipe.skeleton import COCO_17, PENN_13, Keypoints, PoseSequence
+from skdpipe.skeleton.people import body_area, match_people, oks, pairwise_oks, select_people
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")

@@ -19,14 +19,14 @@ from safetensors.torch import load_file, save_file
 from skdpipe.config import Actors, CocoFile, PoseTraining, to_plain
 from skdpipe.errors import PoseError
 from skdpipe.pose.accuracy import pose_accuracy
-from skdpipe.pose.pifpaf import OpenPifPaf, build, load_weights
-from skdpipe.pose.pifpaf.training import Encoder, Sample, coco_batches, pool_batches, schedule, train
+from skdpipe.pose.openpifpaf import OpenPifPaf, build, load_weights
+from skdpipe.pose.openpifpaf.training import Encoder, PoseSample, coco_batches, pool_batches, schedule, train
+from skdpipe.pose_training import ActorImages, measure_pose, render_image, train_pose
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import COCO_17, PENN_13, Keypoints
-from skdpipe.train_pose import ActorPictures, measure_pose, shoot_picture, train_pose
 
 CPU = torch.device("cpu")
-ACTORS = Actors(pictures=6, size=(96, 72), subjects=3)
+ACTORS = Actors(images=6, size=(96, 72), subjects=3)
 TINY = PoseTraining(
     backbone="mobilenetv3small",
     long_edge=65,
@@ -60,8 +60,8 @@ def quietly(settings: PoseTraining, output: Path) -> dict[str, torch.Tensor]:
     return load_file(output)
 
 
-def samples(count: int = 6) -> list[Sample]:
-    pictures = ActorPictures(replace(ACTORS, pictures=count), Encoder(build(TINY.backbone), TINY.long_edge))
+def samples(count: int = 6) -> list[PoseSample]:
+    pictures = ActorImages(replace(ACTORS, pictures=count), Encoder(build(TINY.backbone), TINY.long_edge))
     return [pictures[index] for index in range(count)]
 
 
@@ -73,12 +73,12 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_a_picture_depends_on_its_number_alone() -> None:
-    first, again, next_frame, other_scene = (shoot_picture(ACTORS, index) for index in (5, 5, 6, 9))
+    first, again, next_frame, other_scene = (render_image(ACTORS, index) for index in (5, 5, 6, 9))
     for one, two in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, two)
     for other in (next_frame, other_scene):
         assert (other[0] != first[0]).any()
-    elsewhere = shoot_picture(replace(ACTORS, seed=2), 5)
+    elsewhere = render_image(replace(ACTORS, seed=2), 5)
     assert (elsewhere[0] != first[0]).any()
     frame, people, visible = first
     assert frame.shape == (72, 96, 3)
@@ -128,7 +128,7 @@ def test_a_network_learns_to_find_the_people_it_is_shown(learnt: Learnt) -> None
     assert learnt.losses[-1] < 0.5 * learnt.losses[0]
     estimator = OpenPifPaf(load_weights(LEARNT.backbone, str(learnt.path)), long_edge=LEARNT.long_edge)
     assert isinstance(LEARNT.data, Actors)
-    shots = [shoot_picture(LEARNT.data, index) for index in range(LEARNT.data.pictures)]
+    shots = [render_image(LEARNT.data, index) for index in range(LEARNT.data.pictures)]
     found = estimator([frame for frame, _, _ in shots])
     pairs = [(truth, people) for (_, truth, _), people in zip(shots, found, strict=True)]
     accuracy = pose_accuracy(pairs, COCO_17)
@@ -250,7 +250,7 @@ def coco(folder: Path, count: int = 4) -> CocoFile:
     (folder / "images").mkdir(parents=True)
     images, annotations = [], []
     for number in range(count):
-        frame, people, visible = shoot_picture(ACTORS, number)
+        frame, people, visible = render_image(ACTORS, number)
         name = f"{number:012d}.png"
         cv2.imwrite(str(folder / "images" / name), frame[..., ::-1])
         images.append({"id": number, "file_name": name, "width": frame.shape[1], "height": frame.shape[0]})
@@ -323,7 +323,7 @@ class Knows:
 
     def __init__(self, actors: Actors, off: float = 0.0) -> None:
         self.layout = COCO_17
-        shots = [shoot_picture(actors, index) for index in range(actors.pictures)]
+        shots = [render_image(actors, index) for index in range(actors.images)]
         self._people = {frame.tobytes(): people + np.float32(off) for frame, people, _ in shots}
         self.calls: list[int] = []
 
@@ -333,7 +333,7 @@ class Knows:
 
 
 def test_the_truth_is_measured_as_perfect() -> None:
-    knows = Knows(Actors(pictures=7, seed=99))
+    knows = Knows(Actors(images=7, seed=99))
     accuracy, rate = measure_pose(knows, pictures=7, seed=99, batch=3)
     assert (accuracy.pck, accuracy.found, accuracy.extra, accuracy.frames) == (1, 1, 0, 7)
     assert accuracy.oks == pytest.approx(1)
@@ -349,7 +349,7 @@ def test_a_trained_network_can_be_measured(learnt: Learnt) -> None:
 
 
 def test_an_estimator_of_other_joints_cannot_be_measured() -> None:
-    knows = Knows(Actors(pictures=1, seed=99))
+    knows = Knows(Actors(images=1, seed=99))
     knows.layout = PENN_13
     with pytest.raises(PoseError, match="finds penn-13 joints; expected coco-17"):
         measure_pose(knows, pictures=1, seed=99, batch=1)

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from skdpipe import transforms
 from skdpipe.errors import DataError
-from skdpipe.skeleton import PENN_13, Keypoints, PoseSequence
+from skdpipe.skeleton import PENN_13, Keypoints, PoseSequence, transforms
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
@@ -54,7 +53,7 @@ def body(rows: Keypoints) -> Keypoints:
 in_place: list[Callable[[Keypoints], Keypoints]] = [
     transforms.centre,
     transforms.normalise_by_body,
-    lambda k: transforms.normalise_by_picture(k, (640, 480)),
+    lambda k: transforms.normalise_by_image(k, (640, 480)),
     lambda k: transforms.scale(k, 1.5),
 ]
 
@@ -237,7 +236,7 @@ def test_a_person_without_extent_is_only_centred() -> None:
 def test_normalising_by_the_picture_puts_its_corners_at_a_half() -> None:
     clip = one_joint((0, 0, 1), (640, 480, 1), (320, 240, 0.3))
     expected = one_joint((-0.5, -0.5, 1), (0.5, 0.5, 1), (0, 0, 0.3))
-    np.testing.assert_allclose(transforms.normalise_by_picture(clip, (640, 480)), expected, atol=1e-7)
+    np.testing.assert_allclose(transforms.normalise_by_image(clip, (640, 480)), expected, atol=1e-7)
 
 
 # Towards the network

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from skdpipe.errors import PoseError
-from skdpipe.pose.pifpaf.unpickle import Record, modules, read_checkpoint
+from skdpipe.pose.openpifpaf.unpickle import Record, modules, read_checkpoint
 
 
 def odd() -> nn.Module:

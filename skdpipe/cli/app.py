@@ -26,8 +26,8 @@ app = typer.Typer(
     add_completion=False,
 )
 # Paths and labels are printed as they are: "[1]" is no markup and ":x:" no emoji.
-out = Console(markup=False, emoji=False)
-err = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+stdout = Console(markup=False, emoji=False)
+stderr = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 Config = Annotated[
     str, typer.Option("--config", "-c", help="A config's name (published, paper, demo) or file.")
@@ -48,22 +48,22 @@ def main() -> None:
     try:
         app()
     except (SkdpipeError, OSError) as error:  # or a disk that is full, a folder that may not be written
-        complain("red", "error", error)
+        print_problem("red", "error", error)
         sys.exit(1)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            err.print("interrupted; the same command goes on where it stopped")
+            stderr.print("interrupted; the same command goes on where it stopped")
         raise
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """An answer, in one line however long."""
-    out.print(line, soft_wrap=True)
+    stdout.print(line, soft_wrap=True)
 
 
-def complain(colour: str, what: str, about: object) -> None:
+def print_problem(colour: str, what: str, about: object) -> None:
     """A complaint, in one line."""
-    err.print(Text.assemble((f"{what}:", colour), f" {about}"))
+    stderr.print(Text.assemble((f"{what}:", colour), f" {about}"))
 
 
 def print_json(answer: dict[str, object]) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from skdpipe.cli.app import Config, Device, Overrides, app, device_of, err, out, tell
+from skdpipe.cli.app import Config, Device, Overrides, app, device_of, print_line, stderr, stdout
 from skdpipe.cli.skeletons import print_extraction
 from skdpipe.cli.training import print_results
 
@@ -25,13 +25,13 @@ def demo(
 ) -> None:
     """See the whole film: actors, skeletons of two qualities, teacher and student, labels."""
     from skdpipe.config import config_path
-    from skdpipe.demo import demo
+    from skdpipe.demo import run_demo
     from skdpipe.memory import keep_freed_memory
     from skdpipe.progress import Progress
 
     keep_freed_memory()
-    result = demo(
-        folder, config_path(config), overrides or (), device=device_of(device), progress=Progress(err)
+    result = run_demo(
+        folder, config_path(config), overrides or (), device=device_of(device), progress=Progress(stderr)
     )
     print_extraction(result.extraction, folder / "pose_cache")
     print_results(result.distillation)
@@ -41,6 +41,6 @@ def demo(
         probability = f"{prediction.probabilities[0][1]:.2f}" if prediction.label else ""
         colour = "green" if label == truth else "red"
         table.add_row(Path(prediction.source).name, truth, Text(label, colour), probability)
-    out.print(table)
+    stdout.print(table)
     right = sum(prediction.label == truth for truth, prediction in result.predictions)
-    tell(f"{right} of {len(result.predictions)} right; look at {result.picture}")
+    print_line(f"{right} of {len(result.predictions)} right; look at {result.picture}")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from skdpipe.cli.app import Config, Device, Overrides, app, device_of, err, out, tell
+from skdpipe.cli.app import Config, Device, Overrides, app, device_of, print_line, stderr, stdout
 
 
 @app.command("train-pose")
@@ -20,12 +20,12 @@ def train_pose(
 ) -> None:
     """Train an OpenPifPaf network on a COCO keypoint file or on the actors."""
     from skdpipe.config import PoseTraining, config_path, load_config
+    from skdpipe.pose_training import train_pose
     from skdpipe.progress import Progress
-    from skdpipe.train_pose import train_pose
 
     settings = load_config(PoseTraining, config_path(config), overrides or ())
-    train_pose(settings, output, device=device_of(device), progress=Progress(err))
-    tell(f"weights of {settings.backbone} in {output}")
+    train_pose(settings, output, device=device_of(device), progress=Progress(stderr))
+    print_line(f"weights of {settings.backbone} in {output}")
 
 
 @app.command("measure-pose")
@@ -42,7 +42,7 @@ def measure_pose(
     """Measure an estimator on unseen actors, whose joints are known exactly."""
     from skdpipe.config import Extraction, config_path, load_config
     from skdpipe.pose.load import load_estimator
-    from skdpipe.train_pose import measure_pose
+    from skdpipe.pose_training import measure_pose
 
     settings = load_config(Extraction, config_path(config), overrides or (), section="extraction")
     chosen = settings.high if quality == "high" else settings.low
@@ -58,7 +58,7 @@ def measure_pose(
         f"{accuracy.extra:.2f}",
         f"{rate:.1f}",
     )
-    out.print(table)
+    stdout.print(table)
 
 
 pose_weights = typer.Typer(
@@ -73,16 +73,16 @@ def list_pose_weights(context: typer.Context) -> None:
     """List the weights that exist for estimators (no network needed), or fetch some."""
     if context.invoked_subcommand is not None:
         return
-    from skdpipe.pose.pifpaf.weights import available
+    from skdpipe.pose.openpifpaf.weights import available
 
     for weights in available():
         ap = f"AP {weights.ap:.1f}, " if weights.ap else ""
         present = "present" if weights.path.is_file() else "not present"
-        tell(
+        print_line(
             f"{weights.name:20} {weights.backbone:16} {present:12} {ap}{weights.megabytes:.3g} MB, "
             f"{weights.license}, {weights.source}"
         )
-    tell("AP on COCO as published; `skdpipe pose-weights fetch NAME` downloads what is not present")
+    print_line("AP on COCO as published; `skdpipe pose-weights fetch NAME` downloads what is not present")
 
 
 @pose_weights.command("fetch")
@@ -90,8 +90,8 @@ def fetch_pose_weights(
     names: Annotated[list[str], typer.Argument(help="As `skdpipe pose-weights` lists them.")],
 ) -> None:
     """Download weights, check them, and convert them to safetensors without running anything in them."""
-    from skdpipe.pose.pifpaf.weights import fetch, find
+    from skdpipe.pose.openpifpaf.weights import fetch, find
     from skdpipe.progress import Progress
 
     for published in [find(name) for name in names]:
-        tell(f"weights of {published.name} in {fetch(published, Progress(err))}")
+        print_line(f"weights of {published.name} in {fetch(published, Progress(stderr))}")

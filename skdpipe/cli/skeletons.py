@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from skdpipe.cli.app import Cache, Config, Device, Overrides, app, complain, device_of, err, tell
+from skdpipe.cli.app import (
+    Cache,
+    Config,
+    Device,
+    Overrides,
+    app,
+    device_of,
+    print_line,
+    print_problem,
+    stderr,
+)
 
 if TYPE_CHECKING:
-    from skdpipe.extract import ExtractionReport
-    from skdpipe.imports import ReadingReport
+    from skdpipe.extraction import ExtractionReport
+    from skdpipe.formats.importing import ReadingReport
 
 ForeignFormat = Literal["penn", "ntu", "kinetics", "openpose", "pyskl", "openpifpaf", "coco", "st-gcn", "skd"]
 SourceFormat = Literal["cache", ForeignFormat]
@@ -44,19 +54,19 @@ def extract(
     """Find the people of every video, in high and in low quality, and keep their skeletons."""
     from skdpipe.cache import PoseCache
     from skdpipe.config import Extraction, config_path, load_config
-    from skdpipe.extract import extract, open_sources
-    from skdpipe.listing import find_videos, shard_of
+    from skdpipe.extraction import extract_videos, open_sources
+    from skdpipe.extraction.video_list import find_videos, shard_of
     from skdpipe.progress import Progress
 
     settings = load_config(Extraction, config_path(config), overrides or (), section="extraction")
     items = shard_of(find_videos(videos), shard)
-    report = extract(
+    report = extract_videos(
         items,
         open_sources(settings, device_of(device)),
         PoseCache(cache),
         people=settings.people,
         batch=settings.batch,
-        progress=Progress(err),
+        progress=Progress(stderr),
     )
     print_extraction(report, cache)
     if report.failed:
@@ -81,13 +91,13 @@ def import_(
     """Read a data set's own skeletons into the cache."""
     from skdpipe.cache import PoseCache
     from skdpipe.formats.catalogue import Options, format_named, refuse_useless
-    from skdpipe.imports import import_clips, reading_of
+    from skdpipe.formats.importing import import_poses, reading_of
     from skdpipe.progress import Progress
 
     options, known = Options(split, layout, labels, size, fps, images), format_named(what)
     refuse_useless(options, [known])
     reading = reading_of(known, path, options, videos, skip)
-    report = import_clips(reading, PoseCache(cache), quality, Progress(err))
+    report = import_poses(reading, PoseCache(cache), quality, Progress(stderr))
     _print_reading(report, f"{cache}/{quality}/{reading.settings}", "imported")
 
 
@@ -110,9 +120,9 @@ def convert(
     skip: Skip = None,
 ) -> None:
     """Write skeletons, foreign ones or the cache's, in another format."""
-    from skdpipe.convert import convert
     from skdpipe.formats.catalogue import Options, format_named, refuse_useless, target_named
-    from skdpipe.imports import cache_format, reading_of
+    from skdpipe.formats.convert import convert_poses
+    from skdpipe.formats.importing import cache_format, reading_of
     from skdpipe.progress import Progress
     from skdpipe.skeleton import layout_named
 
@@ -121,7 +131,7 @@ def convert(
     refuse_useless(options, [known, wanted])
     reading = reading_of(known, path, options, videos, skip)
     mapped = layout_named(target_layout) if target_layout else None
-    report = convert(reading, wanted, out, options, Progress(err), layout=mapped)
+    report = convert_poses(reading, wanted, out, options, Progress(stderr), layout=mapped)
     _print_reading(report, str(out), "written")
 
 
@@ -129,11 +139,13 @@ def _print_reading(report: ReadingReport, where: str, done: str) -> None:
     """One line of figures, and a line for each failure, which is exit code 1."""
     counts = [f"{report.done} clips {done}", f"{report.skipped} there already" * (done == "imported")]
     counts += [f"{report.left_out} left out" * bool(report.left_out), f"{len(report.failed)} failed"]
-    tell(f"{where}: {', '.join(filter(None, counts))}")
+    print_line(f"{where}: {', '.join(filter(None, counts))}")
     if report.without_video:
-        complain("yellow", "without a video", f"{report.without_video} clips, known by their names alone")
+        print_problem(
+            "yellow", "without a video", f"{report.without_video} clips, known by their names alone"
+        )
     for reason in report.failed:
-        complain("red", "failed", reason)
+        print_problem("red", "failed", reason)
     if report.failed:
         raise typer.Exit(1)
 
@@ -148,23 +160,23 @@ def fit_noise(
 ) -> None:
     """Find out how a poor estimator errs, from videos in the cache that a good one has seen too."""
     from skdpipe.cache import PoseCache
-    from skdpipe.noise import fit_noise_of_cache, save_noise
+    from skdpipe.degradation.fit_noise import fit_noise_of_cache, save_noise
 
     noise = fit_noise_of_cache(PoseCache(cache), high, low, layout)
     save_noise(noise, output)
-    tell(f"noise in {output}")
+    print_line(f"noise in {output}")
 
 
 def print_extraction(report: ExtractionReport, cache: Path) -> None:
-    tell(
+    print_line(
         f"{cache}: {report.done} videos extracted, {report.skipped} there already, "
         f"{len(report.failed)} failed"
     )
     if report.pairs:
         matched = sum(pair.matched for pair in report.pairs)
         people = sum(pair.people_high for pair in report.pairs)
-        tell(f"people matched between the qualities: {matched} of {people}, mean OKS {report.oks:.3f}")
-    for path in report.deserted:
-        complain("yellow", "nobody seen", path)
+        print_line(f"people matched between the qualities: {matched} of {people}, mean OKS {report.oks:.3f}")
+    for path in report.without_people:
+        print_problem("yellow", "nobody seen", path)
     for _, reason in report.failed:
-        complain("red", "failed", reason)
+        print_problem("red", "failed", reason)

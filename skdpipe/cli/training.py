@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from skdpipe.cli.app import Cache, Config, Device, Models, Overrides, app, complain, device_of, err, out, tell
+from skdpipe.cli.app import (
+    Cache,
+    Config,
+    Device,
+    Models,
+    Overrides,
+    app,
+    device_of,
+    print_line,
+    print_problem,
+    stderr,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from skdpipe.distill import DistillationResult
@@ -26,18 +38,18 @@ def distill(
     """Train teacher, baselines and student on the cached skeletons and write their bundles."""
     from skdpipe.cache import PoseCache
     from skdpipe.config import Experiment, config_path, load_config
-    from skdpipe.distill import distill
+    from skdpipe.distill import distill_student
     from skdpipe.memory import keep_freed_memory
     from skdpipe.progress import Progress
 
     keep_freed_memory()
     experiment = load_config(Experiment, config_path(config), overrides or (), section="experiment")
-    result = distill(
+    result = distill_student(
         experiment,
         PoseCache(cache),
         models,
         device=device_of(device),
-        progress=Progress(err),
+        progress=Progress(stderr),
         teacher=teacher,
     )
     print_results(result)
@@ -55,15 +67,15 @@ def finetune(
     """Go on with a trained network on other classes, on the cheap skeletons alone."""
     from skdpipe.cache import PoseCache
     from skdpipe.config import Experiment, config_path, load_config
-    from skdpipe.distill import finetune
+    from skdpipe.distill import finetune_student
     from skdpipe.memory import keep_freed_memory
     from skdpipe.progress import Progress
 
     keep_freed_memory()
     experiment = load_config(Experiment, config_path(config), overrides or (), section="experiment")
     print_results(
-        finetune(
-            bundle, experiment, PoseCache(cache), models, device=device_of(device), progress=Progress(err)
+        finetune_student(
+            bundle, experiment, PoseCache(cache), models, device=device_of(device), progress=Progress(stderr)
         )
     )
 
@@ -80,28 +92,28 @@ def compare(
     processes: Annotated[int, typer.Option(help="Runs at a time on each device.", min=1)] = 1,
 ) -> None:
     """Train and test over scenarios, students and seeds, and put it all in a table."""
-    from skdpipe.compare import HEADINGS, cells_of, columns_of, compare
+    from skdpipe.compare import HEADINGS, cells_of, columns_of, run_comparison
     from skdpipe.config import config_path
     from skdpipe.progress import Progress
 
     chosen = [str(device_of(device)) for device in devices or [""]]
-    result = compare(
+    result = run_comparison(
         config_path(config),
         overrides or (),
         cache,
         models,
         devices=chosen,
         processes=processes,
-        progress=Progress(err),
+        progress=Progress(stderr),
     )
     columns = columns_of(result.rows)
     table = Table("scenario", "student", *columns, *HEADINGS, title=str(result.folder))
     for row in result.rows:
         table.add_row(*cells_of(row, columns))
-    out.print(table)
-    tell(f"table in {result.folder}/comparison.md, .csv and .json")
+    stdout.print(table)
+    print_line(f"table in {result.folder}/comparison.md, .csv and .json")
     for reason in result.failed:
-        complain("red", "failed", reason)
+        print_problem("red", "failed", reason)
     if result.failed:
         raise typer.Exit(1)
 
@@ -120,16 +132,18 @@ def print_results(result: DistillationResult) -> None:
             f"{figures.gflops:.3f}",
             f"{figures.milliseconds:.1f}",
         )
-    out.print(table)
+    stdout.print(table)
     train, test = (len(result.manifest.part(train=side)) for side in (True, False))
-    tell(f"{len(result.manifest.classes)} classes, {train} training clips, {test} test clips")
+    print_line(f"{len(result.manifest.classes)} classes, {train} training clips, {test} test clips")
     alone = [clip.qualities[0] for clip in result.manifest.clips if len(clip.qualities) == 1]
     if alone:
-        tell(f"of one quality alone: {alone.count('high')} training clips high, {alone.count('low')} low")
+        print_line(
+            f"of one quality alone: {alone.count('high')} training clips high, {alone.count('low')} low"
+        )
     if any(clip.labelled != clip.qualities for clip in result.manifest.clips):
         high, low = (len(result.manifest.part(train=True, quality=each, labelled=True)) for each in BOTH)
-        tell(f"with a label: {high} training clips high, {low} low")
+        print_line(f"with a label: {high} training clips high, {low} low")
     for reason, count in result.manifest.left_out.items():
-        tell(f"left out: {count} with {reason}")
+        print_line(f"left out: {count} with {reason}")
     if result.recovered_gap is not None:
-        tell(f"recovered gap: {result.recovered_gap:.0%}")
+        print_line(f"recovered gap: {result.recovered_gap:.0%}")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
+from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache
-from skdpipe.compare.plan import Plan, Run, load_comparison
+from skdpipe.compare.plan import Plan, PlannedRun, load_comparison
 from skdpipe.compare.processes import in_processes, reason_of_failure
 from skdpipe.compare.table import (
     HEADINGS,
@@ -27,10 +28,9 @@ from skdpipe.compare.table import (
     to_json,
     to_markdown,
 )
-from skdpipe.distill import DISTILLED, distill
+from skdpipe.distill import DISTILLED, distill_student
 from skdpipe.memory import keep_freed_memory
 from skdpipe.progress import Progress
-from skdpipe.whole_file import write_whole_text
 
 __all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "compare"]
 
@@ -52,7 +52,7 @@ class ComparisonResult:
 
 @dataclass(frozen=True)
 class _Job:
-    run: Run
+    run: PlannedRun
     folder: Path
     cache: Path
 
@@ -63,7 +63,7 @@ class _Job:
         return all((there / f"{method}.safetensors").is_file() for method in self.run.experiment.methods)
 
 
-def compare(
+def run_comparison(
     config: Path,
     overrides: Sequence[str],
     cache: Path,
@@ -122,7 +122,7 @@ def _train(job: _Job, device: str) -> None:
     run = job.run
     distilled = DISTILLED & set(run.experiment.methods)
     teacher = job.folder / run.teacher.folder / "teacher.safetensors" if run.teacher and distilled else None
-    distill(
+    distill_student(
         run.experiment,
         PoseCache(job.cache),
         job.folder / run.parent,
@@ -140,5 +140,5 @@ def _write_tables(plan: Plan, folder: Path, failed: Sequence[str]) -> list[Row]:
         ("csv", to_csv(trained)),
         ("json", to_json(rows, trained, failed)),
     ):
-        write_whole_text(folder / f"comparison.{suffix}", text)
+        write_text_atomically(folder / f"comparison.{suffix}", text)
     return rows

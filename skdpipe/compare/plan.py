@@ -30,7 +30,7 @@ _OWN: Final = {"name": "name", "seed": "seeds", "methods": "methods"}  # what a 
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One training or more of one experiment, in a folder of its own.
 
     Attributes:
@@ -46,7 +46,7 @@ class Run:
     variant: str
     experiment: Experiment
     parent: Path
-    teacher: Run | None = None
+    teacher: PlannedRun | None = None
 
     @property
     def folder(self) -> Path:
@@ -64,8 +64,8 @@ class Run:
 class Plan:
     """All runs of a comparison: first the teachers, which the others need."""
 
-    teachers: tuple[Run, ...]
-    rows: tuple[Run, ...]
+    teachers: tuple[PlannedRun, ...]
+    rows: tuple[PlannedRun, ...]
 
 
 def load_comparison(path: Path, overrides: Sequence[str] = ()) -> tuple[Comparison, Plan]:
@@ -106,7 +106,7 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
         _require_different_folders(names, f"{where}: comparison.{what}")
         for name, changes in names.items():
             _require_shared(changes, f"{where}: comparison.{what}: {name}")
-    teachers: dict[str, Run] = {}
+    teachers: dict[str, PlannedRun] = {}
     rows = []
     columns = {"": {}, **comparison.variants}
     for seed, scenario, student, (variant, changes) in product(  # the whole table, then once more
@@ -125,11 +125,11 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
             teacher = teachers.setdefault(teacher.experiment.name, teacher)
         if trained:
             parent = Path(_slug(scenario)) / _slug(student)
-            rows.append(Run(scenario, student, variant, experiment, parent, teacher))
+            rows.append(PlannedRun(scenario, student, variant, experiment, parent, teacher))
     return Plan(tuple(teachers.values()), tuple(rows))
 
 
-def _teacher_of(experiment: Experiment) -> Run:
+def _teacher_of(experiment: Experiment) -> PlannedRun:
     """The run that trains the experiment's teacher, and nothing that the teacher does not depend on."""
     alone = replace(
         experiment,
@@ -145,7 +145,7 @@ def _teacher_of(experiment: Experiment) -> Run:
     changed = to_plain(alone, only_changed=True)  # a setting that is added later makes no other teacher
     digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{experiment.teacher.name}-{digest}-seed{experiment.seed}"
-    return Run("", "", "", replace(alone, name=name), Path("teachers"))
+    return PlannedRun("", "", "", replace(alone, name=name), Path("teachers"))
 
 
 def _merged(*changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from skdpipe.compare.plan import Plan, Run
+from skdpipe.compare.plan import Plan, PlannedRun
 from skdpipe.distill import NAMES
-from skdpipe.distill.run import recovered_gap
+from skdpipe.distill.experiment import recovered_gap
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """One trained network: its place in the table, and what it reached.
 
     Attributes:
@@ -68,7 +68,7 @@ class Row:
     minutes: float
 
 
-def read_results(plan: Plan, folder: Path) -> list[Trained]:
+def read_results(plan: Plan, folder: Path) -> list[TrainedNetwork]:
     """What the finished runs reached; unfinished ones are passed over, and rows that have none."""
     found = []
     for run in plan.rows:
@@ -85,7 +85,9 @@ def read_results(plan: Plan, folder: Path) -> list[Trained]:
     return list({(each.scenario, each.student, each.column, each.seed): each for each in found}.values())
 
 
-def _read(folder: Path, run: Run, scenario: str, student: str, method: str, variant: str) -> list[Trained]:
+def _read(
+    folder: Path, run: PlannedRun, scenario: str, student: str, method: str, variant: str
+) -> list[TrainedNetwork]:
     results, answers = folder / "results.json", folder / f"{method}.predictions.json"
     if not results.is_file() or not answers.is_file():
         return []
@@ -96,7 +98,7 @@ def _read(folder: Path, run: Run, scenario: str, student: str, method: str, vari
     clips = zip(*(said_of_clips[each] for each in ("clip", "predicted", "label")), strict=True)
     figures, curves = said["figures"], said["curves"]
     return [
-        Trained(
+        TrainedNetwork(
             scenario=scenario,
             student=student,
             column=variant or NAMES[method],
@@ -113,12 +115,12 @@ def _read(folder: Path, run: Run, scenario: str, student: str, method: str, vari
     ]
 
 
-def rows_of(trained: Sequence[Trained]) -> list[Row]:
+def rows_of(trained: Sequence[TrainedNetwork]) -> list[Row]:
     """The table's rows, in the order in which scenarios and students come first."""
     rows = []
     for scenario, student in dict.fromkeys((each.scenario, each.student) for each in trained):
         here = [each for each in trained if (each.scenario, each.student) == (scenario, student)]
-        by_column: dict[str, list[Trained]] = {}
+        by_column: dict[str, list[TrainedNetwork]] = {}
         for each in here:
             by_column.setdefault(each.column, []).append(each)
         top1 = {column: tuple(each.top1 for each in group) for column, group in by_column.items()}
@@ -134,14 +136,16 @@ def rows_of(trained: Sequence[Trained]) -> list[Row]:
     return rows
 
 
-def _of_common_seeds(by_column: Mapping[str, Sequence[Trained]], *columns: str) -> list[list[Trained]]:
+def _of_common_seeds(
+    by_column: Mapping[str, Sequence[TrainedNetwork]], *columns: str
+) -> list[list[TrainedNetwork]]:
     """What the columns reached with the seeds that all of them have, in order; nothing if there are none."""
     by_seed = [{each.seed: each for each in by_column.get(column, ())} for column in columns]
     common = sorted(set.intersection(*(set(each) for each in by_seed)))
     return [[each[seed] for seed in common] for each in by_seed] if common else []
 
 
-def lead_by_clip(one: Sequence[Trained], other: Sequence[Trained]) -> NDArray[np.int64]:
+def lead_by_clip(one: Sequence[TrainedNetwork], other: Sequence[TrainedNetwork]) -> NDArray[np.int64]:
     """For each test clip in how many seeds more the one was right than the other, ``(clip,)``.
 
     Seeds may test different clips, where the seed draws the split; a clip counts in the seeds that test it.
@@ -226,9 +230,9 @@ def to_markdown(rows: Sequence[Row]) -> str:
     return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
 
 
-def to_csv(trained: Sequence[Trained]) -> str:
+def to_csv(trained: Sequence[TrainedNetwork]) -> str:
     """A line for each trained network."""
-    names = [field.name for field in fields(Trained) if field.name not in {"losses", "correct"}]
+    names = [field.name for field in fields(TrainedNetwork) if field.name not in {"losses", "correct"}]
     losses = sorted({name for each in trained for name in each.losses})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -240,7 +244,7 @@ def to_csv(trained: Sequence[Trained]) -> str:
     return text.getvalue()
 
 
-def to_json(rows: Sequence[Row], trained: Sequence[Trained], failed: Sequence[str]) -> str:
+def to_json(rows: Sequence[Row], trained: Sequence[TrainedNetwork], failed: Sequence[str]) -> str:
     """Everything but the answers to each clip, and the reason of each run that failed."""
     networks: list[dict[str, Any]] = [asdict(each) for each in trained]
     for network in networks:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
-from skdpipe.config.experiment import Method
+from skdpipe.config.experiment import MethodName
 from skdpipe.config.values import STRICT, FolderName
 
 Changes = dict[str, Any]
@@ -38,7 +38,7 @@ class Comparison:
     scenarios: dict[str, Changes] = field(default_factory=lambda: {"all": {}})
     students: dict[str, Changes] = field(default_factory=lambda: {"student": {}})
     methods: Annotated[
-        tuple[Method, ...],
+        tuple[MethodName, ...],
         Field(min_length=1),
     ] = ("teacher", "baseline", "smoothed", "student", "student_smoothed")
     variants: dict[str, Changes] = field(default_factory=dict)

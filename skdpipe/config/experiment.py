@@ -11,31 +11,31 @@ from pydantic.dataclasses import dataclass
 from skdpipe.config.load import read_if_named
 from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Probability, Share, Window
 
-Method = Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"]
+MethodName = Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"]
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 
 
 @dataclass(frozen=True, config=STRICT)
 class EstimatorNoise:
-    """How a poor estimator errs (`skdpipe.degrade.misestimate`); `skdpipe fit-noise` finds it in real pairs.
+    """How a poor estimator errs (`simulate_pose_errors`); `skdpipe fit-noise` finds it in real pairs.
 
     Sizes are shares of the body's (the diagonal of the box around it), shares are of the time, and each error
     lasts so many frames of the video on average.
 
     Attributes:
         jitter: standard deviation of each joint's place along x and along y, by joint name.
-        jitter_elsewhere: of the joints that are not named.
+        jitter_default: of the joints that are not named.
         jitter_frames: for how long it goes the same way.
         outliers, outlier_size, outlier_frames: joints that are far off, and how far.
         swaps, swap_frames: left and right of a person exchanged.
-        misses, misses_elsewhere, miss_frames: joints that are not seen, by joint name.
+        misses, misses_default, miss_frames: joints that are not seen, by joint name.
         lost, lost_frames: people who are not seen at all.
         confidence, confidence_wrong, confidence_spread: mean of joints in their place, mean of those that are
             far off or exchanged, standard deviation of both.
     """
 
     jitter: dict[str, NonNegativeFloat] = field(default_factory=dict)
-    jitter_elsewhere: NonNegativeFloat = 0.0
+    jitter_default: NonNegativeFloat = 0.0
     jitter_frames: AtLeastOne = 1.0
     outliers: Probability = 0.0
     outlier_size: NonNegativeFloat = 0.0
@@ -43,7 +43,7 @@ class EstimatorNoise:
     swaps: Probability = 0.0
     swap_frames: AtLeastOne = 1.0
     misses: dict[str, Probability] = field(default_factory=dict)
-    misses_elsewhere: Probability = 0.0
+    misses_default: Probability = 0.0
     miss_frames: AtLeastOne = 1.0
     lost: Probability = 0.0
     lost_frames: AtLeastOne = 1.0
@@ -84,7 +84,7 @@ class ClipFormat:
         fill: ``resample`` stretches the video to that length, ``replay`` repeats it from the start.
         people: how many.
         layout: joints that the network sees.
-        scale: ``body`` centres on the people and divides by their size, ``picture`` by the frame's size.
+        scale: ``body`` centres on the people and divides by their size, ``image`` by the frame's size.
         smoothing: window of the sliding average in frames (1: none).
         stream: what the network is shown: joints, bones, or how either moves.
     """
@@ -93,7 +93,7 @@ class ClipFormat:
     fill: Literal["resample", "replay"] = "resample"
     people: PositiveInt = 2
     layout: str = "coco-17"
-    scale: Literal["body", "picture"] = "body"
+    scale: Literal["body", "image"] = "body"
     smoothing: Window = 1
     stream: Stream = "joint"
 
@@ -181,14 +181,15 @@ class Distillation:
         node_variant: Eq. 7 as in the ``paper``, or ``relative`` to the strength of the teacher's features.
         edge_variant: potentials as in the ``paper`` or as in the ``official`` code.
         adaptation: a 1x1 convolution on the student's features (always there when channels differ).
-        revision: revise gradients that conflict with the task's (Eq. 14).
+        revision: of distillation gradients that conflict with the task's (Eq. 14): of each loss (``per_loss``, Algorithm 1),
+            of their sum (``summed``), or ``none``.
         start: epochs of the task loss alone before the teacher is heard.
         pooled: compare features averaged over frames and joints with one another, not at each vertex; then
             the edges are those between the clips' people and not within each.
         warm_start: the student begins with the teacher's weights; takes the same network for both, or a
             smaller one of the ST-GCN family, which gets those of the blocks that it has.
-        fresh_views: low quality that is derived is drawn anew in each epoch, for the student alone.
-        kept_megabytes: memory in which the teacher's answers to all training clips are kept, so that it is
+        resample_degradation: low quality that is derived is drawn anew in each epoch, for the student alone.
+        teacher_cache_megabytes: memory in which the teacher's answers to all training clips are kept, so that it is
             asked once and not in each epoch; where they do not fit, or clips are augmented, it is asked anew
             for each batch.
     """
@@ -202,12 +203,12 @@ class Distillation:
     node_variant: Literal["paper", "relative"] = "paper"
     edge_variant: Literal["paper", "official"] = "paper"
     adaptation: bool = True
-    revision: bool = True
+    revision: Literal["none", "summed", "per_loss"] = "per_loss"
     start: NonNegativeInt = 0
     pooled: bool = False
     warm_start: bool = False
-    fresh_views: bool = False
-    kept_megabytes: NonNegativeInt = 1000
+    resample_degradation: bool = False
+    teacher_cache_megabytes: NonNegativeInt = 1000
 
     @property
     def has_losses(self) -> bool:
@@ -263,7 +264,7 @@ class Experiment:
     validation: BelowOne = 0.0
     smoothing_window: Window = 3
     methods: Annotated[
-        tuple[Method, ...],
+        tuple[MethodName, ...],
         Field(min_length=1),
     ] = (
         "teacher",

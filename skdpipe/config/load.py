@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from skdpipe.config.renamed import with_current_names
 from skdpipe.errors import ConfigError
 
 T = TypeVar("T")
@@ -68,6 +70,9 @@ def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dic
         values = _mapping(values[section], f"{path}: {section}")
     for override in overrides:
         _override(values, override)
+    values, renames = with_current_names(values, str(path))
+    for line in renames:
+        warnings.warn(line, FutureWarning, stacklevel=3)
     return values
 
 
@@ -104,6 +109,7 @@ def parse_config(kind: type[T], values: dict[str, Any], where: str) -> T:
     Raises:
         ConfigError: naming the first key that does not fit.
     """
+    values, _ = with_current_names(values, where)
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:

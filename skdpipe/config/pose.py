@@ -17,13 +17,13 @@ class Actors:
     """Pictures of procedural people for training a pose network.
 
     Attributes:
-        pictures: how many are drawn.
+        images: number of images.
         size: width and height of the drawn frame in pixels.
         subjects: how many different people; takes vary clothes, view, light and background.
         seed: of the cast; another seed is another world.
     """
 
-    pictures: PositiveInt = 20000
+    images: PositiveInt = 20000
     size: tuple[PositiveInt, PositiveInt] = (240, 180)
     subjects: PositiveInt = 400
     seed: NonNegativeInt = 1
@@ -94,7 +94,7 @@ class Estimator:
     """A quality of skeletons: which estimator sees which frames.
 
     Attributes:
-        backbone, weights, long_edge, thresholds: OpenPifPaf's (see `pose.pifpaf`).
+        backbone, weights, long_edge, thresholds: OpenPifPaf's (see `pose.openpifpaf`).
         plugin: instead of OpenPifPaf, ``path/to/file.py:Name`` or ``package.module:Name``, something
             that is called with ``options`` and gives a `PoseEstimator`.
         options: keyword arguments of the plugin.

@@ -1,7 +1,7 @@
 """From the cache to batches: which clips there are, how they are split, how a clip becomes a tensor."""
 
 from skdpipe.dataset.augmentation import Augment, augment
-from skdpipe.dataset.clips import Batch, PairedClips, Sample, batches, load_views, prepare, with_people
+from skdpipe.dataset.clips import Batch, PairedClips, batches, load_views
 from skdpipe.dataset.manifest import BOTH, Manifest, PairedClip, build_manifest
 
 __all__ = [
@@ -11,11 +11,8 @@ __all__ = [
     "Manifest",
     "PairedClip",
     "PairedClips",
-    "Sample",
     "augment",
     "batches",
     "build_manifest",
     "load_views",
-    "prepare",
-    "with_people",
 ]

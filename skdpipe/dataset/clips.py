@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Degradation
 from skdpipe.dataset.manifest import PairedClip
-from skdpipe.dataset.streams import in_stream
-from skdpipe.degrade import degrade
-from skdpipe.pose.tracking import match_people, select_people
-from skdpipe.skeleton import PoseSequence, layout_named, map_layout
-from skdpipe.transforms import (
-    interpolate_frames,
-    normalise_by_body,
-    normalise_by_picture,
-    replay,
-    resample,
-    smooth,
-    to_network,
-)
+from skdpipe.degradation.degrade import degrade
+from skdpipe.inference.model_input import joint_input, with_people
+from skdpipe.inference.streams import to_stream
+from skdpipe.skeleton import PoseSequence, layout_named
+from skdpipe.skeleton.people import match_people
 
 
-class Sample(NamedTuple):
+class Batch(NamedTuple):
     """One clip, or a batch of them with a batch axis in front.
 
     Attributes:
@@ -54,48 +44,7 @@ class Sample(NamedTuple):
     number: Tensor
 
 
-Batch = Sample
-
-
-def prepare(sequence: PoseSequence, clip: ClipFormat) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A sequence as a network's input.
-
-    In this order: joints mapped to the clip's layout, people chosen, smoothed, sampled frames joined
-    by interpolation, brought to the clip's length, normalised, NaN to 0, joints to the format's stream.
-
-    Returns:
-        The clip ``(person, channel, frame, joint)`` and which people are seen ``(person,)``.
-
-    Raises:
-        DataError: if the layout cannot be mapped or the video has no frames.
-    """
-    sequence = with_people(map_layout(sequence, layout_named(clip.layout)), clip.people)
-    sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
-    if len(sequence.frame_index) < sequence.video_frames:
-        sequence = interpolate_frames(sequence)
-    to_length = resample if clip.fill == "resample" else replay
-    keypoints = to_length(sequence.keypoints, clip.frames)
-    if clip.scale == "body":
-        keypoints = normalise_by_body(keypoints)
-    else:
-        keypoints = normalise_by_picture(keypoints, sequence.size)
-    seen: NDArray[np.bool_] = np.any(keypoints[..., 2] > 0, axis=(0, 2))
-    return to_stream(torch.from_numpy(to_network(keypoints)), clip).numpy(), seen
-
-
-def to_stream(joints: Tensor, clip: ClipFormat) -> Tensor:
-    """Prepared joints ``(..., channel, frame, joint)`` as the format's stream shows them."""
-    return in_stream(joints, clip.stream, layout_named(clip.layout).parents)
-
-
-def with_people(sequence: PoseSequence, count: int) -> PoseSequence:
-    """The sequence with so many places for people; as it is where it has them already."""
-    if sequence.people == count:
-        return sequence
-    return sequence.with_keypoints(select_people(sequence.keypoints, count))
-
-
-class PairedClips(Dataset[Sample]):
+class PairedClips(Dataset[Batch]):
     """The clips of a manifest as tensors; a clip is read and prepared once and then kept in memory.
 
     A sample holds joints; `batches` turns them into the formats' streams.
@@ -127,7 +76,7 @@ class PairedClips(Dataset[Sample]):
         self._cache, self._clips, self._derive, self._seed = cache, clips, derive, seed
         self._high, self._low = high, low
         self._class_of = {label: index for index, label in enumerate(classes)}
-        self._kept: dict[int, Sample] = {}
+        self._kept: dict[int, Batch] = {}
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -138,12 +87,12 @@ class PairedClips(Dataset[Sample]):
             self._epoch = epoch
             self._kept.clear()
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Batch:
         if index not in self._kept:
             self._kept[index] = self._read(index)
         return self._kept[index]
 
-    def _read(self, index: int) -> Sample:
+    def _read(self, index: int) -> Batch:
         clip = self._clips[index]
         high, low, same_places = load_views(
             self._cache, clip, self._high.people, self._derive, self._seed, self._epoch
@@ -154,19 +103,23 @@ class PairedClips(Dataset[Sample]):
         label = self._class_of[clip.label] if clip.label else -1
         labelled = "low" in clip.labelled
         numbers = (torch.tensor(number) for number in (label, labelled, index))
-        return Sample(high_clip, high_mask, low_clip, low_mask, paired, *numbers)
+        return Batch(high_clip, high_mask, low_clip, low_mask, paired, *numbers)
 
     def in_stream(self, batch: Batch) -> Batch:
         """A batch of joints as both networks see it."""
-        return batch._replace(high=to_stream(batch.high, self._high), low=to_stream(batch.low, self._low))
+        return batch._replace(high=_as_stream(batch.high, self._high), low=_as_stream(batch.low, self._low))
 
 
 def _joints(sequence: PoseSequence | None, clip: ClipFormat) -> tuple[Tensor, Tensor]:
     if sequence is None:
         nobody = torch.zeros(clip.people, dtype=torch.bool)
         return torch.zeros(clip.people, 3, clip.frames, len(layout_named(clip.layout))), nobody
-    joints, seen = prepare(sequence, replace(clip, stream="joint"))
+    joints, seen = joint_input(sequence, clip)
     return torch.from_numpy(joints), torch.from_numpy(seen)
+
+
+def _as_stream(joints: Tensor, clip: ClipFormat) -> Tensor:
+    return torch.from_numpy(to_stream(joints.numpy(), clip.stream, layout_named(clip.layout).parents))
 
 
 def load_views(

@@ -8,7 +8,7 @@ person of one clip: select them by the mask beforehand, so that padding enters n
 features have passed the adaptation layer. The teacher is constant: no gradient reaches it. With no
 rows at all a feature loss is zero, and so is its gradient.
 
-The edge loss (Eq. 8-11) is in `skdpipe.distill.edges`. Eq. 6, ``L_GM = λ L_node + (1-λ) L_edge``, is
+The edge loss (Eq. 8-11) is in `skdpipe.distill.edge_loss`. Eq. 6, ``L_GM = λ L_node + (1-λ) L_edge``, is
 no function: gradient revision takes node and edge loss one by one, so λ and 1-λ are weights of these.
 """
 

@@ -28,10 +28,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdpipe.atomic_file import open_atomically
 from skdpipe.errors import FormatError
-from skdpipe.formats.open_whole import open_whole
-from skdpipe.formats.plain_pickle import dump_plain, load_plain
-from skdpipe.formats.unsaid import (
+from skdpipe.formats.defaults import (
     FPS,
     clip_name,
     distinct_name,
@@ -43,6 +42,7 @@ from skdpipe.formats.unsaid import (
     number_classes,
     to_keypoints,
 )
+from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.skeleton import Keypoints, Layout, Origin, PoseSequence, clip_key
 
 ST_GCN_ESTIMATOR = "st-gcn array"
@@ -149,7 +149,7 @@ def write_st_gcn(
             if split not in sides:
                 if not split.isalnum():
                     raise FormatError(f"split {split!r} of {name} cannot name a file; rename it")
-                file = files.enter_context(open_whole(folder / f"{split}{_DATA}.npy"))
+                file = files.enter_context(open_atomically(folder / f"{split}{_DATA}.npy"))
                 sides[split] = _Side(file, (3, frames, len(sequence.layout), people))
             sides[split].add(name, sequence)
         origins = [origin for side in sides.values() for origin in side.origins]
@@ -159,9 +159,9 @@ def write_st_gcn(
         for split, side in sides.items():
             mine, numbers = numbers[: len(side.origins)], numbers[len(side.origins) :]
             side.finish()
-            label_file = files.enter_context(open_whole(folder / f"{split}_label.pkl"))
+            label_file = files.enter_context(open_atomically(folder / f"{split}_label.pkl"))
             dump_plain(([origin.source for origin in side.origins], mine), label_file)
-        file = files.enter_context(open_whole(folder / "classes.txt"))
+        file = files.enter_context(open_atomically(folder / "classes.txt"))
         file.write("".join(f"{name}\n" for name in order).encode())
     return len(origins)
 

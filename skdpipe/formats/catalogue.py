@@ -13,6 +13,7 @@ from pathlib import Path
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.arrays import find_skd, find_st_gcn, load_skd, load_st_gcn, write_st_gcn
 from skdpipe.formats.coco import find_coco, load_coco, write_coco
+from skdpipe.formats.defaults import FPS, clip_name, read_class_names
 from skdpipe.formats.kinetics import SIZE as KINETICS_SIZE
 from skdpipe.formats.kinetics import find_kinetics, load_kinetics
 from skdpipe.formats.ntu import find_ntu, load_ntu
@@ -21,7 +22,6 @@ from skdpipe.formats.openpose import find_openpose, load_openpose
 from skdpipe.formats.openpose_output import write_kinetics, write_openpose
 from skdpipe.formats.penn import find_penn, load_penn
 from skdpipe.formats.pyskl import find_pyskl, load_pyskl, write_pyskl
-from skdpipe.formats.unsaid import FPS, clip_name, read_class_names
 from skdpipe.skeleton import PoseSequence, clip_key
 
 

@@ -12,7 +12,7 @@ for each person found. Pictures become clips by an images file, ``{"images": [{"
   anybody.
 - Category 1 is the person; others are left out. The third value of a joint is a confidence, and above 1
   (a visibility flag) counts as 1.
-- People are followed from frame to frame (`skdpipe.pose.tracking.track`) unless all have a ``track_id``.
+- People are followed from frame to frame (`skdpipe.pose.tracker.track`) unless all have a ``track_id``.
 - Frames per second are not recorded; the picture's size only in an images file.
 """
 
@@ -27,10 +27,10 @@ from typing import IO, Any, TypeGuard
 
 import numpy as np
 
+from skdpipe.atomic_file import open_atomically
 from skdpipe.errors import FormatError
 from skdpipe.formats.coco_people import follow, joint_layout, read_person, require_coco, write_person
-from skdpipe.formats.open_whole import open_whole
-from skdpipe.formats.unsaid import FPS, clip_name, distinct_name, folders_for, label_and_split
+from skdpipe.formats.defaults import FPS, clip_name, distinct_name, folders_for, label_and_split
 from skdpipe.skeleton import Origin, PoseSequence, clip_key
 
 ESTIMATOR = "coco results"
@@ -120,7 +120,7 @@ def write_coco(sequences: Iterable[PoseSequence], path: Path) -> int:
     count, image = 0, 0
     taken: set[str] = set()
     pictures = path.with_suffix(".images.json")
-    with open_whole(pictures) as images_file, open_whole(path) as results_file:
+    with open_atomically(pictures) as images_file, open_atomically(path) as results_file:
         images, results = _JsonList(images_file, b'{"images":['), _JsonList(results_file, b"[")
         for sequence in sequences:
             require_coco(sequence)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.unsaid import layout_for, to_keypoints
-from skdpipe.pose.tracking import track
+from skdpipe.formats.defaults import layout_for, to_keypoints
+from skdpipe.pose.tracker import track
 from skdpipe.skeleton import COCO_17, Keypoints, Layout, PoseSequence, layout_named
 
 PERSON = 1  # the category
@@ -20,14 +20,14 @@ _UNSEEN = np.array([np.nan, np.nan, 0], np.float32)
 
 
 @dataclass(frozen=True)
-class Person:
+class DetectedPerson:
     """Somebody in one frame: ``(joint, 3)`` as everywhere, and a tracker's number or None."""
 
     pose: Keypoints
     identity: int | None
 
 
-def read_person(found: Any, identity: str, where: object) -> Person | None:
+def read_person(found: Any, identity: str, where: object) -> DetectedPerson | None:
     """A person from COCO's fields, or None for another category.
 
     Args:
@@ -54,10 +54,10 @@ def read_person(found: Any, identity: str, where: object) -> Person | None:
     if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
         raise FormatError(f"{where}: {identity} {number!r:.20}; expected a whole number")
     joints = values.reshape(-1, 3)
-    return Person(to_keypoints(joints[:, :2], joints[:, 2]), number)
+    return DetectedPerson(to_keypoints(joints[:, :2], joints[:, 2]), number)
 
 
-def joint_layout(frames: Sequence[Sequence[Person]], layout: str | None, where: object) -> Layout:
+def joint_layout(frames: Sequence[Sequence[DetectedPerson]], layout: str | None, where: object) -> Layout:
     """The layout of the people's joints; of nobody's, the one named, or coco-17.
 
     Raises:
@@ -73,7 +73,7 @@ def joint_layout(frames: Sequence[Sequence[Person]], layout: str | None, where: 
 
 
 def follow(
-    frames: Sequence[Sequence[Person]], joints: Layout, size: tuple[int, int], where: object
+    frames: Sequence[Sequence[DetectedPerson]], joints: Layout, size: tuple[int, int], where: object
 ) -> Keypoints:
     """``(frame, person, joint, 3)``, a place for each person: by their numbers if all have one, else tracked.
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.unsaid import FPS, to_keypoints
-from skdpipe.pose.tracking import track
+from skdpipe.formats.defaults import FPS, to_keypoints
+from skdpipe.pose.tracker import track
 from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence, clip_key
 
 ESTIMATOR: Final = "kinetics-skeleton openpose"
@@ -43,14 +43,14 @@ def find_kinetics(path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
     found = [each for each in path.rglob("*.json") if not each.name.endswith(_LABELS)]
-    deserted = {folder: _deserted(folder) for folder in {each.parent for each in found}}
-    paths = tuple(sorted(each for each in found if each.stem not in deserted[each.parent]))
+    without_people = {folder: _without_people(folder) for folder in {each.parent for each in found}}
+    paths = tuple(sorted(each for each in found if each.stem not in without_people[each.parent]))
     if not paths:
         raise FormatError(f"no JSON files of clips with people under {path}; expected kinetics_train or _val")
     return paths
 
 
-def _deserted(folder: Path) -> frozenset[str]:
+def _without_people(folder: Path) -> frozenset[str]:
     """The clips of a folder that have no skeleton, by the file of labels beside it."""
     whole = folder.resolve()  # the folder one is in has no name otherwise
     labels = whole.with_name(whole.name + _LABELS)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import ConfigError, FormatError
-from skdpipe.formats.unsaid import every_frame, to_keypoints
+from skdpipe.formats.defaults import every_frame, to_keypoints
 from skdpipe.skeleton import NTU_25, Origin, PoseSequence, clip_key
 
 ESTIMATOR: Final = "ntu kinect"

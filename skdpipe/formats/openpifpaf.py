@@ -4,7 +4,7 @@
 
 OpenPifPaf (Kreiss, Bertoni, Alahi, 2021) counts frames from 1; a file with a frame 0 is taken to count from
 0. Its tracking decoders write who a person is as ``id_``, though not the number 0; where nobody has one,
-people are followed here (`skdpipe.pose.tracking.track`). Neither the picture's size nor the frames per second
+people are followed here (`skdpipe.pose.tracker.track`). Neither the picture's size nor the frames per second
 are recorded. The package is not needed to read its files, and not imported.
 """
 
@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
+from skdpipe.atomic_file import open_atomically
 from skdpipe.errors import FormatError
 from skdpipe.formats.coco_people import (
-    Person,
+    DetectedPerson,
     follow,
     joint_layout,
     read_person,
     require_coco,
     write_person,
 )
-from skdpipe.formats.open_whole import open_whole
-from skdpipe.formats.unsaid import (
+from skdpipe.formats.defaults import (
     FPS,
     clip_name,
     distinct_name,
@@ -119,7 +119,7 @@ def write_openpifpaf(sequences: Iterable[PoseSequence], folder: Path) -> int:
     for sequence in sequences:
         require_coco(sequence)
         name = distinct_name(sequence.origin, taken)
-        with open_whole(folder.joinpath(*folders_for(sequence.origin), f"{name}{_ENDING}")) as file:
+        with open_atomically(folder.joinpath(*folders_for(sequence.origin), f"{name}{_ENDING}")) as file:
             for frame, people in zip(sequence.frame_index, sequence.keypoints, strict=True):
                 found = [
                     {**write_person(pose), "id_": place}
@@ -131,8 +131,8 @@ def write_openpifpaf(sequences: Iterable[PoseSequence], folder: Path) -> int:
     return len(taken)
 
 
-def _frames(path: Path) -> dict[int, list[Person]]:
-    frames: dict[int, list[Person]] = {}
+def _frames(path: Path) -> dict[int, list[DetectedPerson]]:
+    frames: dict[int, list[DetectedPerson]] = {}
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -150,7 +150,7 @@ def _frames(path: Path) -> dict[int, list[Person]]:
     return frames
 
 
-def _line(line: str, where: str) -> tuple[int, list[Person]]:
+def _line(line: str, where: str) -> tuple[int, list[DetectedPerson]]:
     try:
         content: Any = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.coco_people import Person, follow
-from skdpipe.formats.unsaid import FPS, clip_name, folders_between, label_and_split, to_keypoints
+from skdpipe.formats.coco_people import DetectedPerson, follow
+from skdpipe.formats.defaults import FPS, clip_name, folders_between, label_and_split, to_keypoints
 from skdpipe.skeleton import OPENPOSE_18, Origin, PoseSequence, clip_key
 
 ESTIMATOR: Final = "openpose"
@@ -89,7 +89,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return numbered
 
 
-def _read_frame(file: Path) -> list[Person]:
+def _read_frame(file: Path) -> list[DetectedPerson]:
     try:
         content: Any = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -100,7 +100,7 @@ def _read_frame(file: Path) -> list[Person]:
     return [_read_person(each, file) for each in found]
 
 
-def _read_person(found: Any, file: Path) -> Person:
+def _read_person(found: Any, file: Path) -> DetectedPerson:
     fields = found if isinstance(found, dict) else {}
     try:
         values = np.array(fields.get("pose_keypoints_2d"), np.float32)
@@ -111,7 +111,7 @@ def _read_person(found: Any, file: Path) -> Person:
     joints = values.reshape(-1, 3)
     if len(joints) == 25:
         joints = joints[list(_OF_BODY_25)]
-    return Person(to_keypoints(joints[:, :2], joints[:, 2]), _identity(fields.get("person_id")))
+    return DetectedPerson(to_keypoints(joints[:, :2], joints[:, 2]), _identity(fields.get("person_id")))
 
 
 def _identity(said: Any) -> int | None:

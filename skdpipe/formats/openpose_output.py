@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdpipe.atomic_file import open_atomically
 from skdpipe.errors import FormatError
-from skdpipe.formats.open_whole import open_whole
-from skdpipe.formats.unsaid import distinct_name, folders_for, number_classes
+from skdpipe.formats.defaults import distinct_name, folders_for, number_classes
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence
 
 _LAYOUT = "openpose-18"
@@ -46,7 +46,7 @@ def write_openpose(sequences: Iterable[PoseSequence], folder: Path) -> int:
         clip = folder.joinpath(*folders_for(sequence.origin), name)
         for frame, people in zip(sequence.frame_index, sequence.keypoints, strict=True):
             found = [_openpose_person(place, pose) for place, pose in enumerate(people) if _is_seen(pose)]
-            with open_whole(clip / f"{name}_{frame:012d}_keypoints.json") as file:
+            with open_atomically(clip / f"{name}_{frame:012d}_keypoints.json") as file:
                 file.write(_to_json({"version": 1.3, "people": found}))
     return len(taken)
 
@@ -97,12 +97,12 @@ def _finish(folder: Path, waiting: Path, origins: Sequence[Origin], numbers: Seq
         if not side.isalnum():
             raise FormatError(f"split {side!r} of {origin.source} cannot name a file; rename it")
         label = {"label": origin.label, "label_index": number}
-        with open_whole(folder / f"kinetics_{side}" / f"{origin.source}.json") as file:
+        with open_atomically(folder / f"kinetics_{side}" / f"{origin.source}.json") as file:
             file.write(_to_json({"data": frames, **label}))
         shown = any(frame["skeleton"] for frame in frames)
         sides.setdefault(side, {})[origin.source] = {"has_skeleton": shown, **label}
     for side, labels in sides.items():
-        with open_whole(folder / f"kinetics_{side}_label.json") as file:
+        with open_atomically(folder / f"kinetics_{side}_label.json") as file:
             file.write(_to_json(labels))
 
 

@@ -31,10 +31,9 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from skdpipe.atomic_file import open_atomically
 from skdpipe.errors import FormatError
-from skdpipe.formats.open_whole import open_whole
-from skdpipe.formats.plain_pickle import dump_plain, load_plain
-from skdpipe.formats.unsaid import (
+from skdpipe.formats.defaults import (
     FPS,
     distinct_name,
     every_frame,
@@ -44,6 +43,7 @@ from skdpipe.formats.unsaid import (
     to_keypoints,
     without_endings,
 )
+from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence, clip_key
 
 ESTIMATOR = "pyskl annotation"
@@ -143,9 +143,9 @@ def write_pyskl(sequences: Iterable[PoseSequence], path: Path, *, classes: Seque
     order, numbers = number_classes(origins, classes)
     for annotation, number in zip(annotations, numbers, strict=True):
         annotation["label"] = number
-    with open_whole(path.with_suffix(".classes.txt")) as file:
+    with open_atomically(path.with_suffix(".classes.txt")) as file:
         file.write("".join(f"{name}\n" for name in order).encode())
-    with open_whole(path) as file:
+    with open_atomically(path) as file:
         dump_plain({"split": splits, "annotations": annotations} if splits else annotations, file)
     return len(annotations)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from skdpipe.pose.tracking import pairwise_oks
 from skdpipe.skeleton import Keypoints, Layout
+from skdpipe.skeleton.people import pairwise_oks
 
 _ALIKE = 0.1
 

@@ -33,7 +33,7 @@ def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
         raise PoseError(
             "the estimator's settings name neither backbone and weights nor a plugin; give one of them"
         )
-    from skdpipe.pose.pifpaf import OpenPifPaf, load_weights
+    from skdpipe.pose.openpifpaf import OpenPifPaf, load_weights
 
     return OpenPifPaf(
         load_weights(settings.backbone, settings.weights),

@@ -17,11 +17,12 @@ from torch import Tensor
 from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Experiment, parse_config
-from skdpipe.dataset import PairedClip, build_manifest, load_views, prepare
+from skdpipe.dataset import PairedClip, build_manifest, load_views
 from skdpipe.distill import NAMES
-from skdpipe.distill.loop import Curve
+from skdpipe.distill.training import Curve
 from skdpipe.errors import DataError
 from skdpipe.evaluate import Figures
+from skdpipe.inference import batch_input
 from skdpipe.networks import Network, deployed
 from skdpipe.progress import Progress
 from skdpipe.report.measures import at_moments, response_magnitude
@@ -32,7 +33,7 @@ _COMPARED: Final = ("teacher", "baseline", "student")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedMethod:
     """One method of a run.
 
     Attributes:
@@ -59,7 +60,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Run:
+class LoadedRun:
     """A run's folder.
 
     Attributes:
@@ -72,7 +73,7 @@ class Run:
     folder: Path
     experiment: Experiment
     data: Mapping[str, Any]
-    methods: tuple[Trained, ...]
+    methods: tuple[TrainedMethod, ...]
 
     @property
     def name(self) -> str:
@@ -82,19 +83,19 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in order of the logits."""
-        return self.methods[0].bundle.classes
+        return self.methods[0].bundle.metadata.classes
 
     @property
-    def compared(self) -> tuple[Trained, ...]:
+    def compared(self) -> tuple[TrainedMethod, ...]:
         """Teacher, baseline and student where they are trained, else whatever is."""
         return tuple(each for each in self.methods if each.method in _COMPARED) or self.methods
 
-    def method(self, name: str) -> Trained | None:
+    def method(self, name: str) -> TrainedMethod | None:
         """A method by name, None if it is not trained."""
         return next((each for each in self.methods if each.method == name), None)
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: Path) -> LoadedRun:
     """Read a run's folder.
 
     Raises:
@@ -114,12 +115,12 @@ def load_run(folder: Path) -> Run:
     methods = tuple(_trained(method, load_bundle(path)) for method, path in bundles.items() if path.is_file())
     if not methods:
         raise DataError(f"nothing in {folder} is trained; let `skdpipe distill` finish a method first")
-    return Run(folder, replace(experiment, high=data["high"], low=data["low"]), data, methods)
+    return LoadedRun(folder, replace(experiment, high=data["high"], low=data["low"]), data, methods)
 
 
-def _trained(method: str, bundle: Bundle) -> Trained:
-    curves = tuple(Curve(**curve) for curve in bundle.run["curves"])
-    return Trained(method, bundle, Figures(**bundle.run["figures"]), curves)
+def _trained(method: str, bundle: Bundle) -> TrainedMethod:
+    curves = tuple(Curve(**curve) for curve in bundle.metadata.run["curves"])
+    return TrainedMethod(method, bundle, Figures(**bundle.metadata.run["figures"]), curves)
 
 
 class View(NamedTuple):
@@ -137,7 +138,7 @@ class UnseenClips:
         DataError: if the cache is gone, or gives other clips than the run had.
     """
 
-    def __init__(self, run: Run, cache: PoseCache) -> None:
+    def __init__(self, run: LoadedRun, cache: PoseCache) -> None:
         self._cache, self._experiment = cache, run.experiment
         if not cache.root.is_dir():
             raise DataError(
@@ -176,7 +177,7 @@ class UnseenClips:
 class Networks:
     """The networks of a run as they are used, on a device."""
 
-    def __init__(self, run: Run, device: torch.device) -> None:
+    def __init__(self, run: LoadedRun, device: torch.device) -> None:
         self._device = device
         self._networks: dict[str, Network] = {
             each.method: deployed(each.bundle.network.to(device)) for each in run.methods
@@ -191,8 +192,8 @@ class Networks:
 
 def show(sequences: Sequence[PoseSequence], clip: ClipFormat) -> tuple[Tensor, Tensor]:
     """Sequences as a network's input: clips ``(clip, person, channel, frame, joint)``, and who is seen."""
-    clips, masks = zip(*(prepare(sequence, clip) for sequence in sequences), strict=True)
-    return torch.from_numpy(np.stack(clips)), torch.from_numpy(np.stack(masks))
+    clips, masks = batch_input(sequences, clip)
+    return torch.from_numpy(clips), torch.from_numpy(masks)
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Answers:
         return {method: logits.argmax(axis=1) for method, logits in self.logits.items()}
 
 
-def answer_clips(run: Run, clips: UnseenClips, networks: Networks, progress: Progress) -> Answers:
+def answer_clips(run: LoadedRun, clips: UnseenClips, networks: Networks, progress: Progress) -> Answers:
     """Let every network of a run name the action of every test clip."""
     logits: dict[str, list[NDArray[np.float32]]] = {each.method: [] for each in run.methods}
     shared: list[int] = []
@@ -226,10 +227,10 @@ def answer_clips(run: Run, clips: UnseenClips, networks: Networks, progress: Pro
         for chosen, views in clips.few_at_a_time(range(len(clips))):
             shown: dict[tuple[bool, ClipFormat], tuple[Tensor, Tensor]] = {}
             for each in run.methods:
-                key = (each.sees_high, each.bundle.clip)
+                key = (each.sees_high, each.bundle.metadata.clip)
                 if key not in shown:
                     sequences = [view.high if each.sees_high else view.low for view in views]
-                    shown[key] = show(sequences, each.bundle.clip)
+                    shown[key] = show(sequences, each.bundle.metadata.clip)
                 logits[each.method].append(networks.answer(each.method, shown[key])[0].numpy())
             places = [_first_shared(view) for view in views]
             shared += places
@@ -289,7 +290,7 @@ def telling_clips(answers: Answers, count: int) -> list[int]:
 
 
 def respond(
-    run: Run, clips: UnseenClips, networks: Networks, index: int, place: int, moments: int
+    run: LoadedRun, clips: UnseenClips, networks: Networks, index: int, place: int, moments: int
 ) -> Response:
     """The response of each compared network to the person at one place of a test clip."""
     view, clip = clips[index], replace(run.experiment.clip, stream="joint")
@@ -298,7 +299,7 @@ def respond(
     magnitude, largest, said = {}, {}, {}
     for each in run.compared:
         sequence = view.high if each.sees_high else view.low
-        logits, features = networks.answer(each.method, show([sequence], each.bundle.clip))
+        logits, features = networks.answer(each.method, show([sequence], each.bundle.metadata.clip))
         strength = response_magnitude(features[0, place].numpy())
         largest[each.method] = float(strength.max())
         relative = strength / max(largest[each.method], 1e-30)

@@ -10,9 +10,9 @@ import yaml
 from matplotlib.figure import Figure
 
 from skdpipe.config import Degradation, Report, to_plain
-from skdpipe.distill.run import recovered_gap
+from skdpipe.distill.experiment import recovered_gap
 from skdpipe.report.figures.style import look_of, to_svg
-from skdpipe.report.gather import Run
+from skdpipe.report.gather import LoadedRun
 
 _STYLE: Final = """
 :root { color-scheme: light; }
@@ -58,7 +58,9 @@ class Section(NamedTuple):
     figures: Sequence[Figure] = ()
 
 
-def write_page(run: Run, settings: Report, sections: Sequence[Section], beside: Sequence[Run] = ()) -> str:
+def write_page(
+    run: LoadedRun, settings: Report, sections: Sequence[Section], beside: Sequence[LoadedRun] = ()
+) -> str:
     """The whole page.
 
     Args:
@@ -107,7 +109,7 @@ def _section(section: Section) -> str:
     )
 
 
-def _summary(run: Run) -> str:
+def _summary(run: LoadedRun) -> str:
     caption = (
         "Recovered gap is (method - LQS-S) / (HQS-T - LQS-S) in top-1; time is the median of one clip on the "
         "device that trained, and a multiply-add counts as two operations."
@@ -115,7 +117,7 @@ def _summary(run: Run) -> str:
     return f'<p class="said">{escape(caption)}</p>{_results(run)}'
 
 
-def _results(run: Run) -> str:
+def _results(run: LoadedRun) -> str:
     head = ("", "top-1 %", "top-5 %", "parameters", "GFLOPs", "ms a clip", "recovered gap")
     poor = [each.figures.top1 for each in run.methods if not each.sees_high]
     rows = []
@@ -132,7 +134,7 @@ def _results(run: Run) -> str:
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _gap(run: Run, method: str) -> str:
+def _gap(run: LoadedRun, method: str) -> str:
     teacher, baseline, this = (run.method(name) for name in ("teacher", "baseline", method))
     if method in {"teacher", "baseline"} or not (teacher and baseline and this):
         return ""
@@ -140,7 +142,7 @@ def _gap(run: Run, method: str) -> str:
     return "no gap" if gap is None else f"{gap:.0%}"
 
 
-def _facts(run: Run) -> str:
+def _facts(run: LoadedRun) -> str:
     data = run.data
     derived = run.experiment.derive_low
     low = f"{data['low']} (cached)"
@@ -165,22 +167,24 @@ def _facts(run: Run) -> str:
     return f'<table class="facts"><tbody>{rows}</tbody></table>'
 
 
-def _network(run: Run, name: str) -> str:
+def _network(run: LoadedRun, name: str) -> str:
     choice = to_plain(getattr(run.experiment, name))
     rest = (f"{key} {value}" for key, value in choice.items() if key != "name")
     return f"{name}: {', '.join((choice['name'], *rest))}"
 
 
-def _versions(run: Run) -> dict[str, str]:
+def _versions(run: LoadedRun) -> dict[str, str]:
     """What each group of methods was trained with, by the group's titles."""
     groups: dict[str, list[str]] = {}
     for each in run.methods:
-        said = ", ".join(f"{key} {value}" for key, value in each.bundle.run.get("versions", {}).items())
+        said = ", ".join(
+            f"{key} {value}" for key, value in each.bundle.metadata.run.get("versions", {}).items()
+        )
         groups.setdefault(said or "unknown", []).append(each.title)
     return {", ".join(titles): said for said, titles in groups.items()}
 
 
-def _settings(run: Run, settings: Report) -> str:
+def _settings(run: LoadedRun, settings: Report) -> str:
     parts = []
     for title, said in (("experiment", run.experiment), ("report", settings)):
         text = yaml.safe_dump({title: to_plain(said)}, sort_keys=False, allow_unicode=True)

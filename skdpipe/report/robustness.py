@@ -11,16 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdpipe.config import ClipFormat, Robustness
-from skdpipe.degrade import generator_for, jitter, lose_a_block, lose_frames_at_random, occlude, sample_frames
+from skdpipe.degradation.degrade import (
+    drop_block,
+    drop_random_frames,
+    generator_for,
+    jitter,
+    occlude,
+    sample_frames,
+)
 from skdpipe.progress import Progress
-from skdpipe.report.gather import Networks, Run, UnseenClips, show
+from skdpipe.report.gather import LoadedRun, Networks, UnseenClips, show
 from skdpipe.report.measures import spread
 from skdpipe.skeleton import PoseSequence
 
 Spoil = Callable[[PoseSequence, float, np.random.Generator], PoseSequence]
 
 
-class Spoiling(NamedTuple):
+class DegradationAxis(NamedTuple):
     """A way to make a sequence worse.
 
     Attributes:
@@ -41,21 +48,21 @@ def lose_evenly(sequence: PoseSequence, share: float, _: np.random.Generator) ->
     return sample_frames(sequence, round(1 / (1 - share)))
 
 
-def spoilings(settings: Robustness) -> tuple[Spoiling, ...]:
+def degradation_axes(settings: Robustness) -> tuple[DegradationAxis, ...]:
     """What the card tries."""
     lost, shares = "share of frames lost", settings.frame_loss
     return (
-        Spoiling("joints hidden", "probability that a joint is hidden", settings.occlusion, occlude),
-        Spoiling(
+        DegradationAxis("joints hidden", "probability that a joint is hidden", settings.occlusion, occlude),
+        DegradationAxis(
             "joints shaken", "standard deviation as a share of the body's size", settings.jitter, jitter
         ),
-        Spoiling("frames lost evenly", lost, shares, lose_evenly),
-        Spoiling("frames lost at random", lost, shares, lose_frames_at_random),
-        Spoiling("frames lost in one block", lost, shares, lose_a_block),
+        DegradationAxis("frames lost evenly", lost, shares, lose_evenly),
+        DegradationAxis("frames lost at random", lost, shares, drop_random_frames),
+        DegradationAxis("frames lost in one block", lost, shares, drop_block),
     )
 
 
-class Contestant(NamedTuple):
+class EvaluatedNetwork(NamedTuple):
     """A network, and how it is shown the clips.
 
     Attributes:
@@ -69,13 +76,15 @@ class Contestant(NamedTuple):
     smoothed_for_test: bool
 
 
-def contestants(run: Run) -> list[Contestant]:
+def evaluated_networks(run: LoadedRun) -> list[EvaluatedNetwork]:
     """Every network that sees poor skeletons, as it was trained; and with smoothing, where it was without."""
     poor = [each for each in run.methods if not each.sees_high]
-    as_trained = [Contestant(each.method, each.bundle.clip, smoothed_for_test=False) for each in poor]
+    as_trained = [
+        EvaluatedNetwork(each.method, each.bundle.metadata.clip, smoothed_for_test=False) for each in poor
+    ]
     window = run.experiment.smoothing_window
     smoothed = [
-        Contestant(each.method, replace(each.clip, smoothing=window), smoothed_for_test=True)
+        EvaluatedNetwork(each.method, replace(each.clip, smoothing=window), smoothed_for_test=True)
         for each in as_trained
         if each.clip.smoothing == 1
     ]
@@ -83,33 +92,33 @@ def contestants(run: Run) -> list[Contestant]:
 
 
 @dataclass(frozen=True)
-class Endurance:
+class RobustnessCurve:
     """How accuracy falls under one way of spoiling.
 
     Attributes:
         spoiling: which.
         strengths: 0 and its strengths.
-        top1: by contestant, in percent at each strength.
+        top1: by network, in percent at each strength.
     """
 
-    spoiling: Spoiling
+    spoiling: DegradationAxis
     strengths: tuple[float, ...]
-    top1: dict[Contestant, tuple[float, ...]]
+    top1: dict[EvaluatedNetwork, tuple[float, ...]]
 
 
-def try_endurance(
-    run: Run,
+def measure_robustness(
+    run: LoadedRun,
     clips: UnseenClips,
     networks: Networks,
-    ways: Sequence[Spoiling],
+    ways: Sequence[DegradationAxis],
     most: int,
     seed: int,
     progress: Progress,
-) -> list[Endurance]:
-    """Top-1 of every contestant on the test clips, each spoilt in every way by every strength.
+) -> list[RobustnessCurve]:
+    """Top-1 of every network on the test clips, each spoilt in every way by every strength.
 
     The skeletons that the student sees are spoilt on top of what they lack already. A clip is spoilt alike
-    for all contestants, and in the same way in every report of the same seed.
+    for all evaluated_networks, and in the same way in every report of the same seed.
 
     Args:
         run: whose networks.
@@ -120,7 +129,7 @@ def try_endurance(
         seed: of the randomness.
         progress: shows clips done.
     """
-    entrants = contestants(run)
+    entrants = evaluated_networks(run)
     chosen = spread(len(clips), most).tolist()
     unspoilt = np.zeros(len(entrants), int)
     right = [np.zeros((len(way.strengths), len(entrants)), int) for way in ways]
@@ -137,19 +146,21 @@ def try_endurance(
             task.advance_to(done)
     percent = [100 * np.vstack([unspoilt, counts]) / len(chosen) for counts in right]
     return [
-        Endurance(way, (0.0, *way.strengths), {each: tuple(table[:, i]) for i, each in enumerate(entrants)})
+        RobustnessCurve(
+            way, (0.0, *way.strengths), {each: tuple(table[:, i]) for i, each in enumerate(entrants)}
+        )
         for way, table in zip(ways, percent, strict=True)
     ]
 
 
-def _spoil(way: Spoiling, sequence: PoseSequence, strength: float, seed: int) -> PoseSequence:
+def _spoil(way: DegradationAxis, sequence: PoseSequence, strength: float, seed: int) -> PoseSequence:
     """With random numbers that do not depend on the strength, so that more of it takes more away."""
     return way.spoil(sequence, strength, generator_for(seed, f"{way.name}:{sequence.origin.key}"))
 
 
 def _count_right(
     networks: Networks,
-    entrants: Sequence[Contestant],
+    entrants: Sequence[EvaluatedNetwork],
     sequences: Sequence[PoseSequence],
     label: NDArray[np.intp],
 ) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache
 from skdpipe.config import Report
 from skdpipe.progress import Progress
@@ -16,16 +17,16 @@ from skdpipe.report.figures import (
     draw_conflicts,
     draw_confusion,
     draw_cost,
-    draw_endurance,
     draw_losses,
     draw_map,
     draw_response,
+    draw_robustness,
 )
 from skdpipe.report.figures.accuracy import Point
 from skdpipe.report.gather import (
     Answers,
+    LoadedRun,
     Networks,
-    Run,
     UnseenClips,
     answer_clips,
     load_run,
@@ -34,8 +35,7 @@ from skdpipe.report.gather import (
 )
 from skdpipe.report.measures import accuracy_by_class, by_gain, confusion_matrix, map_to_plane, spread
 from skdpipe.report.page import Section, write_page
-from skdpipe.report.robustness import contestants, spoilings, try_endurance
-from skdpipe.whole_file import write_whole_text
+from skdpipe.report.robustness import degradation_axes, evaluated_networks, measure_robustness
 
 
 def write_report(
@@ -78,14 +78,14 @@ def write_report(
         _losses(run),
         _conflicts(run),
     ]
-    write_whole_text(output, write_page(run, settings, sections, others))
+    write_text_atomically(output, write_page(run, settings, sections, others))
 
 
-def _titles(run: Run) -> dict[str, str]:
+def _titles(run: LoadedRun) -> dict[str, str]:
     return {each.method: each.title for each in run.methods}
 
 
-def _cost(runs: Sequence[Run]) -> Section:
+def _cost(runs: Sequence[LoadedRun]) -> Section:
     points = [
         Point(
             run.name,
@@ -106,7 +106,7 @@ def _cost(runs: Sequence[Run]) -> Section:
     return Section("cost", "Accuracy against cost", caption, [draw_cost(points)])
 
 
-def _by_class(run: Run, answers: Answers) -> Section:
+def _by_class(run: LoadedRun, answers: Answers) -> Section:
     count = len(run.classes)
     clips = np.bincount(answers.label, minlength=count)
     accuracy = {
@@ -135,7 +135,7 @@ def _by_class(run: Run, answers: Answers) -> Section:
     return Section("classes", "Accuracy by class", caption, [figure])
 
 
-def _confusion(run: Run, answers: Answers) -> Section:
+def _confusion(run: LoadedRun, answers: Answers) -> Section:
     matrices = {
         each.title: confusion_matrix(answers.label, answers.predicted[each.method], len(run.classes))
         for each in run.compared
@@ -147,7 +147,7 @@ def _confusion(run: Run, answers: Answers) -> Section:
     return Section("confusion", "Confusion matrices", caption, [draw_confusion(matrices, run.classes)])
 
 
-def _map(run: Run, answers: Answers, settings: Report, progress: Progress) -> Section:
+def _map(run: LoadedRun, answers: Answers, settings: Report, progress: Progress) -> Section:
     chosen = spread(len(answers.label), settings.t_sne.clips)
     places = {}
     with progress.task("t-SNE", len(run.compared), unit="networks") as task:
@@ -167,7 +167,7 @@ def _map(run: Run, answers: Answers, settings: Report, progress: Progress) -> Se
 
 
 def _response(
-    run: Run, clips: UnseenClips, networks: Networks, answers: Answers, settings: Report
+    run: LoadedRun, clips: UnseenClips, networks: Networks, answers: Answers, settings: Report
 ) -> Section:
     chosen = telling_clips(answers, settings.response_clips)
     figures = [
@@ -186,22 +186,24 @@ def _response(
 
 
 def _endurance(
-    run: Run, clips: UnseenClips, networks: Networks, settings: Report, progress: Progress
+    run: LoadedRun, clips: UnseenClips, networks: Networks, settings: Report, progress: Progress
 ) -> Section:
     title = "Robustness"
-    if not contestants(run):
+    if not evaluated_networks(run):
         return Section("robustness", title, "The run has no network that sees poor skeletons.")
     chosen = settings.robustness
-    card = try_endurance(run, clips, networks, spoilings(chosen), chosen.clips, settings.seed, progress)
+    card = measure_robustness(
+        run, clips, networks, degradation_axes(chosen), chosen.clips, settings.seed, progress
+    )
     caption = (
         f"Top-1 on {min(len(clips), chosen.clips)} test clips whose poor skeletons are made worse still, 0 "
         "being as they are: the flatter a line, the more robust its network; dashed lines are the same "
         f"networks looking at skeletons smoothed over {run.experiment.smoothing_window} frames."
     )
-    return Section("robustness", title, caption, [draw_endurance(card, _titles(run))])
+    return Section("robustness", title, caption, [draw_robustness(card, _titles(run))])
 
 
-def _losses(run: Run) -> Section:
+def _losses(run: LoadedRun) -> Section:
     curves = {each.method: each.curves for each in run.methods if each.curves}
     if not curves:
         return Section("losses", "Learning curves", "The run keeps no learning curves.")
@@ -212,7 +214,7 @@ def _losses(run: Run) -> Section:
     return Section("losses", "Learning curves", caption, [draw_losses(curves, _titles(run))])
 
 
-def _conflicts(run: Run) -> Section:
+def _conflicts(run: LoadedRun) -> Section:
     title = "Gradients in conflict"
     curves = {each.method: each.curves for each in run.methods if any(c.revised for c in each.curves)}
     if not curves:

@@ -8,7 +8,7 @@ tell them apart.
 from skdpipe.report.figures.accuracy import draw_accuracy_by_class, draw_confusion, draw_cost
 from skdpipe.report.figures.bodies import draw_response
 from skdpipe.report.figures.clips import draw_map
-from skdpipe.report.figures.spoilt import draw_endurance
+from skdpipe.report.figures.robustness import draw_robustness
 from skdpipe.report.figures.training import draw_conflicts, draw_losses
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "draw_conflicts",
     "draw_confusion",
     "draw_cost",
-    "draw_endurance",
     "draw_losses",
     "draw_map",
     "draw_response",
+    "draw_robustness",
 ]

@@ -1,0 +1,51 @@
+"""The methods of a distillation experiment, named as in the paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from skdpipe.cache import Quality
+from skdpipe.config import ClipFormat, MethodName
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the results table.
+
+    Attributes:
+        name: in settings and file names.
+        title: the paper's name.
+        quality: the skeletons that the network is trained and tested on.
+        smoothed: whether they are smoothed by a sliding-window average.
+        distilled: whether the network is trained with a teacher.
+    """
+
+    name: MethodName
+    title: str
+    quality: Quality
+    smoothed: bool = False
+    distilled: bool = False
+
+    def clip_format(self, clip: ClipFormat, window: int) -> ClipFormat:
+        """The clip format of the network's input, given the experiment's and the smoothing window."""
+        return replace(clip, smoothing=window) if self.smoothed else clip
+
+
+TEACHER: Final = Method("teacher", "HQS-T", "high")
+BASELINE: Final = Method("baseline", "LQS-S", "low")
+STUDENT: Final = Method("student", "SKD", "low", distilled=True)
+
+METHODS: Final = (
+    TEACHER,
+    BASELINE,
+    Method("smoothed", "LQS-SWA-S", "low", smoothed=True),
+    STUDENT,
+    Method("student_smoothed", "SKD*", "low", smoothed=True, distilled=True),
+)
+"""All methods in the order of the table, in which they are also trained: the teacher first."""
+
+
+def method_named(name: str) -> Method:
+    """The method of that name."""
+    return next(method for method in METHODS if method.name == name)

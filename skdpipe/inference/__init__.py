@@ -1,0 +1,18 @@
+"""Inference: from pose sequences to labels with numpy alone; this package never imports torch."""
+
+from skdpipe.inference.metadata import BundleMetadata, read_metadata
+from skdpipe.inference.model_input import batch_input, model_input
+from skdpipe.inference.prediction import Prediction, rank_classes
+from skdpipe.inference.predictor import Predictor
+from skdpipe.inference.runtimes import Runtime
+
+__all__ = [
+    "BundleMetadata",
+    "Prediction",
+    "Predictor",
+    "Runtime",
+    "batch_input",
+    "model_input",
+    "rank_classes",
+    "read_metadata",
+]

@@ -1,0 +1,91 @@
+"""The metadata of a bundle: everything but the weights, read from the file's header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+
+from skdpipe.config import ClipFormat, Estimator, NetworkChoice, parse_config, to_plain
+from skdpipe.errors import BundleError, SkdpipeError
+
+FORMAT: Final = "skdpipe-bundle-1"
+
+
+@dataclass(frozen=True)
+class BundleMetadata:
+    """What a trained network is and what input it expects.
+
+    Attributes:
+        choice: the network.
+        classes: class names in order of the logits.
+        clip: how a pose sequence becomes its input.
+        fingerprint: of the estimator whose skeletons it was trained on.
+        estimator: settings of that estimator, None if skeletons were imported or derived.
+        run: config, data, seed, versions and figures of the training.
+    """
+
+    choice: NetworkChoice
+    classes: tuple[str, ...]
+    clip: ClipFormat
+    fingerprint: str
+    estimator: Estimator | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_header(self) -> dict[str, str]:
+        """The metadata as the header of a safetensors file."""
+        description = {
+            "choice": to_plain(self.choice),
+            "classes": list(self.classes),
+            "clip": to_plain(self.clip),
+            "fingerprint": self.fingerprint,
+            "estimator": to_plain(self.estimator) if self.estimator else None,
+            "run": dict(self.run),
+        }
+        return {"format": FORMAT, "description": json.dumps(description)}
+
+
+def read_metadata(path: Path) -> BundleMetadata:
+    """Read the metadata of a bundle; the weights are not read.
+
+    Raises:
+        BundleError: if the file is missing, damaged or not a bundle.
+    """
+    if not path.is_file():
+        raise BundleError(f"no bundle at {path}; expected a file written by `skdpipe distill`")
+    try:
+        with safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise BundleError(
+            f"{path} is not a readable bundle ({in_one_line(error)}); train it again"
+        ) from error
+    if header.get("format") != FORMAT:
+        raise BundleError(f"{path} holds {header.get('format', 'other tensors')}; expected {FORMAT}")
+    try:
+        content = json.loads(header["description"])
+        estimator = content["estimator"]
+        return BundleMetadata(
+            parse_config(NetworkChoice, content["choice"], str(path)),
+            tuple(content["classes"]),
+            parse_config(ClipFormat, content["clip"], str(path)),
+            content["fingerprint"],
+            parse_config(Estimator, estimator, str(path)) if estimator else None,
+            content["run"],
+        )
+    except (SkdpipeError, KeyError, TypeError, ValueError) as error:
+        raise unfit(path, error) from error
+
+
+def unfit(path: Path, error: Exception) -> BundleError:
+    """The error for a bundle whose content does not fit this version."""
+    return BundleError(f"{path} does not fit this version of skdpipe ({in_one_line(error)}); train it again")
+
+
+def in_one_line(error: Exception) -> str:
+    """An error's type and text in one line of bounded length."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"

@@ -1,0 +1,70 @@
+"""From a pose sequence to the input arrays of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdpipe.config import ClipFormat
+from skdpipe.inference.streams import to_stream
+from skdpipe.skeleton import PoseSequence, is_seen, layout_named, map_layout
+from skdpipe.skeleton.people import select_people
+from skdpipe.skeleton.transforms import (
+    interpolate_frames,
+    normalise_by_body,
+    normalise_by_image,
+    replay,
+    resample,
+    smooth,
+    to_network,
+)
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+def model_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]:
+    """The input of a network for one pose sequence, as the stream of the clip format.
+
+    Returns:
+        The clip ``(person, channel, frame, joint)`` and a mask of the people who are seen ``(person,)``.
+
+    Raises:
+        DataError: if the layout cannot be mapped or the video has no frames.
+    """
+    joints, mask = joint_input(sequence, clip)
+    return to_stream(joints, clip.stream, layout_named(clip.layout).parents), mask
+
+
+def joint_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]:
+    """As :func:`model_input`, but always the joint stream.
+
+    The steps, in this order: map joints to the clip's layout, select people, smooth, interpolate frames that were
+    not sampled, resample or replay to the clip's length, normalise, replace NaN by 0.
+    """
+    sequence = with_people(map_layout(sequence, layout_named(clip.layout)), clip.people)
+    sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
+    if len(sequence.frame_index) < sequence.video_frames:
+        sequence = interpolate_frames(sequence)
+    to_length = resample if clip.fill == "resample" else replay
+    keypoints = to_length(sequence.keypoints, clip.frames)
+    if clip.scale == "body":
+        keypoints = normalise_by_body(keypoints)
+    else:
+        keypoints = normalise_by_image(keypoints, sequence.size)
+    return to_network(keypoints), np.any(is_seen(keypoints), axis=(0, 2))
+
+
+def batch_input(sequences: Sequence[PoseSequence], clip: ClipFormat) -> tuple[Floats, Mask]:
+    """Inputs stacked: clips ``(clip, person, channel, frame, joint)`` and masks ``(clip, person)``."""
+    clips, masks = zip(*(model_input(sequence, clip) for sequence in sequences), strict=True)
+    return np.stack(clips), np.stack(masks)
+
+
+def with_people(sequence: PoseSequence, count: int) -> PoseSequence:
+    """The sequence with ``count`` person slots: the people of highest confidence, or empty slots added."""
+    if sequence.people == count:
+        return sequence
+    return sequence.with_keypoints(select_people(sequence.keypoints, count))

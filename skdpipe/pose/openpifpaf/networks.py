@@ -1,0 +1,204 @@
+"""OpenPifPaf's networks: built by backbone name, written to safetensors and loaded from them.
+
+A weights file of ours is safetensors; its metadata says which network the tensors belong to, so that
+nothing is ever executed by loading it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from skdpipe.errors import PoseError
+from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
+
+
+def _import_openpifpaf() -> Any:
+    """OpenPifPaf, its C++ part told not to print; matplotlib 3.9, if installed, gets a dropped name back."""
+    try:
+        import matplotlib
+        import matplotlib.cm
+    except ImportError:
+        pass
+    else:
+        maps: Any = matplotlib.cm
+        if not hasattr(maps, "get_cmap"):
+            maps.get_cmap = matplotlib.colormaps.get_cmap
+    import openpifpaf
+    import openpifpaf.plugins.coco
+
+    torch.ops.openpifpaf.set_quiet(True)
+    return openpifpaf
+
+
+openpifpaf = _import_openpifpaf()
+
+BACKBONES: Final = tuple(
+    name
+    for name in openpifpaf.BASE_FACTORIES
+    if not name.startswith("t") and name not in {"squeezenet", "cifar10net"}
+)
+FORMAT: Final = "skdpipe-pose-1"
+FORMAT_2019: Final = "skdpipe-pose-2019-1"
+
+
+@dataclass(frozen=True)
+class PoseNetwork:
+    """A network with what must be known to run it.
+
+    Attributes:
+        module: backbone and two heads (17 joints, 19 associations): OpenPifPaf's shell, or that of 2019.
+        backbone: the backbone's name in OpenPifPaf.
+        upsample: how many times finer than the backbone's stride the heads' grid is.
+        checksum: sha256 of the tensors, whatever file they came from, or "untrained".
+        notes: what the training wrote down about itself.
+    """
+
+    module: nn.Module
+    backbone: str
+    upsample: int = 1
+    checksum: str = "untrained"
+    notes: Mapping[str, Any] | None = None
+
+    @property
+    def head_metas(self) -> list[Any]:
+        """OpenPifPaf's description of both heads."""
+        return cast(list[Any], self.module.head_metas)
+
+
+def build(backbone: str, *, upsample: int = 1) -> PoseNetwork:
+    """An untrained network for the 17 COCO joints.
+
+    Raises:
+        PoseError: if OpenPifPaf has no such backbone.
+    """
+    if backbone not in BACKBONES:
+        raise PoseError(f"no backbone '{backbone}' in OpenPifPaf; expected one of {', '.join(BACKBONES)}")
+    for base in openpifpaf.BASE_TYPES:
+        if hasattr(base, "pretrained"):
+            base.pretrained = False
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="torchvision")  # of how OpenPifPaf asks for no weights
+        base_net = openpifpaf.BASE_FACTORIES[backbone]()
+    metas = openpifpaf.plugins.coco.CocoKp(upsample_stride=upsample).head_metas[:2]
+    heads = [openpifpaf.HEADS[type(meta)](meta, base_net.out_features) for meta in metas]
+    module = openpifpaf.network.nets.Shell(base_net, heads)
+    openpifpaf.network.nets.model_defaults(module)
+    return PoseNetwork(module.eval(), backbone, upsample)
+
+
+def build_2019(backbone: str) -> PoseNetwork:
+    """An untrained network with the heads of 2019.
+
+    Raises:
+        PoseError: if there was no such backbone.
+    """
+    if backbone not in BACKBONES_2019:
+        raise PoseError(
+            f"no network of 2019 has the backbone '{backbone}'; expected {' or '.join(BACKBONES_2019)}"
+        )
+    blocks, features = BACKBONES_2019[backbone]()
+    module = PifPaf2019(blocks, features, metas_2019())
+    return PoseNetwork(module.eval(), backbone, UPSAMPLE)
+
+
+def metas_2019() -> list[Any]:
+    """OpenPifPaf's descriptions of the 17 joints and 19 associations on the grid of 2019."""
+    metas: list[Any] = openpifpaf.plugins.coco.CocoKp(upsample_stride=UPSAMPLE).head_metas[:2]
+    for index, meta in enumerate(metas):
+        meta.head_index, meta.base_stride = index, 16
+    return metas
+
+
+def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], half: bool = False) -> None:
+    """Write a network as safetensors, at once or not at all; half precision halves the file."""
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in network.module.state_dict().items()
+    }
+    metadata = {
+        "format": FORMAT_2019 if isinstance(network.module, PifPaf2019) else FORMAT,
+        "backbone": network.backbone,
+        "upsample": str(network.upsample),
+        "notes": json.dumps(dict(notes)),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}-{os.getpid()}.part")
+    part.write_bytes(to_bytes(tensors, metadata))  # save_file would keep it from other users
+    part.replace(path)
+
+
+def embedded_path(name: str) -> Path:
+    """Where the weights that come with skdpipe are: beside the package, or in the source tree's models/."""
+    package = Path(__file__).parents[2]
+    candidates = (
+        package / "models" / f"pose-{name}.safetensors",
+        package.parent / "models" / f"pose-{name}.safetensors",
+    )
+    return next((path for path in candidates if path.exists()), candidates[-1])
+
+
+def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
+    """A network as `save_weights` wrote it.
+
+    Raises:
+        PoseError: if the file cannot be read, or belongs to another network.
+    """
+    if not path.is_file():
+        raise PoseError(f"no pose weights at {path}; expected safetensors written by `skdpipe train-pose`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise PoseError(
+            f"{path} is not a readable safetensors file ({error}); train or fetch it again"
+        ) from error
+    if metadata.get("format") not in {FORMAT, FORMAT_2019} or "backbone" not in metadata:
+        raise PoseError(f"{path} holds no pose weights; expected safetensors written by `skdpipe train-pose`")
+    if metadata["backbone"] != backbone:
+        raise PoseError(
+            f"{path} was trained for {metadata['backbone']}, not for {backbone}; name the right one"
+        )
+    try:
+        upsample = int(metadata["upsample"])
+        of_2019 = metadata["format"] == FORMAT_2019
+        network = build_2019(backbone) if of_2019 else build(backbone, upsample=upsample)
+        network.module.load_state_dict({name: as_float(tensor) for name, tensor in tensors.items()})
+        notes = json.loads(metadata["notes"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise PoseError(
+            f"{path} does not fit {backbone} ({brief(error)}); train or fetch it again"
+        ) from error
+    return PoseNetwork(network.module, backbone, network.upsample, checksum(tensors), notes)
+
+
+def as_float(tensor: Tensor) -> Tensor:
+    """Weights that were stored in half precision, as they are used; counters as they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names and bytes; a file's own would not do, as its header's order is left to chance."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def brief(error: Exception) -> str:
+    """An error's text in one line."""
+    return " ".join(str(error).split())[:160]

@@ -1,0 +1,230 @@
+"""Training an OpenPifPaf network with OpenPifPaf's own encoders and losses."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from skdpipe.config import PoseTraining
+from skdpipe.errors import PoseError
+from skdpipe.pose.openpifpaf.estimator import Letterbox, normalise
+from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
+from skdpipe.skeleton import Keypoints
+from skdpipe.video import Frame
+
+PoseSample = tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.float16]]
+PoseBatch = tuple[Tensor, list[Tensor]]
+
+
+class Encoder:
+    """A frame with known people to the network's picture and its two target fields.
+
+    Targets are half precision: they are offsets of a few grid cells and fit with three digits.
+    """
+
+    def __init__(self, network: PoseNetwork, long_edge: int) -> None:
+        cif, caf = network.head_metas
+        self._encoders = (openpifpaf.encoder.Cif(cif, bmin=0.1), openpifpaf.encoder.Caf(caf, bmin=0.1))
+        self._long_edge = long_edge
+
+    def __call__(self, frame: Frame, people: Keypoints, visible: NDArray[np.bool_]) -> PoseSample:
+        """Encode.
+
+        Args:
+            frame: RGB ``(height, width, 3)`` uint8.
+            people: ``(person, joint, 3)`` in pixels of the frame; unseen joints are NaN, NaN, 0.
+            visible: ``(person, joint)``, False where a known joint is hidden behind something.
+
+        Returns:
+            The picture (uint8), the intensity fields and the association fields (float16).
+        """
+        box = Letterbox.fit((frame.shape[1], frame.shape[0]), self._long_edge)
+        picture = box.picture(frame)
+        annotations = [
+            _annotation(person, shown, box)
+            for person, shown in zip(people, visible, strict=True)
+            if (person[:, 2] > 0).any()
+        ]
+        left, top = box.offset
+        meta = {"valid_area": np.array((left, top, box.inner[0] - 1, box.inner[1] - 1), np.float64)}
+        shape_only = np.empty((3, *picture.shape[:2]), np.uint8)
+        cif, caf = (encode(shape_only, annotations, meta).half().numpy() for encode in self._encoders)
+        return picture, cif, caf
+
+
+def _annotation(person: Keypoints, visible: NDArray[np.bool_], box: Letterbox) -> dict[str, Any]:
+    known = person[:, 2] > 0
+    keypoints = np.zeros((len(person), 3), np.float32)
+    keypoints[known, :2] = box.to_picture(person[known, :2])
+    keypoints[known, 2] = np.where(visible[known], 2, 1)
+    corner, far = keypoints[known, :2].min(axis=0), keypoints[known, :2].max(axis=0)
+    return {"keypoints": keypoints, "bbox": np.concatenate([corner, far - corner]), "iscrowd": False}
+
+
+def coco_batches(
+    settings: PoseTraining, network: PoseNetwork, annotations: Path, images: Path
+) -> Iterator[PoseBatch]:
+    """Endless batches from a COCO keypoint file through OpenPifPaf's own augmentation.
+
+    Raises:
+        PoseError: if the file or the folder cannot be read, or holds too few pictures of people.
+    """
+    if not annotations.is_file() or not images.is_dir():
+        raise PoseError(
+            f"found no annotations at {annotations} or no images in {images}; expected COCO keypoints"
+        )
+    data = openpifpaf.plugins.coco.CocoKp(
+        train_annotations=str(annotations),
+        train_image_dir=str(images),
+        square_edge=settings.long_edge,
+        upsample_stride=settings.upsample,
+        batch_size=settings.batch,
+        _loader_workers=settings.workers,  # the public name can only be read
+    )
+    data.head_metas = network.head_metas
+    try:
+        with redirect_stdout(io.StringIO()):  # pycocotools prints what it does
+            loader = data.train_loader()
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise PoseError(
+            f"{annotations} is no COCO keypoint file ({type(error).__name__}: {error})"
+        ) from error
+    if not len(loader):
+        raise PoseError(
+            f"{annotations} has fewer pictures of people than one batch of {settings.batch}; lower it"
+        )
+    while True:
+        try:
+            for pictures, targets, _ in loader:
+                yield pictures, list(targets)
+        except OSError as error:
+            reason = str(error).splitlines()[-1]
+            raise PoseError(f"cannot read an image that {annotations} names ({reason})") from error
+
+
+def pool_batches(samples: Sequence[PoseSample], batch: int, seed: int, start: int) -> Iterator[PoseBatch]:
+    """Endless batches from encoded samples, each epoch in a new order, with photometric noise.
+
+    The batch of a step depends on seed and step alone, so that training goes on where it stopped.
+
+    Raises:
+        PoseError: if there are fewer samples than a batch needs.
+    """
+    if len(samples) < batch:
+        raise PoseError(f"{len(samples)} pictures are fewer than one batch of {batch}; draw more or lower it")
+    per_epoch = len(samples) // batch
+    step = start
+    while True:
+        order = np.random.default_rng([seed, step // per_epoch]).permutation(len(samples))
+        for i in range(step % per_epoch, per_epoch):
+            chosen = [samples[j] for j in order[i * batch : (i + 1) * batch]]
+            pictures = normalise(np.stack([picture for picture, _, _ in chosen]))
+            rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            gain = torch.empty(batch, 3, 1, 1).normal_(1, 0.1, generator=rng)
+            shift = torch.empty(batch, 3, 1, 1).normal_(0, 0.15, generator=rng)
+            noise = torch.empty_like(pictures).normal_(0, 0.05, generator=rng)
+            fields = (np.stack([cif for _, cif, _ in chosen]), np.stack([caf for _, _, caf in chosen]))
+            targets = [torch.from_numpy(field).float() for field in fields]
+            yield pictures * gain + shift + noise, targets
+            step += 1
+
+
+def train(
+    network: PoseNetwork,
+    batches: Callable[[int], Iterator[PoseBatch]],
+    settings: PoseTraining,
+    *,
+    device: torch.device,
+    state_file: Path,
+    on_step: Callable[[int, float], None],
+    save_every: int = 500,
+) -> None:
+    """Train in place with AdamW and a cosine schedule; goes on from ``state_file`` where there is one.
+
+    Args:
+        network: what to train.
+        batches: gives endless batches from a step on.
+        settings: the recipe.
+        device: where to train.
+        state_file: safetensors with weights and optimiser; written now and then, to be removed by the
+            caller when the trained weights are safe.
+        on_step: told the step and its loss.
+        save_every: steps between writes of the state.
+
+    Raises:
+        PoseError: if the state belongs to other settings.
+    """
+    module = network.module.to(device).train()
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = settings.batch_norm_momentum
+    loss_of = openpifpaf.network.losses.Factory().factory(network.head_metas)
+    optimiser = torch.optim.AdamW(
+        module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    start = _restore(module, optimiser, state_file) if state_file.exists() else 0
+    source = batches(start)
+    for step in range(start, settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * schedule(step, settings.warmup, settings.steps)
+        pictures, targets = next(source)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
+            fields = module(pictures.to(device))
+        loss, _ = loss_of([field.float() for field in fields], [target.to(device) for target in targets])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 10.0)
+        optimiser.step()
+        on_step(step + 1, float(loss.detach()))
+        if (step + 1) % save_every == 0:
+            _store(module, optimiser, state_file, step + 1)
+    module.cpu().eval()
+
+
+def schedule(step: int, warmup: int, steps: int) -> float:
+    """Factor of the learning rate: linear warm-up, then a cosine from one to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _store(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:
+    moments = {
+        f"optimiser.{index}.{name}": value
+        for index, values in optimiser.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+    part = path.with_suffix(".part")
+    weights = {f"module.{name}": value.contiguous() for name, value in module.state_dict().items()}
+    save_file({**weights, **moments, "step": torch.tensor(step)}, part)
+    part.replace(path)
+
+
+def _restore(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> int:
+    state = optimiser.state_dict()
+    state["state"] = {}
+    try:
+        tensors = load_file(path)
+        step = int(tensors.pop("step"))
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".")
+                state["state"].setdefault(int(index), {})[key] = value
+        module.load_state_dict(
+            {n.removeprefix("module."): v for n, v in tensors.items() if n.startswith("module.")}
+        )
+        optimiser.load_state_dict(state)
+    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise PoseError(f"{path} is not a state of this training; move it away to start anew") from error
+    return step

@@ -1,0 +1,144 @@
+"""`skdpipe train-pose`: weights for any OpenPifPaf backbone, from a COCO file or from the actors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from skdpipe.config import Actors, CocoFile, PoseTraining, to_plain
+from skdpipe.errors import PoseError
+from skdpipe.pose import PoseEstimator
+from skdpipe.pose.accuracy import PoseAccuracy, pose_accuracy
+from skdpipe.pose.openpifpaf.networks import PoseNetwork, build, save_weights
+from skdpipe.pose.openpifpaf.training import Encoder, PoseBatch, PoseSample, coco_batches, pool_batches, train
+from skdpipe.progress import Progress
+from skdpipe.skeleton import COCO_17, Keypoints
+from skdpipe.synthetic import ACTIONS, cast, shoot
+from skdpipe.video import Frame
+
+_FRAMES_A_SCENE = 4
+_SCENE_FRAMES = 32
+
+
+def render_image(actors: Actors, index: int) -> tuple[Frame, Keypoints, NDArray[np.bool_]]:
+    """One picture of the actors' world: the frame, its people, and which of their joints can be seen."""
+    take, shot = divmod(index, _FRAMES_A_SCENE)
+    rng = np.random.default_rng([actors.seed, take])
+    action = ACTIONS[int(rng.integers(len(ACTIONS)))]
+    subject = int(rng.integers(actors.subjects))
+    scene = cast(action, subject=subject, take=take, seed=actors.seed, size=actors.size, frames=_SCENE_FRAMES)
+    first = int(rng.integers(_SCENE_FRAMES // _FRAMES_A_SCENE))
+    return shoot(scene, first + shot * (_SCENE_FRAMES // _FRAMES_A_SCENE))
+
+
+class ActorImages(Dataset[PoseSample]):
+    """Encoded pictures of actors; which picture an index gives depends on the settings alone."""
+
+    def __init__(self, actors: Actors, encoder: Encoder) -> None:
+        self._actors, self._encoder = actors, encoder
+
+    def __len__(self) -> int:
+        return self._actors.images
+
+    def __getitem__(self, index: int) -> PoseSample:
+        return self._encoder(*render_image(self._actors, index))
+
+
+def train_pose(
+    settings: PoseTraining, output: Path, *, device: torch.device, progress: Progress
+) -> PoseNetwork:
+    """Train a pose network and write its weights; an interrupted training goes on when called again.
+
+    Args:
+        settings: backbone, data and recipe.
+        output: the safetensors file to write; beside it lies the state while training goes on.
+        device: where to train.
+        progress: shows what is going on.
+
+    Raises:
+        PoseError: if the backbone or the data cannot be had, or the output is not called .safetensors.
+    """
+    if output.suffix != ".safetensors":
+        raise PoseError(f"cannot write weights to {output}; expected a file name that ends in .safetensors")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
+    network = build(settings.backbone, upsample=settings.upsample)
+    digest = hashlib.sha256(json.dumps(to_plain(settings), sort_keys=True).encode()).hexdigest()[:8]
+    state_file = output.with_suffix(f".{digest}.state")
+    losses: list[float] = []
+    if isinstance(settings.data, CocoFile):
+        coco = settings.data
+
+        def batches(start: int) -> Iterator[PoseBatch]:
+            return coco_batches(settings, network, coco.annotations, coco.images)
+    else:
+        pool = _draw(settings.data, settings, network, progress)
+
+        def batches(start: int) -> Iterator[PoseBatch]:
+            return pool_batches(pool, settings.batch, settings.seed, start)
+
+    with progress.task("training", settings.steps, unit="steps") as task:
+
+        def on_step(step: int, loss: float) -> None:
+            losses.append(loss)
+            task.advance_to(step, f"loss {np.mean(losses[-100:]):.3f}")
+
+        train(network, batches, settings, device=device, state_file=state_file, on_step=on_step)
+    notes = {
+        "settings": to_plain(settings),
+        "loss": float(np.mean(losses[-100:])) if losses else None,
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }
+    save_weights(network, output, notes=notes, half=settings.half_file)
+    state_file.unlink(missing_ok=True)
+    return network
+
+
+def _draw(
+    actors: Actors, settings: PoseTraining, network: PoseNetwork, progress: Progress
+) -> list[PoseSample]:
+    pictures = ActorImages(actors, Encoder(network, settings.long_edge))
+    loader = DataLoader(pictures, batch_size=32, num_workers=settings.workers, collate_fn=list)
+    pool: list[PoseSample] = []
+    with progress.task("drawing actors", len(pictures), unit="pictures") as task:
+        for samples in loader:
+            pool.extend(samples)
+            task.advance_to(len(pool))
+    return pool
+
+
+def measure_pose(
+    estimator: PoseEstimator, *, pictures: int, seed: int, batch: int
+) -> tuple[PoseAccuracy, float]:
+    """Compare an estimator with the exact joints of actors of another seed than the training's.
+
+    Returns:
+        The accuracy over all joints inside the picture, hidden ones included, and frames a second.
+
+    Raises:
+        PoseError: if the estimator finds other joints than the actors have.
+    """
+    if estimator.layout.joints != COCO_17.joints:
+        raise PoseError(
+            f"the estimator finds {estimator.layout.name} joints; expected {COCO_17.name}, the actors' own"
+        )
+    actors = Actors(images=pictures, seed=seed)
+    pairs: list[tuple[Keypoints, Keypoints]] = []
+    spent = 0.0
+    for first in range(0, pictures, batch):
+        shots = [render_image(actors, index) for index in range(first, min(first + batch, pictures))]
+        start = time.perf_counter()
+        found = estimator([frame for frame, _, _ in shots])
+        spent += time.perf_counter() - start
+        pairs.extend((truth, people) for (_, truth, _), people in zip(shots, found, strict=True))
+    return pose_accuracy(pairs, estimator.layout), pictures / max(spent, 1e-9)
