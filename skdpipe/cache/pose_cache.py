@@ -159,6 +159,23 @@ class PoseCache:
         """The settings for which there is any folder of this quality, sorted."""
         return tuple(folder.name for folder in self._folders(quality))
 
+    def choose_settings(self, quality: Quality, wanted: str = "") -> str:
+        """The settings folder of that name, or the only one there is.
+
+        Raises:
+            DataError: if there is no such folder, or none or several and no name is given.
+        """
+        found = self.settings_of(quality)
+        listed = ", ".join(found) or "none"
+        if wanted:
+            if wanted not in found:
+                raise DataError(f"{self.root} has no {quality} settings '{wanted}'; found {listed}")
+            return wanted
+        if len(found) != 1:
+            hint = f"choose one with --set {quality}=NAME" if found else "run `skdpipe extract` first"
+            raise DataError(f"{self.root} has {len(found)} {quality} settings ({listed}); {hint}")
+        return found[0]
+
     def relabel(self, path: Path, origin: Origin) -> Entry:
         """Change a file's source, label, split and subject; the keypoints stay as they are.
 

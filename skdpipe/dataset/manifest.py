@@ -113,8 +113,8 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
             or a split that only some videos name.
     """
     derived = experiment.derive_low is not None
-    high_settings = choose_settings(cache, "high", experiment.high)
-    low_settings = "" if derived else choose_settings(cache, "low", experiment.low)
+    high_settings = cache.choose_settings("high", experiment.high)
+    low_settings = "" if derived else cache.choose_settings("low", experiment.low)
     high = _of_classes(cache.entries("high", high_settings), experiment)
     low = high if derived else _of_classes(cache.entries("low", low_settings), experiment)
     videos = [_Video(high.get(key), low.get(key)) for key in sorted(high.keys() | low.keys())]
@@ -246,27 +246,6 @@ def _require_both_sides(clips: Sequence[PairedClip], classes: Sequence[str], cac
                 f"no training clip of {', '.join(unknown)}; expected one or more of each class in {quality} "
                 "quality: extract more videos, or change the split"
             )
-
-
-def choose_settings(cache: PoseCache, quality: Quality, wanted: str) -> str:
-    """The settings folder that is wanted, or the only one there is.
-
-    Raises:
-        DataError: if there is no such folder, or none or several where none is named.
-    """
-    there = cache.settings_of(quality)
-    if wanted:
-        if wanted not in there:
-            raise DataError(
-                f"{cache.root} has no {quality} settings '{wanted}'; found {', '.join(there) or 'none'}"
-            )
-        return wanted
-    if len(there) != 1:
-        hint = "run `skdpipe extract` first" if not there else f"choose one with --set {quality}=NAME"
-        raise DataError(
-            f"{cache.root} has {len(there)} {quality} settings ({', '.join(there) or 'none'}); {hint}"
-        )
-    return there[0]
 
 
 def _split(videos: Sequence[_Video], experiment: Experiment) -> dict[str, bool]:

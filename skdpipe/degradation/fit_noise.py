@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache
 from skdpipe.config import EstimatorNoise, to_plain
-from skdpipe.dataset.manifest import choose_settings
 from skdpipe.errors import DataError
 from skdpipe.skeleton import Keypoints, Layout, PoseSequence, layout_named, map_layout
 from skdpipe.skeleton.people import body_size, match_people
@@ -117,7 +116,7 @@ def fit_noise_of_cache(cache: PoseCache, high: str, low: str, layout: str) -> Es
     Raises:
         DataError: as `fit_noise`, or if there are no such settings.
     """
-    good, poor = choose_settings(cache, "high", high), choose_settings(cache, "low", low)
+    good, poor = cache.choose_settings("high", high), cache.choose_settings("low", low)
     partner = {entry.origin.key: entry.path for entry in cache.entries("low", poor)}
     pairs = (
         (cache.load(entry.path), cache.load(partner[entry.origin.key]))
