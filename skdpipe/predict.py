@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from skdpipe.bundle import load_bundle
+from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.config import Estimator
 from skdpipe.errors import BundleError
 from skdpipe.inference import Predictor
@@ -18,7 +18,7 @@ from skdpipe.skeleton import layout_named
 
 
 def load_predictor(
-    bundle: Path,
+    bundle: str | Path | Bundle,
     *,
     device: torch.device | str = "cpu",
     estimator: Estimator | None = None,
@@ -29,7 +29,7 @@ def load_predictor(
     A bundle never executes code: an estimator that is a plugin or a pickle must be named by the caller.
 
     Args:
-        bundle: path of the student's bundle.
+        bundle: the student's bundle, or its path.
         device: where the estimator and, with the runtime torch, the student run.
         estimator: settings of the estimator. By default those stored in the bundle; needed if the student was
             trained on imported skeletons.
@@ -42,7 +42,7 @@ def load_predictor(
         ConfigError: if the runtime is not installed.
     """
     device = torch.device(device)
-    loaded = load_bundle(bundle)
+    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     metadata = loaded.metadata
     sampled = _open_estimator(metadata, estimator, device)
     clip = metadata.clip

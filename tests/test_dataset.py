@@ -23,14 +23,12 @@ from skdpipe.dataset import (
     augment,
     batches,
     build_manifest,
-    prepare,
-    with_people,
 )
 from skdpipe.degradation.degrade import degrade, generator_for, occlude, sample_frames
 from skdpipe.errors import DataError
-from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence
+from skdpipe.inference.model_input import model_input, with_people
+from skdpipe.skeleton import COCO_17, PENN_13, UNSEEN, PoseSequence
 
-UNSEEN = np.float32([np.nan, np.nan, 0])
 DERIVED = tiny_experiment(derive_low=Degradation(every=2))
 CLIP = ClipFormat(frames=8)
 
@@ -97,7 +95,7 @@ def test_videos_without_people_are_no_training_clips_but_stay_test_clips(tmp_pat
         cache.save(nobody if quality == "high" else sequence, "high", "eyes-1")
         cache.save(nobody if quality == "low" else sequence, "low", "squint-1")
     manifest = build_manifest(cache, tiny_experiment())
-    assert manifest.left_out == {"nobody seen (training clips)": 2}
+    assert manifest.left_out == {"no person detected (training clips)": 2}
     assert [len(manifest.part(train=side)) for side in (True, False)] == [8, 5]
 
 
@@ -169,8 +167,8 @@ def test_unpaired_videos_of_the_test_side_or_without_label_or_people_are_left_ou
     manifest = build_manifest(cache, UNPAIRED)
     assert manifest.left_out == {
         "no label": 1,
-        "one quality alone (test clips)": 5,
-        "nobody seen (training clips)": 1,
+        "one quality only (test clips)": 5,
+        "no person detected (training clips)": 1,
     }
     assert manifest.clips == build_manifest(cache, tiny_experiment()).clips
 
@@ -183,7 +181,7 @@ def test_a_pair_of_which_one_quality_sees_nobody_is_unpaired(tmp_path: Path) -> 
         cache.save(nobody if "high" in blind else sequence, "high", "eyes-1")
         cache.save(nobody if "low" in blind else sequence, "low", "squint-1")
     manifest = build_manifest(cache, UNPAIRED)
-    assert manifest.left_out == {"nobody seen (training clips)": 1}
+    assert manifest.left_out == {"no person detected (training clips)": 1}
     alone = {clip.key: clip.qualities for clip in manifest.clips if len(clip.qualities) == 1}
     assert alone == {"0050": ("low",), "0051": ("high",)}
 
@@ -200,7 +198,7 @@ def test_a_subject_who_is_held_out_trains_nothing(tmp_path: Path) -> None:
     trained = {cache.load(clip.low).origin.subject for clip in manifest.part(train=True)}
     assert not tested & trained
     assert "s3" in trained  # of whom there is no pair
-    assert manifest.left_out == {"one quality alone (test clips)": 1}
+    assert manifest.left_out == {"one quality only (test clips)": 1}
 
 
 def test_without_named_split_or_subject_what_is_unpaired_trains(tmp_path: Path) -> None:
@@ -239,7 +237,7 @@ def test_the_view_that_is_not_there_shows_nobody(tmp_path: Path) -> None:
             assert (absent == 0).all()
             assert not sample.paired.any()
             there, path = (sample.high, clip.high) if clip.high else (sample.low, clip.low)
-            np.testing.assert_array_equal(there, prepare(cache.load(path), CLIP)[0])
+            np.testing.assert_array_equal(there, model_input(cache.load(path), CLIP)[0])
 
 
 # The split
@@ -263,7 +261,7 @@ def test_a_split_or_subject_is_named_for_all_or_none(tmp_path: Path, what: str) 
 
 def test_an_unknown_split_is_named(tmp_path: Path) -> None:
     clips = [a_sequence(a, n, split="training") for a in ACTIONS for n in range(2)]
-    expected = "split 'training' is none of train, test, val, valid, validation; correct the CSV"
+    expected = "split 'training' is none of test, train, val, valid, validation; correct the CSV"
     assert missing(DERIVED, save(PoseCache(tmp_path), *clips)) == expected
 
 
@@ -340,7 +338,7 @@ def test_validation_takes_training_clips_and_leaves_the_test_alone(
         subject_of = {clip.origin.key: clip.origin.subject for clip in clips}
         assert len({subject_of[clip.key] for clip in tested}) == 1
         assert not {subject_of[clip.key] for clip in train} & {subject_of[clip.key] for clip in tested}
-    assert manifest.left_out == {"a place in the test (not looked at)": 4 * len(ACTIONS)}
+    assert manifest.left_out == {"the test split (not used for validation)": 4 * len(ACTIONS)}
 
 
 def test_validation_leaves_out_what_one_quality_alone_shows_of_the_test(tmp_path: Path) -> None:
@@ -354,7 +352,7 @@ def test_validation_leaves_out_what_one_quality_alone_shows_of_the_test(tmp_path
     assert numbers == {
         (True, BOTH): 3 * len(ACTIONS), (False, BOTH): 2 * len(ACTIONS), (True, ("high",)): len(ACTIONS)
     }  # fmt: skip
-    assert manifest.left_out == {"a place in the test (not looked at)": 2 * len(ACTIONS)}
+    assert manifest.left_out == {"the test split (not used for validation)": 2 * len(ACTIONS)}
 
 
 # Clips without a label, and labels that are not told
@@ -399,7 +397,7 @@ def test_unlabelled_pairs_of_the_test_side_or_without_people_are_left_out(tmp_pa
     nobody = seen.with_keypoints(np.broadcast_to(UNSEEN, seen.keypoints.shape).copy())
     cache.save(nobody, "low", "squint-1")
     manifest = build_manifest(cache, UNLABELLED)
-    assert manifest.left_out == {"no label": 1, "nobody seen (training clips)": 1}
+    assert manifest.left_out == {"no label": 1, "no person detected (training clips)": 1}
     assert manifest.clips == build_manifest(cache, tiny_experiment()).clips
 
 
@@ -454,7 +452,7 @@ def test_a_clip_of_one_quality_without_a_label_teaches_nothing(tmp_path: Path) -
 
 
 def test_a_clip_has_the_shape_that_its_format_says() -> None:
-    clip, seen = prepare(a_sequence("sideways"), ClipFormat(frames=8, people=3, layout="penn-13"))
+    clip, seen = model_input(a_sequence("sideways"), ClipFormat(frames=8, people=3, layout="penn-13"))
     assert clip.shape == (3, 3, 8, 13)
     assert clip.dtype == np.float32
     assert seen.tolist() == [True, False, False]
@@ -471,25 +469,25 @@ def at_left_of_picture(*x: float) -> PoseSequence:
 
 
 def test_sampled_frames_are_joined_before_the_clip_gets_its_length() -> None:
-    clip, _ = prepare(at_left_of_picture(0, 32), ClipFormat(frames=4, people=1, scale="picture"))
+    clip, _ = model_input(at_left_of_picture(0, 32), ClipFormat(frames=4, people=1, scale="image"))
     np.testing.assert_allclose(clip[0, 0, :, 0], [-0.5, -0.25, 0, 0])  # 0, 16, 32, 32 of 64 pixels
     np.testing.assert_allclose(clip[0, 1], 0)  # 24 of 48 pixels
     np.testing.assert_array_equal(clip[0, 2], 1)
-    replayed, _ = prepare(
-        at_left_of_picture(0, 32), ClipFormat(frames=6, fill="replay", people=1, scale="picture")
+    replayed, _ = model_input(
+        at_left_of_picture(0, 32), ClipFormat(frames=6, fill="replay", people=1, scale="image")
     )
     np.testing.assert_allclose(replayed[0, 0, :, 0], [-0.5, -0.25, 0, 0, -0.5, -0.25])
 
 
 def test_smoothing_averages_neighbouring_sightings() -> None:
-    smoothing = ClipFormat(frames=6, people=1, scale="picture", smoothing=3)
-    clip, _ = prepare(at_left_of_picture(0, 48, 0), smoothing)
+    smoothing = ClipFormat(frames=6, people=1, scale="image", smoothing=3)
+    clip, _ = model_input(at_left_of_picture(0, 48, 0), smoothing)
     # smoothed 24, 16, 24 at frames 0, 2, 4; between them 20; the last is held
     np.testing.assert_allclose(clip[0, 0, :, 0] * 64 + 32, [24, 20, 16, 20, 24, 24], rtol=1e-6)
 
 
 def test_the_body_is_the_measure_if_the_format_says_so() -> None:
-    clip, _ = prepare(a_sequence("sideways"), ClipFormat(frames=12, people=1, scale="body"))
+    clip, _ = model_input(a_sequence("sideways"), ClipFormat(frames=12, people=1, scale="body"))
     extent = np.ptp(clip[0, :2], axis=2).mean(axis=1)
     np.testing.assert_allclose(extent, np.array([10, 24]) / 26, rtol=1e-5)  # a box of 10 by 24 pixels
 
@@ -498,13 +496,13 @@ def test_unseen_joints_are_zero_and_the_mask_says_who_is_there() -> None:
     sequence = people_at(0, 20)
     sequence.keypoints[:, 0] = UNSEEN
     sequence.keypoints[:, 1, 3] = UNSEEN
-    clip, seen = prepare(sequence, CLIP)
+    clip, seen = model_input(sequence, CLIP)
     assert seen.tolist() == [False, True]
     assert (clip[0] == 0).all()
     assert (clip[1, :, :, 3] == 0).all()
     assert (clip[1, 2, :, 4:] > 0).all()
     nobody = sequence.with_keypoints(np.broadcast_to(UNSEEN, sequence.keypoints.shape).copy())
-    clip, seen = prepare(nobody, CLIP)
+    clip, seen = model_input(nobody, CLIP)
     assert not seen.any()
     assert (clip == 0).all()
 
@@ -512,18 +510,18 @@ def test_unseen_joints_are_zero_and_the_mask_says_who_is_there() -> None:
 def test_of_too_many_people_the_surest_are_kept() -> None:
     three = people_at(0, 15, 30)
     three.keypoints[:, 0, :, 2] = 0.1
-    clip, seen = prepare(three, ClipFormat(frames=4, people=2))
+    clip, seen = model_input(three, ClipFormat(frames=4, people=2))
     np.testing.assert_allclose(clip[:, 2, 0, 0], [0.75, 0.5])
     assert seen.all()
 
 
 def test_an_unknown_layout_and_a_video_without_frames_are_refused() -> None:
     with pytest.raises(DataError, match="no layout 'coco-18'; expected one of coco-17"):
-        prepare(a_sequence("sideways"), ClipFormat(layout="coco-18"))
+        model_input(a_sequence("sideways"), ClipFormat(layout="coco-18"))
     whole = a_sequence("sideways")
     no_frames = replace(whole, keypoints=whole.keypoints[:0], frame_index=whole.frame_index[:0])
     with pytest.raises(DataError, match="cannot make 12 frames of a clip with 0"):
-        prepare(no_frames, ClipFormat())
+        model_input(no_frames, ClipFormat())
 
 
 # Both views of a clip
@@ -556,9 +554,9 @@ def test_derived_views_show_the_same_people_and_their_labels(tmp_path: Path) -> 
     for index, clip in enumerate(build_manifest(cache, experiment).clips):
         sample, high = data[index], cache.load(clip.high)
         assert ACTIONS[int(sample.label)] == clip.label
-        np.testing.assert_array_equal(sample.high, prepare(high, CLIP)[0])
+        np.testing.assert_array_equal(sample.high, model_input(high, CLIP)[0])
         low = degrade(with_people(high, CLIP.people), Degradation(every=3, occlusion=0.3), seed=0)
-        np.testing.assert_array_equal(sample.low, prepare(low, CLIP)[0])
+        np.testing.assert_array_equal(sample.low, model_input(low, CLIP)[0])
         assert sample.paired.tolist() == [True, False]
 
 
@@ -739,7 +737,7 @@ def test_fresh_views_are_drawn_anew_in_each_epoch_and_the_same_again(tmp_path: P
     experiment = tiny_experiment(derive_low=Degradation(occlusion=0.5))
     clips, clip = build_manifest(cache, experiment), experiment.clip
     parts = (cache, clips.clips, clips.classes, clip, clip, experiment.derive_low, 0)
-    fixed, fresh = PairedClips(*parts), PairedClips(*parts, fresh=True)
+    fixed, fresh = PairedClips(*parts), PairedClips(*parts, resample=True)
     seen = {}
     for epoch in (0, 1, 0):
         for data in (fixed, fresh):

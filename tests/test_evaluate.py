@@ -18,8 +18,9 @@ from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Degradation, NetworkChoice
 from skdpipe.dataset import PairedClips, build_manifest
 from skdpipe.distill import DistillationResult, distill_student
+from skdpipe.ensemble import evaluate_bundles, fuse
 from skdpipe.errors import BundleError, ConfigError, SkdpipeError
-from skdpipe.evaluate import accuracy, evaluate, evaluate_bundles, fuse
+from skdpipe.evaluate import accuracy, evaluate
 from skdpipe.networks import GraphNetwork, count_multiply_adds, count_parameters
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -157,10 +158,12 @@ def test_the_fusion_is_of_the_scores_of_each(train: Train, cache: PoseCache) -> 
     scores, logits = 0, []
     for path, weight in zip(paths, (2, 2, 1, 1), strict=True):
         bundle = load_bundle(path)
-        data = PairedClips(cache, clips, bundle.classes, bundle.clip, bundle.clip, None, 0)
+        data = PairedClips(
+            cache, clips, bundle.metadata.classes, bundle.metadata.clip, bundle.metadata.clip, None, 0
+        )
         logits.append(evaluate(bundle.network, data, quality="low", batch=4, device=CPU)[1])
         scores = scores + weight * logits[-1].softmax(1)
-    labels = torch.tensor([bundle.classes.index(clip.label) for clip in clips])
+    labels = torch.tensor([bundle.metadata.classes.index(clip.label) for clip in clips])
     found = evaluate_bundles(paths, cache, weights=(2, 2, 1, 1), device=CPU)
     assert [each.top1 for each in found.figures] == [accuracy(each, labels, 1) for each in logits]
     assert (found.top1, found.top5) == (accuracy(scores, labels, 1), 100)
@@ -179,9 +182,9 @@ def test_quality_and_settings_can_be_chosen(train: Train, cache: PoseCache) -> N
     data = PairedClips(
         cache,
         manifest.part(train=False),
-        bundle.classes,
-        bundle.clip,
-        bundle.clip,
+        bundle.metadata.classes,
+        bundle.metadata.clip,
+        bundle.metadata.clip,
         Degradation(every=3, occlusion=0.6),
         0,
     )
@@ -259,9 +262,11 @@ def test_bundles_of_other_classes_or_without_experiment_are_refused(
         save_bundle(changed, tmp_path / name)
         return tmp_path / name
 
-    other = saved("other", replace(whole, classes=("sideways", "turn round")))
+    other = saved(
+        "other", replace(whole, metadata=replace(whole.metadata, classes=("sideways", "turn round")))
+    )
     text = refused(BundleError, cache, path, other)
     assert "different classes (sideways, turn round and sideways, up and down); expected the same" in text
-    assert "does not know the class up and down of the test clips" in refused(BundleError, cache, other)
-    nameless = saved("nameless", replace(whole, run={}))
-    assert "nameless says nothing of its experiment" in refused(BundleError, cache, nameless)
+    assert "was not trained for the class up and down of the test clips" in refused(BundleError, cache, other)
+    nameless = saved("nameless", replace(whole, metadata=replace(whole.metadata, run={})))
+    assert "nameless contains no experiment" in refused(BundleError, cache, nameless)

@@ -1,4 +1,4 @@
-"""Unseen videos get their labels, and a bundle that does not fit is refused with the reason."""
+"""Prediction: labels of new videos, frames and pose sequences, and bundles that are refused."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from skdpipe.distill import distill_student
 from skdpipe.errors import BundleError, DataError, PoseError, VideoError
 from skdpipe.extraction import extract_videos, open_sources
 from skdpipe.extraction.video_list import find_videos
-from skdpipe.inference import Predictor
-from skdpipe.predict import newest_bundle
+from skdpipe.inference import BundleMetadata, Predictor
+from skdpipe.predict import load_predictor, newest_bundle
 from skdpipe.skeleton import PENN_13, PoseSequence, map_layout
+from skdpipe.video import read_frames
 
 CPU = torch.device("cpu")
 LOW = Estimator(plugin=BOX_PLUGIN, options={"shake": 1.0}, every=2)
@@ -61,9 +62,14 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(result.folder / "student.safetensors")
 
 
+def changed(bundle: Bundle, **changes: object) -> Bundle:
+    """The bundle with other metadata."""
+    return replace(bundle, metadata=replace(bundle.metadata, **changes))  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module")
 def predictor(student: Bundle) -> Predictor:
-    return Predictor(student, CPU, LOW)
+    return load_predictor(student, estimator=LOW)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -82,11 +88,11 @@ def test_an_unseen_video_gets_its_label(
     assert list(probabilities) == sorted(probabilities, reverse=True)
 
 
-def test_seeing_and_classifying_is_predicting(predictor: Predictor, tmp_path: Path) -> None:
+def test_poses_can_be_estimated_and_labelled_in_two_steps(predictor: Predictor, tmp_path: Path) -> None:
     path = film(tmp_path / "clip.mp4", ACTIONS[0], 7)
-    seen = predictor.see(path, batch=5)
+    seen = predictor.estimate_poses(path)
     assert seen.frame_index.tolist() == [0, 2, 4, 6, 8, 10]
-    assert predictor.classify(seen) == predictor.predict(path)
+    assert predictor.predict(seen) == predictor.predict(path)
 
 
 def test_a_clip_without_people_gets_no_label(predictor: Predictor, tmp_path: Path) -> None:
@@ -96,42 +102,39 @@ def test_a_clip_without_people_gets_no_label(predictor: Predictor, tmp_path: Pat
     assert (prediction.people, prediction.frames) == (0, 6)
 
 
-def test_smoothing_is_done_where_the_bundle_says_so(student: Bundle) -> None:
+def test_a_bundle_trained_on_smoothed_clips_smooths(student: Bundle) -> None:
     """Smoothing by hand before an unsmoothing bundle gives what a smoothing bundle gives."""
-    shaken = a_sequence(ACTIONS[0], 3)
-    shaken.keypoints[5, 0, :, :2] += 9
-    smoothing = Predictor(replace(student, clip=replace(student.clip, smoothing=3)), CPU, LOW)
-    plain = Predictor(student, CPU, LOW)
-    padded = np.pad(shaken.keypoints, ((1, 1), (0, 0), (0, 0), (0, 0)))
+    noisy = a_sequence(ACTIONS[0], 3)
+    noisy.keypoints[5, 0, :, :2] += 9
+    smoothing = load_predictor(
+        changed(student, clip=replace(student.metadata.clip, smoothing=3)), estimator=LOW
+    )
+    plain = load_predictor(student, estimator=LOW)
+    padded = np.pad(noisy.keypoints, ((1, 1), (0, 0), (0, 0), (0, 0)))
     seen = np.pad(np.ones(12), 1)
     total = sum(padded[shift : shift + 12] for shift in range(3))
     count = sum(seen[shift : shift + 12] for shift in range(3))
-    by_hand = shaken.with_keypoints((total / count[:, None, None, None]).astype(np.float32))
+    by_hand = noisy.with_keypoints((total / count[:, None, None, None]).astype(np.float32))
 
     def log_odds(predictor: Predictor, sequence: PoseSequence) -> float:
-        """Unlike probabilities they still move where the network is sure."""
-        probability = dict(predictor.classify(sequence).probabilities)
+        """Unlike probabilities they do not saturate."""
+        probability = dict(predictor.predict(sequence).probabilities)
         return float(np.log(probability[ACTIONS[0]] / probability[ACTIONS[1]]))
 
-    assert log_odds(smoothing, shaken) == pytest.approx(log_odds(plain, by_hand), abs=1e-2)
-    assert abs(log_odds(smoothing, shaken) - log_odds(plain, shaken)) > 0.1
+    assert log_odds(smoothing, noisy) == pytest.approx(log_odds(plain, by_hand), abs=1e-2)
+    assert abs(log_odds(smoothing, noisy) - log_odds(plain, noisy)) > 0.1
 
 
 def test_skeletons_of_another_layout_are_mapped_if_they_can_be(predictor: Predictor) -> None:
     with pytest.raises(DataError, match="layout penn-13 has no nose"):
-        predictor.classify(map_layout(a_sequence(ACTIONS[0]), PENN_13))
+        predictor.predict(map_layout(a_sequence(ACTIONS[0]), PENN_13))
     torch.manual_seed(0)
     choice = NetworkChoice("st_2sgcn", width=4)
-    coarse = Bundle(
-        build_network(choice, ClipFormat(layout="penn-13"), 2),
-        choice,
-        ACTIONS,
-        ClipFormat(frames=8, layout="penn-13"),
-        "",
-    )
-    by_name = Predictor(coarse, CPU, Estimator(plugin=BOX_PLUGIN))
+    metadata = BundleMetadata(choice, ACTIONS, ClipFormat(frames=8, layout="penn-13"), "")
+    coarse = Bundle(build_network(choice, metadata.clip, 2), metadata)
+    by_name = load_predictor(coarse, estimator=Estimator(plugin=BOX_PLUGIN))
     mapped = map_layout(a_sequence(ACTIONS[0]), PENN_13)
-    assert by_name.classify(a_sequence(ACTIONS[0])) == by_name.classify(mapped)
+    assert by_name.predict(a_sequence(ACTIONS[0])) == by_name.predict(mapped)
 
 
 # Refusals
@@ -140,12 +143,12 @@ def test_skeletons_of_another_layout_are_mapped_if_they_can_be(predictor: Predic
 def test_a_changed_estimator_is_refused(student: Bundle, tmp_path: Path) -> None:
     expected = (
         r"^the bundle was trained with 'older box', but the estimator found here is 'box shake=1\.0'; "
-        r"put the right weights in place or train again$"
+        r"install the same weights or train again$"
     )
-    older = replace(student, fingerprint="older box")
+    older = changed(student, fingerprint="older box")
     with pytest.raises(BundleError, match=expected):
-        Predictor(older, CPU, LOW)
-    another = Predictor(older, CPU, Estimator(plugin=BOX_PLUGIN))  # at one's own risk
+        load_predictor(older, estimator=LOW)
+    another = load_predictor(older, estimator=Estimator(plugin=BOX_PLUGIN))  # at the caller's risk
     assert another.predict(film(tmp_path / "clip.mp4", ACTIONS[0], 8)).frames == 12
 
 
@@ -156,15 +159,17 @@ def test_a_bundle_runs_no_code_by_itself(student: Bundle, tmp_path: Path, pickle
     theirs = Estimator(backbone="resnet18", weights=str(weights)) if pickled else LOW
     expected = r"^the bundle's estimator is code outside skdpipe \(.*\).*name it with --estimator FILE$"
     with pytest.raises(BundleError, match=expected):
-        Predictor(replace(student, estimator=theirs), CPU)
+        load_predictor(changed(student, estimator=theirs))
 
 
 def test_a_bundle_of_imported_skeletons_needs_an_estimator(student: Bundle, tmp_path: Path) -> None:
-    imported = replace(student, estimator=None, fingerprint="penn-action annotation")
-    expected = r"imported \(penn-action annotation\) and names no estimator; .* with --estimator FILE$"
+    imported = changed(student, estimator=None, fingerprint="penn-action annotation")
+    expected = (
+        r"imported skeletons \(penn-action annotation\) and names no estimator; .* with --estimator FILE$"
+    )
     with pytest.raises(BundleError, match=expected):
-        Predictor(imported, CPU)
-    prediction = Predictor(imported, CPU, Estimator(plugin=BOX_PLUGIN)).predict(
+        load_predictor(imported)
+    prediction = load_predictor(imported, estimator=Estimator(plugin=BOX_PLUGIN)).predict(
         film(tmp_path / "clip.mp4", ACTIONS[1], 7)
     )
     assert (prediction.label, prediction.frames) == (ACTIONS[1], 12)  # its own sampling
@@ -182,12 +187,12 @@ def test_an_estimator_whose_joints_do_not_fit_is_refused_at_once(student: Bundle
     (tmp_path / "penn_box.py").write_text(PENN_BOX)
     expected = "^the estimator's skeletons do not fit the bundle: layout penn-13 has no nose, left_eye"
     with pytest.raises(BundleError, match=expected):
-        Predictor(student, CPU, Estimator(plugin=f"{tmp_path}/penn_box.py:PennBox"))
+        load_predictor(student, estimator=Estimator(plugin=f"{tmp_path}/penn_box.py:PennBox"))
 
 
-def test_an_estimator_that_cannot_be_had_is_named(student: Bundle) -> None:
+def test_a_missing_estimator_is_named(student: Bundle) -> None:
     with pytest.raises(PoseError, match=r"cannot load the estimator plugin 'nowhere\.py:Box'"):
-        Predictor(student, CPU, Estimator(plugin="nowhere.py:Box"))
+        load_predictor(student, estimator=Estimator(plugin="nowhere.py:Box"))
 
 
 def test_a_broken_video_is_named(predictor: Predictor, tmp_path: Path) -> None:
@@ -210,12 +215,44 @@ def test_the_newest_student_is_taken(student: Bundle, tmp_path: Path) -> None:
     assert newest_bundle(tmp_path) == tmp_path / "new" / "student.safetensors"
 
 
-def test_without_a_student_there_is_nothing_to_predict_with(tmp_path: Path) -> None:
+def test_without_a_student_prediction_is_refused(tmp_path: Path) -> None:
     expected = f"^no trained student under {tmp_path}; run `skdpipe distill` or name one with --bundle$"
     with pytest.raises(BundleError, match=expected):
         newest_bundle(tmp_path)
 
 
-def test_a_clip_format_of_more_people_follows_more(student: Bundle, tmp_path: Path) -> None:
-    three = replace(student, clip=ClipFormat(frames=8, people=3))
-    assert Predictor(three, CPU, LOW).see(film(tmp_path / "clip.mp4", ACTIONS[0])).people == 3
+def test_the_clip_format_sets_the_number_of_people(student: Bundle, tmp_path: Path) -> None:
+    three = changed(student, clip=ClipFormat(frames=8, people=3))
+    assert (
+        load_predictor(three, estimator=LOW).estimate_poses(film(tmp_path / "clip.mp4", ACTIONS[0])).people
+        == 3
+    )
+
+
+# Frames and pose sequences
+
+
+def test_frames_get_the_label_of_their_video(predictor: Predictor, tmp_path: Path) -> None:
+    path = film(tmp_path / "clip.mp4", ACTIONS[0], 7)
+    frames = np.stack(list(read_frames(path)))
+    from_frames = predictor.predict(frames, fps=12.0)
+    assert from_frames.source == "frames"
+    assert replace(from_frames, source=str(path)) == predictor.predict(path) == predictor.predict(str(path))
+
+
+@pytest.mark.parametrize("fps", [None, 0.0])
+def test_frames_need_a_frame_rate(predictor: Predictor, fps: float | None) -> None:
+    with pytest.raises(
+        DataError, match=r"expected RGB frames \(frame, height, width, 3\) uint8 and their frames"
+    ):
+        predictor.predict(np.zeros((2, 48, 64, 3), np.uint8), fps)
+
+
+def test_a_predictor_without_estimator_labels_pose_sequences_only(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    poses_only = Predictor(predictor.metadata, predictor.runtime)
+    sequence = a_sequence(ACTIONS[1], 3)
+    assert poses_only.predict(sequence) == predictor.predict(sequence)
+    with pytest.raises(BundleError, match="has no estimator and labels pose sequences only"):
+        poses_only.predict(tmp_path / "clip.mp4")

@@ -1,4 +1,4 @@
-"""Bones and motion: by hand, against a loop, and after whatever augmentation did to the joints."""
+"""Bones and motion: by hand, against a loop, and after augmentation."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import get_args
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from moving_body import a_sequence, fill, tiny_experiment
-from torch import Tensor
+from numpy.typing import NDArray
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import Augmentation, ClipFormat, Stream
-from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest, prepare
-from skdpipe.inference.streams import bones, in_stream, motion
+from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
+from skdpipe.inference import model_input
+from skdpipe.inference.streams import bones, motion, to_stream
 from skdpipe.skeleton import COCO_17, LAYOUTS, Layout
 
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 CHAIN = (0, 0, 1)  # three joints in a row, the first the root
 
 
-def clip(*frames: Sequence[tuple[float, float, float]]) -> Tensor:
+def clip(*frames: Sequence[tuple[float, float, float]]) -> NDArray[np.float64]:
     """``(channel, frame, joint)`` of a row of joints for each frame."""
-    return torch.tensor(frames).permute(2, 0, 1)
+    return np.array(frames).transpose(2, 0, 1)
 
 
 @st.composite
-def clips(draw: st.DrawFn, joints: int = 3, exact: bool = False) -> Tensor:
+def clips(draw: st.DrawFn, joints: int = 3, exact: bool = False) -> NDArray[np.float64]:
     """``(person, channel, frame, joint)`` with any pattern of unseen joints; exact: sums do not round."""
     shape = (draw(st.integers(1, 2)), 3, draw(st.integers(1, 5)), joints)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     values = rng.integers(-64, 65, shape) / 16 if exact else rng.normal(size=shape)
     values[:, 2] = rng.integers(1, 9, values[:, 2].shape) / 8
     values *= rng.random((shape[0], 1, *shape[2:])) < draw(st.sampled_from([0.3, 0.8, 1]))
-    return torch.from_numpy(values)
+    return values
 
 
 # By hand
@@ -47,66 +47,70 @@ def clips(draw: st.DrawFn, joints: int = 3, exact: bool = False) -> Tensor:
 def test_bones_by_hand() -> None:
     joints = clip([(1, 2, 1), (4, 6, 0.5), (4, 7, 0.75)], [(1, 2, 1), (0, 0, 0), (4, 7, 0.75)])
     expected = clip([(0, 0, 1), (3, 4, 0.5), (0, 1, 0.5)], [(0, 0, 1), (0, 0, 0), (0, 0, 0)])
-    torch.testing.assert_close(bones(joints, CHAIN), expected)
+    np.testing.assert_allclose(bones(joints, CHAIN), expected)
 
 
 def test_motion_by_hand() -> None:
     joints = clip([(1, 2, 1), (5, 5, 1)], [(2, 0, 0.5), (0, 0, 0)], [(2, 1, 1), (5, 6, 1)])
     expected = clip([(1, -2, 0.5), (0, 0, 0)], [(0, 1, 0.5), (0, 0, 0)], [(0, 0, 1), (0, 0, 1)])
-    torch.testing.assert_close(motion(joints), expected)
+    np.testing.assert_allclose(motion(joints), expected)
 
 
 @given(clips(), st.sampled_from(STREAMS))
-def test_streams_as_a_loop_would_have_them(joints: Tensor, stream: Stream) -> None:
-    def vector(to: Tensor, start: Tensor) -> Tensor:
+def test_streams_equal_a_loop(joints: NDArray[np.float64], stream: Stream) -> None:
+    def vector(to: NDArray[np.float64], start: NDArray[np.float64]) -> NDArray[np.float64]:
         known = min(float(to[2]), float(start[2]))
-        way = to - start if known else torch.zeros(3, dtype=to.dtype)
+        way = to - start if known else np.zeros(3)
         way[2] = known
         return way
 
-    expected = joints.clone()
+    expected = joints.copy()
     people, _, frames, count = joints.shape
     if stream.startswith("bone"):
         for person, frame, joint in product(range(people), range(frames), range(count)):
             ends = joints[person, :, frame, joint], joints[person, :, frame, CHAIN[joint]]
             expected[person, :, frame, joint] = vector(*ends)
     if stream.endswith("motion"):
-        still = expected.clone()
+        still = expected.copy()
         for person, frame, joint in product(range(people), range(frames), range(count)):
             ends = still[person, :, min(frame + 1, frames - 1), joint], still[person, :, frame, joint]
             expected[person, :, frame, joint] = vector(*ends)
-    torch.testing.assert_close(in_stream(joints, stream, CHAIN), expected, rtol=0, atol=0)
+    np.testing.assert_array_equal(to_stream(joints, stream, CHAIN), expected)
 
 
 # Properties
 
 
 @given(clips(joints=17), st.sampled_from(STREAMS))
-def test_what_is_unseen_is_zero_and_the_joints_stay_as_they_are(joints: Tensor, stream: Stream) -> None:
-    before = joints.clone()
-    shown = in_stream(joints, stream, COCO_17.parents)
+def test_unseen_joints_are_zero_and_the_input_is_unchanged(
+    joints: NDArray[np.float64], stream: Stream
+) -> None:
+    before = joints.copy()
+    shown = to_stream(joints, stream, COCO_17.parents)
     assert shown.shape == joints.shape
     assert shown.dtype == joints.dtype
-    assert (shown.movedim(1, -1)[shown[:, 2] == 0] == 0).all()
+    assert (np.moveaxis(shown, 1, -1)[shown[:, 2] == 0] == 0).all()
     assert (shown[:, 2] <= joints[:, 2]).all()
-    torch.testing.assert_close(joints, before, rtol=0, atol=0)
+    np.testing.assert_array_equal(joints, before)
 
 
 @given(clips(exact=True), st.sampled_from([s for s in STREAMS if s != "joint"]), st.integers(-9, 9))
-def test_where_the_body_stands_does_not_matter(joints: Tensor, stream: Stream, shift: int) -> None:
-    elsewhere = joints.clone()
+def test_streams_are_invariant_to_translation(
+    joints: NDArray[np.float64], stream: Stream, shift: int
+) -> None:
+    elsewhere = joints.copy()
     elsewhere[:, :2] += shift * (joints[:, 2:] > 0)
-    torch.testing.assert_close(in_stream(elsewhere, stream, CHAIN), in_stream(joints, stream, CHAIN))
+    np.testing.assert_allclose(to_stream(elsewhere, stream, CHAIN), to_stream(joints, stream, CHAIN))
 
 
 @given(clips(exact=True))
-def test_bones_and_motion_may_be_taken_in_either_order_where_all_is_seen(joints: Tensor) -> None:
+def test_bones_and_motion_commute_if_all_joints_are_seen(joints: NDArray[np.float64]) -> None:
     joints[:, 2] = 1
-    torch.testing.assert_close(motion(bones(joints, CHAIN)), bones(motion(joints), CHAIN))
+    np.testing.assert_allclose(motion(bones(joints, CHAIN)), bones(motion(joints), CHAIN))
 
 
-def test_bones_lead_back_to_the_joints() -> None:
-    joints = torch.rand(1, 3, 4, 17, dtype=torch.float64) + 0.1
+def test_bones_sum_to_the_joints() -> None:
+    joints = np.random.default_rng(0).random((1, 3, 4, 17)) + 0.1
     way = bones(joints, COCO_17.parents)[:, :2]
     ankle = COCO_17.index("left_ankle")
     chain = [ankle]
@@ -115,20 +119,19 @@ def test_bones_lead_back_to_the_joints() -> None:
     assert [COCO_17.joints[joint] for joint in chain] == [
         "left_ankle", "left_knee", "left_hip", "left_shoulder", "left_ear", "left_eye", "nose",
     ]  # fmt: skip
-    total = joints[:, :2, :, chain[-1]] + way[..., chain].sum(dim=-1)
-    torch.testing.assert_close(total, joints[:, :2, :, ankle])
+    total = joints[:, :2, :, chain[-1]] + way[..., chain].sum(axis=-1)
+    np.testing.assert_allclose(total, joints[:, :2, :, ankle])
 
 
 # From clip to batch
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_a_clip_is_prepared_in_the_stream_of_its_format(stream: Stream) -> None:
+def test_the_model_input_has_the_stream_of_its_format(stream: Stream) -> None:
     sequence = a_sequence("sideways")
-    joints, seen = prepare(sequence, ClipFormat(frames=8))
-    shown, still_seen = prepare(sequence, ClipFormat(frames=8, stream=stream))
-    expected = in_stream(torch.from_numpy(joints), stream, COCO_17.parents)
-    torch.testing.assert_close(torch.from_numpy(shown), expected, rtol=0, atol=0)
+    joints, seen = model_input(sequence, ClipFormat(frames=8))
+    shown, still_seen = model_input(sequence, ClipFormat(frames=8, stream=stream))
+    np.testing.assert_array_equal(shown, to_stream(joints, stream, COCO_17.parents))
     assert seen.tolist() == still_seen.tolist() == [True, False]
 
 
@@ -144,34 +147,31 @@ def paired(cache: PoseCache, stream: Stream) -> PairedClips:
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_a_batch_is_what_prediction_would_see(cache: PoseCache, stream: Stream) -> None:
+def test_a_training_batch_equals_the_input_of_prediction(cache: PoseCache, stream: Stream) -> None:
     clips = build_manifest(cache, tiny_experiment()).part(train=True)
     batch = next(iter(batches(paired(cache, stream), len(clips))))
     for index, clip in enumerate(clips):
-        expected, _ = prepare(cache.load(clip.high), ClipFormat(frames=8, stream=stream))
-        torch.testing.assert_close(batch.high[index], torch.from_numpy(expected), rtol=0, atol=0)
+        expected, _ = model_input(cache.load(clip.high), ClipFormat(frames=8, stream=stream))
+        np.testing.assert_array_equal(batch.high[index], expected)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_augmentation_sees_joints_and_the_network_the_stream_of_what_it_made(
-    cache: PoseCache, stream: Stream
-) -> None:
-    def look(batch: Batch, rng: np.random.Generator) -> Batch:
+def test_streams_are_computed_after_augmentation(cache: PoseCache, stream: Stream) -> None:
+    def transform(batch: Batch, rng: np.random.Generator) -> Batch:
         return augment(batch, rng, mirror=COCO_17.mirror, settings=Augmentation())
 
-    joints = look(next(iter(batches(paired(cache, "joint"), 8))), np.random.default_rng(3))
+    joints = transform(next(iter(batches(paired(cache, "joint"), 8))), np.random.default_rng(3))
     data = paired(cache, stream)
-    shown = next(iter(batches(data, 8, augment=look, noise=np.random.default_rng(3))))
+    shown = next(iter(batches(data, 8, augment=transform, noise=np.random.default_rng(3))))
     for of_joints, of_stream in ((joints.high, shown.high), (joints.low, shown.low)):
-        expected = in_stream(of_joints, stream, COCO_17.parents)
-        torch.testing.assert_close(of_stream, expected, rtol=0, atol=0)
+        np.testing.assert_array_equal(of_stream, to_stream(of_joints.numpy(), stream, COCO_17.parents))
 
 
 # Parents
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=str)
-def test_parents_lead_along_bones_to_the_root_and_keep_sides(layout: Layout) -> None:
+def test_parents_follow_bones_to_the_root_and_keep_sides(layout: Layout) -> None:
     root = layout.index(layout.root)
     linked = {frozenset(edge) for edge in layout.edges}
     for joint, parent in enumerate(layout.parents):

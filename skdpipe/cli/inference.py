@@ -119,7 +119,7 @@ def evaluate(
 ) -> None:
     """Test trained bundles on the cached test clips, each by itself and their scores added."""
     from skdpipe.cache import PoseCache
-    from skdpipe.evaluate import evaluate_bundles
+    from skdpipe.ensemble import evaluate_bundles
 
     folders = [f"{name}={folder}" for name, folder in (("high", high), ("low", low)) if folder]
     result = evaluate_bundles(

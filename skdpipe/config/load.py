@@ -103,13 +103,14 @@ def _mapping(values: object, where: str) -> dict[str, Any]:
     return values
 
 
-def parse_config(kind: type[T], values: dict[str, Any], where: str) -> T:
+def parse_config(kind: type[T], values: object, where: str) -> T:
     """Check plain values against a config class.
 
     Raises:
         ConfigError: naming the first key that does not fit.
     """
-    values, _ = with_current_names(values, where)
+    if isinstance(values, dict):
+        values, _ = with_current_names(values, where)
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:

@@ -1,7 +1,8 @@
-"""From the cache to batches: which clips there are, how they are split, how a clip becomes a tensor."""
+"""The data set: clips, split, tensors, batches and augmentation."""
 
-from skdpipe.dataset.augmentation import Augment, augment
-from skdpipe.dataset.clips import Batch, PairedClips, batches, load_views
+from skdpipe.dataset.augmentation import augment
+from skdpipe.dataset.clips import Batch, PairedClips, load_qualities
+from skdpipe.dataset.loader import Augment, batches
 from skdpipe.dataset.manifest import BOTH, Manifest, PairedClip, build_manifest
 
 __all__ = [
@@ -14,5 +15,5 @@ __all__ = [
     "augment",
     "batches",
     "build_manifest",
-    "load_views",
+    "load_qualities",
 ]

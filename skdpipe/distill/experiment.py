@@ -296,7 +296,7 @@ class _Run:
             self._clip_format(method),
             experiment.derive_low,
             experiment.seed,
-            fresh=train and method in DISTILLED and experiment.distillation.resample_degradation,
+            resample=train and method in DISTILLED and experiment.distillation.resample_degradation,
         )
 
     def _clip_format(self, method: str) -> ClipFormat:

@@ -17,7 +17,7 @@ from torch import Tensor
 from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Experiment, parse_config
-from skdpipe.dataset import PairedClip, build_manifest, load_views
+from skdpipe.dataset import PairedClip, build_manifest, load_qualities
 from skdpipe.distill import NAMES
 from skdpipe.distill.training import Curve
 from skdpipe.errors import DataError
@@ -128,7 +128,7 @@ class View(NamedTuple):
 
     high: PoseSequence
     low: PoseSequence
-    same_places: set[int]
+    same_people: set[int]
 
 
 class UnseenClips:
@@ -160,12 +160,12 @@ class UnseenClips:
 
     def __getitem__(self, index: int) -> View:
         experiment, clip = self._experiment, self.clips[index]
-        high, low, same_places = load_views(
+        high, low, same_people = load_qualities(
             self._cache, clip, experiment.clip.people, experiment.derive_low, experiment.seed
         )
         assert high is not None
         assert low is not None  # every test clip has both
-        return View(high, low, same_places)
+        return View(high, low, same_people)
 
     def few_at_a_time(self, chosen: Sequence[int]) -> Iterator[tuple[list[int], list[View]]]:
         """The chosen clips, as many as a network is shown at once."""
@@ -242,7 +242,7 @@ def answer_clips(run: LoadedRun, clips: UnseenClips, networks: Networks, progres
 
 def _first_shared(view: View) -> int:
     both = view.high.seen.any(axis=(0, 2)) & view.low.seen.any(axis=(0, 2))
-    return next((place for place in np.flatnonzero(both).tolist() if place in view.same_places), -1)
+    return next((place for place in np.flatnonzero(both).tolist() if place in view.same_people), -1)
 
 
 @dataclass(frozen=True)
