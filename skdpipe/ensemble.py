@@ -18,7 +18,8 @@ from skdpipe.dataset import Manifest, PairedClips, build_manifest
 from skdpipe.errors import BundleError, ConfigError
 from skdpipe.evaluate import Figures, accuracy, evaluate
 
-# Settings that testing may change. The split is not among them, or a bundle would be tested on its training clips;
+# Settings that testing may change. The split is not among them, or a bundle would be tested on its training
+# clips;
 # with validation=0 a bundle whose settings were chosen on validation clips is tested on the test clips.
 _TEST_SETTINGS: Final = ("high", "low", "derive_low")
 
@@ -54,9 +55,10 @@ def evaluate_bundles(
 ) -> Ensemble:
     """Test bundles on the cached test clips of their experiments, and fuse them (see :func:`fuse`).
 
-    Split and derived low quality are those of each bundle's experiment, so that a bundle reaches the figures of
-    its training. The split is computed from the present cache: if it is drawn by the seed and videos were added
-    since, the test clips differ.
+    Split and derived low quality are those of each bundle's experiment, so that a bundle reaches the figures
+    of
+    its training. The split is computed from the present cache: if it is drawn by the seed and videos were
+    added since, the test clips differ.
 
     Args:
         paths: the bundles.
@@ -68,8 +70,8 @@ def evaluate_bundles(
 
     Raises:
         ConfigError: if the number of weights is wrong, or an override changes another setting.
-        BundleError: if a bundle cannot be read or lacks its experiment, or the bundles were not trained for the
-            same classes and test clips.
+        BundleError: if a bundle cannot be read or lacks its experiment, or the bundles were not trained for
+            the same classes and test clips.
         DataError: if the cache lacks data that an experiment needs.
     """
     weights = _weights(weights, len(paths))
@@ -112,8 +114,8 @@ def evaluate_bundles(
 def fuse(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """Weighted sum of the softmax scores: ``Σ_i w_i softmax(L_i)``.
 
-    As described for 2s-AGCN (Shi et al., CVPR 2019). Its released code and later ones add the logits instead, so
-    that the network with the largest logits dominates.
+    As described for 2s-AGCN (Shi et al., CVPR 2019). Its released code and later ones add the logits instead,
+    so that the network with the largest logits dominates.
 
     Args:
         logits: ``(clip, class)`` of each network.
@@ -164,20 +166,21 @@ def _require_agreement(bundles: Mapping[Path, Bundle], tests: Mapping[Path, Mani
     for path in others:
         if bundles[path].metadata.classes != classes:
             raise BundleError(
-                f"{path} and {first} were trained for different classes ({_some(bundles[path].metadata.classes)} and "
-                f"{_some(classes)}); expected the same, in the same order"
+                f"{path} and {first} were trained for different classes "
+                f"({_some(bundles[path].metadata.classes)} and {_some(classes)}); expected the same, in the same order"
             )
         if _keys(tests[path]) != keys:
             shared = len({*_keys(tests[path])} & {*keys})
             raise BundleError(
                 f"{path} and {first} share {shared} of {len(_keys(tests[path]))} and {len(keys)} test clips; "
-                "expected one split: the same seed, test_fraction and validation, or a split stored in the cache"
+                "expected one split: the same seed, test_fraction and validation, or a split "
+                "stored in the cache"
             )
     unknown = sorted({clip.label for clip in tests[first].part(train=False)} - {*classes})
     if unknown:
         raise BundleError(
-            f"{first} was not trained for the class {unknown[0]} of the test clips, only for {_some(classes)}; test "
-            "it on the cache that it was trained on"
+            f"{first} was not trained for the class {unknown[0]} of the test clips, only for "
+            f"{_some(classes)}; test it on the cache that it was trained on"
         )
 
 

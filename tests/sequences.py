@@ -20,7 +20,7 @@ def make_sequence(
     size: tuple[int, int] = (640, 480),
     origin: Origin | None = None,
 ) -> PoseSequence:
-    """A sequence of keypoints ``(frame, person, joint, 3)``; by default every frame of the video is sampled."""
+    """A sequence of keypoints ``(frame, person, joint, 3)``; by default all frames are sampled."""
     rows = np.asarray(keypoints, np.float32)
     index = np.arange(len(rows)) if frame_index is None else np.asarray(frame_index)
     total = int(index[-1]) + 1 if video_frames is None and len(index) else video_frames or 0

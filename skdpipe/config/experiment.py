@@ -181,17 +181,17 @@ class Distillation:
         node_variant: Eq. 7 as in the ``paper``, or ``relative`` to the strength of the teacher's features.
         edge_variant: potentials as in the ``paper`` or as in the ``official`` code.
         adaptation: a 1x1 convolution on the student's features (always there when channels differ).
-        revision: of distillation gradients that conflict with the task's (Eq. 14): of each loss (``per_loss``, Algorithm 1),
-            of their sum (``summed``), or ``none``.
+        revision: of distillation gradients that conflict with the task's (Eq. 14): of each loss
+            (``per_loss``, Algorithm 1), of their sum (``summed``), or ``none``.
         start: epochs of the task loss alone before the teacher is heard.
         pooled: compare features averaged over frames and joints with one another, not at each vertex; then
             the edges are those between the clips' people and not within each.
         warm_start: the student begins with the teacher's weights; takes the same network for both, or a
             smaller one of the ST-GCN family, which gets those of the blocks that it has.
         resample_degradation: low quality that is derived is drawn anew in each epoch, for the student alone.
-        teacher_cache_megabytes: memory in which the teacher's answers to all training clips are kept, so that it is
-            asked once and not in each epoch; where they do not fit, or clips are augmented, it is asked anew
-            for each batch.
+        teacher_cache_megabytes: memory in which the teacher's answers to all training clips are kept, so that
+            it is asked once and not in each epoch; where they do not fit, or clips are augmented, it is asked
+            anew for each batch.
     """
 
     task: PositiveFloat = 1.0

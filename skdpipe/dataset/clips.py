@@ -23,11 +23,11 @@ class Batch(NamedTuple):
     """A batch of clips; an item of a data set is the same without the batch axis.
 
     Attributes:
-        high, low: inputs of teacher and student, ``(batch, person, channel, frame, joint)`` float32; zero with an
-            all-False mask if the quality is missing.
+        high, low: inputs of teacher and student, ``(batch, person, channel, frame, joint)`` float32; zero
+            with an all-False mask if the quality is missing.
         high_mask, low_mask: ``(batch, person)`` bool, True for people who are seen.
-        paired: ``(batch, person)`` bool, True if both qualities show the same person; features are compared only
-            there.
+        paired: ``(batch, person)`` bool, True if both qualities show the same person; features are compared
+            only there.
         label: ``(batch,)`` class index, -1 for unlabelled clips.
         labelled: ``(batch,)`` bool, whether the label is used in training on low quality.
         number: ``(batch,)`` index of the clip in its data set.

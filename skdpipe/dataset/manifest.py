@@ -94,21 +94,22 @@ class Manifest:
 def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     """Pair the cached qualities of each video and split the videos into training and test clips.
 
-    The split is the one stored with the videos (validation counts as test). Without a stored split, whole subjects
-    are held out; without subjects, a share of each class, chosen by the seed. A training clip in which a quality
-    shows nobody is left out; such test clips stay. With ``experiment.validation`` the test clips are left out and
-    a share of the training clips, held out in the same way, takes their place.
+    The split is the one stored with the videos (validation counts as test). Without a stored split, whole
+    subjects are held out; without subjects, a share of each class, chosen by the seed. A training clip in
+    which a quality shows nobody is left out; such test clips stay. With ``experiment.validation`` the test
+    clips are left out and a share of the training clips, held out in the same way, takes their place.
 
-    With ``experiment.unpaired``, videos of which only one quality is available (the other is not cached or shows
-    nobody) are training clips for the methods that use that quality. The split and the test clips are those of the
-    paired videos, so that all methods are tested on the same clips; an unpaired video on the test side, or of a
-    held-out subject, is left out. With ``experiment.unlabelled``, pairs without a label are training clips in the
-    same way. ``experiment.labels`` turns labelled training clips into unlabelled ones.
+    With ``experiment.unpaired``, videos of which only one quality is available (the other is not cached or
+    shows nobody) are training clips for the methods that use that quality. The split and the test clips are
+    those of the paired videos, so that all methods are tested on the same clips; an unpaired video on the
+    test side, or of a held-out subject, is left out. With ``experiment.unlabelled``, pairs without a label
+    are training clips in the same way. ``experiment.labels`` turns labelled training clips into unlabelled
+    ones.
 
     Raises:
-        DataError: if a class named by the experiment is missing, there are no pairs, no labels, fewer than two
-            classes, a test class without training clips, an empty side of the split, or a split that only some
-            videos name.
+        DataError: if a class named by the experiment is missing, there are no pairs, no labels, fewer than
+            two classes, a test class without training clips, an empty side of the split, or a split that only
+            some videos name.
     """
     derived = experiment.derive_low is not None
     high_settings = cache.choose_settings("high", experiment.high)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def split_videos(videos: Sequence[CachedVideo], test_fraction: float, seed: int) -> dict[str, bool]:
     """For each key whether the video is a training video.
 
-    The split that the videos state is used if all labelled ones state it; videos without a label and a split are
-    training videos. Otherwise a share is held out.
+    The split that the videos state is used if all labelled ones state it; videos without a label and a split
+    are training videos. Otherwise a share is held out.
 
     Raises:
         DataError: if a split has an unknown name, or only some of the labelled videos name one.
@@ -33,8 +33,8 @@ def split_videos(videos: Sequence[CachedVideo], test_fraction: float, seed: int)
 def hold_out(videos: Sequence[CachedVideo], fraction: float, seed: int) -> dict[str, bool]:
     """For each key True for training, False for held out.
 
-    Whole subjects are held out, or a share of each class if there are no subjects. They are drawn from the testable
-    videos; other videos are held out only if they show a held-out subject.
+    Whole subjects are held out, or a share of each class if there are no subjects. They are drawn from the
+    testable videos; other videos are held out only if they show a held-out subject.
     """
     by_subject = _named_by_all(videos, "subject")
     groups: dict[str, list[tuple[str, str]]] = {}
@@ -59,6 +59,7 @@ def _named_by_all(videos: Sequence[CachedVideo], attribute: Literal["split", "su
     named = sum(bool(getattr(origin, attribute)) for origin in labelled)
     if 0 < named < len(labelled):
         raise DataError(
-            f"{named} of {len(labelled)} videos name a {attribute}, the others do not; name it for all or none"
+            f"{named} of {len(labelled)} videos name a {attribute}, the others do not; name it for all or "
+            "none"
         )
     return named > 0

@@ -41,8 +41,8 @@ def model_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]
 def joint_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]:
     """As :func:`model_input`, but always the joint stream.
 
-    The steps, in this order: map joints to the clip's layout, select people, smooth, interpolate frames that were
-    not sampled, resample or replay to the clip's length, normalise, replace NaN by 0.
+    The steps, in this order: map joints to the clip's layout, select people, smooth, interpolate frames that
+    were not sampled, resample or replay to the clip's length, normalise, replace NaN by 0.
     """
     sequence = with_people(map_layout(sequence, layout_named(clip.layout)), clip.people)
     sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))

@@ -15,7 +15,8 @@ class Prediction:
 
     Attributes:
         source: the video.
-        probabilities: class names with their probabilities, most probable first; empty if nobody was detected.
+        probabilities: class names with their probabilities, most probable first; empty if nobody was
+            detected.
         people: number of people in the network's input.
         frames: number of frames on which the estimator ran.
     """

@@ -60,18 +60,19 @@ class Predictor:
 
         Raises:
             VideoError: if the video cannot be decoded.
-            DataError: if the layout of a pose sequence cannot be mapped to the bundle's, or frames come without a
-                frame rate.
+            DataError: if the layout of a pose sequence cannot be mapped to the bundle's, or frames come
+                without a frame rate.
             BundleError: if an estimator is needed and there is none.
         """
         sequence = clip if isinstance(clip, PoseSequence) else self.estimate_poses(clip, fps)
         return self._classify(sequence)
 
     def estimate_poses(self, clip: str | Path | NDArray[np.uint8], fps: float | None = None) -> PoseSequence:
-        """Detect and track the people of a video or of frames; arguments and errors as for :meth:`predict`."""
+        """Detect and track the people of a video or of frames; arguments as for :meth:`predict`."""
         if self._estimator is None:
             raise BundleError(
-                "this predictor has no estimator and labels pose sequences only; name an estimator to label videos"
+                "this predictor has no estimator and labels pose sequences only; name an estimator "
+                "to label videos"
             )
         people = self.metadata.clip.people
         if isinstance(clip, np.ndarray):

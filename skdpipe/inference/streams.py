@@ -4,9 +4,9 @@ Shi, Zhang, Cheng, Lu, "Two-Stream Adaptive Graph Convolutional Networks for Ske
 Recognition", CVPR 2019 (bones), and "Skeleton-Based Action Recognition With Multi-Stream Adaptive Graph
 Convolutional Networks", IEEE TIP 29 (2020) (motion).
 
-Clips are ``(..., channel, frame, joint)``; the last channel is the confidence, the others are coordinates, and an
-unseen joint is zero in all of them. Streams are computed after augmentation, which therefore always works on
-joints.
+Clips are ``(..., channel, frame, joint)``; the last channel is the confidence, the others are coordinates,
+and an unseen joint is zero in all of them. Streams are computed after augmentation, which therefore always
+works on joints.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def to_stream(clip: Floats, stream: Stream, parents: Sequence[int]) -> Floats:
 def bones(clip: Floats, parents: Sequence[int]) -> Floats:
     """For each joint the vector from its parent: ``b_v = x_v - x_parent(v)``; zero for the root.
 
-    The confidence of a bone is the smaller one of its two joints, so that a bone is unseen if either joint is. (The
-    released codes subtract or average the confidences.)
+    The confidence of a bone is the smaller one of its two joints, so that a bone is unseen if either joint
+    is. (The released codes subtract or average the confidences.)
     """
     return _difference(clip, clip[..., list(parents)])
 
@@ -46,7 +46,8 @@ def bones(clip: Floats, parents: Sequence[int]) -> Floats:
 def motion(clip: Floats) -> Floats:
     """For each frame the displacement to the next one: ``m_t = x_{t+1} - x_t``; zero for the last frame.
 
-    Confidences are computed as for :func:`bones`. A replayed clip jumps where it restarts, as in the released codes.
+    Confidences are computed as for :func:`bones`. A replayed clip jumps where it restarts, as in the released
+    codes.
     """
     return _difference(np.concatenate([clip[..., 1:, :], clip[..., -1:, :]], axis=-2), clip)
 

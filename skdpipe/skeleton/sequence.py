@@ -1,7 +1,7 @@
 """Pose sequences: the keypoints of the people in one video.
 
-One axis order on disk and in numpy: keypoints are ``(frame, person, joint, 3)``. The last axis holds x and y in
-pixels of the source frame (origin top left, y down) and a confidence in [0, 1]. An unseen joint is
+One axis order on disk and in numpy: keypoints are ``(frame, person, joint, 3)``. The last axis holds x and y
+in pixels of the source frame (origin top left, y down) and a confidence in [0, 1]. An unseen joint is
 ``(NaN, NaN, 0)``.
 """
 
