@@ -1,4 +1,4 @@
-"""From the cache to batches: who is paired, who is held out, and what a network gets to see."""
+"""From the cache to batches: pairing, split, model inputs, batches and augmentation."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_video_needs_both_qualities_and_a_label(tmp_path: Path) -> None:
     assert "9" not in {clip.key[2] for clip in manifest.clips}
 
 
-def test_videos_without_people_are_no_training_clips_but_stay_test_clips(tmp_path: Path) -> None:
+def test_videos_without_people_are_test_clips_but_not_training_clips(tmp_path: Path) -> None:
     cache = fill(PoseCache(tmp_path))
     for number, split, quality in ((80, "train", "high"), (81, "train", "low"), (82, "test", "low")):
         sequence = a_sequence("sideways", number, split=split)
@@ -107,7 +107,7 @@ def test_derived_low_quality_needs_no_low_settings(tmp_path: Path) -> None:
     assert "0 low settings (none); run `skdpipe extract` first" in missing(tiny_experiment(), cache)
 
 
-def test_several_settings_must_be_chosen_from(tmp_path: Path) -> None:
+def test_several_settings_folders_require_a_choice(tmp_path: Path) -> None:
     cache = fill(PoseCache(tmp_path))
     cache.save(blurred(a_sequence("sideways", 0)), "low", "other-2")
     expected = "has 2 low settings (other-2, squint-1); choose one with --set low=NAME"
@@ -128,13 +128,13 @@ def test_one_class_cannot_be_learned(tmp_path: Path) -> None:
     assert "gives 1 classes, 4 training and 2 test clips; expected two" in missing(DERIVED, cache)
 
 
-# Clips that one quality alone shows
+# Clips of one quality only
 
 UNPAIRED = tiny_experiment(unpaired=True)
 
 
 def with_unpaired(cache: PoseCache, **origin: str) -> PoseCache:
-    """`fill`, and besides two videos in high quality alone and three in low alone."""
+    """`fill`, and two videos in high quality alone and three in low alone."""
     fill(cache)
     for number, quality in ((70, "high"), (71, "high"), (80, "low"), (81, "low"), (82, "low")):
         sequence = a_sequence("sideways", number, **{"split": "train", **origin})
@@ -143,7 +143,7 @@ def with_unpaired(cache: PoseCache, **origin: str) -> PoseCache:
     return cache
 
 
-def test_unpaired_videos_are_training_clips_of_the_quality_they_have(tmp_path: Path) -> None:
+def test_unpaired_videos_are_training_clips_of_their_quality(tmp_path: Path) -> None:
     cache = with_unpaired(PoseCache(tmp_path))
     manifest, paired = build_manifest(cache, UNPAIRED), build_manifest(cache, tiny_experiment())
     assert paired.left_out == {"no low-quality skeletons": 2, "no high-quality skeletons": 3}
@@ -173,7 +173,7 @@ def test_unpaired_videos_of_the_test_side_or_without_label_or_people_are_left_ou
     assert manifest.clips == build_manifest(cache, tiny_experiment()).clips
 
 
-def test_a_pair_of_which_one_quality_sees_nobody_is_unpaired(tmp_path: Path) -> None:
+def test_a_pair_without_people_in_one_quality_is_unpaired(tmp_path: Path) -> None:
     cache = fill(PoseCache(tmp_path))
     for number, blind in ((80, {"high"}), (81, {"low"}), (82, {"high", "low"})):
         sequence = a_sequence("sideways", number, split="train")
@@ -186,7 +186,7 @@ def test_a_pair_of_which_one_quality_sees_nobody_is_unpaired(tmp_path: Path) -> 
     assert alone == {"0050": ("low",), "0051": ("high",)}
 
 
-def test_a_subject_who_is_held_out_trains_nothing(tmp_path: Path) -> None:
+def test_a_held_out_subject_is_in_no_training_clip(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path)
     for action, number in ((action, number) for action in ACTIONS for number in range(6)):
         save(cache, a_sequence(action, number, subject=f"s{number % 3}"), low=True)
@@ -201,7 +201,7 @@ def test_a_subject_who_is_held_out_trains_nothing(tmp_path: Path) -> None:
     assert manifest.left_out == {"one quality only (test clips)": 1}
 
 
-def test_without_named_split_or_subject_what_is_unpaired_trains(tmp_path: Path) -> None:
+def test_unpaired_videos_train_if_split_and_subject_are_unnamed(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path)
     save(cache, *(a_sequence(action, number) for action in ACTIONS for number in range(5)), low=True)
     before = build_manifest(cache, UNPAIRED)
@@ -213,7 +213,7 @@ def test_without_named_split_or_subject_what_is_unpaired_trains(tmp_path: Path) 
     assert after.part(train=False) == before.part(train=False)
 
 
-def test_each_quality_must_train_what_is_tested(tmp_path: Path) -> None:
+def test_each_quality_needs_training_clips_of_each_test_class(tmp_path: Path) -> None:
     cache = save(PoseCache(tmp_path), *(a_sequence("sideways", n, split="train") for n in range(2)), low=True)
     save(cache, a_sequence("up and down", 0, split="test"), low=True)
     cache.save(blurred(a_sequence("up and down", 1, split="train")), "low", "squint-1")
@@ -221,10 +221,10 @@ def test_each_quality_must_train_what_is_tested(tmp_path: Path) -> None:
     assert missing(UNPAIRED, cache).startswith(expected)
 
 
-def test_the_view_that_is_not_there_shows_nobody(tmp_path: Path) -> None:
+def test_a_missing_quality_is_zero_and_masked(tmp_path: Path) -> None:
     cache = with_unpaired(PoseCache(tmp_path))
     manifest = build_manifest(cache, UNPAIRED)
-    data = views(cache, UNPAIRED, manifest)
+    data = paired_clips(cache, UNPAIRED, manifest)
     for index, clip in enumerate(manifest.clips):
         sample = data[index]
         assert sample.high.shape == sample.low.shape
@@ -270,7 +270,7 @@ def test_one_side_only_is_refused(tmp_path: Path) -> None:
     assert "2 classes, 4 training and 0 test clips" in missing(DERIVED, save(PoseCache(tmp_path), *clips))
 
 
-def test_a_class_that_no_training_clip_shows_is_named(tmp_path: Path) -> None:
+def test_a_class_without_training_clips_is_named(tmp_path: Path) -> None:
     clips = [a_sequence("sideways", n, split="train" if n else "test") for n in range(3)]
     cache = save(PoseCache(tmp_path), *clips, a_sequence("up and down", split="test"))
     cache.save(a_sequence("sideways", 9, split="train", label="turn [round]"), "high", "eyes-1")
@@ -279,7 +279,7 @@ def test_a_class_that_no_training_clip_shows_is_named(tmp_path: Path) -> None:
 
 @given(seed=st.integers(0, 2**31), fraction=st.floats(0.05, 0.95), subjects=st.integers(2, 6))
 @settings(max_examples=25)
-def test_nobody_is_on_both_sides(
+def test_no_subject_is_on_both_sides(
     tmp_path_factory: pytest.TempPathFactory, seed: int, fraction: float, subjects: int
 ) -> None:
     clips = [a_sequence(a, n, subject=f"s{n % subjects}") for a in ACTIONS for n in range(subjects * 2)]
@@ -302,9 +302,7 @@ def unsplit(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:
 
 @given(seed=st.integers(0, 2**31))
 @settings(max_examples=25)
-def test_each_class_gives_its_share_to_the_test_and_keeps_a_training_clip(
-    unsplit: PoseCache, seed: int
-) -> None:
+def test_a_share_of_each_class_is_held_out_and_a_training_clip_remains(unsplit: PoseCache, seed: int) -> None:
     manifest = build_manifest(unsplit, replace(DERIVED, seed=seed, test_fraction=0.34))
     held_out = [clip.label for clip in manifest.part(train=False)]
     assert sorted(held_out) == ["sideways"] * 3 + ["up and down"]
@@ -312,16 +310,14 @@ def test_each_class_gives_its_share_to_the_test_and_keeps_a_training_clip(
     assert manifest == build_manifest(unsplit, replace(DERIVED, seed=seed, test_fraction=0.34))
 
 
-def test_another_seed_is_another_split(unsplit: PoseCache) -> None:
+def test_the_seed_changes_the_split(unsplit: PoseCache) -> None:
     splits = {build_manifest(unsplit, replace(DERIVED, seed=seed)).part(train=False) for seed in range(8)}
     assert len(splits) > 4
 
 
 @pytest.mark.parametrize("subjects", [0, 4])
 @pytest.mark.parametrize("seed", range(3))
-def test_validation_takes_training_clips_and_leaves_the_test_alone(
-    tmp_path: Path, subjects: int, seed: int
-) -> None:
+def test_validation_uses_training_clips_only(tmp_path: Path, subjects: int, seed: int) -> None:
     """Whole subjects where they are named, a share of each class where not."""
     clips = [
         a_sequence(a, n, split="train" if n < 8 else "test", **({"subject": f"s{n % 4}"} if subjects else {}))
@@ -341,7 +337,7 @@ def test_validation_takes_training_clips_and_leaves_the_test_alone(
     assert manifest.left_out == {"the test split (not used for validation)": 4 * len(ACTIONS)}
 
 
-def test_validation_leaves_out_what_one_quality_alone_shows_of_the_test(tmp_path: Path) -> None:
+def test_validation_leaves_out_unpaired_test_videos(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path)
     for action in ACTIONS:
         for number in range(8):
@@ -355,12 +351,12 @@ def test_validation_leaves_out_what_one_quality_alone_shows_of_the_test(tmp_path
     assert manifest.left_out == {"the test split (not used for validation)": 2 * len(ACTIONS)}
 
 
-# Clips without a label, and labels that are not told
+# Clips without a label, and labels that are not used
 
 UNLABELLED = tiny_experiment(unlabelled=True)
 
 
-def told(manifest: Manifest) -> dict[str, set[str]]:
+def labelled_keys(manifest: Manifest) -> dict[str, set[str]]:
     """Of which training clips each quality has labels."""
     return {
         quality: {clip.key for clip in manifest.part(train=True, quality=quality, labelled=True)}
@@ -368,7 +364,7 @@ def told(manifest: Manifest) -> dict[str, set[str]]:
     }
 
 
-def test_pairs_without_a_label_train_nobody_but_a_student(tmp_path: Path) -> None:
+def test_unlabelled_pairs_train_the_student_only(tmp_path: Path) -> None:
     cache = fill(PoseCache(tmp_path))
     known = build_manifest(cache, tiny_experiment())
     without = (a_sequence("sideways", number, label=None) for number in range(50, 53))  # nor a split
@@ -385,7 +381,7 @@ def test_pairs_without_a_label_train_nobody_but_a_student(tmp_path: Path) -> Non
         assert len(manifest.part(train=True, quality=quality)) == 8 + 3
         assert manifest.part(train=True, quality=quality, labelled=True) == known.part(train=True)
     assert build_manifest(cache, tiny_experiment()).clips == known.clips
-    samples = zip(views(cache, UNLABELLED, manifest), manifest.clips, strict=True)
+    samples = zip(paired_clips(cache, UNLABELLED, manifest), manifest.clips, strict=True)
     assert [int(sample.label) for sample, clip in samples if clip in added] == [-1] * 3
 
 
@@ -402,7 +398,7 @@ def test_unlabelled_pairs_of_the_test_side_or_without_people_are_left_out(tmp_pa
 
 
 @pytest.mark.parametrize("validation", [0, 0.3])
-def test_nobody_who_is_held_out_trains_without_a_label(tmp_path: Path, validation: float) -> None:
+def test_held_out_subjects_are_in_no_unlabelled_training_clip(tmp_path: Path, validation: float) -> None:
     cache = PoseCache(tmp_path)
     for action, number in ((action, number) for action in ACTIONS for number in range(8)):
         save(cache, a_sequence(action, number, subject=f"s{number % 4}"), low=True)
@@ -423,35 +419,40 @@ def test_a_share_of_each_class_keeps_its_labels(unsplit: PoseCache, seed: int) -
     everything = build_manifest(unsplit, experiment)
     manifest = build_manifest(unsplit, replace(experiment, labels=LabelShares(high=0.67, low=0.34)))
     label_of = {clip.key: clip.label for clip in manifest.clips}
-    high, low = (sorted(label_of[key] for key in keys) for keys in told(manifest).values())
+    high, low = (sorted(label_of[key] for key in keys) for keys in labelled_keys(manifest).values())
     assert high == ["rare"] + ["sideways"] * 4 + ["up and down"] * 2  # of 1, 6 and 3
     assert low == ["rare"] + ["sideways"] * 2 + ["up and down"]
-    assert told(manifest)["low"] < told(manifest)["high"]
+    assert labelled_keys(manifest)["low"] < labelled_keys(manifest)["high"]
     assert manifest.part(train=False) == everything.part(train=False)
     assert manifest.classes == everything.classes
     assert len(manifest.part(train=True, quality="low")) == len(everything.part(train=True))
     assert manifest.digest != everything.digest
 
 
-def test_another_seed_keeps_other_labels(unsplit: PoseCache) -> None:
+def test_the_seed_changes_the_labelled_clips(unsplit: PoseCache) -> None:
     few = replace(DERIVED, labels=LabelShares(low=0.34))
-    assert len({frozenset(told(build_manifest(unsplit, replace(few, seed=n)))["low"]) for n in range(8)}) > 2
+    assert (
+        len(
+            {frozenset(labelled_keys(build_manifest(unsplit, replace(few, seed=n)))["low"]) for n in range(8)}
+        )
+        > 2
+    )
 
 
-def test_a_clip_of_one_quality_without_a_label_teaches_nothing(tmp_path: Path) -> None:
+def test_an_unlabelled_clip_of_one_quality_is_left_out(tmp_path: Path) -> None:
     cache = with_unpaired(PoseCache(tmp_path))
     manifest = build_manifest(cache, replace(UNPAIRED, labels=LabelShares(high=1, low=0.2)))
     alone = [clip for clip in manifest.clips if clip.qualities == ("low",)]
     assert all(clip.labelled == ("low",) for clip in alone)
     assert manifest.left_out == {"neither label nor counterpart (training clips)": 3 - len(alone)}
-    assert len(told(manifest)["high"]) == 8 + 2
-    assert len(told(manifest)["low"]) == 2  # a fifth of 4 and of 4 + 3 clips
+    assert len(labelled_keys(manifest)["high"]) == 8 + 2
+    assert len(labelled_keys(manifest)["low"]) == 2  # a fifth of 4 and of 4 + 3 clips
 
 
-# What a network sees
+# Model inputs
 
 
-def test_a_clip_has_the_shape_that_its_format_says() -> None:
+def test_a_clip_has_the_shape_of_its_format() -> None:
     clip, seen = model_input(a_sequence("sideways"), ClipFormat(frames=8, people=3, layout="penn-13"))
     assert clip.shape == (3, 3, 8, 13)
     assert clip.dtype == np.float32
@@ -468,7 +469,7 @@ def at_left_of_picture(*x: float) -> PoseSequence:
     return PoseSequence(keypoints, index, 2 * len(x), COCO_17, 12.0, (64, 48))
 
 
-def test_sampled_frames_are_joined_before_the_clip_gets_its_length() -> None:
+def test_sampled_frames_are_interpolated_before_resampling() -> None:
     clip, _ = model_input(at_left_of_picture(0, 32), ClipFormat(frames=4, people=1, scale="image"))
     np.testing.assert_allclose(clip[0, 0, :, 0], [-0.5, -0.25, 0, 0])  # 0, 16, 32, 32 of 64 pixels
     np.testing.assert_allclose(clip[0, 1], 0)  # 24 of 48 pixels
@@ -479,20 +480,20 @@ def test_sampled_frames_are_joined_before_the_clip_gets_its_length() -> None:
     np.testing.assert_allclose(replayed[0, 0, :, 0], [-0.5, -0.25, 0, 0, -0.5, -0.25])
 
 
-def test_smoothing_averages_neighbouring_sightings() -> None:
+def test_smoothing_averages_neighbouring_frames() -> None:
     smoothing = ClipFormat(frames=6, people=1, scale="image", smoothing=3)
     clip, _ = model_input(at_left_of_picture(0, 48, 0), smoothing)
     # smoothed 24, 16, 24 at frames 0, 2, 4; between them 20; the last is held
     np.testing.assert_allclose(clip[0, 0, :, 0] * 64 + 32, [24, 20, 16, 20, 24, 24], rtol=1e-6)
 
 
-def test_the_body_is_the_measure_if_the_format_says_so() -> None:
+def test_the_format_selects_normalisation_by_body_size() -> None:
     clip, _ = model_input(a_sequence("sideways"), ClipFormat(frames=12, people=1, scale="body"))
     extent = np.ptp(clip[0, :2], axis=2).mean(axis=1)
     np.testing.assert_allclose(extent, np.array([10, 24]) / 26, rtol=1e-5)  # a box of 10 by 24 pixels
 
 
-def test_unseen_joints_are_zero_and_the_mask_says_who_is_there() -> None:
+def test_unseen_joints_are_zero_and_the_mask_marks_people() -> None:
     sequence = people_at(0, 20)
     sequence.keypoints[:, 0] = UNSEEN
     sequence.keypoints[:, 1, 3] = UNSEEN
@@ -507,7 +508,7 @@ def test_unseen_joints_are_zero_and_the_mask_says_who_is_there() -> None:
     assert (clip == 0).all()
 
 
-def test_of_too_many_people_the_surest_are_kept() -> None:
+def test_the_most_confident_people_are_kept() -> None:
     three = people_at(0, 15, 30)
     three.keypoints[:, 0, :, 2] = 0.1
     clip, seen = model_input(three, ClipFormat(frames=4, people=2))
@@ -524,10 +525,10 @@ def test_an_unknown_layout_and_a_video_without_frames_are_refused() -> None:
         model_input(no_frames, ClipFormat())
 
 
-# Both views of a clip
+# Both qualities of a clip
 
 
-def views(cache: PoseCache, experiment: Experiment, manifest: Manifest | None = None) -> PairedClips:
+def paired_clips(cache: PoseCache, experiment: Experiment, manifest: Manifest | None = None) -> PairedClips:
     manifest = manifest or build_manifest(cache, experiment)
     clip = experiment.clip
     return PairedClips(
@@ -537,7 +538,7 @@ def views(cache: PoseCache, experiment: Experiment, manifest: Manifest | None = 
 
 @given(seed=st.integers(0, 99), every=st.integers(1, 5), occlusion=st.sampled_from([0.0, 0.3, 0.6]))
 @settings(max_examples=20)
-def test_derived_low_quality_is_what_the_degradations_make(seed: int, every: int, occlusion: float) -> None:
+def test_derived_low_quality_equals_the_degradation(seed: int, every: int, occlusion: float) -> None:
     sequence = a_sequence("sideways", 3)
     poor = degrade(sequence, Degradation(every=every, occlusion=occlusion), seed)
     expected = occlude(
@@ -547,10 +548,10 @@ def test_derived_low_quality_is_what_the_degradations_make(seed: int, every: int
     np.testing.assert_array_equal(poor.frame_index, expected.frame_index)
 
 
-def test_derived_views_show_the_same_people_and_their_labels(tmp_path: Path) -> None:
+def test_derived_qualities_show_the_same_people_and_labels(tmp_path: Path) -> None:
     cache = save(PoseCache(tmp_path), *(a_sequence(a, n) for a in ACTIONS for n in range(3)))
     experiment = tiny_experiment(derive_low=Degradation(every=3, occlusion=0.3))
-    data = views(cache, experiment)
+    data = paired_clips(cache, experiment)
     for index, clip in enumerate(build_manifest(cache, experiment).clips):
         sample, high = data[index], cache.load(clip.high)
         assert ACTIONS[int(sample.label)] == clip.label
@@ -565,10 +566,10 @@ def one_pair(tmp_path: Path, high: PoseSequence, low: PoseSequence) -> Batch:
     key = "ffff"
     cache.save(replace(high, origin=replace(high.origin, key=key, split="test")), "high", "eyes-1")
     cache.save(replace(low, origin=replace(low.origin, key=key, estimator="squint")), "low", "squint-1")
-    return views(cache, tiny_experiment())[-1 + len(build_manifest(cache, tiny_experiment()).clips)]
+    return paired_clips(cache, tiny_experiment())[-1 + len(build_manifest(cache, tiny_experiment()).clips)]
 
 
-def test_people_of_low_quality_take_the_places_they_have_in_high(tmp_path: Path) -> None:
+def test_people_of_low_quality_have_the_person_index_of_high_quality(tmp_path: Path) -> None:
     left_first = people_at(-20, 20)
     right_first = left_first.with_keypoints(left_first.keypoints[:, ::-1].copy())
     sample = one_pair(tmp_path, left_first, right_first)
@@ -576,7 +577,7 @@ def test_people_of_low_quality_take_the_places_they_have_in_high(tmp_path: Path)
     assert sample.paired.tolist() == [True, True]
 
 
-def test_people_whom_only_one_view_shows_are_not_compared(tmp_path: Path) -> None:
+def test_people_in_one_quality_only_are_not_paired(tmp_path: Path) -> None:
     sample = one_pair(tmp_path, people_at(-20, 20), people_at(-20, 200))
     assert sample.high_mask.all()
     assert sample.low_mask.all()
@@ -595,7 +596,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PairedClips:
         *(a_sequence("sideways", n) for n in range(5)),
         *(a_sequence("up and down", n) for n in range(4)),
     )
-    return views(cache, DERIVED)
+    return paired_clips(cache, DERIVED)
 
 
 def fingerprints(parts: list[Batch]) -> list[float]:
@@ -603,7 +604,7 @@ def fingerprints(parts: list[Batch]) -> list[float]:
     return [float(clip.double().abs().sum()) for part in parts for clip in part.high]
 
 
-def test_in_order_every_clip_comes_once(data: PairedClips) -> None:
+def test_an_ordered_epoch_contains_every_clip_once(data: PairedClips) -> None:
     parts = list(batches(data, 4))
     assert [len(part.label) for part in parts] == [4, 4, 1]
     assert torch.cat([part.label for part in parts]).tolist() == [0] * 5 + [1] * 4
@@ -613,9 +614,7 @@ def test_in_order_every_clip_comes_once(data: PairedClips) -> None:
 
 @given(size=st.integers(2, 12), seed=st.integers(0, 99))
 @settings(max_examples=20)
-def test_shuffled_every_clip_comes_at_most_once_and_never_alone(
-    data: PairedClips, size: int, seed: int
-) -> None:
+def test_a_shuffled_epoch_has_no_batch_of_one_clip(data: PairedClips, size: int, seed: int) -> None:
     parts = list(batches(data, size, shuffle=np.random.default_rng(seed)))
     shown = fingerprints(parts)
     assert len(set(shown)) == len(shown) == (9 if 9 % size != 1 else 8)
@@ -631,7 +630,7 @@ def test_epochs_differ_in_their_order(data: PairedClips) -> None:
     assert len({frozenset(order) for order in orders}) == 1
 
 
-def test_processes_that_prepare_batches_change_nothing(data: PairedClips) -> None:
+def test_loader_workers_do_not_change_the_batches(data: PairedClips) -> None:
     alone = list(batches(data, 4, shuffle=np.random.default_rng(0)))
     helped = list(batches(data, 4, shuffle=np.random.default_rng(0), workers=2))
     for one, other in zip(alone, helped, strict=True):
@@ -655,33 +654,33 @@ def one_joint(joint: str, count: int = 64) -> Batch:
 DEFAULT = Augmentation()
 
 
-def look(batch: Batch, seed: int = 0, settings: Augmentation = DEFAULT) -> Batch:
+def augmented(batch: Batch, seed: int = 0, settings: Augmentation = DEFAULT) -> Batch:
     return augment(batch, np.random.default_rng(seed), mirror=PENN_13.mirror, settings=settings)
 
 
-def test_a_mirrored_wrist_is_the_other_wrist_on_the_other_side() -> None:
-    seen = look(one_joint("left_wrist"))
+def test_flipping_swaps_left_and_right_joints() -> None:
+    result = augmented(one_joint("left_wrist"))
     left, right = PENN_13.index("left_wrist"), PENN_13.index("right_wrist")
-    mirrored = seen.high[:, 0, 2, 0, right] > 0
+    mirrored = result.high[:, 0, 2, 0, right] > 0
     assert 15 < mirrored.sum() < 49  # half of 64
     where = torch.where(mirrored, right, left)
-    x, y = (seen.high[torch.arange(64), 0, axis, 0, where] for axis in (0, 1))
+    x, y = (result.high[torch.arange(64), 0, axis, 0, where] for axis in (0, 1))
     torch.testing.assert_close(x < 0, mirrored)
     length, angle = torch.hypot(x, y), torch.rad2deg(torch.atan2(y, x.abs()))
     assert 0.85 <= length.min() < 0.9 < 1.1 < length.max() <= 1.15
     assert -15 <= angle.min() < -10 < 10 < angle.max() <= 15
-    shown = seen.high[:, :, 2] > 0
+    shown = result.high[:, :, 2] > 0
     assert shown.sum() == 64 * 10  # one joint of one person in every frame
-    assert (seen.high.movedim(2, -1)[~shown] == 0).all()
+    assert (result.high.movedim(2, -1)[~shown] == 0).all()
 
 
-def test_a_joint_in_the_middle_stays_itself() -> None:
-    seen = look(one_joint("head"))
-    assert (seen.high[:, 0, 2, :, PENN_13.index("head")] > 0).all()
+def test_flipping_keeps_joints_without_counterpart() -> None:
+    result = augmented(one_joint("head"))
+    assert (result.high[:, 0, 2, :, PENN_13.index("head")] > 0).all()
 
 
-def test_a_part_of_the_clip_is_stretched_over_its_length() -> None:
-    confidence = look(one_joint("head")).high[:, 0, 2, :, PENN_13.index("head")]
+def test_a_crop_is_stretched_to_the_length_of_the_clip() -> None:
+    confidence = augmented(one_joint("head")).high[:, 0, 2, :, PENN_13.index("head")]
     first, last = confidence[:, 0], confidence[:, -1]
     assert (confidence.diff(dim=1) >= 0).all()
     assert (last - first >= 0.6 - 1e-6).all()  # 0.7 of nine steps of 0.1, each end rounded by half a step
@@ -689,61 +688,61 @@ def test_a_part_of_the_clip_is_stretched_over_its_length() -> None:
     assert last.min() < 0.95
 
 
-def test_both_views_of_a_clip_are_looked_at_alike() -> None:
+def test_both_qualities_are_augmented_in_the_same_way() -> None:
     batch = one_joint("left_wrist")
-    seen = look(batch)
-    torch.testing.assert_close(seen.high, seen.low, rtol=0, atol=0)
+    result = augmented(batch)
+    torch.testing.assert_close(result.high, result.low, rtol=0, atol=0)
     for before, after in zip(batch, seen, strict=True):
         assert before.shape == after.shape
         assert before.dtype == after.dtype
-    torch.testing.assert_close(seen.high_mask, batch.high_mask)
+    torch.testing.assert_close(result.high_mask, batch.high_mask)
 
 
-def test_clips_are_looked_at_differently_and_the_seed_decides_how() -> None:
-    seen = look(one_joint("head"))
-    assert len({float(clip.sum()) for clip in seen.high}) > 60
-    torch.testing.assert_close(look(one_joint("head")).high, seen.high, rtol=0, atol=0)
-    assert not torch.equal(look(one_joint("head"), seed=1).high, seen.high)
+def test_clips_differ_in_their_augmentation_which_follows_the_seed() -> None:
+    result = augmented(one_joint("head"))
+    assert len({float(clip.sum()) for clip in result.high}) > 60
+    torch.testing.assert_close(augmented(one_joint("head")).high, result.high, rtol=0, atol=0)
+    assert not torch.equal(augmented(one_joint("head"), seed=1).high, result.high)
 
 
 STILL = Augmentation(rotation=0, scale=0, shear=0, flip=0, crop=1, joint_dropout=0)
 
 
-def test_nothing_asked_for_changes_nothing() -> None:
+def test_augmentation_with_all_settings_off_is_the_identity() -> None:
     batch = one_joint("left_wrist")
-    torch.testing.assert_close(look(batch, settings=STILL).high, batch.high, rtol=0, atol=0)
+    torch.testing.assert_close(augmented(batch, settings=STILL).high, batch.high, rtol=0, atol=0)
 
 
 def test_shear_moves_each_axis_by_a_share_of_the_other() -> None:
     """A joint at (1, 0) keeps its x and gets a y of up to the share."""
-    seen = look(one_joint("left_wrist", 400), settings=replace(STILL, shear=0.3))
-    x, y = seen.high[:, 0, :2, 0, PENN_13.index("left_wrist")].unbind(1)
+    result = augmented(one_joint("left_wrist", 400), settings=replace(STILL, shear=0.3))
+    x, y = result.high[:, 0, :2, 0, PENN_13.index("left_wrist")].unbind(1)
     torch.testing.assert_close(x, torch.ones(400))
     assert -0.3 <= y.min() < -0.28
     assert 0.28 < y.max() <= 0.3
 
 
-def test_a_dropped_joint_is_gone_throughout_from_both_views() -> None:
+def test_a_dropped_joint_is_missing_in_the_whole_clip_of_both_qualities() -> None:
     batch = one_joint("head", 1000)
-    seen = look(batch, settings=replace(STILL, joint_dropout=0.2))
-    shown = seen.high[:, 0, 2, :, PENN_13.index("head")] > 0
+    result = augmented(batch, settings=replace(STILL, joint_dropout=0.2))
+    shown = result.high[:, 0, 2, :, PENN_13.index("head")] > 0
     assert (shown == shown[:, :1]).all()
     assert shown[:, 0].float().mean() == pytest.approx(0.8, abs=0.07)  # five standard deviations
-    torch.testing.assert_close(seen.high, seen.low, rtol=0, atol=0)
+    torch.testing.assert_close(result.high, result.low, rtol=0, atol=0)
 
 
-def test_fresh_views_are_drawn_anew_in_each_epoch_and_the_same_again(tmp_path: Path) -> None:
+def test_resampled_degradation_follows_the_epoch(tmp_path: Path) -> None:
     cache = save(PoseCache(tmp_path), *(a_sequence(a, n) for a in ACTIONS for n in range(3)))
     experiment = tiny_experiment(derive_low=Degradation(occlusion=0.5))
     clips, clip = build_manifest(cache, experiment), experiment.clip
     parts = (cache, clips.clips, clips.classes, clip, clip, experiment.derive_low, 0)
-    fixed, fresh = PairedClips(*parts), PairedClips(*parts, resample=True)
+    fixed, resampled = PairedClips(*parts), PairedClips(*parts, resample=True)
     seen = {}
     for epoch in (0, 1, 0):
-        for data in (fixed, fresh):
+        for data in (fixed, resampled):
             data.begin_epoch(epoch)
         torch.testing.assert_close(fixed[0].low, PairedClips(*parts)[0].low, rtol=0, atol=0)
-        torch.testing.assert_close(fresh[0].high, fixed[0].high, rtol=0, atol=0)
-        assert torch.equal(fresh[0].low, seen.setdefault(epoch, fresh[0].low))
+        torch.testing.assert_close(resampled[0].high, fixed[0].high, rtol=0, atol=0)
+        assert torch.equal(resampled[0].low, seen.setdefault(epoch, resampled[0].low))
     assert torch.equal(seen[0], fixed[0].low)
     assert not torch.equal(seen[1], seen[0])
