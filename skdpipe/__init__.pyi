@@ -5,8 +5,8 @@ from .config import Estimator, Experiment, Extraction, Report, config_path, load
 from .degradation.fit_noise import fit_noise
 from .demo import run_demo
 from .distill import distill_student, finetune_student
-from .errors import PoseError, SkdpipeError
 from .ensemble import Ensemble, evaluate_bundles
+from .errors import PoseError, SkdpipeError
 from .extraction import Source, VideoItem, extract_videos, find_videos, open_sources
 from .formats.convert import convert_poses
 from .formats.importing import import_poses

@@ -167,7 +167,8 @@ def _require_agreement(bundles: Mapping[Path, Bundle], tests: Mapping[Path, Mani
         if bundles[path].metadata.classes != classes:
             raise BundleError(
                 f"{path} and {first} were trained for different classes "
-                f"({_some(bundles[path].metadata.classes)} and {_some(classes)}); expected the same, in the same order"
+                f"({_some(bundles[path].metadata.classes)} and {_some(classes)}); expected the same, in the "
+                "same order"
             )
         if _keys(tests[path]) != keys:
             shared = len({*_keys(tests[path])} & {*keys})

@@ -692,7 +692,7 @@ def test_both_qualities_are_augmented_in_the_same_way() -> None:
     batch = one_joint("left_wrist")
     result = augmented(batch)
     torch.testing.assert_close(result.high, result.low, rtol=0, atol=0)
-    for before, after in zip(batch, seen, strict=True):
+    for before, after in zip(batch, result, strict=True):
         assert before.shape == after.shape
         assert before.dtype == after.dtype
     torch.testing.assert_close(result.high_mask, batch.high_mask)

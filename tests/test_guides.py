@@ -83,7 +83,7 @@ def test_the_commands_of_a_guide_run(guide: str, workplace: Path) -> None:
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
 
 
-@pytest.mark.parametrize("document", sorted((ROOT / "examples").glob("*.md")) + [ROOT / "README.md"], ids=str)
+@pytest.mark.parametrize("document", [*sorted((ROOT / "examples").glob("*.md")), ROOT / "README.md"], ids=str)
 def test_every_command_and_option_of_a_document_exists(document: Path) -> None:
     root = get_command(app)
     for line in commands(document, "(?:sh|text)?"):
