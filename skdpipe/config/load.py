@@ -1,4 +1,4 @@
-"""From YAML, changed by ``key.path=value``, to checked settings and back."""
+"""Settings from YAML files and ``key.path=value`` overrides, checked, and back to plain values."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ T = TypeVar("T")
 
 
 def config_path(name: str) -> Path:
-    """A config by path, or by the name of one that comes with skdpipe (``demo``, ``paper``...).
+    """The path of a config, given its path or the name of one that comes with skdpipe.
+
+    >>> config_path("published").name
+    'published.yaml'
 
     Raises:
-        ConfigError: if there is neither.
+        ConfigError: if it does not exist.
     """
     path = Path(name)
     if path.suffix in {".yaml", ".yml"} or path.is_file():
         if not path.is_file():
             raise ConfigError(f"no config file at {path}; expected YAML")
         return path
-    package = Path(__file__).parents[1]
-    folders = [package / "configs", package.parent / "configs"]
+    folders = config_folders()
     for folder in folders:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
@@ -38,14 +40,25 @@ def config_path(name: str) -> Path:
     raise ConfigError(f"no config named '{name}'; expected a YAML file or one of {', '.join(known)}")
 
 
+def config_folders() -> list[Path]:
+    """Where the configs that come with skdpipe are: in the installed package, or in the source tree."""
+    package = Path(__file__).parents[1]
+    return [package / "configs", package.parent / "configs"]
+
+
 def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, section: str = "") -> T:
-    """Read a config of one kind from YAML and apply ``key.path=value`` overrides (values are YAML too).
+    """Read a config from YAML and apply ``key.path=value`` overrides (values are YAML too).
+
+    >>> from skdpipe.config import Experiment
+    >>> path = config_path("published")
+    >>> load_config(Experiment, path, ["recipe.epochs=5"], section="experiment").recipe.epochs
+    5
 
     Args:
-        kind: the dataclass to make.
+        kind: the config class.
         path: the file.
-        overrides: keys relative to the section.
-        section: which part of the file; if empty, all of it.
+        overrides: changed settings; keys are relative to the section.
+        section: section of the file; empty for the whole file.
 
     Raises:
         ConfigError: if the file cannot be read, is not YAML, has no such section, or a key or value does
@@ -56,9 +69,9 @@ def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, sec
 
 
 def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """A section's settings as plain values, not yet checked; arguments and errors as of `load_config`.
+    """The settings of a section as plain values, not yet checked; arguments and errors as for `load_config`.
 
-    Where the section is no group of settings but a config's name or file, it is the same section there.
+    A section that is a string names another config, whose section of the same name is used.
     """
     values = _read(path)
     if section:
@@ -77,7 +90,7 @@ def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dic
 
 
 def read_if_named(value: object) -> object:
-    """Settings that a string names the file of, or else the value itself.
+    """The settings in the config that a string names; any other value is returned as it is.
 
     Raises:
         ConfigError: as `config_path` and `load_config`.
@@ -95,7 +108,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _mapping(values: object, where: str) -> dict[str, Any]:
-    """What YAML gave, if it is settings; nothing at all is no settings."""
+    """The content of a YAML file as settings; an empty file has none."""
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -104,10 +117,10 @@ def _mapping(values: object, where: str) -> dict[str, Any]:
 
 
 def parse_config(kind: type[T], values: object, where: str) -> T:
-    """Check plain values against a config class.
+    """Make a config from plain values.
 
     Raises:
-        ConfigError: naming the first key that does not fit.
+        ConfigError: if a setting is unknown, missing or does not fit; the first one is named.
     """
     if isinstance(values, dict):
         values, _ = with_current_names(values, where)
@@ -119,13 +132,13 @@ def parse_config(kind: type[T], values: object, where: str) -> T:
 
 
 def _complaint(kind: object, problem: ErrorDetails) -> str:
-    """The key that does not fit, what was found there, and what was expected."""
+    """The setting that does not fit, the value found and what was expected."""
     *parents, last = problem["loc"] or ("settings",)
     key = ".".join(map(str, (*parents, last)))
     if problem["type"] == "unexpected_keyword_argument":
-        return f"{key} is no setting; expected one of {', '.join(_settings_of(kind, parents))}"
+        return f"{key} is not a setting; expected one of {', '.join(_settings_of(kind, parents))}"
     if problem["type"] == "missing":
-        return f"{key} is not set and has no default; add it"
+        return f"{key} is missing and has no default; add it"
     expected = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "dataclass_type":
         expected = "Input should be a group of settings"
@@ -133,7 +146,7 @@ def _complaint(kind: object, problem: ErrorDetails) -> str:
 
 
 def _settings_of(kind: object, place: Sequence[int | str]) -> list[str]:
-    """The settings of a group, which lies at a place in a config class."""
+    """The names of the settings in a group, given the path to it in a config class."""
     for name in place:
         hint = get_type_hints(kind).get(str(name), kind)
         kind = next((option for option in (hint, *get_args(hint)) if is_dataclass(option)), kind)
@@ -154,7 +167,7 @@ def change_config(config: T, overrides: Sequence[str], where: str) -> T:
 
 
 def to_plain(config: object, *, only_changed: bool = False) -> dict[str, Any]:
-    """A config as plain YAML and JSON values, or what is not as by default; `parse_config` reads it back."""
+    """A config as plain YAML and JSON values, or only those that differ from the defaults."""
     kind = TypeAdapter(type(config))
     plain: dict[str, Any] = kind.dump_python(config, mode="json", exclude_defaults=only_changed)
     return plain
