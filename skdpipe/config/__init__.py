@@ -1,10 +1,9 @@
-"""Settings: frozen dataclasses checked by pydantic, read from YAML and changed by ``key.path=value``.
+"""Settings: frozen dataclasses checked by pydantic, read from YAML, changed by ``key.path=value``.
 
-Networks and losses take plain arguments, never a config.
+Nothing below `cli` and the public functions sees a config: networks and losses take plain arguments.
 """
 
 from skdpipe.config.comparison import Comparison
-from skdpipe.config.describe import config_schema, describe_config, list_configs
 from skdpipe.config.experiment import (
     Augmentation,
     ClipFormat,
@@ -55,9 +54,6 @@ __all__ = [
     "Thresholds",
     "change_config",
     "config_path",
-    "config_schema",
-    "describe_config",
-    "list_configs",
     "load_config",
     "load_section",
     "parse_config",

@@ -1,4 +1,4 @@
-"""Settings of a comparison: one experiment, repeated with changed settings."""
+"""Settings of a comparison: one experiment, many times, each time with a few settings changed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Changes = dict[str, Any]
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed should be given once")
+        raise ValueError("a seed should be named once")
     return seeds
 
 
 @dataclass(frozen=True, config=STRICT)
 class Comparison:
-    """The rows and columns of a comparison; changes are settings of the experiment, as in its YAML.
+    """Which rows and columns a table has; changes are settings of the experiment, as in its YAML.
 
     Attributes:
         name: the folder under ``models/`` for all runs and the table.
-        seeds: each row is trained once for each seed.
-        scenarios: changes by name, usually of the data, such as the derivation of low quality.
-        students: changes by name, usually of the student's network.
-        methods: columns, trained for every scenario and student.
-        variants: further columns: the student with other changes; baselines are not trained again.
+        seeds: each row is trained so many times.
+        scenarios: changes by name, mostly of the data: how low quality comes about.
+        students: changes by name, mostly of the student's network.
+        methods: columns, each trained for every scenario and student.
+        variants: more columns: the student with other changes; the baselines are not trained again.
     """
 
     name: FolderName = "comparison"

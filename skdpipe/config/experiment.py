@@ -17,29 +17,21 @@ Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 
 @dataclass(frozen=True, config=STRICT)
 class EstimatorNoise:
-    """Errors of a pose estimator, simulated on high-quality skeletons; `skdpipe fit-noise` fits them to real
-    pairs.
+    """How a poor estimator errs (`simulate_pose_errors`); `skdpipe fit-noise` finds it in real pairs.
 
-    Lengths are relative to the body size (the diagonal of the box around the person), rates are shares of all
-    frames, and durations are mean numbers of video frames.
+    Sizes are shares of the body's (the diagonal of the box around it), shares are of the time, and each error
+    lasts so many frames of the video on average.
 
     Attributes:
-        jitter: standard deviation of each joint's position along x and along y, by joint name.
-        jitter_default: standard deviation of joints that are not named.
-        jitter_frames: duration over which the jitter is correlated.
-        outliers: rate of joints that are far from their position.
-        outlier_size: standard deviation of their distance.
-        outlier_frames: duration of an outlier.
-        swaps: rate of frames in which left and right of a person are exchanged.
-        swap_frames: duration of an exchange.
-        misses: rate at which a joint is not detected, by joint name.
-        misses_default: rate of joints that are not named.
-        miss_frames: duration of a miss.
-        lost: rate at which a whole person is not detected.
-        lost_frames: duration of a loss.
-        confidence: mean confidence of joints at their position.
-        confidence_wrong: mean confidence of outliers and exchanged joints.
-        confidence_spread: standard deviation of both.
+        jitter: standard deviation of each joint's place along x and along y, by joint name.
+        jitter_default: of the joints that are not named.
+        jitter_frames: for how long it goes the same way.
+        outliers, outlier_size, outlier_frames: joints that are far off, and how far.
+        swaps, swap_frames: left and right of a person exchanged.
+        misses, misses_default, miss_frames: joints that are not seen, by joint name.
+        lost, lost_frames: people who are not seen at all.
+        confidence, confidence_wrong, confidence_spread: mean of joints in their place, mean of those that are
+            far off or exchanged, standard deviation of both.
     """
 
     jitter: dict[str, NonNegativeFloat] = field(default_factory=dict)
@@ -62,17 +54,16 @@ class EstimatorNoise:
 
 @dataclass(frozen=True, config=STRICT)
 class Degradation:
-    """How low quality is derived from high quality; the steps are applied in this order.
+    """How low quality is derived from high where there is no estimator of low quality; in this order.
 
     Attributes:
-        noise: errors of an estimator, or a YAML file of them as written by `skdpipe fit-noise`; null for
-            none.
-        every: keeps one frame in so many.
-        random_loss: share of the frames that are dropped at random.
-        block_loss: share of the frames that are dropped in one block.
-        limbs: share of the time for which a whole arm or leg is hidden, independently for each.
-        limb_frames: mean duration of a hidden limb in frames; 0 hides it for the whole clip.
-        occlusion: probability that a joint is hidden in a frame.
+        noise: an estimator's errors, or a file that holds them, as `skdpipe fit-noise` writes.
+        every: one frame in so many is kept.
+        random_loss: share of the frames that are lost, drawn at random.
+        block_loss: share of the frames that are lost, all in one block.
+        limbs: share of the time that a whole arm or leg is hidden, each for itself.
+        limb_frames: how many frames it stays hidden on average; 0: throughout the clip.
+        occlusion: probability with which a joint of a frame is hidden.
     """
 
     noise: Annotated[EstimatorNoise | None, BeforeValidator(read_if_named)] = None
@@ -86,17 +77,16 @@ class Degradation:
 
 @dataclass(frozen=True, config=STRICT)
 class ClipFormat:
-    """How a pose sequence becomes the input of a network.
+    """How a sequence becomes a network's input.
 
     Attributes:
         frames: length of the clip.
         fill: ``resample`` stretches the video to that length, ``replay`` repeats it from the start.
-        people: number of people; those with the highest mean confidence are used.
-        layout: the joints, for instance ``coco-17``; skeletons of other layouts are mapped by joint name.
-        scale: ``body`` centres on the first person and divides by the body size, ``image`` divides by the
-            image size.
-        smoothing: window of the sliding-window average in frames, an odd number; 1 for none.
-        stream: joints, bones, or the motion of either.
+        people: how many.
+        layout: joints that the network sees.
+        scale: ``body`` centres on the people and divides by their size, ``image`` by the frame's size.
+        smoothing: window of the sliding average in frames (1: none).
+        stream: what the network is shown: joints, bones, or how either moves.
     """
 
     frames: PositiveInt = 32
@@ -110,13 +100,13 @@ class ClipFormat:
 
 @dataclass(frozen=True, config=STRICT)
 class NetworkChoice:
-    """A graph network.
+    """Which graph network.
 
     Attributes:
-        name: the network; ``agcn`` is one stream of 2s-AGCN.
-        partitioning: neighbour subsets of the ST-GCN family; other networks have their own graphs.
-        width: channels of the first blocks; 96 for MS-G3D as released, 64 for all others.
-        dropout: dropout probability.
+        name: ``agcn`` is one stream of 2s-AGCN.
+        partitioning: of the ST-GCN family's graphs; the others have graphs of their own.
+        width: channels of the first blocks; MS-G3D as released has 96, all others 64.
+        dropout: probability of dropping a value.
     """
 
     name: Literal[
@@ -130,15 +120,15 @@ class NetworkChoice:
 
 @dataclass(frozen=True, config=STRICT)
 class Augmentation:
-    """Random transformations of training clips; both qualities of a clip are transformed in the same way.
+    """How a clip is looked at while training; both qualities of a clip are always looked at alike.
 
     Attributes:
-        rotation: largest rotation to either side, in degrees.
-        scale: largest relative change of size.
-        shear: largest shear of either axis, as a share of the other.
-        flip: probability of mirroring, with left and right joints exchanged.
-        crop: shortest part of the clip that is stretched to the whole length, as a share of it.
-        joint_dropout: probability that a joint is hidden for the whole clip.
+        rotation: by up to so many degrees to either side.
+        scale: larger or smaller by up to this share.
+        shear: x by up to this share of y, and y of x.
+        flip: probability of a mirror image, in which left and right joints change places.
+        crop: the shortest part of the clip that is stretched to the whole, as a share of it.
+        joint_dropout: probability with which a joint is hidden throughout the clip.
     """
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
@@ -151,23 +141,17 @@ class Augmentation:
 
 @dataclass(frozen=True, config=STRICT)
 class Recipe:
-    """How a network is trained: SGD with Nesterov momentum.
+    """How a network is trained.
 
     Attributes:
-        epochs: number of epochs.
-        batch: clips in a batch.
-        learning_rate: learning rate after the warm-up.
-        momentum: momentum of SGD.
-        weight_decay: weight decay of SGD.
-        milestones: epochs after which the learning rate is multiplied by ``decay``; a cosine schedule if
-            empty.
-        decay: factor at the milestones.
+        epochs, batch, learning_rate, momentum, weight_decay: SGD with Nesterov momentum.
+        milestones: epochs after which the learning rate is multiplied by ``decay``; if empty, a cosine.
         warmup: epochs of linear warm-up.
-        label_smoothing: label smoothing of the task loss.
-        task_loss: cross-entropy (released code), or a binary cross-entropy for each class (Eq. 2 as printed).
-        augment: random transformations of the training clips; null for none.
-        mixed_precision: half precision on a GPU.
-        loader_workers: processes that prepare batches; 0 is fastest if all clips fit in memory.
+        label_smoothing: of the task loss.
+        task_loss: plain cross-entropy, or Eq. 2 as printed.
+        augment: look at clips at random while training; if not set, always alike.
+        mixed_precision: use half precision on a GPU.
+        loader_workers: processes that prepare batches; 0 is best when all clips lie in memory.
     """
 
     epochs: PositiveInt = 20
@@ -187,30 +171,27 @@ class Recipe:
 
 @dataclass(frozen=True, config=STRICT)
 class Distillation:
-    """What the student learns from the teacher (Eq. 3-14 of the paper).
+    """What the student learns from the teacher (the paper's Eq. 3-14).
 
     Attributes:
         task: factor of the task loss; 1 in the paper.
-        kl: factor of the KL loss; 0 switches it off.
-        node: factor of the node loss; the paper's λ = 0.5 is 0.5.
-        edge: factor of the edge loss; the paper's 1-λ is 0.5.
+        kl, node, edge: factors of the three terms; with the paper's λ = 0.5, node and edge have 0.5 each.
         temperature: τ of Eq. 4.
         kl_direction: ``teacher_student`` is KL(P_t || P_s), ``student_teacher`` is Eq. 5 as printed.
-        node_variant: Eq. 7 as in the ``paper``, or ``relative`` to the squared norm of the teacher's
-            features.
+        node_variant: Eq. 7 as in the ``paper``, or ``relative`` to the strength of the teacher's features.
         edge_variant: potentials as in the ``paper`` or as in the ``official`` code.
-        adaptation: a 1x1 convolution on the student's features; always used if the numbers of channels
-            differ.
-        revision: gradient revision (Eq. 14) of each distillation loss (``per_loss``, Algorithm 1), of their
-            sum (``summed``), or ``none``.
-        start: number of first epochs with the task loss alone.
-        pooled: compare features averaged over frames and joints instead of each vertex; edges are then
-            between the people of the batch.
-        warm_start: initial weights from the teacher; needs the same network and width, or a smaller network
-            of the ST-GCN family.
-        resample_degradation: derive low quality again in each epoch, for the student only.
-        teacher_cache_megabytes: memory for the teacher's output on all training clips, which is then computed
-            once; if it does not fit, or clips are augmented, the teacher runs on every batch.
+        adaptation: a 1x1 convolution on the student's features (always there when channels differ).
+        revision: of distillation gradients that conflict with the task's (Eq. 14): of each loss
+            (``per_loss``, Algorithm 1), of their sum (``summed``), or ``none``.
+        start: epochs of the task loss alone before the teacher is heard.
+        pooled: compare features averaged over frames and joints with one another, not at each vertex; then
+            the edges are those between the clips' people and not within each.
+        warm_start: the student begins with the teacher's weights; takes the same network for both, or a
+            smaller one of the ST-GCN family, which gets those of the blocks that it has.
+        resample_degradation: low quality that is derived is drawn anew in each epoch, for the student alone.
+        teacher_cache_megabytes: memory in which the teacher's answers to all training clips are kept, so that
+            it is asked once and not in each epoch; where they do not fit, or clips are augmented, it is asked
+            anew for each batch.
     """
 
     task: PositiveFloat = 1.0
@@ -231,18 +212,18 @@ class Distillation:
 
     @property
     def has_losses(self) -> bool:
-        """Whether there is a distillation loss; without one the teacher may only provide initial weights."""
+        """Whether the student hears the teacher at all, or merely begins with its weights."""
         return bool(self.kl or self.node or self.edge)
 
 
 @dataclass(frozen=True, config=STRICT)
 class LabelShares:
-    """Share of each class's training clips whose label is used, at least one clip.
+    """How much of each class's training clips each quality has labels of, one clip at least.
 
     Attributes:
-        high: share of labels for the teacher.
-        low: share of labels for baselines and student. The other clips train the student through the
-            distillation losses only, and baselines not at all.
+        high: share whose label the teacher is told.
+        low: share whose label baselines and student are told. Of the others only the teacher tells the
+            student; baselines, and a student without distillation losses, do not train on them.
     """
 
     high: Share = 1.0
@@ -255,26 +236,18 @@ class Experiment:
 
     Attributes:
         name: the run's folder under ``models/``.
-        seed: of the split, weights, order, augmentation and derived low quality.
-        high: settings folder of high quality in the cache; empty uses the only one.
-        low: settings folder of low quality in the cache; empty uses the only one.
-        derive_low: derives low quality from high quality instead of using cached low quality; null for
-            cached.
-        unpaired: also train on clips with one quality only; test clips stay the paired ones.
-        unlabelled: also train the student on unlabelled pairs, through the distillation losses.
-        labels: how many of the labels are used in training.
-        only_classes: use clips of these labels only; empty for all.
-        without_classes: leave out clips of these labels.
-        test_fraction: share of videos (or subjects) held out if the cache states no split.
-        validation: share of the training videos (or subjects) that replaces the test clips, for choosing
-            settings.
-        smoothing_window: window of LQS-SWA-S and SKD* in frames, an odd number.
-        methods: rows of the table that are trained.
-        clip: input of the networks.
-        teacher: the teacher's network.
-        student: the network of student and baselines.
-        recipe: training of all networks.
-        distillation: losses of the student.
+        seed: of the split, weights, order, augmentation and occlusion.
+        high, low: settings folders in the cache; empty picks the only one there is.
+        derive_low: how low quality comes from high, instead of cached low quality.
+        unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
+        unlabelled: also train the student on pairs without a label, by what the teacher says of them.
+        labels: how many of the labels that are there are used in training.
+        only_classes, without_classes: labels whose clips alone are used, or not used; empty: no such limit.
+        test_fraction: share of videos (or subjects) held out where the cache names no split.
+        validation: share of the training videos (or subjects) that is tested in place of the test clips, and
+            these are not looked at; for choosing settings.
+        smoothing_window: of LQS-SWA-S and SKD*.
+        methods: which rows of the table are trained.
     """
 
     name: FolderName = "run"

@@ -1,4 +1,4 @@
-"""Settings from YAML files and ``key.path=value`` overrides, checked, and back to plain values."""
+"""From YAML, changed by ``key.path=value``, to checked settings and back."""
 
 from __future__ import annotations
 
@@ -19,20 +19,18 @@ T = TypeVar("T")
 
 
 def config_path(name: str) -> Path:
-    """The path of a config, given its path or the name of one that comes with skdpipe.
-
-    >>> config_path("published").name
-    'published.yaml'
+    """A config by path, or by the name of one that comes with skdpipe (``demo``, ``paper``...).
 
     Raises:
-        ConfigError: if it does not exist.
+        ConfigError: if there is neither.
     """
     path = Path(name)
     if path.suffix in {".yaml", ".yml"} or path.is_file():
         if not path.is_file():
             raise ConfigError(f"no config file at {path}; expected YAML")
         return path
-    folders = config_folders()
+    package = Path(__file__).parents[1]
+    folders = [package / "configs", package.parent / "configs"]
     for folder in folders:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
@@ -40,25 +38,14 @@ def config_path(name: str) -> Path:
     raise ConfigError(f"no config named '{name}'; expected a YAML file or one of {', '.join(known)}")
 
 
-def config_folders() -> list[Path]:
-    """Where the configs that come with skdpipe are: in the installed package, or in the source tree."""
-    package = Path(__file__).parents[1]
-    return [package / "configs", package.parent / "configs"]
-
-
 def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, section: str = "") -> T:
-    """Read a config from YAML and apply ``key.path=value`` overrides (values are YAML too).
-
-    >>> from skdpipe.config import Experiment
-    >>> path = config_path("published")
-    >>> load_config(Experiment, path, ["recipe.epochs=5"], section="experiment").recipe.epochs
-    5
+    """Read a config of one kind from YAML and apply ``key.path=value`` overrides (values are YAML too).
 
     Args:
-        kind: the config class.
+        kind: the dataclass to make.
         path: the file.
-        overrides: changed settings; keys are relative to the section.
-        section: section of the file; empty for the whole file.
+        overrides: keys relative to the section.
+        section: which part of the file; if empty, all of it.
 
     Raises:
         ConfigError: if the file cannot be read, is not YAML, has no such section, or a key or value does
@@ -69,9 +56,9 @@ def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, sec
 
 
 def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The settings of a section as plain values, not yet checked; arguments and errors as for `load_config`.
+    """A section's settings as plain values, not yet checked; arguments and errors as of `load_config`.
 
-    A section that is a string names another config, whose section of the same name is used.
+    Where the section is no group of settings but a config's name or file, it is the same section there.
     """
     values = _read(path)
     if section:
@@ -90,7 +77,7 @@ def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dic
 
 
 def read_if_named(value: object) -> object:
-    """The settings in the config that a string names; any other value is returned as it is.
+    """Settings that a string names the file of, or else the value itself.
 
     Raises:
         ConfigError: as `config_path` and `load_config`.
@@ -108,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _mapping(values: object, where: str) -> dict[str, Any]:
-    """The content of a YAML file as settings; an empty file has none."""
+    """What YAML gave, if it is settings; nothing at all is no settings."""
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -117,10 +104,10 @@ def _mapping(values: object, where: str) -> dict[str, Any]:
 
 
 def parse_config(kind: type[T], values: object, where: str) -> T:
-    """Make a config from plain values.
+    """Check plain values against a config class.
 
     Raises:
-        ConfigError: if a setting is unknown, missing or does not fit; the first one is named.
+        ConfigError: naming the first key that does not fit.
     """
     if isinstance(values, dict):
         values, _ = with_current_names(values, where)
@@ -132,13 +119,13 @@ def parse_config(kind: type[T], values: object, where: str) -> T:
 
 
 def _complaint(kind: object, problem: ErrorDetails) -> str:
-    """The setting that does not fit, the value found and what was expected."""
+    """The key that does not fit, what was found there, and what was expected."""
     *parents, last = problem["loc"] or ("settings",)
     key = ".".join(map(str, (*parents, last)))
     if problem["type"] == "unexpected_keyword_argument":
-        return f"{key} is not a setting; expected one of {', '.join(_settings_of(kind, parents))}"
+        return f"{key} is no setting; expected one of {', '.join(_settings_of(kind, parents))}"
     if problem["type"] == "missing":
-        return f"{key} is missing and has no default; add it"
+        return f"{key} is not set and has no default; add it"
     expected = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "dataclass_type":
         expected = "Input should be a group of settings"
@@ -146,7 +133,7 @@ def _complaint(kind: object, problem: ErrorDetails) -> str:
 
 
 def _settings_of(kind: object, place: Sequence[int | str]) -> list[str]:
-    """The names of the settings in a group, given the path to it in a config class."""
+    """The settings of a group, which lies at a place in a config class."""
     for name in place:
         hint = get_type_hints(kind).get(str(name), kind)
         kind = next((option for option in (hint, *get_args(hint)) if is_dataclass(option)), kind)
@@ -167,7 +154,7 @@ def change_config(config: T, overrides: Sequence[str], where: str) -> T:
 
 
 def to_plain(config: object, *, only_changed: bool = False) -> dict[str, Any]:
-    """A config as plain YAML and JSON values, or only those that differ from the defaults."""
+    """A config as plain YAML and JSON values, or what is not as by default; `parse_config` reads it back."""
     kind = TypeAdapter(type(config))
     plain: dict[str, Any] = kind.dump_python(config, mode="json", exclude_defaults=only_changed)
     return plain

@@ -1,4 +1,4 @@
-"""Settings of pose estimators, their training, extraction and the demonstration."""
+"""Settings of what makes skeletons: estimators, their training, extraction, the demonstration."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from skdpipe.config.values import STRICT, Probability
 
 @dataclass(frozen=True, config=STRICT)
 class Actors:
-    """Rendered images of synthetic people for training a pose network.
+    """Pictures of procedural people for training a pose network.
 
     Attributes:
         images: number of images.
-        size: width and height of the images in pixels.
-        subjects: number of different people; clothes, view, light and background vary between scenes.
-        seed: of the people and scenes.
+        size: width and height of the drawn frame in pixels.
+        subjects: how many different people; takes vary clothes, view, light and background.
+        seed: of the cast; another seed is another world.
     """
 
     images: PositiveInt = 20000
@@ -31,12 +31,7 @@ class Actors:
 
 @dataclass(frozen=True, config=STRICT)
 class CocoFile:
-    """A COCO keypoint file.
-
-    Attributes:
-        annotations: the annotation file.
-        images: the folder of its images.
-    """
+    """A COCO keypoint file and the folder of its images."""
 
     annotations: Path
     images: Path
@@ -44,23 +39,19 @@ class CocoFile:
 
 @dataclass(frozen=True, config=STRICT)
 class PoseTraining:
-    """How `skdpipe train-pose` trains an OpenPifPaf network: AdamW with a cosine schedule.
+    """How `train-pose` trains an OpenPifPaf network.
 
     Attributes:
         backbone: OpenPifPaf's name.
-        long_edge: longer side of the network's input in pixels.
-        upsample: resolution of the heads' grid relative to the backbone's.
-        data: rendered actors or a COCO file.
-        steps: number of steps.
-        batch: images in a batch.
-        learning_rate: learning rate after the warm-up.
-        weight_decay: weight decay of AdamW.
-        warmup: steps of linear warm-up.
+        long_edge: pixels of the longer side of the network's picture.
+        upsample: how much finer than the backbone's stride the heads' grid is.
+        data: actors or a COCO file.
+        steps, batch, learning_rate, weight_decay, warmup: AdamW with a cosine schedule.
         batch_norm_momentum: weight of a new batch in the running statistics.
         bfloat16: run the network in bfloat16 (losses stay in float32).
         half_file: store the weights in half precision.
         seed: of initial weights, order and photometric noise.
-        workers: processes that prepare images.
+        workers: processes that prepare pictures.
     """
 
     backbone: str
@@ -81,17 +72,13 @@ class PoseTraining:
 
 @dataclass(frozen=True, config=STRICT)
 class Thresholds:
-    """Thresholds of OpenPifPaf's decoder: confidences in [0, 1], with OpenPifPaf's names and defaults.
+    """What OpenPifPaf's decoder accepts: confidences in [0, 1]; OpenPifPaf's names and defaults.
 
     Attributes:
-        seed: least confidence of the joint from which a person is decoded.
-        keypoint: least confidence of a joint.
-        instance: least confidence of a person.
-        cif: least confidence in the joint maps.
-        caf: least confidence in the association maps.
-        complete: output every joint of a person, however low its confidence (OpenPifPaf's
-            ``--force-complete-pose``, with which its published AP is measured); ``keypoint`` then has no
-            effect.
+        seed, cif, caf: least confidence of where a person begins, of the joint maps, of the associations.
+        keypoint, instance: least confidence of a joint and of a person.
+        complete: place every joint of a person, however unsure (OpenPifPaf's ``--force-complete-pose``, with
+            which its published AP is measured); ``keypoint`` is then without effect.
     """
 
     seed: Probability = 0.2
@@ -104,17 +91,14 @@ class Thresholds:
 
 @dataclass(frozen=True, config=STRICT)
 class Estimator:
-    """The pose estimator of one quality and its sampling.
+    """A quality of skeletons: which estimator sees which frames.
 
     Attributes:
-        backbone: backbone of an OpenPifPaf network.
-        weights: name or path of its weights (`skdpipe pose-weights` lists names).
-        long_edge: the longer side of a frame is scaled to this many pixels.
-        thresholds: thresholds of OpenPifPaf's decoder.
-        plugin: instead of OpenPifPaf, ``path/to/file.py:Name`` or ``package.module:Name``, called with
-            ``options`` to make a `PoseEstimator`.
+        backbone, weights, long_edge, thresholds: OpenPifPaf's (see `pose.openpifpaf`).
+        plugin: instead of OpenPifPaf, ``path/to/file.py:Name`` or ``package.module:Name``, something
+            that is called with ``options`` and gives a `PoseEstimator`.
         options: keyword arguments of the plugin.
-        every: runs on one frame in so many.
+        every: one frame in so many is looked at.
     """
 
     backbone: str = ""
@@ -131,10 +115,9 @@ class Extraction:
     """How videos become skeletons.
 
     Attributes:
-        high: the high-cost estimator, for the teacher.
-        low: the low-cost estimator, for the student and prediction.
-        people: number of people kept in a sequence.
-        batch: frames in one call of the network.
+        high, low: the two qualities; low alone is what prediction uses.
+        people: how many people a sequence keeps.
+        batch: frames that go through the network at once.
     """
 
     high: Estimator
@@ -145,17 +128,14 @@ class Extraction:
 
 @dataclass(frozen=True, config=STRICT)
 class Demonstration:
-    """The size of the demonstration.
+    """How much the demonstration plays.
 
     Attributes:
-        train_subjects: number of people in the training clips.
-        test_subjects: number of other people in the test clips.
+        train_subjects, test_subjects: how many people act for training and for the test; nobody does both.
         takes: clips of each action by each person (or pair).
-        frames: length of a clip.
-        size: width and height of a clip in pixels.
-        fps: frames per second.
-        seed: of the people and scenes.
-        shown: number of test clips whose predictions are shown at the end.
+        frames, size, fps: of each clip.
+        seed: of the cast.
+        shown: how many unseen clips are labelled at the end.
     """
 
     train_subjects: PositiveInt = 12

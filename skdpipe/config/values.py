@@ -1,4 +1,4 @@
-"""Types of single settings."""
+"""What single values of settings may be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 
-STRICT: Final = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # the name of a run may be 2024
+STRICT: Final = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # a run may be called 2024
 
 
 def _odd(frames: int) -> int:
