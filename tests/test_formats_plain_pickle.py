@@ -1,4 +1,4 @@
-"""Pickles of plain values are read, whatever wrote them; nothing in a pickle is executed."""
+"""Pickles of plain values are read in every protocol; nothing in a pickle is executed."""
 
 from __future__ import annotations
 

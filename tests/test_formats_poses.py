@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import subprocess
+import sys
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from sequences import make_sequence
 from skdpipe.cache import PoseCache
 from skdpipe.errors import CacheError, ConfigError, FormatError
 from skdpipe.formats import load_poses, poses, save_poses
-from skdpipe.formats.catalogue import TARGETS
+from skdpipe.formats.catalogue import FORMATS, TARGETS
 from skdpipe.skeleton import COCO_17, OPENPOSE_18, clip_key
 
 # For each target: where to write, and the options for reading it.
@@ -119,6 +122,18 @@ def test_a_refused_clip_or_option_raises(tmp_path: Path) -> None:
         load_poses(tmp_path, "cache", fps=5)
     with pytest.raises(ConfigError, match="coco cannot use --labels"):
         save_poses(CLIPS, tmp_path / "a.json", "coco", labels="names.txt")
+
+
+def test_every_option_is_a_parameter() -> None:
+    reading = set().union(*(each.options for each in FORMATS))
+    assert signature(load_poses).parameters.keys() == {"path", "format"} | reading
+    writing = set().union(*(each.options for each in TARGETS))
+    assert signature(save_poses).parameters.keys() == {"sequences", "path", "format"} | writing
+
+
+def test_load_poses_does_not_import_torch() -> None:
+    code = "import sys; from skdpipe.formats import load_poses; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", [each.name for each in TARGETS if each.name != "cache"])

@@ -19,7 +19,7 @@ from skdpipe.skeleton import COCO_17, PENN_13, clip_key
 def dataset(
     folder: Path, data: Any = None, labels: Any = None, name: str = "train_data.npy", *, pixels: bool = False
 ) -> Path:
-    """Two clips of 17 joints, 4 frames of which 3 show one of two people, in the middle of the frame."""
+    """Two clips of 4 frames; one of two people is seen in 3 of them, in the middle of the frame."""
     if data is None:
         data = np.zeros((2, 3, 4, 17, 2), np.float32)
         data[:, 2, :3, :, 0] = 0.5

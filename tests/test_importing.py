@@ -95,10 +95,12 @@ def test_each_set_of_options_has_its_own_folder(tmp_path: Path) -> None:
     others = [
         reading,
         bare,
-        replace(bare, options=FormatOptions(fps=25)),
+        replace(bare, options=FormatOptions(fps=25.0)),
         replace(bare, options=FormatOptions(split="xsub")),
     ]
     assert bare.settings == "pyskl"
+    # Imports of earlier versions are found again only if these names stay.
+    assert others[2].settings == "pyskl-f2d8a399"
     assert len({each.settings for each in others}) == 4
     assert reading.settings == replace(reading, where=Path("elsewhere")).settings
     before = reading.settings
@@ -108,11 +110,11 @@ def test_each_set_of_options_has_its_own_folder(tmp_path: Path) -> None:
 
 
 def test_progress_shows_a_rate(tmp_path: Path) -> None:
-    shown = io.StringIO()
+    output = io.StringIO()
     reading = openpifpaf_reading(tmp_path / "in")
-    import_poses(reading, PoseCache(tmp_path / "cache"), "high", Progress(Console(file=shown, width=200)))
-    assert shown.getvalue().startswith("reading: 3 of 3 clips, ")
-    assert "/s" in shown.getvalue()
+    import_poses(reading, PoseCache(tmp_path / "cache"), "high", Progress(Console(file=output, width=200)))
+    assert output.getvalue().startswith("reading: 3 of 3 clips, ")
+    assert "/s" in output.getvalue()
 
 
 # Videos

@@ -50,7 +50,7 @@ def write_cache_files(sequences: Iterable[PoseSequence], path: Path) -> int:
             sequence for a file, or if two sequences have the same key.
         CacheError: if a sequence cannot be written.
     """
-    if path.suffix == _SUFFIX:
+    if path.suffix.lower() == _SUFFIX:
         return _write_file(list(islice(sequences, 2)), path)
     quality = _quality_of(path)
     if quality is None:
