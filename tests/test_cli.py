@@ -9,11 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from foreign import a_clip
+from foreign_clips import make_clip
 from moving_body import ACTIONS, BOX_PLUGIN, film
 
 from skdpipe.cli import main
@@ -248,7 +248,7 @@ def test_one_bundle_needs_no_fusion_and_is_tested_on_what_is_asked_for(distilled
 
 
 def test_import_and_convert_say_what_they_did(run: Run, tmp_path: Path) -> None:
-    clips = [a_clip("one [1]", "sit", "train"), a_clip("two", "run", "val")]
+    clips = [make_clip("one [1]", "sit", "train"), make_clip("two", "run", "val")]
     write_pyskl(clips, tmp_path / "set.pkl")
     names = tmp_path / "set.classes.txt"
     options = ["--as", "low", "--cache", tmp_path / "cache", "--labels", names]
@@ -268,7 +268,7 @@ def test_import_and_convert_say_what_they_did(run: Run, tmp_path: Path) -> None:
 
 
 def test_import_names_the_clips_that_failed(run: Run, tmp_path: Path) -> None:
-    write_openpifpaf([a_clip("one"), a_clip("two")], tmp_path / "in")
+    write_openpifpaf([make_clip("one"), make_clip("two")], tmp_path / "in")
     broken = tmp_path / "in/sit/[red].json.openpifpaf.json"
     broken.write_text("none")
     (tmp_path / "skip.txt").write_text("two\n")
@@ -284,11 +284,11 @@ def test_import_names_the_clips_that_failed(run: Run, tmp_path: Path) -> None:
     assert answer.out.endswith(": 1 clips imported, 0 there already, 1 left out, 1 failed\n")
     *_, missing, failed = answer.err.splitlines()
     assert missing == "without a video: 1 clips, known by their names alone"
-    assert failed.startswith(f"failed: {broken}, line 1 is no JSON")
+    assert failed.startswith(f"failed: {broken}, line 1 is not JSON")
 
 
 def test_convert_fails_if_a_clip_does_and_writes_the_others(run: Run, tmp_path: Path) -> None:
-    write_openpifpaf([a_clip("one"), a_clip("two", "run")], tmp_path / "in")
+    write_openpifpaf([make_clip("one"), make_clip("two", "run")], tmp_path / "in")
     (tmp_path / "in/broken.openpifpaf.json").write_text("")
     options = ("--size", 320, 240, "--target-layout", "penn-13")
     answer = run("convert", "openpifpaf", tmp_path / "in", "pyskl", tmp_path / "out.pkl", *options)
@@ -296,15 +296,6 @@ def test_convert_fails_if_a_clip_does_and_writes_the_others(run: Run, tmp_path: 
     assert "broken.openpifpaf.json is empty" in answer.err
     layouts = [clip.layout.name for clip in load_pyskl(tmp_path / "out.pkl")]
     assert layouts == ["penn-13", "penn-13"]
-
-
-def test_the_commands_know_every_format() -> None:
-    from skdpipe.cli import skeletons
-    from skdpipe.formats.catalogue import FORMATS, TARGETS
-
-    assert get_args(skeletons.ForeignFormat) == tuple(each.name for each in FORMATS)
-    assert get_args(skeletons.SourceFormat) == ("cache", *get_args(skeletons.ForeignFormat))
-    assert get_args(skeletons.TargetFormat) == tuple(each.name for each in TARGETS)
 
 
 # Mistakes

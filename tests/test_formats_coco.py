@@ -1,4 +1,4 @@
-"""COCO's keypoint results: which picture belongs to which clip, and who is who."""
+"""COCO's keypoint results: clips of images, person indices, damaged files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from foreign import SIZE, a_clip, assert_same
+from foreign_clips import SIZE, assert_same, make_clip
 
 from skdpipe.errors import DataError, FormatError
 from skdpipe.formats.coco import find_coco, load_coco, write_coco
@@ -16,7 +16,7 @@ from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence, clip_key
 
 
 def person(x: float = 10, confidence: float = 0.5, joints: int = 17, **changes: Any) -> dict[str, Any]:
-    """Somebody all of whose joints are at one place."""
+    """A person with all joints at one point."""
     return {"category_id": 1, "keypoints": [x, 20, confidence] * joints, "score": 0.9, **changes}
 
 
@@ -41,7 +41,7 @@ def only(path: Path, **options: Any) -> PoseSequence:
     return sequence
 
 
-def test_pictures_become_clips(tmp_path: Path) -> None:
+def test_images_become_clips(tmp_path: Path) -> None:
     path = results(tmp_path, person(12, image_id=102), person(11, image_id=101), person(30, image_id=103))
     names = ("sit/a/0000.jpg", "sit/a/0001.jpg", "sit/a/0003.jpg", "test/run/b/000000.png")
     first, second = load_coco(path, images=images(tmp_path, *names), fps=25)
@@ -55,7 +55,7 @@ def test_pictures_become_clips(tmp_path: Path) -> None:
     assert (second.origin.label, second.origin.split, second.origin.key) == ("run", "test", clip_key("b"))
 
 
-def test_pictures_that_begin_with_number_one_count_from_one(tmp_path: Path) -> None:
+def test_images_that_begin_with_number_one_count_from_one(tmp_path: Path) -> None:
     names = images(tmp_path, "a/1.jpg", "a/2.jpg")
     sequence = only(results(tmp_path, person(image_id=101)), images=names)
     np.testing.assert_array_equal(sequence.frame_index, [0, 1])
@@ -83,7 +83,7 @@ def test_ids_that_are_text_are_file_names(tmp_path: Path) -> None:
     assert (len(first.keypoints), len(second.keypoints)) == (2, 1)
 
 
-def test_people_are_followed_whatever_their_order(tmp_path: Path) -> None:
+def test_people_are_tracked_whatever_their_order(tmp_path: Path) -> None:
     left = [person(50 + 2 * t, image_id=t) for t in range(4)]
     right = [person(250, image_id=t) for t in range(4)]
     path = results(tmp_path, left[0], right[0], right[1], left[1], left[2], right[2], right[3], left[3])
@@ -92,7 +92,7 @@ def test_people_are_followed_whatever_their_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sequence.keypoints[:, 1, 0, 0], [250] * 4)
 
 
-def test_numbers_of_people_are_believed(tmp_path: Path) -> None:
+def test_track_numbers_are_used(tmp_path: Path) -> None:
     path = results(tmp_path, person(50, image_id=0, track_id=9), person(50, image_id=1, track_id=4))
     sequence = only(path, size=SIZE)
     assert sequence.seen.any(axis=2).tolist() == [[False, True], [True, False]]
@@ -141,10 +141,10 @@ def test_a_broken_clip_does_not_stop_the_next(tmp_path: Path) -> None:
     assert [clip.origin.key for clip in clips] == [clip_key("b")]
 
 
-def test_people_of_different_joints_and_double_numbers(tmp_path: Path) -> None:
+def test_different_numbers_of_joints_and_repeated_track_numbers(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="people of 13 and of 17 joints"):
         only(results(tmp_path, person(image_id=0), person(image_id=0, joints=13)), size=SIZE)
-    with pytest.raises(FormatError, match="number comes twice in one frame"):
+    with pytest.raises(FormatError, match="track number occurs twice in one frame"):
         only(results(tmp_path, *[person(image_id=0, track_id=1)] * 2), size=SIZE)
     with pytest.raises(FormatError, match="17 joints, but layout penn-13 has 13"):
         only(results(tmp_path, person(image_id=0)), size=SIZE, layout="penn-13")
@@ -153,7 +153,7 @@ def test_people_of_different_joints_and_double_numbers(tmp_path: Path) -> None:
 
 
 def test_the_size_must_be_known(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="nothing says how large the pictures are; give --images or --size"):
+    with pytest.raises(FormatError, match="the size of the images is unknown; give --images or --size"):
         only(results(tmp_path, person(image_id=0)))
 
 
@@ -164,8 +164,8 @@ def test_the_size_must_be_known(tmp_path: Path) -> None:
         (("a/0.jpg",), {"width": 0}, "expected id, width, height"),
         (("a/0.jpg",), {"id": None}, "expected id, width, height"),
         (("a/0.jpg", "a/1.jpg"), {"id": 5}, "has two images of id 5"),
-        (("a/0.jpg", "a/00.jpg"), {}, "does not fit the pictures of clip a before it"),
-        (("x/a/0.jpg", "y/a/1.jpg"), {}, "does not fit the pictures of clip a before it"),
+        (("a/0.jpg", "a/00.jpg"), {}, "does not fit the images of clip a before it"),
+        (("x/a/0.jpg", "y/a/1.jpg"), {}, "does not fit the images of clip a before it"),
     ],
 )
 def test_broken_images_are_refused(
@@ -175,11 +175,11 @@ def test_broken_images_are_refused(
         load_coco(results(tmp_path), images=images(tmp_path, *names, **changes))
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_invalid_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "found.json"
     with pytest.raises(FormatError, match="no file at"):
         find_coco(path)
-    for content, message in (("{}", "holds no list"), ("[", "is no JSON"), ("[" * 10**5, "is no JSON")):
+    for content, message in (("{}", "is not a list"), ("[", "is not JSON"), ("[" * 10**5, "is not JSON")):
         path.write_text(content)
         assert find_coco(path) == (path,)
         with pytest.raises(FormatError, match=message):
@@ -197,9 +197,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     clips = [
-        a_clip("one", "sit", "train"),
-        a_clip("two", "run", people=1, index=[0, 2, 4, 6, 8]),
-        a_clip("three", None),
+        make_clip("one", "sit", "train"),
+        make_clip("two", "run", people=1, index=[0, 2, 4, 6, 8]),
+        make_clip("three", None),
     ]
     assert write_coco(iter(clips), tmp_path / "out.json") == 3
     read = load_coco(tmp_path / "out.json", images=tmp_path / "out.images.json")
@@ -210,7 +210,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 def test_cocos_tools_read_what_is_written(tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 
-    write_coco([a_clip("one")], tmp_path / "out.json")
+    write_coco([make_clip("one")], tmp_path / "out.json")
     listed = json.loads((tmp_path / "out.images.json").read_text())
     (tmp_path / "truth.json").write_text(json.dumps({**listed, "annotations": [], "categories": []}))
     found = COCO(str(tmp_path / "truth.json")).loadRes(str(tmp_path / "out.json"))
@@ -224,12 +224,12 @@ def test_cocos_tools_read_what_is_written(tmp_path: Path) -> None:
 def test_what_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
     for clip, message in (
         (
-            a_clip("one", layout=PENN_13),
+            make_clip("one", layout=PENN_13),
             "layout penn-13; expected coco-17: map it with --target-layout coco-17",
         ),
-        (a_clip("one", "../up"), "label '../up' cannot name a folder"),
-        (a_clip("one", ".."), r"label '\.\.' cannot name a folder"),
+        (make_clip("one", "../up"), "label '../up' cannot name a folder"),
+        (make_clip("one", ".."), r"label '\.\.' cannot name a folder"),
     ):
         with pytest.raises(FormatError, match=message):
-            write_coco([a_clip("zero"), clip], tmp_path / "out.json")
+            write_coco([make_clip("zero"), clip], tmp_path / "out.json")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""NTU RGB+D: files written by hand, with no body, one, two and five; splits; what is damaged."""
+"""NTU RGB+D: files by hand with no body, one, two and five; splits; damaged files."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from skdpipe.skeleton import NTU_25, clip_key
 NAME = "S001C002P003R002A013.skeleton"
 
 
-def a_joint(x: float, state: int = 2) -> str:
-    """In metres at x, in the colour picture at 100 x + 7 and 50."""
+def joint_line(x: float, state: int = 2) -> str:
+    """A joint at x in metres and at (100 x + 7, 50) in the colour image."""
     return f"{x} 0.5 3.0 1 2 {100 * x + 7} 50 0 0 0 0 {state}"
 
 
-def a_body(identity: int, x: float, state: int = 2) -> list[str]:
-    return [f"7205{identity} 0 1 1 1 1 0 0.1 0.2 2", "25", *(a_joint(x, state) for _ in range(25))]
+def body(identity: int, x: float, state: int = 2) -> list[str]:
+    return [f"7205{identity} 0 1 1 1 1 0 0.1 0.2 2", "25", *(joint_line(x, state) for _ in range(25))]
 
 
 def written(folder: Path, *frames: list[list[str]], name: str = NAME) -> Path:
     lines = [str(len(frames))]
     for bodies in frames:
-        lines += [str(len(bodies)), *(line for body in bodies for line in body)]
+        lines += [str(len(bodies)), *(line for each in bodies for line in each)]
     path = folder / name
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
 def test_one_body_by_hand(tmp_path: Path) -> None:
-    path = written(tmp_path, [a_body(1, 1.0)], [], [a_body(1, 2.0, state=1)])
+    path = written(tmp_path, [body(1, 1.0)], [], [body(1, 2.0, state=1)])
     sequence = load_ntu(path)
     assert (sequence.layout, sequence.size, sequence.fps) == (NTU_25, SIZE, 30)
     assert sequence.keypoints.shape == (3, 1, 25, 3)
@@ -53,22 +53,22 @@ def test_a_file_without_a_body_is_an_empty_sequence(tmp_path: Path) -> None:
 
 
 def test_of_two_bodies_the_one_that_moves_more_is_first(tmp_path: Path) -> None:
-    frames = [[a_body(1, 5.0), a_body(2, float(t))] for t in range(4)]
+    frames = [[body(1, 5.0), body(2, float(t))] for t in range(4)]
     keypoints = load_ntu(written(tmp_path, *frames)).keypoints
     assert keypoints[:, 0, 0, 0].tolist() == [7, 107, 207, 307]
     assert keypoints[:, 1, 0, 0].tolist() == [507] * 4
 
 
 def test_of_five_bodies_two_are_kept_or_all(tmp_path: Path) -> None:
-    frames = [[a_body(i, 10.0 * i + i * t) for i in range(5)] for t in range(3)]
+    frames = [[body(i, 10.0 * i + i * t) for i in range(5)] for t in range(3)]
     path = written(tmp_path, *frames)
     assert load_ntu(path).keypoints[0, :, 0, 0].tolist() == [4007, 3007]
     assert load_ntu(path, people=5).keypoints[0, :, 0, 0].tolist() == [4007, 3007, 2007, 1007, 7]
 
 
-def test_a_joint_of_nan_is_unseen_and_moves_nobody(tmp_path: Path) -> None:
-    """At rest, but with one joint of NaN now and then, body 1 stays behind body 2, which goes a little."""
-    frames = [[a_body(1, 5.0), a_body(2, 1 + t / 10)] for t in range(3)]
+def test_a_joint_of_nan_is_unseen_and_adds_no_motion(tmp_path: Path) -> None:
+    """Body 1 is at rest with a joint of NaN in one frame; body 2 moves a little and comes first."""
+    frames = [[body(1, 5.0), body(2, 1 + t / 10)] for t in range(3)]
     frames[1][0][2] = " ".join(["NaN"] * 11 + ["2"])
     sequence = load_ntu(written(tmp_path, *frames))
     np.testing.assert_allclose(sequence.keypoints[:, :, 1, 0], [[107, 507], [117, 507], [127, 507]])
@@ -76,7 +76,7 @@ def test_a_joint_of_nan_is_unseen_and_moves_nobody(tmp_path: Path) -> None:
 
 
 def test_a_joint_that_was_not_tracked_is_unseen(tmp_path: Path) -> None:
-    assert load_ntu(written(tmp_path, [a_body(1, 1.0, state=0)])).is_empty
+    assert load_ntu(written(tmp_path, [body(1, 1.0, state=0)])).is_empty
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_joint_that_was_not_tracked_is_unseen(tmp_path: Path) -> None:
     ],
 )
 def test_the_official_splits(tmp_path: Path, split: str, name: str, side: str) -> None:
-    """By their full names and as the field abbreviates them."""
+    """By their full names and by the usual abbreviations."""
     path = written(tmp_path, [], name=f"{name}.skeleton")
     short = {
         "cross-subject": "xsub",
@@ -105,12 +105,12 @@ def test_the_official_splits(tmp_path: Path, split: str, name: str, side: str) -
     assert load_ntu(path, split=short[split]).origin.split == side
 
 
-def test_an_unknown_split_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no split 'cross' of NTU.*; expected one of cross-subject"):
         load_ntu(written(tmp_path, []), split="cross")
 
 
-def test_the_damaged_samples_are_as_many_as_their_authors_say(tmp_path: Path) -> None:
+def test_the_number_of_damaged_samples(tmp_path: Path) -> None:
     damaged = samples_to_skip()
     assert len(damaged) == 535
     assert all(re.fullmatch(r"S0\d\dC00[123]P\d{3}R00[12]A\d{3}", name) for name in damaged)
@@ -136,20 +136,20 @@ def test_the_damaged_samples_are_as_many_as_their_authors_say(tmp_path: Path) ->
         (lambda text: "\x00\xff", "cannot be read|found"),
     ],
 )
-def test_a_damaged_file_is_one_line(tmp_path: Path, change, expected: str) -> None:  # type: ignore[no-untyped-def]
-    path = written(tmp_path, [a_body(1, 1.0)], [a_body(1, 1.0)])
+def test_a_damaged_file_raises_one_line(tmp_path: Path, change, expected: str) -> None:  # type: ignore[no-untyped-def]
+    path = written(tmp_path, [body(1, 1.0)], [body(1, 1.0)])
     path.write_bytes(change(path.read_text()).encode("latin-1"))
     with pytest.raises(FormatError, match=expected) as caught:
         load_ntu(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_body_comes_once_in_a_frame(tmp_path: Path) -> None:
-    path = written(tmp_path, [a_body(1, 1.0), a_body(1, 2.0)])
+def test_a_body_occurs_once_in_a_frame(tmp_path: Path) -> None:
+    path = written(tmp_path, [body(1, 1.0), body(1, 2.0)])
     with pytest.raises(FormatError, match="line 30: found body 72051 for the second time"):
         load_ntu(path)
 
 
 def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="not called like S001C001P001R001A001"):
+    with pytest.raises(FormatError, match="not named like S001C001P001R001A001"):
         load_ntu(written(tmp_path, [], name="walk.skeleton"))

@@ -1,4 +1,4 @@
-"""OpenPifPaf's JSON lines, as its own code writes them and as they are written here."""
+"""OpenPifPaf's JSON lines, as OpenPifPaf writes them and as this package writes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from foreign import SIZE, a_clip, assert_same
+from foreign_clips import SIZE, assert_same, make_clip
 
 from skdpipe.errors import FormatError
 from skdpipe.formats.openpifpaf import find_openpifpaf, load_openpifpaf, write_openpifpaf
@@ -54,19 +54,19 @@ def test_frames_may_be_sampled_and_may_count_from_zero(tmp_path: Path) -> None:
     np.testing.assert_array_equal(from_zero.frame_index, [0, 1])
 
 
-def test_people_are_followed_where_nobody_has_a_number(tmp_path: Path) -> None:
+def test_people_without_numbers_are_tracked(tmp_path: Path) -> None:
     path = written(tmp_path, (1, person(50), person(250)), (2, person(252), person(52)))
     keypoints = load_openpifpaf(path, size=SIZE).keypoints
     np.testing.assert_array_equal(keypoints[:, :, 0, 0], [(50, 250), (52, 252)])
 
 
-def test_a_trackers_numbers_are_believed_and_zero_is_not_written(tmp_path: Path) -> None:
+def test_track_numbers_are_used_and_zero_is_not_written(tmp_path: Path) -> None:
     path = written(tmp_path, (1, person(50), person(250, id_=3)), (2, person(252), person(52, id_=3)))
     keypoints = load_openpifpaf(path, size=SIZE).keypoints
     np.testing.assert_array_equal(keypoints[:, :, 0, 0], [(50, 250), (252, 52)])
 
 
-def test_a_video_with_nobody(tmp_path: Path) -> None:
+def test_a_video_without_people(tmp_path: Path) -> None:
     sequence = load_openpifpaf(written(tmp_path, (1,), (2,)), size=SIZE)
     assert sequence.keypoints.shape == (2, 0, 17, 3)
     assert sequence.layout == COCO_17
@@ -91,18 +91,18 @@ def test_openpifpafs_own_annotations_are_read(tmp_path: Path) -> None:
     ("frames", "message"),
     [
         ((), "is empty; expected lines"),
-        (("{",), "line 1 is no JSON"),
-        (("[" * 10**5,), "line 1 is no JSON"),
+        (("{",), "line 1 is not JSON"),
+        (("[" * 10**5,), "line 1 is not JSON"),
         (("[]",), "line 1: .* expected lines"),
         (('{"frame": 1}',), "line 1: .* expected lines"),
         (('{"frame": "1", "predictions": []}',), "line 1: .* expected lines"),
         (('{"frame": -1, "predictions": []}',), "line 1: .* expected lines"),
-        (((1,), (1,)), "line 2: frame 1 again; expected each once"),
-        (((1, 5),), "line 1: 5 where a person should be"),
+        (((1,), (1,)), "line 2: frame 1 again; expected each frame once"),
+        (((1, 5),), "line 1: 5 instead of a person"),
         (((1, person(keypoints=[1])),), r"line 1: keypoints \[1\]; expected x, y, c"),
         (((1, person(keypoints=[1, 2, 0.5] * 133)),), "133 joints; expected one of"),
         (((1, person(id_=1.5)),), r"id_ 1\.5; expected a whole number"),
-        (((1, person(id_=1), person(id_=1)),), "number comes twice in one frame"),
+        (((1, person(id_=1), person(id_=1)),), "track number occurs twice in one frame"),
     ],
 )
 def test_broken_files_are_refused(tmp_path: Path, frames: tuple[Any, ...], message: str) -> None:
@@ -112,13 +112,13 @@ def test_broken_files_are_refused(tmp_path: Path, frames: tuple[Any, ...], messa
     assert "\n" not in str(caught.value)
 
 
-def test_a_size_is_asked_for_and_files_are_named(tmp_path: Path) -> None:
+def test_a_missing_size_is_refused_and_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="give --size WIDTH HEIGHT or --videos"):
         load_openpifpaf(written(tmp_path, (1, person())), size=None)
     with pytest.raises(FormatError, match="cannot be read"):
         load_openpifpaf(tmp_path / "none.json", size=SIZE)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(FormatError, match=r"bytes\.json is no text"):
+    with pytest.raises(FormatError, match=r"bytes\.json is not text"):
         load_openpifpaf(tmp_path / "bytes.json", size=SIZE)
 
 
@@ -133,9 +133,9 @@ def test_files_are_found(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     clips = {
-        "train/sit/one": a_clip("one", "sit", "train"),
-        "run/two": a_clip("two", "run", people=1, index=[0, 2, 4, 6, 8]),
-        "three": a_clip("three", None),
+        "train/sit/one": make_clip("one", "sit", "train"),
+        "run/two": make_clip("two", "run", people=1, index=[0, 2, 4, 6, 8]),
+        "three": make_clip("three", None),
     }
     assert write_openpifpaf(clips.values(), tmp_path) == 3
     for name, clip in clips.items():
@@ -146,5 +146,5 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="expected coco-17: map it with --target-layout coco-17"):
-        write_openpifpaf([a_clip("one", layout=PENN_13)], tmp_path)
+        write_openpifpaf([make_clip("one", layout=PENN_13)], tmp_path)
     assert not list(tmp_path.rglob("*.*"))

@@ -1,18 +1,18 @@
-"""OpenPose's folders of frames: by hand, both skeletons, what is written here read again, what is damaged."""
+"""OpenPose's folders of frames: both layouts, round trips, damaged files."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from foreign import SIZE, a_clip
+from foreign_clips import SIZE, make_clip
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.openpose import find_openpose, load_openpose
-from skdpipe.formats.openpose_output import write_openpose
+from skdpipe.formats.openpose import find_openpose, load_openpose, write_openpose
 from skdpipe.skeleton import OPENPOSE_18, clip_key
 
 
@@ -51,7 +51,7 @@ def test_of_body_25_the_same_joints_are_kept(tmp_path: Path) -> None:
     assert (by_name["right_eye"], by_name["left_ear"]) == (15, 18)
 
 
-def test_openposes_own_numbers_are_believed(tmp_path: Path) -> None:
+def test_openposes_track_numbers_are_used(tmp_path: Path) -> None:
     near, far = [10.0, 10.0, 1.0] * 18, [200.0, 100.0, 1.0] * 18
     written(tmp_path / "clip", 0, person(near, 4), person(far, 2))
     written(tmp_path / "clip", 1, person(near, 2), person(far, 4))
@@ -68,13 +68,13 @@ def test_a_folder_holds_one_video_and_each_frame_once(tmp_path: Path, other: str
 
 
 def test_a_folder_without_frames_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "12345678901_keypoints.json").write_text("{}")  # no frame's number: it would not fit
+    (tmp_path / "12345678901_keypoints.json").write_text("{}")  # the frame number is too large
     with pytest.raises(FormatError, match="holds 0 files"):
         load_openpose(tmp_path, size=SIZE)
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    clip = a_clip("walk [1]", "run", "val", layout=OPENPOSE_18)
+    clip = make_clip("walk [1]", "run", "val", layout=OPENPOSE_18)
     assert write_openpose([clip], tmp_path) == 1
     (folder,) = find_openpose(tmp_path)
     again = load_openpose(folder, size=clip.size, root=tmp_path)
@@ -85,16 +85,56 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"people": 3}', '{"people": [{"pose_keypoints_2d": [1, 2]}]}']
 )
-def test_a_file_that_is_something_else_is_one_line(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_raises_one_line(tmp_path: Path, content: str) -> None:
     written(tmp_path / "clip", 0).write_text(content)
     with pytest.raises(FormatError, match="expected") as caught:
         load_openpose(tmp_path / "clip", size=SIZE)
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_files_do_not_say_must_be_said(tmp_path: Path) -> None:
+def test_a_missing_size_or_folder_is_named(tmp_path: Path) -> None:
     written(tmp_path / "clip", 0)
     with pytest.raises(FormatError, match="give --size WIDTH HEIGHT"):
         load_openpose(tmp_path / "clip", size=None)
     with pytest.raises(FormatError, match="no files like"):
         find_openpose(tmp_path / "none")
+
+
+# Writing
+
+
+def written_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_written_clip_has_a_file_per_frame(tmp_path: Path) -> None:
+    sequence = make_clip("one", "sit", "train", index=[0, 2, 4, 6, 8], layout=OPENPOSE_18)
+    keypoints = sequence.keypoints.copy()
+    keypoints[1, 1] = (np.nan, np.nan, 0)
+    assert write_openpose([sequence.with_keypoints(keypoints)], tmp_path) == 1
+    paths = sorted((tmp_path / "train/sit/one").iterdir())
+    assert [path.name for path in paths] == [f"one_{n:012d}_keypoints.json" for n in (0, 2, 4, 6, 8)]
+    people = written_json(paths[0])["people"]
+    assert [person["person_id"] for person in people] == [[0], [1]]
+    read = np.reshape(people[1]["pose_keypoints_2d"], (18, 3))
+    np.testing.assert_allclose(read, sequence.keypoints[0, 1], atol=1e-4)
+    assert [person["person_id"] for person in written_json(paths[1])["people"]] == [[0]]
+    unseen = np.reshape(written_json(paths[2])["people"][0]["pose_keypoints_2d"], (18, 3))[
+        ~sequence.seen[2, 0]
+    ]
+    assert len(unseen)
+    assert not unseen.any()
+
+
+def test_a_clip_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    clip = make_clip("one", layout=OPENPOSE_18)
+    sequence = replace(clip, origin=replace(clip.origin, source="set.pkl/.."))
+    write_openpose([sequence], tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/sit").iterdir()] == [clip.origin.key[:16]]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_another_layout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="expected openpose-18: map it with --target-layout openpose-18"):
+        write_openpose([make_clip("one")], tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Penn Action's files are read as they are, quirks included; broken ones are refused by name."""
+"""Penn Action's files, including their irregularities; broken ones are refused by name."""
 
 import functools
 from collections import Counter
@@ -10,14 +10,14 @@ import pytest
 from scipy.io import savemat
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.penn import find_penn, load_penn, read_penn
+from skdpipe.formats.penn import find_penn, load_penn
 from skdpipe.skeleton import PENN_13, PoseSequence
 
 REAL = Path(__file__).parents[2] / "shared/data/penn_action"
 
 
 def annotation(frames: int = 3, **changes: Any) -> dict[str, Any]:
-    """What an official file holds; joint j of frame t is at x = 10 j + t + 1, y = 200 - j."""
+    """The fields of an official file; joint j of frame t is at x = 10 j + t + 1, y = 200 - j."""
     x = 10.0 * np.arange(13) + np.arange(frames)[:, None] + 1
     fields = {
         "action": "tennis_serve",
@@ -64,7 +64,7 @@ def test_the_persons_right_side_comes_first_in_the_file(tmp_path: Path) -> None:
         assert first[PENN_13.index(joint)] == 10 * column + 1
 
 
-def test_an_invisible_joint_is_unseen_whatever_place_it_holds(tmp_path: Path) -> None:
+def test_an_invisible_joint_is_unseen_whatever_its_coordinates(tmp_path: Path) -> None:
     visibility = np.ones((3, 13), np.uint8)
     visibility[1, 0] = visibility[2, 5] = 0
     sequence = load_penn(written(tmp_path, visibility=visibility))
@@ -129,7 +129,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     path = written(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(FormatError, match=r"0001\.mat is no annotation"):
+    with pytest.raises(FormatError, match=r"0001\.mat is not an annotation"):
         load_penn(path)
 
 
@@ -144,34 +144,27 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load_penn(tmp_path / "nowhere.mat")
 
 
-def test_the_root_and_the_labels_folder_both_do(tmp_path: Path) -> None:
+def test_files_are_found_by_root_labels_folder_or_file(tmp_path: Path) -> None:
     for name in ("0002.mat", "0001.mat"):
         written(tmp_path / "labels", name)
     for folder in (tmp_path, tmp_path / "labels"):
         assert [path.name for path in find_penn(folder)] == ["0001.mat", "0002.mat"]
-        sources = [sequence.origin.source for sequence in read_penn(folder)]
-        assert sources == [str(path) for path in find_penn(folder)]
+    assert find_penn(tmp_path / "labels/0002.mat") == (tmp_path / "labels/0002.mat",)
 
 
-def test_reading_is_lazy_but_an_empty_folder_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"no \.mat files"):
-        read_penn(tmp_path)
-    written(tmp_path, "1.mat")
-    (tmp_path / "2.mat").write_bytes(b"broken")
-    sequences = read_penn(tmp_path)
-    assert next(sequences).origin.label == "tennis_serve"
-    with pytest.raises(FormatError):
-        next(sequences)
+        find_penn(tmp_path)
 
 
-# The real annotations, where they are
+# The real annotations, if they are available
 
 
 @functools.cache
 def real() -> tuple[PoseSequence, ...]:
     if not REAL.is_dir():
         pytest.skip(f"Penn Action is not at {REAL}")
-    return tuple(read_penn(REAL))
+    return tuple(load_penn(path) for path in find_penn(REAL))
 
 
 def named(number: str) -> PoseSequence:
@@ -189,7 +182,7 @@ def test_the_real_splits_and_classes() -> None:
     assert len({sequence.origin.key for sequence in real()}) == 2326
 
 
-def test_the_real_quirks() -> None:
+def test_the_real_irregularities() -> None:
     assert [s.origin.source[-8:] for s in real() if s.is_empty] == ["1516.mat"]
     beyond = [
         sequence.origin.source[-8:]
@@ -200,7 +193,7 @@ def test_the_real_quirks() -> None:
     assert len(named("1154").keypoints) == 72  # with 71 boxes
 
 
-def test_people_who_face_the_camera_have_their_right_side_on_the_left_of_the_picture() -> None:
+def test_people_who_face_the_camera_have_their_right_side_on_the_left_of_the_image() -> None:
     # Jumping jacks and guitar playing are filmed from the front, bowling from behind.
     def right_is_left(sequence: PoseSequence) -> float:
         right, left = (

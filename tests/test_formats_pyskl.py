@@ -1,15 +1,15 @@
-"""PYSKL's annotation files: read as they are, written so that the toolboxes can read them."""
+"""PYSKL's annotation files, read and written."""
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from foreign import SIZE, a_clip, assert_same
+from foreign_clips import SIZE, assert_same, make_clip
+from hostile_pickle import create_file
 
 from skdpipe.errors import FormatError
 from skdpipe.formats.pyskl import find_pyskl, load_pyskl, write_pyskl
@@ -17,7 +17,7 @@ from skdpipe.skeleton import COCO_17, PENN_13, clip_key
 
 
 def annotation(name: str = "S001A001", **changes: Any) -> dict[str, Any]:
-    """What a file holds: joint j of person m in frame t is at x = 10 j + t, y = 100 m, with score 0.5."""
+    """The fields of a clip: joint j of person m in frame t is at x = 10 j + t, y = 100 m, with score 0.5."""
     people, frames, joints = 2, 3, 17
     xy = np.zeros((people, frames, joints, 2), np.float16)
     xy[..., 0] = 10 * np.arange(joints) + np.arange(frames)[:, None]
@@ -65,7 +65,7 @@ def test_no_score_is_unseen_and_heat_maps_are_capped(tmp_path: Path) -> None:
     assert (~sequence.seen).sum() == 3
 
 
-def test_a_clip_in_which_nobody_was_found(tmp_path: Path) -> None:
+def test_a_clip_without_people(tmp_path: Path) -> None:
     empty = annotation(
         keypoint=np.zeros((0, 3, 17, 2), np.float16), keypoint_score=np.zeros((0, 3, 17), np.float16)
     )
@@ -92,15 +92,15 @@ SPLITS = {
 }  # fmt: skip
 
 
-def sides(path: Path, split: str | None = None) -> dict[str, str | None]:
+def split_of(path: Path, split: str | None = None) -> dict[str, str | None]:
     clips = list(load_pyskl(path, split=split))
     return {Path(clip.origin.source).name: clip.origin.split for clip in clips}
 
 
 def test_the_caller_chooses_the_pair(tmp_path: Path) -> None:
     path = written(tmp_path, {"split": SPLITS, "annotations": [annotation(name) for name in "abcd"]})
-    assert sides(path, "xsub") == {"a": "train", "b": "train", "c": "val"}
-    assert sides(path, "xview") == {"c": "train", "a": "val"}
+    assert split_of(path, "xsub") == {"a": "train", "b": "train", "c": "val"}
+    assert split_of(path, "xview") == {"c": "train", "a": "val"}
     with pytest.raises(FormatError, match=r"has the splits xsub_train, .* with --split: 'xsub' or 'xview'"):
         load_pyskl(path)
     with pytest.raises(FormatError, match="'xsub' or 'xview'"):
@@ -108,35 +108,33 @@ def test_the_caller_chooses_the_pair(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "split", "test_side"),
+    ("names", "split", "test_split"),
     [
         (("train", "val"), "", "val"),
         (("train1", "test1"), "1", "test"),
         (("xset_train", "xset_val"), "xset", "val"),
     ],
 )
-def test_one_pair_is_taken_by_itself(
-    tmp_path: Path, names: tuple[str, str], split: str, test_side: str
+def test_a_single_pair_is_chosen_by_default(
+    tmp_path: Path, names: tuple[str, str], split: str, test_split: str
 ) -> None:
     splits = {names[0]: ["a"], names[1]: ["b"]}
     path = written(tmp_path, {"split": splits, "annotations": [annotation("a"), annotation("b")]})
-    assert sides(path) == sides(path, split) == {"a": "train", "b": test_side}
+    assert split_of(path) == split_of(path, split) == {"a": "train", "b": test_split}
 
 
 @pytest.mark.parametrize(
     ("split", "wanted", "message"),
     [
-        ({"train": ["a"], "val": ["a"]}, None, "clip 'a' is on two sides of the split"),
+        ({"train": ["a"], "val": ["a"]}, None, "clip 'a' is in both splits"),
         ({"one": ["a"]}, None, "has the splits one; .* there is none of train and val or test"),
         ({"train": 5}, None, "split train is of type int; expected a list of clips by name"),
         ({"train": [["a"]]}, None, "split train is of type list; expected a list of clips by name"),
         ([1], None, "has a split of type list"),
-        (None, "xsub", "has no splits, but split 'xsub' is asked for"),
+        (None, "xsub", "has no splits, but split 'xsub' was given"),
     ],
 )
-def test_splits_that_are_none_are_refused(
-    tmp_path: Path, split: object, wanted: str | None, message: str
-) -> None:
+def test_invalid_splits_are_refused(tmp_path: Path, split: object, wanted: str | None, message: str) -> None:
     path = written(tmp_path, {"split": split, "annotations": [annotation("a")]})
     with pytest.raises(FormatError, match=message):
         load_pyskl(path, split=wanted)
@@ -151,7 +149,7 @@ def test_splits_that_are_none_are_refused(
         ({"frame_dir": None}, "clip number 1 has no frame_dir"),
         (
             {"keypoint": np.zeros((2, 3, 25, 3)), "keypoint_score": None},
-            "metres before a Kinect, .*import ntu",
+            "metres in front of a Kinect, .*import ntu",
         ),
         ({"keypoint": None, "raw_file": "kp/1.pkl"}, "keeps its keypoints in 'kp/1.pkl'"),
         ({"keypoint": None}, "keypoint nothing; expected numbers"),
@@ -162,9 +160,9 @@ def test_splits_that_are_none_are_refused(
         ({"keypoint_score": np.zeros((2, 3, 16))}, r"expected numbers of shape \(2, 3, 17\)"),
         ({"total_frames": 9}, "9 total_frames, but keypoints for 3"),
         ({"total_frames": np.arange(3)}, "total_frames, but keypoints for 3"),
-        ({"original_shape": None, "img_shape": None}, "original_shape None; expected the picture's height"),
-        ({"original_shape": (0, 320)}, "expected the picture's height"),
-        ({"original_shape": 5}, "expected the picture's height"),
+        ({"original_shape": None, "img_shape": None}, "original_shape None; expected the image's height"),
+        ({"original_shape": (0, 320)}, "expected the image's height"),
+        ({"original_shape": 5}, "expected the image's height"),
         ({"label": None}, "label None; expected the number of a class"),
         ({"label": -1}, "label -1; expected the number of a class"),
         ({"label": 8}, "label 8, but 8 class names"),
@@ -196,16 +194,8 @@ def test_a_layout_of_other_joints_is_refused(tmp_path: Path) -> None:
         next(load_pyskl(written(tmp_path, [annotation()]), layout="penn-13"))
 
 
-class Hostile:
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> Any:
-        return os.system, (self.command,)
-
-
 def test_a_hostile_file_runs_nothing(tmp_path: Path) -> None:
-    content = {"annotations": [annotation()], "more": Hostile(f"touch {tmp_path}/trace")}
+    content = {"annotations": [annotation()], "more": create_file(tmp_path / "trace")}
     with pytest.raises(FormatError, match=r"set\.pkl: the pickle names \w+\.system and could run it"):
         load_pyskl(written(tmp_path, content))
     assert not (tmp_path / "trace").exists()
@@ -215,7 +205,7 @@ def test_a_hostile_file_runs_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    clips = [a_clip("one", "sit", "train"), a_clip("two", "run", "test", frames=7, people=1)]
+    clips = [make_clip("one", "sit", "train"), make_clip("two", "run", "test", frames=7, people=1)]
     assert write_pyskl(iter(clips), tmp_path / "out.pkl") == 2
     read = list(load_pyskl(tmp_path / "out.pkl", classes=("run", "sit")))
     for sequence, clip in zip(read, clips, strict=True):
@@ -224,7 +214,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 def test_a_file_has_the_toolboxes_fields(tmp_path: Path) -> None:
-    clip = a_clip("one", "sit", "train")
+    clip = make_clip("one", "sit", "train")
     write_pyskl([clip], tmp_path / "out.pkl")
     content = pickle.loads((tmp_path / "out.pkl").read_bytes())
     assert content["split"] == {"train": ["one"]}
@@ -245,19 +235,19 @@ def test_a_file_has_the_toolboxes_fields(tmp_path: Path) -> None:
 
 
 def test_without_splits_it_is_a_list(tmp_path: Path) -> None:
-    write_pyskl([a_clip("one")], tmp_path / "out.pkl")
+    write_pyskl([make_clip("one")], tmp_path / "out.pkl")
     assert isinstance(pickle.loads((tmp_path / "out.pkl").read_bytes()), list)
 
 
 def test_numbered_classes_keep_their_numbers(tmp_path: Path) -> None:
-    write_pyskl([a_clip("one", "class_003"), a_clip("two", "class_001")], tmp_path / "out.pkl")
+    write_pyskl([make_clip("one", "class_003"), make_clip("two", "class_001")], tmp_path / "out.pkl")
     labels = [each["label"] for each in pickle.loads((tmp_path / "out.pkl").read_bytes())]
     assert labels == [3, 1]
     assert (tmp_path / "out.classes.txt").read_text().split() == [f"class_00{n}" for n in range(4)]
 
 
-def test_clips_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    one, other = a_clip("1", "sit"), a_clip("1", "run", frames=6)
+def test_clips_of_the_same_name_get_different_names(tmp_path: Path) -> None:
+    one, other = make_clip("1", "sit"), make_clip("1", "run", frames=6)
     write_pyskl([one, other], tmp_path / "out.pkl")
     names = [each["frame_dir"] for each in pickle.loads((tmp_path / "out.pkl").read_bytes())]
     assert names == ["1", f"1-{clip_key('1')[:12]}"]
@@ -266,9 +256,9 @@ def test_clips_of_one_name_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("clips", "message"),
     [
-        ([a_clip("one", None)], "one has no label"),
-        ([a_clip("one", "fly")], "class fly is not in the label map"),
-        ([a_clip("one"), a_clip("two", layout=PENN_13)], r"2 layouts \(coco-17, penn-13\)"),
+        ([make_clip("one", None)], "one has no label"),
+        ([make_clip("one", "fly")], "class fly is not in the label map"),
+        ([make_clip("one"), make_clip("two", layout=PENN_13)], r"2 layouts \(coco-17, penn-13\)"),
         ([], "0 layouts"),
     ],
 )

@@ -21,7 +21,7 @@ from skdpipe.cli.app import (
 
 if TYPE_CHECKING:
     from skdpipe.extraction import ExtractionReport
-    from skdpipe.formats.importing import ReadingReport
+    from skdpipe.formats.reading import ReadingReport
 
 ForeignFormat = Literal["penn", "ntu", "kinetics", "openpose", "pyskl", "openpifpaf", "coco", "st-gcn", "skd"]
 SourceFormat = Literal["cache", ForeignFormat]
@@ -90,11 +90,13 @@ def import_(
 ) -> None:
     """Read a data set's own skeletons into the cache."""
     from skdpipe.cache import PoseCache
-    from skdpipe.formats.catalogue import Options, format_named, refuse_useless
-    from skdpipe.formats.importing import import_poses, reading_of
+    from skdpipe.formats.catalogue import format_named
+    from skdpipe.formats.format import FormatOptions, refuse_useless
+    from skdpipe.formats.importing import import_poses
+    from skdpipe.formats.reading import reading_of
     from skdpipe.progress import Progress
 
-    options, known = Options(split, layout, labels, size, fps, images), format_named(what)
+    options, known = FormatOptions(split, layout, labels, size, fps, images), format_named(what)
     refuse_useless(options, [known])
     reading = reading_of(known, path, options, videos, skip)
     report = import_poses(reading, PoseCache(cache), quality, Progress(stderr))
@@ -120,14 +122,15 @@ def convert(
     skip: Skip = None,
 ) -> None:
     """Write skeletons, foreign ones or the cache's, in another format."""
-    from skdpipe.formats.catalogue import Options, format_named, refuse_useless, target_named
+    from skdpipe.formats.catalogue import format_named, target_named
     from skdpipe.formats.convert import convert_poses
-    from skdpipe.formats.importing import cache_format, reading_of
+    from skdpipe.formats.format import FormatOptions, refuse_useless
+    from skdpipe.formats.reading import reading_of
     from skdpipe.progress import Progress
     from skdpipe.skeleton import layout_named
 
-    options = Options(split, layout, labels, size, fps, images, frames, people)
-    known, wanted = cache_format() if source == "cache" else format_named(source), target_named(target)
+    options = FormatOptions(split, layout, labels, size, fps, images, frames, people)
+    known, wanted = format_named(source), target_named(target)
     refuse_useless(options, [known, wanted])
     reading = reading_of(known, path, options, videos, skip)
     mapped = layout_named(target_layout) if target_layout else None

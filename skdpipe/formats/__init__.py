@@ -1,6 +1,10 @@
-"""Foreign skeleton files, one module a format.
+"""Foreign skeleton files, one module per format.
 
-Each module offers ``find_<format>`` for the files under a path and ``load_<format>`` for one file, which
-gives a `PoseSequence`, or an iterator of them where a file holds many clips; some offer ``write_<format>``.
-They raise FormatError where a file is not what its format promises. `catalogue` has them by name.
+`load_poses` and `save_poses` read and write every format. Each format module has ``find_<format>`` (the files
+under a path) and ``load_<format>`` (one file), some have ``write_<format>``, and its catalogue records are at
+its end. These functions raise FormatError if a file is not as its format requires.
 """
+
+from skdpipe.formats.poses import load_poses, save_poses
+
+__all__ = ["load_poses", "save_poses"]

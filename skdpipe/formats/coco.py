@@ -1,46 +1,64 @@
-"""COCO's keypoint results: the people found in pictures, one JSON list for a whole data set.
+"""COCO's keypoint results: the people detected in images, one JSON list for a whole data set.
 
 https://cocodataset.org/#format-results: ``{"image_id", "category_id", "keypoints": [x, y, c] * 17, "score"}``
-for each person found. Pictures become clips by an images file, ``{"images": [{"id", "file_name", "width",
-"height"}]}`` (any COCO annotation file has that part), or by their ids alone. What is taken for granted:
+for each detected person. An images file, ``{"images": [{"id", "file_name", "width", "height"}]}`` (part of
+any COCO annotation file), assigns images to clips; without it the ids do. Conventions:
 
-- ``train/label/clip/000123.jpg`` is frame 123 of ``clip``; the folders above are its label and, if they are
-  train, val or test, its split. Without a folder, ``clip_000123.jpg`` will do. Ids that are text are read as
-  file names are; ids that are numbers are the frames of one clip, called after the results file.
-- Frames count from 0; a clip whose pictures are listed and begin with number 1 counts from 1.
-- With an images file the clip's rows are the pictures listed, without one all frames to the last that shows
-  anybody.
-- Category 1 is the person; others are left out. The third value of a joint is a confidence, and above 1
-  (a visibility flag) counts as 1.
-- People are followed from frame to frame (`skdpipe.pose.tracker.track`) unless all have a ``track_id``.
-- Frames per second are not recorded; the picture's size only in an images file.
+- ``train/label/clip/000123.jpg`` is frame 123 of ``clip``. The folders above are its label and, if train, val
+  or test, its split. Without a folder, the name ``clip_000123.jpg`` is used. Ids that are text are read like
+  file names. Ids that are numbers are the frames of one clip, named after the results file.
+- Frames count from 0. A clip whose images are listed and begin with number 1 counts from 1.
+- With an images file the rows of a clip are the listed images, without one all frames up to the last with a
+  person.
+- Category 1 is the person; others are left out. The third value of a joint is a confidence; values above 1
+  (visibility flags) become 1.
+- People are tracked over frames (`skdpipe.pose.tracker.track`) unless all have a ``track_id``.
+- Frames per second are not recorded. The image size is recorded only in an images file.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeGuard
+from typing import IO, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from skdpipe.atomic_file import open_atomically
 from skdpipe.errors import FormatError
-from skdpipe.formats.coco_people import follow, joint_layout, read_person, require_coco, write_person
-from skdpipe.formats.defaults import FPS, clip_name, distinct_name, folders_for, label_and_split
-from skdpipe.skeleton import Origin, PoseSequence, clip_key
+from skdpipe.formats.clip_names import clip_name, distinct_name, folders_for, label_and_split
+from skdpipe.formats.defaults import FPS
+from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.json_files import fields_of, read_json, to_json
+from skdpipe.formats.json_people import (
+    join_frames,
+    layout_of_people,
+    read_coco_people,
+    require_layout,
+    seen_people,
+    to_coco_person,
+)
+from skdpipe.formats.output import open_output
+from skdpipe.skeleton import COCO_17, Origin, PoseSequence, clip_key
 
 ESTIMATOR = "coco results"
 
 _NUMBER_AT_END = re.compile(r"(.*?)[_-]?(\d+)")
+_MOST_FRAMES = 10_000_000  # days of video
+
+
+class _ImagePosition(NamedTuple):
+    """Where an image belongs: its clip, the folders above the clip, and its frame number."""
+
+    clip: str
+    folders: tuple[str, ...]
+    frame: int
 
 
 @dataclass
 class _Clip:
-    """The frames of a clip so far: who is in each."""
+    """The results of a clip by frame number."""
 
     folders: tuple[str, ...]
     size: tuple[int, int] | None = None
@@ -51,11 +69,14 @@ def find_coco(path: Path) -> tuple[Path, ...]:
     """The results file itself.
 
     Raises:
-        FormatError: if it is not there.
+        FormatError: if it does not exist.
     """
     if not path.is_file():
         raise FormatError(f"no file at {path}; expected a JSON list of COCO's keypoint results")
     return (path,)
+
+
+# Reading ---------------------------------------------------------------------------------------
 
 
 def load_coco(
@@ -66,153 +87,90 @@ def load_coco(
     layout: str | None = None,
     fps: float = FPS,
 ) -> Iterator[PoseSequence]:
-    """The clips of a results file one after the other; the iterator goes on after a clip that is refused.
+    """The clips of a results file; the iterator can be continued after a clip that raises.
 
     Args:
         path: the results.
-        images: the file that says which picture has which id.
-        size: width and height of the pictures where no images file says them.
-        layout: what the joints are; by default the known layout with as many (coco-17).
+        images: the file with the ids and names of the images.
+        size: width and height of the images if there is no images file.
+        layout: name of the layout; by default the known layout with that number of joints (coco-17).
         fps: frames per second.
 
     Raises:
-        FormatError: at once if a file is not as described, and for each clip that is not.
+        FormatError: immediately if a file is not as described, and on the way for each clip that is not.
         DataError: if there is no such layout.
     """
-    results = _parsed(path)
+    results = read_json(path, "a JSON list of COCO's keypoint results")
     if not isinstance(results, list):
-        raise FormatError(f"{path} holds no list; expected COCO's results, a list with an entry a person")
+        raise FormatError(f"{path} is not a list; expected COCO's results, a list with an entry per person")
     clips: dict[str, _Clip] = {}
-    where_is = _places(images, clips) if images else None
+    positions = _read_images(images, clips) if images else None
     for number, result in enumerate(results):
-        image = result.get("image_id") if isinstance(result, dict) else None
-        if where_is is not None:
-            place = where_is.get(image) if isinstance(image, int | str) else None
+        image = fields_of(result).get("image_id")
+        if positions is not None:
+            position = positions.get(image) if isinstance(image, int | str) else None
         else:
-            place = _place(image, path)
-        if place is None:
+            position = _position(image, path)
+        if position is None:
             raise FormatError(
                 f"{path}: result {number} is of image {image!r:.40}; expected one that is known"
             )
-        name, folders, frame = place
-        clips.setdefault(name, _Clip(folders)).frames.setdefault(frame, []).append(result)
-    every = where_is is None
+        clip = clips.setdefault(position.clip, _Clip(position.folders))
+        clip.frames.setdefault(position.frame, []).append(result)
 
     def sequence(item: tuple[str, _Clip]) -> PoseSequence:
-        return _sequence(path, *item, every, size, layout, fps)
+        return _sequence(path, *item, positions is None, size, layout, fps)
 
     return map(sequence, clips.items())
 
 
-def write_coco(sequences: Iterable[PoseSequence], path: Path) -> int:
-    """Write clips as results, and their pictures' ids and names beside them as ``.images.json``.
-
-    Every stored frame gets a picture ``split/label/clip/000123.jpg``, frames counted from 0. People carry
-    their place, from 1, as ``track_id``, which COCO's tools overlook.
-
-    Returns:
-        How many clips were written.
-
-    Raises:
-        FormatError: if a clip's layout is not coco-17, its label cannot name a folder, or a file cannot be
-            written.
-    """
-    count, image = 0, 0
-    taken: set[str] = set()
-    pictures = path.with_suffix(".images.json")
-    with open_atomically(pictures) as images_file, open_atomically(path) as results_file:
-        images, results = _JsonList(images_file, b'{"images":['), _JsonList(results_file, b"[")
-        for sequence in sequences:
-            require_coco(sequence)
-            folder = PurePosixPath(*folders_for(sequence.origin), distinct_name(sequence.origin, taken))
-            width, height = sequence.size
-            for frame, people in zip(sequence.frame_index, sequence.keypoints, strict=True):
-                image += 1
-                name = str(folder / f"{frame:06d}.jpg")
-                images.add({"id": image, "file_name": name, "width": width, "height": height})
-                for place, pose in enumerate(people, 1):
-                    if (pose[:, 2] > 0).any():
-                        results.add({"image_id": image, **write_person(pose), "track_id": place})
-            count += 1
-        images.end(b"]}")
-        results.end(b"]")
-    return count
-
-
-class _JsonList:
-    """A list that is written item by item."""
-
-    def __init__(self, file: IO[bytes], start: bytes) -> None:
-        self._file, self._before = file, b"\n"
-        file.write(start)
-
-    def add(self, item: Mapping[str, object]) -> None:
-        self._file.write(self._before + json.dumps(item, separators=(",", ":")).encode())
-        self._before = b",\n"
-
-    def end(self, end: bytes) -> None:
-        self._file.write(b"\n" + end + b"\n")
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read ({error.strerror}); expected JSON") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is no JSON ({error!s:.80}); expected COCO's") from error
-
-
-def _places(path: Path, clips: dict[str, _Clip]) -> dict[int | str, tuple[str, tuple[str, ...], int]]:
-    """For each image's id its clip and frame; the clips are made, with all their frames."""
-    content = _parsed(path)
-    images = content.get("images") if isinstance(content, dict) else None
+def _read_images(path: Path, clips: dict[str, _Clip]) -> dict[int | str, _ImagePosition]:
+    """The position of each image id; the clips are added with all their frames."""
+    images = fields_of(read_json(path, "COCO's images with id and file_name")).get("images")
     if not isinstance(images, list):
         raise FormatError(f"{path} has no list of images; expected COCO's images with id and file_name")
-    places: dict[int | str, tuple[str, tuple[str, ...], int]] = {}
+    positions: dict[int | str, _ImagePosition] = {}
     for number, image in enumerate(images):
-        known = image if isinstance(image, dict) else {}
-        size = (known.get("width"), known.get("height"))
-        name, identity = known.get("file_name"), known.get("id")
-        place = _place(name, path) if isinstance(name, str) else None
-        if place is None or not isinstance(identity, int | str) or not _is_size(size):
+        fields = fields_of(image)
+        size = (fields.get("width"), fields.get("height"))
+        name, image_id = fields.get("file_name"), fields.get("id")
+        position = _position(name, path) if isinstance(name, str) else None
+        if position is None or not isinstance(image_id, int | str) or not _is_size(size):
             raise FormatError(
                 f"{path}: image {number} is {image!r:.80}; expected id, width, height and a file_name that "
                 "ends in the frame's number"
             )
-        if identity in places:
-            raise FormatError(f"{path} has two images of id {identity!r:.40}; expected one: mend the file")
-        clip = clips.setdefault(place[0], _Clip(place[1], size))
-        if clip.folders != place[1] or clip.size != size or place[2] in clip.frames:
+        if image_id in positions:
+            raise FormatError(f"{path} has two images of id {image_id!r:.40}; expected one: correct the file")
+        clip = clips.setdefault(position.clip, _Clip(position.folders, size))
+        if clip.folders != position.folders or clip.size != size or position.frame in clip.frames:
             raise FormatError(
-                f"{path}: {name} does not fit the pictures of clip {place[0]} before it; expected one "
+                f"{path}: {name} does not fit the images of clip {position.clip} before it; expected one "
                 "folder, one size, and each frame once"
             )
-        clip.frames[place[2]] = []
-        places[identity] = place
-    _count_from_zero(clips, places)
-    return places
+        clip.frames[position.frame] = []
+        positions[image_id] = position
+    _count_from_zero(clips, positions)
+    return positions
 
 
-def _count_from_zero(
-    clips: dict[str, _Clip], places: dict[int | str, tuple[str, tuple[str, ...], int]]
-) -> None:
+def _count_from_zero(clips: dict[str, _Clip], positions: dict[int | str, _ImagePosition]) -> None:
     from_one = {name for name, clip in clips.items() if min(clip.frames) == 1}
     for name in from_one:
         clips[name].frames = {frame - 1: people for frame, people in clips[name].frames.items()}
-    for identity, (name, folders, frame) in places.items():
-        if name in from_one:
-            places[identity] = (name, folders, frame - 1)
+    for image_id, position in positions.items():
+        if position.clip in from_one:
+            positions[image_id] = position._replace(frame=position.frame - 1)
 
 
 def _is_size(size: tuple[Any, Any]) -> TypeGuard[tuple[int, int]]:
     return all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in size)
 
 
-def _place(image: object, path: Path) -> tuple[str, tuple[str, ...], int] | None:
-    """Clip, the folders above it, and frame, from a file name or a number."""
+def _position(image: object, path: Path) -> _ImagePosition | None:
+    """The position by a file name or a number; None if it has no frame number."""
     if isinstance(image, int) and not isinstance(image, bool):
-        return (clip_name(path.name), (), image) if image >= 0 else None
+        return _ImagePosition(clip_name(path.name), (), image) if image >= 0 else None
     if not isinstance(image, str):
         return None
     *folders, file = PurePosixPath(image).parts or ("",)
@@ -220,14 +178,14 @@ def _place(image: object, path: Path) -> tuple[str, tuple[str, ...], int] | None
     if numbered is None or len(numbered[2]) > 9:
         return None
     clip = folders.pop() if folders else numbered[1] or clip_name(path.name)
-    return clip, tuple(folders), int(numbered[2])
+    return _ImagePosition(clip, tuple(folders), int(numbered[2]))
 
 
 def _sequence(
     path: Path,
     name: str,
     clip: _Clip,
-    every: bool,
+    every_frame: bool,
     size: tuple[int, int] | None,
     layout: str | None,
     fps: float,
@@ -235,17 +193,16 @@ def _sequence(
     where = f"{path}: clip {name}"
     size = clip.size or size
     if size is None:
-        raise FormatError(f"{where}: nothing says how large the pictures are; give --images or --size")
+        raise FormatError(f"{where}: the size of the images is unknown; give --images or --size WIDTH HEIGHT")
     count = max(clip.frames) + 1
-    if count > 10_000_000:
+    if count > _MOST_FRAMES:
         raise FormatError(f"{where} has a frame {count - 1}; expected numbers of frames: give --images")
-    rows = range(count) if every else sorted(clip.frames)
-    people = [[read_person(each, "track_id", where) for each in clip.frames.get(row, ())] for row in rows]
-    persons = [[person for person in found if person is not None] for found in people]
-    joints = joint_layout(persons, layout, where)
+    rows = range(count) if every_frame else sorted(clip.frames)
+    people = [read_coco_people(clip.frames.get(row, ()), "track_id", where) for row in rows]
+    joints = layout_of_people(people, layout, where)
     label, split = label_and_split(clip.folders)
     return PoseSequence(
-        keypoints=follow(persons, joints, size, where),
+        keypoints=join_frames(people, joints, size, where),
         frame_index=np.array(rows, np.int32),
         video_frames=count,
         layout=joints,
@@ -253,3 +210,75 @@ def _sequence(
         size=size,
         origin=Origin(str(path / name), clip_key(name), ESTIMATOR, label, split),
     )
+
+
+# Writing ---------------------------------------------------------------------------------------
+
+
+def write_coco(sequences: Iterable[PoseSequence], path: Path) -> int:
+    """Write clips as results, and the ids and names of their images to a file beside it, ``.images.json``.
+
+    Every stored frame becomes an image ``split/label/clip/000123.jpg``; frames count from 0. The person
+    index, from 1, is written as ``track_id``, which COCO's tools ignore.
+
+    Returns:
+        The number of clips written.
+
+    Raises:
+        FormatError: if a clip's layout is not coco-17, its label cannot name a folder, or a file cannot be
+            written.
+    """
+    image = 0
+    taken: set[str] = set()
+    images_path = path.with_suffix(".images.json")
+    with open_output(images_path) as images_file, open_output(path) as results_file:
+        images, results = _JsonListWriter(images_file, b'{"images":['), _JsonListWriter(results_file, b"[")
+        for sequence in sequences:
+            require_layout(sequence, COCO_17)
+            folder = PurePosixPath(*folders_for(sequence.origin), distinct_name(sequence.origin, taken))
+            width, height = sequence.size
+            for frame, people in zip(sequence.frame_index, sequence.keypoints, strict=True):
+                image += 1
+                name = str(folder / f"{frame:06d}.jpg")
+                images.add({"id": image, "file_name": name, "width": width, "height": height})
+                for index, pose in seen_people(people):
+                    results.add({"image_id": image, **to_coco_person(pose), "track_id": index + 1})
+        images.close(b"]}")
+        results.close(b"]")
+    return len(taken)
+
+
+class _JsonListWriter:
+    """Writes a JSON list item by item."""
+
+    def __init__(self, file: IO[bytes], start: bytes) -> None:
+        self._file, self._separator = file, b"\n"
+        file.write(start)
+
+    def add(self, item: Mapping[str, object]) -> None:
+        self._file.write(self._separator + to_json(item))
+        self._separator = b",\n"
+
+    def close(self, end: bytes) -> None:
+        self._file.write(b"\n" + end + b"\n")
+
+
+# Catalogue -------------------------------------------------------------------------------------
+
+
+def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+    return load_coco(
+        file,
+        images=options.images,
+        size=options.size,
+        layout=options.layout,
+        fps=options.fps_or_default,
+    )
+
+
+def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions) -> int:
+    return write_coco(sequences, path)
+
+
+FORMAT = Format("coco", find_coco, _read, frozenset({"layout", "size", "fps", "images"}))
+TARGET = Target("coco", _write)

@@ -1,4 +1,4 @@
-"""From one format of skeletons into another, or out of the cache."""
+"""Converting skeletons from one format to another."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skdpipe.errors import DataError, FormatError
-from skdpipe.formats.catalogue import Options, Target
-from skdpipe.formats.importing import Reading, ReadingReport, read_clips
+from skdpipe.formats.format import FormatOptions, Target
+from skdpipe.formats.reading import Reading, ReadingReport, read_clips
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Layout, PoseSequence, map_layout
 
@@ -16,36 +16,36 @@ def convert_poses(
     reading: Reading,
     target: Target,
     out: Path,
-    options: Options,
+    options: FormatOptions,
     progress: Progress,
     *,
     layout: Layout | None = None,
 ) -> ReadingReport:
-    """Read clips and write them in another format; files appear whole or not at all.
+    """Read clips and write them in another format; each file is written atomically.
 
     Args:
-        reading: what is to be read.
+        reading: the data set to read.
         target: the format to write.
-        out: where; a file or a folder, as the format has it.
-        options: what the user says about the target.
-        progress: shows clips a second.
+        out: a file or a folder, as the format requires.
+        options: the options for the target.
+        progress: shows clips per second.
         layout: the layout to map the clips to.
 
     Returns:
-        What was done and what failed; a clip that cannot be read or mapped does not stop the others.
+        Counts of the clips; one that cannot be read or mapped does not stop the others.
 
     Raises:
-        FormatError: if there is nothing to read, or the target cannot hold a clip, or nothing could be read.
+        FormatError: if there is nothing to read, nothing could be read, or the target cannot hold a clip.
     """
     report = ReadingReport()
-    target.write(_mapped(reading, report, progress, layout), out, options)
+    target.write(_read_and_map(reading, report, progress, layout), out, options)
     return report
 
 
-def _mapped(
+def _read_and_map(
     reading: Reading, report: ReadingReport, progress: Progress, layout: Layout | None
 ) -> Iterator[PoseSequence]:
-    used = 0
+    count = 0
     for sequence in read_clips(reading, report, progress):
         try:
             mapped = map_layout(sequence, layout) if layout else sequence
@@ -53,8 +53,8 @@ def _mapped(
             report.done -= 1
             report.failed.append(f"{sequence.origin.source}: {error}")
             continue
-        used += 1
+        count += 1
         yield mapped
-    if not used:
+    if not count:
         reason = f"; the first reason: {report.failed[0]}" if report.failed else ""
         raise FormatError(f"no clip of {reading.where} could be converted{reason}")

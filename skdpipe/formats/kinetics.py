@@ -1,41 +1,51 @@
-"""Kinetics-skeleton (Yan, Xiong, Lin, AAAI 2018): Kinetics-400 by OpenPose, a JSON file a clip.
+"""Kinetics-skeleton (Yan, Xiong, Lin, AAAI 2018): Kinetics-400 by OpenPose, one JSON file per clip.
 
     kinetics_train/ID.json:
     {"data": [{"frame_index": 1, "skeleton": [{"pose": [x, y, ...], "score": [...]}]}], "label": name}
 
-Places are shares of the picture from its top left, frames count from 1, 18 joints; people stand in no order.
-Beside a folder, ``kinetics_train_label.json`` says of each ID whether anybody was found: ``has_skeleton``.
-Files that ST-GCN's own tools pack from a user's videos count frames from 0 and have a frame 0, by which they
-are told. `openpose_output` writes the same as was released.
+Coordinates are shares of the frame from its top left, frames count from 1, poses have 18 joints, and the
+order of the people has no meaning. ``kinetics_train_label.json`` beside the folder records for each ID
+whether anybody was detected: ``has_skeleton``. Files that ST-GCN's own tools make from a user's videos count
+frames from 0; they are recognised by their frame 0.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.class_names import number_classes
+from skdpipe.formats.clip_names import distinct_name, key_of_name
 from skdpipe.formats.defaults import FPS, to_keypoints
+from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
+from skdpipe.formats.json_people import require_layout, round_pose, seen_people
+from skdpipe.formats.output import open_output, report_write_errors
 from skdpipe.pose.tracker import track
-from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence, clip_key
+from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence
 
 ESTIMATOR: Final = "kinetics-skeleton openpose"
-SIZE: Final = (340, 256)  # what the videos were brought to before OpenPose saw them
+SIZE: Final = (340, 256)  # the videos were resized to it before OpenPose
 
 _SPLITS = {"kinetics_train": "train", "kinetics_val": "val", "kinetics_test": "test"}
 _LABELS = "_label.json"
 _MOST_FRAMES = 1_000_000
 _EXPECTED = '{"data": [{"frame_index": 1, "skeleton": [{"pose": 36 numbers, "score": 18}]}], "label": name}'
+_EXPECTED_LABELS = '{"ID": {"has_skeleton": true, "label": name, "label_index": 0}}'
 
 
 def find_kinetics(path: Path) -> tuple[Path, ...]:
-    """The file itself, or the clips under a folder by name, but those without people.
+    """The file itself, or the clips under a folder, sorted, without those that contain no people.
 
-    Clips of which the file of labels says that they have no skeleton are left out of training and testing, as
-    ST-GCN's authors do. Where there is no such file, all clips are taken.
+    Clips with ``has_skeleton: false`` in the file of labels are left out, as ST-GCN's authors do. If there is
+    no such file, all clips are listed.
 
     Raises:
         FormatError: if there are none, or a file of labels cannot be read.
@@ -51,42 +61,34 @@ def find_kinetics(path: Path) -> tuple[Path, ...]:
 
 
 def _without_people(folder: Path) -> frozenset[str]:
-    """The clips of a folder that have no skeleton, by the file of labels beside it."""
-    whole = folder.resolve()  # the folder one is in has no name otherwise
-    labels = whole.with_name(whole.name + _LABELS)
+    """The clips of a folder without a skeleton, by the file of labels beside it."""
+    absolute = folder.resolve()  # "." has no name
+    labels = absolute.with_name(absolute.name + _LABELS)
     if not labels.is_file():
         return frozenset()
-    said = _parsed(labels, '{"ID": {"has_skeleton": true, "label": name, "label_index": 0}}')
-    clips = said.items() if isinstance(said, dict) else ()
-    return frozenset(
-        name for name, clip in clips if isinstance(clip, dict) and clip.get("has_skeleton") is False
-    )
+    clips = fields_of(read_json(labels, _EXPECTED_LABELS))
+    return frozenset(name for name, clip in clips.items() if fields_of(clip).get("has_skeleton") is False)
 
 
-def _parsed(path: Path, expected: str) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is no JSON ({error!s:.60}); expected {expected}") from error
+# Reading ---------------------------------------------------------------------------------------
 
 
 def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS) -> PoseSequence:
-    """The people of one clip, followed from frame to frame; the split is the folder's.
+    """The tracked people of one clip; the folder's name is the split.
 
     Args:
         path: the file.
-        size: width and height of the picture in pixels, of which the places are shares.
+        size: width and height of the frames in pixels.
         fps: frames per second.
 
     Raises:
         FormatError: if the file is not as described.
     """
-    content = _parsed(path, _EXPECTED)
-    fields = content if isinstance(content, dict) else {}
+    fields = fields_of(read_json(path, _EXPECTED))
     frames, label = fields.get("data"), fields.get("label")
     if not isinstance(frames, list) or not frames or not isinstance(label, str):
         raise FormatError(f"{path} holds {', '.join(fields) or 'no clip'}; expected {_EXPECTED}")
-    people = dict(_frame(each, size, path) for each in frames)
+    people = dict(_read_frame(each, size, path) for each in frames)
     if len(people) != len(frames):
         raise FormatError(f"{path}: {len(frames)} frames with {len(people)} numbers; expected one for each")
     numbers = sorted(people)
@@ -98,24 +100,107 @@ def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS)
         layout=OPENPOSE_18,
         fps=fps,
         size=size,
-        origin=Origin(str(path), clip_key(path.stem), ESTIMATOR, label, _SPLITS.get(path.parent.name)),
+        origin=Origin(str(path), key_of_name(path), ESTIMATOR, label, _SPLITS.get(path.parent.name)),
     )
 
 
-def _frame(found: Any, size: tuple[int, int], path: Path) -> tuple[int, Keypoints]:
-    fields = found if isinstance(found, dict) else {}
+def _read_frame(found: Any, size: tuple[int, int], path: Path) -> tuple[int, Keypoints]:
+    fields = fields_of(found)
     number, skeletons = fields.get("frame_index"), fields.get("skeleton")
     if not isinstance(number, int) or not 0 <= number <= _MOST_FRAMES or not isinstance(skeletons, list):
         raise FormatError(f"{path}: frame {number!r:.20}; expected {_EXPECTED}")
-    return number, np.array([_person(each, size, path) for each in skeletons], np.float32).reshape(-1, 18, 3)
+    people = [_read_person(each, size, path) for each in skeletons]
+    return number, np.array(people, np.float32).reshape(-1, 18, 3)
 
 
-def _person(found: Any, size: tuple[int, int], path: Path) -> Keypoints:
-    fields = found if isinstance(found, dict) else {}
-    try:
-        pose, score = (np.array(fields.get(name), np.float32) for name in ("pose", "score"))
-    except (TypeError, ValueError, OverflowError):
-        pose = score = np.zeros(0, np.float32)
+def _read_person(found: Any, size: tuple[int, int], path: Path) -> Keypoints:
+    pose, score = (to_numbers(fields_of(found).get(name)) for name in ("pose", "score"))
     if pose.shape != (36,) or score.shape != (18,):
         raise FormatError(f"{path}: a person of {pose.size} and {score.size} numbers; expected {_EXPECTED}")
     return to_keypoints(pose.reshape(18, 2) * np.array(size, np.float32), score)
+
+
+# Writing ---------------------------------------------------------------------------------------
+
+
+def write_kinetics(sequences: Iterable[PoseSequence], folder: Path, *, classes: Sequence[str] = ()) -> int:
+    """Write ``kinetics_train/NAME.json``, ``kinetics_train_label.json`` and so on for each split.
+
+    Clips without a split go to ``kinetics_all``. Coordinates and scores have three digits, as in the released
+    files; a frame lists only people with a seen joint.
+
+    Args:
+        sequences: the clips.
+        folder: where to write.
+        classes: the class names in order; by default sorted.
+
+    Returns:
+        The number of clips written.
+
+    Raises:
+        FormatError: if there are none, a clip's layout is not openpose-18, it has no label, or a file cannot
+            be written.
+    """
+    origins: list[Origin] = []
+    taken: set[str] = set()
+    with report_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".kinetics-", dir=folder) as unlabelled:
+            for sequence in sequences:
+                require_layout(sequence, OPENPOSE_18)
+                name = distinct_name(sequence.origin, taken)
+                origins.append(replace(sequence.origin, source=name))
+                (Path(unlabelled) / name).write_bytes(to_json(_to_frames(sequence)))
+            _, numbers = number_classes(origins, classes)
+            _write_labelled(folder, Path(unlabelled), origins, numbers)
+    return len(origins)
+
+
+def _write_labelled(
+    folder: Path, unlabelled: Path, origins: Sequence[Origin], numbers: Sequence[int]
+) -> None:
+    """Write the files with class numbers, which are known only after all clips were read."""
+    if not origins:
+        raise FormatError(f"no clips for {folder}; expected one or more")
+    labels_of_split: dict[str, dict[str, Any]] = {}
+    for origin, number in zip(origins, numbers, strict=True):
+        frames = json.loads((unlabelled / origin.source).read_bytes())
+        split = origin.split or "all"
+        if not split.isalnum():
+            raise FormatError(f"split {split!r} of {origin.source} cannot name a file; rename it")
+        label = {"label": origin.label, "label_index": number}
+        with open_output(folder / f"kinetics_{split}" / f"{origin.source}.json") as file:
+            file.write(to_json({"data": frames, **label}))
+        has_skeleton = any(frame["skeleton"] for frame in frames)
+        labels_of_split.setdefault(split, {})[origin.source] = {"has_skeleton": has_skeleton, **label}
+    for split, labels in labels_of_split.items():
+        with open_output(folder / f"kinetics_{split}{_LABELS}") as file:
+            file.write(to_json(labels))
+
+
+def _to_frames(sequence: PoseSequence) -> list[dict[str, Any]]:
+    share = sequence.keypoints / np.array([*sequence.size, 1], np.float32)
+    return [
+        {"frame_index": int(frame) + 1, "skeleton": [_to_person(pose) for _, pose in seen_people(people)]}
+        for frame, people in zip(sequence.frame_index, share, strict=True)
+    ]
+
+
+def _to_person(pose: Keypoints) -> dict[str, list[float]]:
+    rounded = round_pose(pose, 3)
+    return {"pose": rounded[:, :2].ravel().tolist(), "score": rounded[:, 2].tolist()}
+
+
+# Catalogue -------------------------------------------------------------------------------------
+
+
+def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+    yield load_kinetics(file, size=options.size or SIZE, fps=options.fps_or_default)
+
+
+def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions) -> int:
+    return write_kinetics(sequences, path, classes=options.classes)
+
+
+FORMAT = Format("kinetics", find_kinetics, _read, frozenset({"size", "fps"}), key_of_name)
+TARGET = Target("kinetics", _write, frozenset({"labels"}))

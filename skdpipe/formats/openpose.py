@@ -1,43 +1,61 @@
-"""OpenPose's JSON files (Cao et al., TPAMI 2021, doc/02_output.md): a folder a video, a file a frame.
+"""OpenPose's JSON files (Cao et al., TPAMI 2021, doc/02_output.md): one folder per video, one file per frame.
 
     NAME_000000000000_keypoints.json: {"people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, c, ...]}]}
 
-Poses have COCO's 18 joints or BODY_25's, of which the same 18 are kept. Places are pixels, an unseen joint is
-0, 0, 0. Neither the picture's size nor the frames per second are recorded. `openpose_output` writes the same.
+Poses have COCO's 18 joints or those of BODY_25, of which the same 18 are kept. Coordinates are pixels; an
+unseen joint is 0, 0, 0. Neither the frame size nor the frames per second are recorded.
 """
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.coco_people import DetectedPerson, follow
-from skdpipe.formats.defaults import FPS, clip_name, folders_between, label_and_split, to_keypoints
-from skdpipe.skeleton import OPENPOSE_18, Origin, PoseSequence, clip_key
+from skdpipe.formats.clip_names import (
+    distinct_name,
+    folders_between,
+    folders_for,
+    key_of_name,
+    label_and_split,
+)
+from skdpipe.formats.defaults import FPS, require_size, to_keypoints
+from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
+from skdpipe.formats.json_people import (
+    DetectedPerson,
+    join_frames,
+    require_layout,
+    round_pose,
+    seen_people,
+)
+from skdpipe.formats.output import open_output
+from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence
 
 ESTIMATOR: Final = "openpose"
 
-_FRAME = re.compile(r"(?:(.*)_)?(0*\d{1,9})_keypoints\.json")
-# Where BODY_25 has the 18: its eighth is the middle of the hips, its last six are feet.
+_FRAME_FILE = re.compile(r"(?:(.*)_)?(0*\d{1,9})_keypoints\.json")
+# The 18 joints in BODY_25, whose joint 8 is the middle of the hips and whose last six are on the feet.
 _OF_BODY_25: Final = (*range(8), *range(9, 19))
 _EXPECTED = '{"people": [{"pose_keypoints_2d": [x, y, c, ...]}]} with 18 or 25 joints'
+_OTHER_PARTS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
 
 
 def find_openpose(path: Path) -> tuple[Path, ...]:
-    """The folders under a path (itself among them) that hold files of frames, by name.
+    """The folders under a path (also the path itself) that contain frame files, sorted.
 
     Raises:
         FormatError: if there are none.
     """
-    folders = sorted({file.parent for file in path.rglob("*_keypoints.json") if _FRAME.fullmatch(file.name)})
+    files = path.rglob("*_keypoints.json")
+    folders = sorted({file.parent for file in files if _FRAME_FILE.fullmatch(file.name)})
     if not folders:
         raise FormatError(
-            f"no files like clip_000000000000_keypoints.json under {path}; expected a folder of them a clip"
+            f"no files like clip_000000000000_keypoints.json under {path}; expected a folder of them per clip"
         )
     return tuple(folders)
 
@@ -45,39 +63,38 @@ def find_openpose(path: Path) -> tuple[Path, ...]:
 def load_openpose(
     folder: Path, *, size: tuple[int, int] | None, root: Path | None = None, fps: float = FPS
 ) -> PoseSequence:
-    """The people of one video: by OpenPose's numbers where it tracked them, followed here otherwise.
+    """The people of one video, by OpenPose's track numbers if it tracked them, otherwise tracked here.
 
     Args:
-        folder: holds a file a frame; frames that have none are left out.
+        folder: contains one file per frame; missing frames are left out.
         size: width and height of the video in pixels.
-        root: the folder whose folders name the classes; without it the clip has no label.
+        root: the folder that contains the class folders; without it the clip has no label.
         fps: frames per second.
 
     Raises:
-        FormatError: if a file is not as described, the folder holds more than one video, or the size is
+        FormatError: if a file is not as described, the folder contains several videos, or the size is
             missing.
     """
-    if size is None:
-        raise FormatError(f"{folder} does not say how large the video is; give --size WIDTH HEIGHT")
-    numbered = _numbered(folder)
-    numbers = sorted(numbered)
-    people = [_read_frame(numbered[number]) for number in numbers]
-    label, split = label_and_split(folders_between(root, folder) if root else ())
+    size = require_size(size, folder, " or --videos")
+    files = _frame_files(folder)
+    numbers = sorted(files)
+    people = [_read_frame(files[number]) for number in numbers]
+    label, split = label_and_split(folders_between(root, folder))
     return PoseSequence(
-        keypoints=follow(people, OPENPOSE_18, size, folder),
+        keypoints=join_frames(people, OPENPOSE_18, size, folder),
         frame_index=np.array(numbers, np.int32),
         video_frames=numbers[-1] + 1,
         layout=OPENPOSE_18,
         fps=fps,
         size=size,
-        origin=Origin(str(folder), clip_key(clip_name(folder.name)), ESTIMATOR, label, split),
+        origin=Origin(str(folder), key_of_name(folder), ESTIMATOR, label, split),
     )
 
 
-def _numbered(folder: Path) -> dict[int, Path]:
-    """The files of a video by the number of their frame."""
+def _frame_files(folder: Path) -> dict[int, Path]:
+    """The files of a video by frame number."""
     files = {
-        file: match for file in folder.glob("*_keypoints.json") if (match := _FRAME.fullmatch(file.name))
+        file: match for file in folder.glob("*_keypoints.json") if (match := _FRAME_FILE.fullmatch(file.name))
     }
     videos = sorted({match[1] or "" for match in files.values()})
     numbered = {int(match[2]): file for file, match in files.items()}
@@ -90,31 +107,68 @@ def _numbered(folder: Path) -> dict[int, Path]:
 
 
 def _read_frame(file: Path) -> list[DetectedPerson]:
-    try:
-        content: Any = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"{file} is no JSON ({error!s:.60}); expected {_EXPECTED}") from error
-    found = content.get("people") if isinstance(content, dict) else None
+    found = fields_of(read_json(file, _EXPECTED)).get("people")
     if not isinstance(found, list):
-        raise FormatError(f"{file} lists no people; expected {_EXPECTED}")
+        raise FormatError(f"{file} has no list of people; expected {_EXPECTED}")
     return [_read_person(each, file) for each in found]
 
 
 def _read_person(found: Any, file: Path) -> DetectedPerson:
-    fields = found if isinstance(found, dict) else {}
-    try:
-        values = np.array(fields.get("pose_keypoints_2d"), np.float32)
-    except (TypeError, ValueError, OverflowError):
-        values = np.zeros(0, np.float32)
+    fields = fields_of(found)
+    values = to_numbers(fields.get("pose_keypoints_2d"))
     if values.shape not in {(3 * 18,), (3 * 25,)}:
         raise FormatError(f"{file}: a person of {values.size} numbers; expected {_EXPECTED}")
     joints = values.reshape(-1, 3)
     if len(joints) == 25:
         joints = joints[list(_OF_BODY_25)]
-    return DetectedPerson(to_keypoints(joints[:, :2], joints[:, 2]), _identity(fields.get("person_id")))
+    return DetectedPerson(to_keypoints(joints[:, :2], joints[:, 2]), _track_id(fields.get("person_id")))
 
 
-def _identity(said: Any) -> int | None:
-    """OpenPose's number of a person; -1 where it did not track."""
-    tracked = isinstance(said, list) and len(said) == 1 and isinstance(said[0], int) and said[0] >= 0
-    return int(said[0]) if tracked else None
+def _track_id(person_id: Any) -> int | None:
+    """OpenPose's number of a person, which is -1 without tracking."""
+    is_number = isinstance(person_id, list) and len(person_id) == 1 and isinstance(person_id[0], int)
+    return int(person_id[0]) if is_number and person_id[0] >= 0 else None
+
+
+def write_openpose(sequences: Iterable[PoseSequence], folder: Path) -> int:
+    """Write a folder for each clip and a file for each stored frame, below folders for splits and classes.
+
+    Unseen joints are 0; ``person_id`` is the person index, as OpenPose's tracking writes it.
+
+    Returns:
+        The number of clips written.
+
+    Raises:
+        FormatError: if a clip's layout is not openpose-18, its label cannot name a folder, or a file cannot
+            be written.
+    """
+    taken: set[str] = set()
+    for sequence in sequences:
+        require_layout(sequence, OPENPOSE_18)
+        name = distinct_name(sequence.origin, taken)
+        clip = folder.joinpath(*folders_for(sequence.origin), name)
+        for frame, people in zip(sequence.frame_index, sequence.keypoints, strict=True):
+            found = [_to_person(index, pose) for index, pose in seen_people(people)]
+            with open_output(clip / f"{name}_{frame:012d}_keypoints.json") as file:
+                file.write(to_json({"version": 1.3, "people": found}))
+    return len(taken)
+
+
+def _to_person(index: int, pose: Keypoints) -> dict[str, Any]:
+    values = round_pose(pose, 3).ravel().tolist()
+    return {"person_id": [index], "pose_keypoints_2d": values, **{part: [] for part in _OTHER_PARTS}}
+
+
+# Catalogue -------------------------------------------------------------------------------------
+
+
+def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+    yield load_openpose(file, size=options.size, root=root, fps=options.fps_or_default)
+
+
+def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions) -> int:
+    return write_openpose(sequences, path)
+
+
+FORMAT = Format("openpose", find_openpose, _read, frozenset({"size", "fps"}), key_of_name)
+TARGET = Target("openpose", _write)

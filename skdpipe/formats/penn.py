@@ -1,21 +1,21 @@
-"""Penn Action: 2,326 videos of 15 actions, 13 joints drawn by hand in every frame, as MATLAB files.
+"""Penn Action: 2,326 videos of 15 actions, 13 joints annotated by hand in every frame, as MATLAB files.
 
-Zhang, Zhu, Derpanis, "From Actemes to Action", ICCV 2013. What the 2,326 files are like:
+Zhang, Zhu, Derpanis, "From Actemes to Action", ICCV 2013. Properties of the 2,326 files:
 
-- The side of the joints. The files do not name the 13 columns, and published readers disagree about
-  which side comes first. The people settle it: in 99 of the 99 jumping jacks seen from the front whose
-  shoulders are both visible, the second column lies left of the third in the picture, in 126 of 126
-  bowlers seen from the back right of it, and the strumming hand of 70 of 79 guitarists is the sixth
-  column. So the person's right side comes first; here the columns are put into the order of PENN_13.
-- An invisible joint holds a placeholder near (1, 1), scaled with the picture, or a stale place: only
-  ``visibility`` says what is seen. One file, 1516, has no visible joint at all and gives an empty sequence.
-- Places count from 1 and stay so: the annotators' pictures were shrunk afterwards, by 0.67 to 1.5, which
+- Side of the joints: the files do not name the 13 columns, and published readers disagree about which side
+  comes first. The content decides it: in 99 of the 99 jumping jacks seen from the front with both shoulders
+  visible, the second column is left of the third in the image, in 126 of 126 bowlers seen from the back right
+  of it, and the strumming hand of 70 of 79 guitarists is the sixth column. So the person's right side comes
+  first; here the columns are put into the order of PENN_13.
+- An invisible joint holds a placeholder near (1, 1), scaled with the image, or an outdated position: only
+  ``visibility`` decides. One file, 1516, has no visible joint at all and gives an empty sequence.
+- Coordinates count from 1 and are kept: the annotators' images were resized afterwards, by 0.67 to 1.5, which
   leaves less than a pixel of doubt. Whole numbers are stored in 8 or 16 unsigned bits.
-- Four files (0979, 1021, 1024, 1032) have joints up to 175 pixels outside the picture: the annotators
+- Four files (0979, 1021, 1024, 1032) have joints up to 175 pixels outside the image, since the annotators
   followed bodies beyond its edge. They are kept.
 - In two files (1154, 1865) ``bbox`` lacks a row. Boxes are not used.
-- Actions are spelled otherwise than in the data set's own list (``strum_guitar``, there strumming_guitar;
-  ``bowl``, ``pullup``, ``pushup``, ``situp``, ``squat``); they are kept as the files have them.
+- Action names differ from the data set's own list (``strum_guitar``, there strumming_guitar; ``bowl``,
+  ``pullup``, ``pushup``, ``situp``, ``squat``); the names of the files are kept.
 - Frames per second are not recorded.
 """
 
@@ -31,10 +31,11 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
+from skdpipe.formats.format import Format, FormatOptions
 from skdpipe.skeleton import PENN_13, Keypoints, Origin, PoseSequence
 
 ESTIMATOR = "penn-action annotation"
-FPS = 30.0  # usual for the consumer videos that the data set was cut from
 
 _FIELDS = ("action", "x", "y", "visibility", "train", "dimensions", "nframes")
 _SPLITS = {1: "train", -1: "test"}
@@ -44,50 +45,15 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def load_penn(path: Path, fps: float = FPS) -> PoseSequence:
-    """The one annotated person of a video, with label and official split; visible joints have confidence 1.
-
-    The origin's key is the SHA-256 of the annotation file: to pair it with a video, replace it by the
-    video's key.
-
-    Raises:
-        FormatError: if the file cannot be read or is not an annotation of Penn Action.
-    """
-    path = Path(path)
-    content = _read_bytes(path)
-    fields = _parse(path)
-    (frames,) = _whole_numbers(path, fields, "nframes", 1)
-    (split,) = _whole_numbers(path, fields, "train", 1)
-    height, width, length = _whole_numbers(path, fields, "dimensions", 3)
-    if length != frames:
-        raise _broken(path, f"{length} frames in dimensions", f"{frames}, as in nframes")
-    if split not in _SPLITS:
-        raise _broken(path, f"train {split}", "1 for training or -1 for testing")
-    return PoseSequence(
-        keypoints=_keypoints(path, fields, frames),
-        frame_index=np.arange(frames, dtype=np.int32),
-        video_frames=frames,
-        layout=PENN_13,
-        fps=fps,
-        size=(width, height),
-        origin=Origin(
-            source=str(path),
-            key=hashlib.sha256(content).hexdigest(),
-            estimator=ESTIMATOR,
-            label=_text(path, fields, "action"),
-            split=_SPLITS[split],
-        ),
-    )
-
-
-def find_penn(folder: Path) -> tuple[Path, ...]:
-    """The data set's annotation files by name, given its root or its ``labels`` folder.
+def find_penn(path: Path) -> tuple[Path, ...]:
+    """The file itself, or the data set's annotation files, given its root or its ``labels`` folder, sorted.
 
     Raises:
         FormatError: if there are none.
     """
-    folder = Path(folder)
-    labels = folder / "labels" if (folder / "labels").is_dir() else folder
+    if path.is_file():
+        return (path,)
+    labels = path / "labels" if (path / "labels").is_dir() else path
     paths = tuple(sorted(labels.glob("*.mat")))
     if not paths:
         raise FormatError(
@@ -97,28 +63,58 @@ def find_penn(folder: Path) -> tuple[Path, ...]:
     return paths
 
 
-def read_penn(folder: Path, fps: float = FPS) -> Iterator[PoseSequence]:
-    """Load the annotations of the data set one after the other, in the order of their names.
+def load_penn(path: Path, fps: float = FPS) -> PoseSequence:
+    """The one annotated person of a video, with label and official split; visible joints have confidence 1.
+
+    The key is that of `key_of_annotation`: to pair the clip with a video, replace it by the video's key.
 
     Raises:
-        FormatError: at once as `find_penn`, on the way as `load_penn`.
+        FormatError: if the file cannot be read or is not an annotation of Penn Action.
     """
-    return (load_penn(path, fps) for path in find_penn(folder))
+    key = key_of_annotation(path)
+    fields = _read_fields(path)
+    (frames,) = _whole_numbers(path, fields, "nframes", 1)
+    (split,) = _whole_numbers(path, fields, "train", 1)
+    height, width, length = _whole_numbers(path, fields, "dimensions", 3)
+    if length != frames:
+        raise _broken(path, f"{length} frames in dimensions", f"{frames}, as in nframes")
+    if split not in _SPLITS:
+        raise _broken(path, f"train {split}", "1 for training or -1 for testing")
+    return PoseSequence(
+        keypoints=_keypoints(path, fields, frames),
+        frame_index=every_frame(frames),
+        video_frames=frames,
+        layout=PENN_13,
+        fps=fps,
+        size=(width, height),
+        origin=Origin(
+            source=str(path),
+            key=key,
+            estimator=ESTIMATOR,
+            label=_text(path, fields, "action"),
+            split=_SPLITS[split],
+        ),
+    )
 
 
-def _read_bytes(path: Path) -> bytes:
+def key_of_annotation(path: Path) -> str:
+    """The SHA-256 of the annotation file.
+
+    Raises:
+        FormatError: if the file cannot be read.
+    """
     try:
-        return path.read_bytes()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise FormatError(
             f"{path} cannot be read ({error.strerror}); expected a Penn Action annotation"
         ) from error
 
 
-def _parse(path: Path) -> dict[str, NDArray[Any]]:
+def _read_fields(path: Path) -> dict[str, NDArray[Any]]:
     try:
         fields: dict[str, NDArray[Any]] = loadmat(path, appendmat=False)
-    except Exception as error:  # damaged files make the parser raise nearly anything
+    except Exception as error:  # the parser raises many kinds of errors for damaged files
         raise _broken(path, f"{type(error).__name__}: {error}", "a MATLAB file") from error
     missing = [name for name in _FIELDS if name not in fields]
     if missing:
@@ -135,11 +131,9 @@ def _keypoints(path: Path, fields: dict[str, NDArray[Any]], frames: int) -> Keyp
                 f"{name} of shape {fields[name].shape} and type {fields[name].dtype}",
                 f"numbers of shape {expected}, from nframes and the 13 joints",
             )
-    x, y = fields["x"].astype(np.float32), fields["y"].astype(np.float32)
-    visible = (fields["visibility"] > 0) & np.isfinite(x) & np.isfinite(y)
-    columns = np.stack([np.where(visible, x, np.nan), np.where(visible, y, np.nan), visible], axis=-1)
-    order = [_COLUMNS.index(joint) for joint in PENN_13.joints]
-    return columns[:, None, order].astype(np.float32)
+    xy = np.stack([fields[name].astype(np.float32) for name in ("x", "y")], axis=-1)
+    columns = to_keypoints(xy, fields["visibility"] > 0)
+    return columns[:, None, [_COLUMNS.index(joint) for joint in PENN_13.joints]]
 
 
 def _whole_numbers(path: Path, fields: dict[str, NDArray[Any]], name: str, count: int) -> list[int]:
@@ -160,5 +154,21 @@ def _text(path: Path, fields: dict[str, NDArray[Any]], name: str) -> str:
 def _broken(path: Path, found: str, expected: str) -> FormatError:
     found = " ".join(found.split())
     return FormatError(
-        f"{path} is no annotation of Penn Action: found {found}, expected {expected}; get the file anew"
+        f"{path} is not an annotation of Penn Action: found {found}, expected {expected}; download the file "
+        "again"
     )
+
+
+def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+    yield load_penn(file, options.fps_or_default)
+
+
+FORMAT = Format(
+    name="penn",
+    find=find_penn,
+    read=_read,
+    options=frozenset({"fps"}),
+    key_of=key_of_annotation,
+    cache_folder="penn-action",
+    suffix=".mat",
+)

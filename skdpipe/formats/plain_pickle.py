@@ -1,9 +1,9 @@
-"""Pickles that hold arrays and builtin values, read without running anything that is in them.
+"""Pickles of arrays and builtin values, read without executing anything in them.
 
-A pickle is a program; Python's own reader runs it. The reader here looks up no name: those few by which
-arrays and containers are put together stand for functions of this module, which check what they are given,
-and any other name is refused before it is imported. What cannot be had so (objects of any class, arrays of
-objects or of records) is no annotation of skeletons.
+A pickle is a program, which Python's own reader executes. The reader here imports no name: the few names that
+build arrays and containers are mapped to functions of this module, which check their arguments, and every
+other name is refused before it is imported. Objects of other classes and arrays of objects or of records are
+therefore refused.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ _DTYPE = re.compile(r"[<>|=]?([biuf][1248]|[SU]\d{0,6}|\?)")
 
 
 def load_plain(path: Path) -> Any:
-    """What the pickle holds: numbers, text, bytes, containers, and numpy arrays of numbers or text.
+    """The value of a pickle: numbers, text, bytes, containers, and numpy arrays of numbers or text.
 
-    Pickles of Python 2 and of numpy 1 and 2 are read alike, in any protocol.
+    Pickles of Python 2 and of numpy 1 and 2 are read, in any protocol.
 
     Raises:
-        FormatError: if the file cannot be read, is no pickle, or names anything else; the name is told.
+        FormatError: if the file cannot be read, is not a pickle, or names anything else; the message contains
+            the name.
     """
     try:
         with path.open("rb") as file:
@@ -38,13 +39,15 @@ def load_plain(path: Path) -> Any:
         raise FormatError(f"{path}: {error}") from error
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error.strerror}); expected a pickle") from error
-    except Exception as error:  # a damaged or hostile program makes its reader raise anything
+    except Exception as error:  # a damaged or hostile pickle can make the reader raise any error
         found = " ".join(f"{type(error).__name__}: {error}".split())
-        raise FormatError(f"{path} is no pickle of plain values ({found:.120}); get the file anew") from error
+        raise FormatError(
+            f"{path} is not a pickle of plain values ({found:.120}); download the file again"
+        ) from error
 
 
 def dump_plain(value: object, file: IO[bytes]) -> None:
-    """Write a pickle whose arrays can be read with numpy 1 as well as 2: it names ``numpy.ndarray`` alone."""
+    """Write a pickle whose arrays numpy 1 and 2 can read: the only numpy name in it is ``ndarray``."""
     _PlainPickler(file, protocol=4).dump(value)
 
 
@@ -53,7 +56,7 @@ class _PlainPickler(pickle.Pickler):
         if not isinstance(value, np.ndarray):
             return NotImplemented
         assert not value.dtype.hasobject
-        # From a bytearray, so that the reader may write into the array.
+        # From a bytearray, so that the array that is read is writeable.
         return np.ndarray, (value.shape, value.dtype.str, bytearray(value.tobytes()))
 
 
@@ -63,13 +66,13 @@ class _PlainUnpickler(pickle.Unpickler):
         if permitted is None:
             raise FormatError(
                 f"the pickle names {module}.{name} and could run it; expected only arrays and builtin "
-                "containers: do not trust this file, or write it anew without objects"
+                "containers: do not trust this file, or write it again without objects"
             )
         return _Permitted(permitted)
 
 
 class _Permitted:
-    """A function that a pickle may call, and do nothing else with."""
+    """A function that a pickle may call but not change."""
 
     __slots__ = ("_function",)
 
@@ -84,7 +87,7 @@ class _Permitted:
 
 
 class _PlainDtype:
-    """A type of numbers or text on its way; numpy's own would take states that do not fit together."""
+    """A dtype of numbers or text under construction; numpy's own dtype would accept inconsistent states."""
 
     __slots__ = ("_code",)
 
@@ -104,8 +107,8 @@ class _PlainDtype:
         return np.dtype(self._code)
 
 
-class _ArrivingArray(np.ndarray):
-    """An array whose content comes later in the pickle."""
+class _UnfilledArray(np.ndarray):
+    """An array whose content follows later in the pickle."""
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, content = state
@@ -123,7 +126,7 @@ def _array(shape: Any, dtype: Any, content: Any, order: str = "C") -> NDArray[An
 
 
 def _empty_array(*_class_shape_and_type: object) -> NDArray[Any]:
-    return _ArrivingArray(0, np.uint8)
+    return _UnfilledArray(0, np.uint8)
 
 
 def _array_from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
@@ -136,7 +139,7 @@ def _scalar(dtype: Any, content: Any) -> Any:
 
 def _latin1(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        raise FormatError(f"the pickle asks for the codec {encoding!r:.40}; expected latin1")
+        raise FormatError(f"the pickle uses the codec {encoding!r:.40}; expected latin1")
     return text.encode("latin1")
 
 

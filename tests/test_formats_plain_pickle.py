@@ -1,4 +1,4 @@
-"""Pickles of plain values are read whatever wrote them; nothing in a pickle is ever run."""
+"""Pickles of plain values are read in every protocol; nothing in a pickle is executed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile_pickle import PickledCall
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -58,7 +59,7 @@ def test_plain_values_are_read_in_every_protocol(tmp_path: Path, protocol: int) 
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_numpys_old_module_names_are_read(tmp_path: Path, protocol: int) -> None:
-    # Protocols up to 3 have names as lines, so that they may be of another length.
+    # Up to protocol 3 names are lines, which may have any length.
     content = pickle.dumps(VALUE["half"], protocol)
     assert b"cnumpy._core.multiarray\n" in content
     old = content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
@@ -66,7 +67,7 @@ def test_numpys_old_module_names_are_read(tmp_path: Path, protocol: int) -> None
 
 
 def test_an_array_of_python_2_is_read(tmp_path: Path) -> None:
-    # Its bytes are text there (opcode U, SHORT_BINSTRING).
+    # Python 2 stores bytes as text (opcode U, SHORT_BINSTRING).
     content = (
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85U\x01b\x87R"
         b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
@@ -86,7 +87,7 @@ def test_what_is_written_is_read_by_anyone(array: np.ndarray) -> None:
     assert (theirs["label"], theirs["shape"]) == (3, (240, 320))
 
 
-def test_what_is_written_names_nothing_of_numpys_inside(tmp_path: Path) -> None:
+def test_what_is_written_uses_no_private_names_of_numpy(tmp_path: Path) -> None:
     file = io.BytesIO()
     dump_plain(VALUE["half"], file)
     text = {argument for _, argument, _ in pickletools.genops(file.getvalue()) if isinstance(argument, str)}
@@ -95,16 +96,6 @@ def test_what_is_written_names_nothing_of_numpys_inside(tmp_path: Path) -> None:
 
 
 # Hostile files
-
-
-class Calls:
-    """Pickled as a call."""
-
-    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
-        self.call = (function, arguments)
-
-    def __reduce__(self) -> Any:
-        return self.call
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
@@ -133,7 +124,7 @@ def test_a_call_is_refused_by_name_and_not_made(
     with pytest.raises(
         FormatError, match=rf"a\.pkl: the pickle names \S*{name}\S* and could run it"
     ) as caught:
-        loaded(tmp_path, pickle.dumps({"annotations": [Calls(function, *filled)]}, protocol))
+        loaded(tmp_path, pickle.dumps({"annotations": [PickledCall(function, *filled)]}, protocol))
     assert "\n" not in str(caught.value)
     assert not trace.exists()
 
@@ -157,18 +148,18 @@ def call(module: str, name: str, arguments: bytes) -> bytes:
             "array of records",
         ),
         (call("numpy", "ndarray", b"((I1\ntS'O'\nS'12345678'\nt") + b".", "array of type 'O'"),
-        (call("numpy", "ndarray", b"((I99\ntS'f8'\nS'12345678'\nt") + b".", "no pickle of plain values"),
+        (call("numpy", "ndarray", b"((I99\ntS'f8'\nS'12345678'\nt") + b".", "not a pickle of plain values"),
         (call("numpy", "ndarray", b"((I1\ntS'f8'\n]t") + b".", "an array of list"),
-        (call("_codecs", "encode", b"(S'x'\nS'zip'\nt") + b".", "asks for the codec 'zip'"),
-        (call("builtins", "bytearray", b"(I9999999999999\nt") + b".", "no pickle of plain values"),
-        (b"Pmine\n.", "no pickle of plain values"),
-        (b"\x82\x01.", "no pickle of plain values"),
-        (b"", "no pickle of plain values"),
-        (b"\x80\x09.", "no pickle of plain values"),
-        (pickle.dumps(VALUE)[:-40], "no pickle of plain values"),
+        (call("_codecs", "encode", b"(S'x'\nS'zip'\nt") + b".", "uses the codec 'zip'"),
+        (call("builtins", "bytearray", b"(I9999999999999\nt") + b".", "not a pickle of plain values"),
+        (b"Pmine\n.", "not a pickle of plain values"),
+        (b"\x82\x01.", "not a pickle of plain values"),
+        (b"", "not a pickle of plain values"),
+        (b"\x80\x09.", "not a pickle of plain values"),
+        (pickle.dumps(VALUE)[:-40], "not a pickle of plain values"),
     ],
 )
-def test_what_is_made_by_hand_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_hand_made_pickles_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         loaded(tmp_path, content)
     assert message in str(caught.value)

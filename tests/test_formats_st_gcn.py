@@ -1,25 +1,25 @@
-"""Skeletons in plain arrays: ST-GCN's data sets and SKD's clips."""
+"""ST-GCN's data sets: arrays and label pickles, read and written."""
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from foreign import SIZE, a_clip, assert_same
+from foreign_clips import SIZE, assert_same, make_clip
+from hostile_pickle import create_file
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.arrays import find_skd, find_st_gcn, load_skd, load_st_gcn, write_st_gcn
+from skdpipe.formats.st_gcn import find_st_gcn, load_st_gcn, write_st_gcn
 from skdpipe.skeleton import COCO_17, PENN_13, clip_key
 
 
 def dataset(
     folder: Path, data: Any = None, labels: Any = None, name: str = "train_data.npy", *, pixels: bool = False
 ) -> Path:
-    """Two clips of 17 joints, 4 frames of which 3 show one of two people, in the middle of the picture."""
+    """Two clips of 4 frames; one of two people is seen in 3 of them, in the middle of the frame."""
     if data is None:
         data = np.zeros((2, 3, 4, 17, 2), np.float32)
         data[:, 2, :3, :, 0] = 0.5
@@ -36,7 +36,7 @@ def test_a_data_set_by_hand(tmp_path: Path, pixels: bool) -> None:
     path = dataset(tmp_path, pixels=pixels)
     first, second = load_st_gcn(path, size=SIZE, classes=("sit", "run"))
     assert first.layout == COCO_17
-    assert first.keypoints.shape == (3, 2, 17, 3)  # without the frame that fills up
+    assert first.keypoints.shape == (3, 2, 17, 3)  # without the padding frame
     np.testing.assert_array_equal(first.keypoints[:, 0], np.full((3, 17, 3), (160, 120, 0.5)))
     assert not first.seen[:, 1].any()
     assert (first.size, first.video_frames) == (SIZE, 3)
@@ -45,14 +45,14 @@ def test_a_data_set_by_hand(tmp_path: Path, pixels: bool) -> None:
     assert (first.origin.split, first.origin.source) == ("train", str(path / "one"))
 
 
-def test_a_clip_that_shows_nobody_keeps_a_frame(tmp_path: Path) -> None:
+def test_a_clip_without_people_keeps_a_frame(tmp_path: Path) -> None:
     path = dataset(tmp_path, np.zeros((2, 3, 4, 17, 1), np.float32))
     (first, _) = load_st_gcn(path, size=SIZE)
     assert first.keypoints.shape == (1, 1, 17, 3)
     assert first.is_empty
 
 
-def test_three_parts_of_a_label_file_and_arrays_of_labels(tmp_path: Path) -> None:
+def test_a_label_file_may_have_three_parts_and_arrays(tmp_path: Path) -> None:
     path = dataset(tmp_path, labels=[["one", "two"], np.array([4, 5]), [3, 3]], name="val_data.npy")
     assert [(clip.origin.label, clip.origin.split) for clip in load_st_gcn(path, size=SIZE)] == [
         ("class_004", "val"),
@@ -94,28 +94,20 @@ def test_other_shapes_are_refused(tmp_path: Path, data: Any, labels: Any, messag
         load_st_gcn(dataset(tmp_path, data, labels), size=SIZE)
 
 
-def test_a_missing_size_is_asked_for(tmp_path: Path) -> None:
+def test_a_missing_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="give --size WIDTH HEIGHT"):
         load_st_gcn(dataset(tmp_path), size=None)
 
 
-class Hostile:
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> Any:
-        return os.system, (self.command,)
-
-
 def test_hostile_files_run_nothing(tmp_path: Path) -> None:
-    hostile = Hostile(f"touch {tmp_path}/trace")
+    hostile = create_file(tmp_path / "trace")
     with pytest.raises(FormatError, match=r"train_label\.pkl: the pickle names \w+\.system"):
         load_st_gcn(dataset(tmp_path, labels=(["one", "two"], hostile)), size=SIZE)
     np.save(tmp_path / "train_data.npy", np.array([hostile, 1], object), allow_pickle=True)
-    with pytest.raises(FormatError, match=r"train_data\.npy is no array of numbers"):
+    with pytest.raises(FormatError, match=r"train_data\.npy is not an array of numbers"):
         load_st_gcn(tmp_path / "train_data.npy", size=SIZE)
     (tmp_path / "train_data.npy").write_bytes(pickle.dumps(hostile))
-    with pytest.raises(FormatError, match=r"train_data\.npy is no array of numbers"):
+    with pytest.raises(FormatError, match=r"train_data\.npy is not an array of numbers"):
         load_st_gcn(tmp_path / "train_data.npy", size=SIZE)
     assert not (tmp_path / "trace").exists()
 
@@ -124,7 +116,7 @@ def test_hostile_files_run_nothing(tmp_path: Path) -> None:
 def test_a_truncated_array_is_refused(tmp_path: Path, length: int) -> None:
     path = dataset(tmp_path)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(FormatError, match=r"train_data\.npy is no array of numbers"):
+    with pytest.raises(FormatError, match=r"train_data\.npy is not an array of numbers"):
         load_st_gcn(path, size=SIZE)
 
 
@@ -148,9 +140,9 @@ def test_arrays_with_labels_are_found(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     clips = [
-        a_clip("one", "sit", "train"),
-        a_clip("two", "run", "test", people=1),
-        a_clip("three", "run", "train", frames=8),
+        make_clip("one", "sit", "train"),
+        make_clip("two", "run", "test", people=1),
+        make_clip("three", "run", "train", frames=8),
     ]
     assert write_st_gcn(iter(clips), tmp_path, frames=9) == 3
     names = ("classes.txt", "test_data.npy", "test_label.pkl", "train_data.npy", "train_label.pkl")
@@ -169,8 +161,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert not read["two"].seen[:, 1].any()
 
 
-def test_an_array_holds_shares_of_the_picture_and_zeros(tmp_path: Path) -> None:
-    clip = a_clip("one", people=1)
+def test_an_array_holds_shares_of_the_frame_and_zeros(tmp_path: Path) -> None:
+    clip = make_clip("one", people=1)
     write_st_gcn([clip], tmp_path, frames=6)
     data = np.load(tmp_path / "all_data.npy")
     x, y, confidence = clip.keypoints[0, 0, 5]
@@ -181,10 +173,10 @@ def test_an_array_holds_shares_of_the_picture_and_zeros(tmp_path: Path) -> None:
     assert not data[0].transpose(1, 2, 3, 0)[:5, :, 0][~clip.seen[:, 0]].any()
 
 
-def test_the_surest_people_are_written(tmp_path: Path) -> None:
-    clip = a_clip("one", people=3)
-    turned = clip.with_keypoints(clip.keypoints[:, ::-1].copy())
-    write_st_gcn([turned], tmp_path, frames=5, people=1)
+def test_the_people_with_the_highest_confidence_are_written(tmp_path: Path) -> None:
+    clip = make_clip("one", people=3)
+    reversed_people = clip.with_keypoints(clip.keypoints[:, ::-1].copy())
+    write_st_gcn([reversed_people], tmp_path, frames=5, people=1)
     (read,) = load_st_gcn(tmp_path / "all_data.npy", size=SIZE)
     np.testing.assert_allclose(read.keypoints, clip.keypoints[:, :1], atol=1e-4)
 
@@ -192,10 +184,10 @@ def test_the_surest_people_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("clips", "message"),
     [
-        ([a_clip("one", frames=7)], "one has 7 frames, the array 5; give more with --frames"),
-        ([a_clip("one"), a_clip("two", layout=PENN_13)], "two has 13 joints, clips before it 17"),
-        ([a_clip("one", None)], "one has no label"),
-        ([a_clip("one", split="../up")], "split '../up' of one cannot name a file"),
+        ([make_clip("one", frames=7)], "one has 7 frames, the array 5; give more with --frames"),
+        ([make_clip("one"), make_clip("two", layout=PENN_13)], "two has 13 joints, clips before it 17"),
+        ([make_clip("one", None)], "one has no label"),
+        ([make_clip("one", split="../up")], "split '../up' of one cannot name a file"),
         ([], "no clips for"),
     ],
 )
@@ -203,59 +195,3 @@ def test_what_cannot_be_written_leaves_no_file(tmp_path: Path, clips: list[Any],
     with pytest.raises(FormatError, match=message):
         write_st_gcn(clips, tmp_path / "out", frames=5)
     assert not list(tmp_path.rglob("*.*"))
-
-
-# SKD
-
-
-def skd(folder: Path, where: str, clip: Any = None) -> Path:
-    path = folder / where
-    path.parent.mkdir(parents=True, exist_ok=True)
-    keypoints = (a_clip("one") if clip is None else clip).keypoints
-    np.save(path, np.nan_to_num(keypoints).transpose(2, 3, 0, 1))
-    return path
-
-
-def test_an_array_a_clip(tmp_path: Path) -> None:
-    path = skd(tmp_path, "train/sit down/one.npy")
-    assert find_skd(tmp_path) == find_skd(path) == (path,)
-    assert_same(load_skd(path, size=SIZE, root=tmp_path), a_clip("one", "sit down", "train"))
-
-
-def test_shares_of_the_picture_become_pixels(tmp_path: Path) -> None:
-    clip = a_clip("one")
-    share = clip.with_keypoints(clip.keypoints / np.float32([*SIZE, 1]) - np.float32([0.5, 0.5, 0]))
-    path = skd(tmp_path, "run/one.npy", share)
-    assert_same(load_skd(path, size=SIZE, root=tmp_path), a_clip("one", "run"), atol=1e-4)
-
-
-def test_without_class_folders_there_is_no_label(tmp_path: Path) -> None:
-    path = skd(tmp_path, "one.npy")
-    assert load_skd(path, size=SIZE, root=tmp_path).origin.label is None
-    assert load_skd(path, size=SIZE).origin.label is None
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (
-            np.zeros((17, 3, 4), np.float32),
-            r"float32 of shape \(17, 3, 4\); expected floats \(joint, 3, frame",
-        ),
-        (np.zeros((17, 2, 4, 1), np.float32), "expected floats"),
-        (np.zeros((17, 3, 0, 1), np.float32), "expected floats"),
-        (np.zeros((11, 3, 4, 1), np.float32), "11 joints; expected one of 17"),
-        (np.full((17, 3, 4, 1), -2, np.float32), "third channel reaches from -2.00 to -2.00"),
-    ],
-)
-def test_other_arrays_are_refused(tmp_path: Path, data: Any, message: str) -> None:
-    np.save(tmp_path / "one.npy", data)
-    with pytest.raises(FormatError, match=message):
-        load_skd(tmp_path / "one.npy", size=SIZE)
-
-
-def test_a_missing_array_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"one\.npy cannot be read"):
-        load_skd(tmp_path / "one.npy", size=SIZE)
-    with pytest.raises(FormatError, match=r"no \.npy files at"):
-        find_skd(tmp_path)

@@ -1,0 +1,88 @@
+"""Class names and class numbers: label maps, and names for classes that have only a number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skdpipe.errors import FormatError
+from skdpipe.formats.output import open_output
+from skdpipe.skeleton import Origin
+
+_NUMBERED = re.compile(r"class_(\d{3,9})")
+_MOST_CLASSES = 100_000
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The class names of a label map: a text file with one class per line, class 0 first.
+
+    Raises:
+        FormatError: if the file cannot be read, has an empty line, or contains a name twice.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} cannot be read ({error}); expected one class name per line") from error
+    if not names or not all(names) or len(set(names)) != len(names):
+        raise FormatError(
+            f"{path} has {len(names)} lines, {names.count('')} of them empty and {len(set(names))} "
+            "different; expected a different class name in each line"
+        )
+    return names
+
+
+def write_class_names(path: Path, names: Sequence[str]) -> None:
+    """Write a label map, which `read_class_names` reads.
+
+    Raises:
+        FormatError: if the file cannot be written.
+    """
+    with open_output(path) as file:
+        file.write("".join(f"{name}\n" for name in names).encode())
+
+
+def name_of_class(number: object, names: Sequence[str], where: object) -> str:
+    """The name in the label map, or for example ``class_007`` if there is no map.
+
+    Raises:
+        FormatError: if ``number`` is not a class number, or if the map has fewer classes.
+    """
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
+        raise FormatError(f"{where}: label {number!r:.40}; expected the number of a class, from 0")
+    if not names:
+        return f"class_{int(number):03d}"
+    if number >= len(names):
+        raise FormatError(f"{where}: label {number}, but {len(names)} class names; give a label map for all")
+    return names[int(number)]
+
+
+def number_classes(origins: Sequence[Origin], names: Sequence[str] = ()) -> tuple[tuple[str, ...], list[int]]:
+    """The class names in order, and the class number of each clip.
+
+    The order is that of the label map. Without a map, names such as ``class_007`` keep their number and other
+    names are sorted.
+
+    Raises:
+        FormatError: if a clip has no label, or a label that is not in the map.
+    """
+    labels = []
+    for origin in origins:
+        if origin.label is None:
+            raise FormatError(f"{origin.source} has no label; expected one: label it or leave it out")
+        if names and origin.label not in names:
+            raise FormatError(f"{origin.source}: class {origin.label} is not in the label map; add a line")
+        labels.append(origin.label)
+    order = tuple(names) or _default_order(set(labels))
+    number_of = {name: number for number, name in enumerate(order)}
+    return order, [number_of[label] for label in labels]
+
+
+def _default_order(labels: set[str]) -> tuple[str, ...]:
+    matches = [_NUMBERED.fullmatch(label) for label in labels]
+    numbers = {int(match[1]) for match in matches if match}
+    if len(numbers) == len(labels) and numbers and max(numbers) < _MOST_CLASSES:
+        return tuple(f"class_{number:03d}" for number in range(max(numbers) + 1))
+    return tuple(sorted(labels))

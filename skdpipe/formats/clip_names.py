@@ -1,0 +1,73 @@
+"""Names of clips, and the folders that hold them: ``split/label/name``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skdpipe.errors import FormatError
+from skdpipe.skeleton import SPLITS, Origin, clip_key
+from skdpipe.video import EXTENSIONS
+
+_SUFFIXES = EXTENSIONS | {".json", ".jsonl", ".mat", ".npy", ".openpifpaf", ".pkl", ".skeleton"}
+
+
+def clip_name(source: str) -> str:
+    """The name of a clip: its file name without the suffixes of videos and skeleton files."""
+    return without_endings(Path(source).name)
+
+
+def without_endings(name: str) -> str:
+    """The name, with its folders if it has any, without the suffixes of videos and skeleton files."""
+    while Path(name).suffix.lower() in _SUFFIXES:
+        name = name[: -len(Path(name).suffix)]
+    return name
+
+
+def key_of_name(file: Path) -> str:
+    """The key of the clip that the file or folder is named after."""
+    return clip_key(clip_name(file.name))
+
+
+def distinct_name(origin: Origin, taken: set[str]) -> str:
+    """The clip's name, which is added to ``taken``; if it is taken, the start of the clip's key is appended.
+
+    Raises:
+        FormatError: if two clips have the same name and key, or a clip has neither.
+    """
+    name = clip_name(origin.source)
+    if not name.strip(".") or "\0" in name:  # cannot name a file, or would lead out of the folder
+        name = origin.key[:16]
+    if not name:
+        raise FormatError("a clip has neither a source nor a key; expected one: set its origin's source")
+    if name in taken:
+        name = f"{name}-{origin.key[:12]}"
+    if name in taken:
+        raise FormatError(f"two clips have the name {name}; expected different names: leave one out")
+    taken.add(name)
+    return name
+
+
+def label_and_split(folders: Sequence[str]) -> tuple[str | None, str | None]:
+    """Label and split by the folders above a clip: ``label``, or ``train/label`` (or another split)."""
+    split = folders[0].lower() if len(folders) > 1 and folders[0].lower() in SPLITS else None
+    rest = folders[1:] if split else folders
+    return (rest[0] if rest else None), split
+
+
+def folders_between(root: Path | None, file: Path) -> tuple[str, ...]:
+    """The folders between ``root`` and the file; none if the file is not below it."""
+    return file.relative_to(root).parts[:-1] if root and root in file.parents else ()
+
+
+def folders_for(origin: Origin) -> tuple[str, ...]:
+    """The folders of a clip, from which `label_and_split` recovers its label and split.
+
+    Raises:
+        FormatError: if the label cannot name a folder.
+    """
+    if origin.label is None:
+        return ()
+    if not origin.label.strip(". ") or {"/", "\\", "\0"} & set(origin.label):
+        raise FormatError(f"{origin.source}: label {origin.label!r} cannot name a folder; rename the class")
+    return (origin.split, origin.label) if origin.split in SPLITS else (origin.label,)

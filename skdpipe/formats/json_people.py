@@ -1,0 +1,155 @@
+"""People in JSON files: COCO's fields of a person, person indices over frames, rounded poses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdpipe.errors import FormatError
+from skdpipe.formats.defaults import layout_for, to_keypoints
+from skdpipe.formats.json_files import to_numbers
+from skdpipe.pose.tracker import track
+from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, PoseSequence, is_seen, layout_named
+
+PERSON_CATEGORY: Final = 1
+"""COCO's category of people."""
+
+
+@dataclass(frozen=True)
+class DetectedPerson:
+    """A person in one frame.
+
+    Attributes:
+        pose: ``(joint, 3)``; an unseen joint is NaN, NaN, 0.
+        track_id: the number that a tracker gave the person, or None.
+    """
+
+    pose: Keypoints
+    track_id: int | None
+
+
+def read_coco_person(found: Any, track_field: str, where: object) -> DetectedPerson | None:
+    """A person from COCO's fields, or None for another category.
+
+    Args:
+        found: the fields.
+        track_field: name of the field with the tracker's number.
+        where: what an error message names.
+
+    Raises:
+        FormatError: if the fields are not as described.
+    """
+    if not isinstance(found, dict):
+        raise FormatError(f"{where}: {found!r:.40} instead of a person; expected keypoints and score")
+    if found.get("category_id", PERSON_CATEGORY) != PERSON_CATEGORY:
+        return None
+    values = to_numbers(found.get("keypoints"))
+    if values.ndim != 1 or not values.size or values.size % 3:
+        raise FormatError(
+            f"{where}: keypoints {found.get('keypoints')!r:.40}; expected x, y, c of each joint"
+        )
+    number = found.get(track_field)
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+        raise FormatError(f"{where}: {track_field} {number!r:.20}; expected a whole number")
+    joints = values.reshape(-1, 3)
+    return DetectedPerson(to_keypoints(joints[:, :2], joints[:, 2]), number)
+
+
+def read_coco_people(found: Sequence[Any], track_field: str, where: object) -> list[DetectedPerson]:
+    """The people of one frame, without other categories.
+
+    Raises:
+        FormatError: as `read_coco_person`.
+    """
+    people = (read_coco_person(each, track_field, where) for each in found)
+    return [person for person in people if person is not None]
+
+
+def layout_of_people(frames: Sequence[Sequence[DetectedPerson]], layout: str | None, where: object) -> Layout:
+    """The layout of the people's joints; without people the named layout, or coco-17.
+
+    Raises:
+        FormatError: if people have different numbers of joints, or a number that no layout has.
+        DataError: if there is no layout of that name.
+    """
+    counts = sorted({len(person.pose) for people in frames for person in people})
+    if len(counts) > 1:
+        raise FormatError(
+            f"{where}: people of {counts[0]} and of {counts[1]} joints; expected the same number for all"
+        )
+    if not counts:
+        return layout_named(layout) if layout else COCO_17
+    return layout_for(counts[0], layout, where)
+
+
+def join_frames(
+    frames: Sequence[Sequence[DetectedPerson]], layout: Layout, size: tuple[int, int], where: object
+) -> Keypoints:
+    """Keypoints ``(frame, person, joint, 3)`` with one person index for each person.
+
+    People are identified by their track numbers if all have one, otherwise by `skdpipe.pose.tracker.track`.
+
+    Raises:
+        FormatError: if a track number occurs twice in a frame.
+    """
+    numbers = {person.track_id for people in frames for person in people}
+    if None in numbers:
+        poses = [np.array([person.pose for person in people], np.float32) for people in frames]
+        return track([each.reshape(-1, len(layout), 3) for each in poses], layout, size)
+    known = sorted(number for number in numbers if number is not None)
+    index = {number: person for person, number in enumerate(known)}
+    keypoints = np.tile(UNSEEN, (len(frames), len(index), len(layout), 1))
+    for row, people in enumerate(frames):
+        if len({person.track_id for person in people}) != len(people):
+            raise FormatError(
+                f"{where}: a track number occurs twice in one frame; expected once: correct the file"
+            )
+        for person in people:
+            assert person.track_id is not None
+            keypoints[row, index[person.track_id]] = person.pose
+    return keypoints
+
+
+def seen_people(frame: Keypoints) -> Iterator[tuple[int, Keypoints]]:
+    """Index and pose of each person of a frame ``(person, joint, 3)`` who has a seen joint."""
+    return ((index, pose) for index, pose in enumerate(frame) if is_seen(pose).any())
+
+
+def round_pose(pose: Keypoints, digits: int) -> NDArray[np.float64]:
+    """The pose with unseen joints as 0; the confidence of a seen joint stays above 0."""
+    seen = is_seen(pose)
+    rounded: NDArray[np.float64] = np.where(seen[:, None], pose, 0).astype(np.float64).round(digits)
+    rounded[seen, 2] = np.maximum(rounded[seen, 2], 10.0**-digits)
+    return rounded
+
+
+def to_coco_person(pose: Keypoints) -> dict[str, Any]:
+    """COCO's fields of a person: keypoints, bbox (x, y, width, height), score (mean confidence), category_id.
+
+    Coordinates and confidences have two digits, as OpenPifPaf writes them.
+    """
+    seen, rounded = is_seen(pose), round_pose(pose, 2)
+    corner, opposite = rounded[seen, :2].min(axis=0), rounded[seen, :2].max(axis=0)
+    return {
+        "keypoints": rounded.ravel().tolist(),
+        "bbox": np.round([*corner, *(opposite - corner)], 2).tolist(),
+        "score": max(0.001, round(float(pose[:, 2].mean()), 3)),
+        "category_id": PERSON_CATEGORY,
+    }
+
+
+def require_layout(sequence: PoseSequence, layout: Layout) -> None:
+    """Refuse a sequence of another layout than the one that the format holds.
+
+    Raises:
+        FormatError: if the layout differs.
+    """
+    if sequence.layout.name != layout.name:
+        raise FormatError(
+            f"{sequence.origin.source} has layout {sequence.layout.name}; expected {layout.name}: map it "
+            f"with --target-layout {layout.name}"
+        )
