@@ -7,10 +7,13 @@
     ├── CacheError       a cached sequence that is damaged or does not match
     ├── DataError        sequences, labels or splits that training cannot use
     ├── FormatError      a foreign file that is not what its format promises
-    └── BundleError      a trained model that does not fit the input
+    ├── BundleError      a trained model that does not fit the input
+    └── MissingDependencyError   an optional package that is not installed
 
 Each message is one line: what was found, what was expected, what to do.
 """
+
+from importlib.util import find_spec
 
 
 class SkdpipeError(Exception):
@@ -43,3 +46,25 @@ class FormatError(SkdpipeError):
 
 class BundleError(SkdpipeError):
     """A trained model that does not fit the input."""
+
+
+class MissingDependencyError(SkdpipeError, ImportError):
+    """An optional package that is not installed."""
+
+
+def require_extra(extra: str, *modules: str) -> None:
+    """Check that the modules that an extra of skdpipe installs are there, without importing them.
+
+    Args:
+        extra: name of the extra in ``pip install "skdpipe[extra]"``.
+        modules: top-level names as they are imported.
+
+    Raises:
+        MissingDependencyError: if one of the modules is not installed.
+    """
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingDependencyError(
+            f'{", ".join(missing)} not found; expected the optional packages of this command: run '
+            f'`pip install "skdpipe[{extra}]"`'
+        )

@@ -48,7 +48,8 @@ def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
     where, _, name = target.rpartition(":")
     try:
         if where.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(f"skdpipe_plugin_{Path(where).stem}", where)
+            path = _plugin_file(where)
+            spec = importlib.util.spec_from_file_location(f"skdpipe_plugin_{path.stem}", path)
             assert spec is not None
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
@@ -73,3 +74,10 @@ def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
             f"plugin '{target}' has the layout {estimator.layout.name}; expected one of {', '.join(LAYOUTS)}"
         )
     return estimator
+
+
+def _plugin_file(where: str) -> Path:
+    """The file of a plugin: relative to the working directory, or one of the examples that come with skdpipe."""
+    package = Path(__file__).parents[1]
+    candidates = (Path(where), package / where, package.parent / where)
+    return next((path for path in candidates if path.is_file()), candidates[0])

@@ -13,9 +13,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
+import numpy as np
 import torch
+import torchvision
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
@@ -26,9 +29,15 @@ from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2
 
 
 def _import_openpifpaf() -> Any:
-    """OpenPifPaf, its C++ part told not to print; matplotlib 3.9, if installed, gets a dropped name back."""
+    """Import OpenPifPaf 0.13.0 and restore the names it uses that newer releases of its dependencies removed.
+
+    Its import needs ``ConvBNReLU`` of torchvision and, if matplotlib is installed, ``cm.get_cmap``. Its encoders
+    need ``np.int``; only their two modules get it.
+    """
+    mobilenet: Any = torchvision.models.mobilenetv2
+    if not hasattr(mobilenet, "ConvBNReLU"):
+        mobilenet.ConvBNReLU = torchvision.ops.Conv2dNormActivation
     try:
-        import matplotlib
         import matplotlib.cm
     except ImportError:
         pass
@@ -39,17 +48,33 @@ def _import_openpifpaf() -> Any:
     import openpifpaf
     import openpifpaf.plugins.coco
 
+    for encoder in (openpifpaf.encoder.cif, openpifpaf.encoder.caf):
+        encoder.np = SimpleNamespace(**{**vars(np), "int": int})
     torch.ops.openpifpaf.set_quiet(True)
     return openpifpaf
 
 
 openpifpaf = _import_openpifpaf()
 
-BACKBONES: Final = tuple(
-    name
-    for name in openpifpaf.BASE_FACTORIES
-    if not name.startswith("t") and name not in {"squeezenet", "cifar10net"}
+BACKBONES: Final = (
+    "mobilenetv2",
+    "mobilenetv3large",
+    "mobilenetv3small",
+    "resnet18",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50",
+    "resnext101",
+    "shufflenetv2x1",
+    "shufflenetv2x2",
+    "shufflenetv2k16",
+    "shufflenetv2k20",
+    "shufflenetv2kx5",
+    "shufflenetv2k30",
+    "shufflenetv2k44",
 )
+"""OpenPifPaf's convolutional backbones for single images."""
 FORMAT: Final = "skdpipe-pose-1"
 FORMAT_2019: Final = "skdpipe-pose-2019-1"
 

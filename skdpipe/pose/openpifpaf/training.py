@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from skdpipe.config import PoseTraining
-from skdpipe.errors import PoseError
+from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.openpifpaf.estimator import Letterbox, normalise
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
 from skdpipe.skeleton import Keypoints
@@ -79,7 +79,9 @@ def coco_batches(
 
     Raises:
         PoseError: if the file or the folder cannot be read, or holds too few pictures of people.
+        MissingDependencyError: if pycocotools is not installed.
     """
+    require_extra("train-pose", "pycocotools")
     if not annotations.is_file() or not images.is_dir():
         raise PoseError(
             f"found no annotations at {annotations} or no images in {images}; expected COCO keypoints"
