@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_cli import Run
 from test_cli import run as run  # a fixture
-from test_pifpaf_2019 import checkpoint_of
+from test_openpifpaf_2019 import checkpoint_of
 
 from skdpipe.config import Extraction, config_path, load_config
 from skdpipe.errors import PoseError

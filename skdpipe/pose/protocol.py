@@ -1,7 +1,7 @@
 """The interface of a pose estimator.
 
-The pipeline depends on `PoseEstimator` alone: any object with a layout, a fingerprint and a call from frames to
-people can be used, from this package or from outside.
+The pipeline depends on `PoseEstimator` alone: any object with a layout, a fingerprint and a call from frames
+to people can be used, from this package or from outside.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SMALL_POSE_TRAINING, TrainedPoseNetwork
-from fixtures.pifpaf_2019.formula import picture, tensor
+from fixtures.openpifpaf.formula import picture, tensor
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -400,8 +400,8 @@ def test_a_checkpoint_is_converted(tmp_path: Path, upsample: int) -> None:
 
 
 def test_a_checkpoint_of_2021_gives_the_fields_it_gave(tmp_path: Path) -> None:
-    """As OpenPifPaf 0.13.0 and torchvision 0.10 wrote it (tests/fixtures/pifpaf_2019/make_0_13.py)."""
-    with np.load(Path(__file__).parent / "fixtures/pifpaf_2019/mobilenetv3small-0.13.npz") as file:
+    """As OpenPifPaf 0.13.0 and torchvision 0.10 wrote it (tests/fixtures/openpifpaf/make_0_13.py)."""
+    with np.load(Path(__file__).parent / "fixtures/openpifpaf/mobilenetv3small-0.13.npz") as file:
         stored = dict(file)
     shapes = {name: tuple(t.shape) for name, t in build("mobilenetv3small").module.state_dict().items()}
     with zipfile.ZipFile(tmp_path / "net.pkl", "w") as archive:

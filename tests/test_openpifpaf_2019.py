@@ -1,4 +1,4 @@
-"""The networks of 2019 against OpenPifPaf 0.8.0's own answers (tests/fixtures/pifpaf_2019/make.py)."""
+"""The networks of 2019 against OpenPifPaf 0.8.0's own answers (tests/fixtures/openpifpaf/make.py)."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from fixtures.pifpaf_2019.formula import FIELDS, PICTURE, people, picture, tensor
+from fixtures.openpifpaf.formula import FIELDS, PICTURE, people, picture, tensor
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
@@ -22,7 +22,7 @@ from skdpipe.pose.openpifpaf.unpickle import modules, read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FIXTURES = Path(__file__).parent / "fixtures" / "pifpaf_2019"
+FIXTURES = Path(__file__).parent / "fixtures" / "openpifpaf"
 LARGEST = 1e-5
 
 Fixture = dict[str, NDArray[Any]]
