@@ -1,4 +1,4 @@
-"""`skdpipe train-pose`: weights for any OpenPifPaf backbone, from a COCO file or from the actors."""
+"""Training of pose networks on a COCO file or on synthetic images, and measurement of pose estimators."""
 
 from __future__ import annotations
 
@@ -22,26 +22,32 @@ from skdpipe.pose.openpifpaf.networks import PoseNetwork, build, save_weights
 from skdpipe.pose.openpifpaf.training import Encoder, PoseBatch, PoseSample, coco_batches, pool_batches, train
 from skdpipe.progress import Progress
 from skdpipe.skeleton import COCO_17, Keypoints
-from skdpipe.synthetic import ACTIONS, cast, shoot
+from skdpipe.synthetic import ACTIONS, make_scene, render_frame
 from skdpipe.video import Frame
 
-_FRAMES_A_SCENE = 4
+_IMAGES_PER_SCENE = 4
 _SCENE_FRAMES = 32
 
 
 def render_image(actors: Actors, index: int) -> tuple[Frame, Keypoints, NDArray[np.bool_]]:
-    """One picture of the actors' world: the frame, its people, and which of their joints can be seen."""
-    take, shot = divmod(index, _FRAMES_A_SCENE)
+    """Render the synthetic image of an index, which depends only on the settings and the index.
+
+    Returns:
+        The frame, keypoints ``(person, 17, 3)``, and visibility ``(person, 17)``; see `render_frame`.
+    """
+    take, number = divmod(index, _IMAGES_PER_SCENE)
     rng = np.random.default_rng([actors.seed, take])
     action = ACTIONS[int(rng.integers(len(ACTIONS)))]
     subject = int(rng.integers(actors.subjects))
-    scene = cast(action, subject=subject, take=take, seed=actors.seed, size=actors.size, frames=_SCENE_FRAMES)
-    first = int(rng.integers(_SCENE_FRAMES // _FRAMES_A_SCENE))
-    return shoot(scene, first + shot * (_SCENE_FRAMES // _FRAMES_A_SCENE))
+    scene = make_scene(
+        action, subject=subject, take=take, seed=actors.seed, size=actors.size, frames=_SCENE_FRAMES
+    )
+    first = int(rng.integers(_SCENE_FRAMES // _IMAGES_PER_SCENE))
+    return render_frame(scene, first + number * (_SCENE_FRAMES // _IMAGES_PER_SCENE))
 
 
 class ActorImages(Dataset[PoseSample]):
-    """Encoded pictures of actors; which picture an index gives depends on the settings alone."""
+    """Encoded synthetic images as a torch data set; an item depends only on the settings and its index."""
 
     def __init__(self, actors: Actors, encoder: Encoder) -> None:
         self._actors, self._encoder = actors, encoder
@@ -56,16 +62,20 @@ class ActorImages(Dataset[PoseSample]):
 def train_pose(
     settings: PoseTraining, output: Path, *, device: torch.device, progress: Progress
 ) -> PoseNetwork:
-    """Train a pose network and write its weights; an interrupted training goes on when called again.
+    """Train a pose network and write its weights; another call resumes an interrupted training.
 
     Args:
         settings: backbone, data and recipe.
-        output: the safetensors file to write; beside it lies the state while training goes on.
-        device: where to train.
-        progress: shows what is going on.
+        output: safetensors file for the weights; during the training its folder also contains the state.
+        device: device of the training.
+        progress: displays the progress.
+
+    Returns:
+        The trained network.
 
     Raises:
-        PoseError: if the backbone or the data cannot be had, or the output is not called .safetensors.
+        PoseError: if the backbone is unknown, the data cannot be read, or the output is not a .safetensors
+            file.
     """
     if output.suffix != ".safetensors":
         raise PoseError(f"cannot write weights to {output}; expected a file name that ends in .safetensors")
@@ -81,7 +91,7 @@ def train_pose(
         def batches(start: int) -> Iterator[PoseBatch]:
             return coco_batches(settings, network, coco.annotations, coco.images)
     else:
-        pool = _draw(settings.data, settings, network, progress)
+        pool = _render_pool(settings.data, settings, network, progress)
 
         def batches(start: int) -> Iterator[PoseBatch]:
             return pool_batches(pool, settings.batch, settings.seed, start)
@@ -104,13 +114,13 @@ def train_pose(
     return network
 
 
-def _draw(
+def _render_pool(
     actors: Actors, settings: PoseTraining, network: PoseNetwork, progress: Progress
 ) -> list[PoseSample]:
-    pictures = ActorImages(actors, Encoder(network, settings.long_edge))
-    loader = DataLoader(pictures, batch_size=32, num_workers=settings.workers, collate_fn=list)
+    images = ActorImages(actors, Encoder(network, settings.long_edge))
+    loader = DataLoader(images, batch_size=32, num_workers=settings.workers, collate_fn=list)
     pool: list[PoseSample] = []
-    with progress.task("drawing actors", len(pictures), unit="pictures") as task:
+    with progress.task("rendering images", len(images), unit="images") as task:
         for samples in loader:
             pool.extend(samples)
             task.advance_to(len(pool))
@@ -118,27 +128,32 @@ def _draw(
 
 
 def measure_pose(
-    estimator: PoseEstimator, *, pictures: int, seed: int, batch: int
+    estimator: PoseEstimator, *, images: int, seed: int, batch: int
 ) -> tuple[PoseAccuracy, float]:
-    """Compare an estimator with the exact joints of actors of another seed than the training's.
+    """Compare an estimator with the exact joints of synthetic images.
+
+    Args:
+        estimator: the estimator, with the layout COCO-17.
+        images: number of images.
+        seed: seed of the images; it should differ from that of the training.
+        batch: number of images in one call of the estimator.
 
     Returns:
-        The accuracy over all joints inside the picture, hidden ones included, and frames a second.
+        The accuracy over all joints inside the image, including occluded ones, and the rate in frames per
+        second.
 
     Raises:
-        PoseError: if the estimator finds other joints than the actors have.
+        PoseError: if the estimator has another layout.
     """
     if estimator.layout.joints != COCO_17.joints:
-        raise PoseError(
-            f"the estimator finds {estimator.layout.name} joints; expected {COCO_17.name}, the actors' own"
-        )
-    actors = Actors(images=pictures, seed=seed)
+        raise PoseError(f"the estimator has the layout {estimator.layout.name}; expected {COCO_17.name}")
+    actors = Actors(images=images, seed=seed)
     pairs: list[tuple[Keypoints, Keypoints]] = []
     spent = 0.0
-    for first in range(0, pictures, batch):
-        shots = [render_image(actors, index) for index in range(first, min(first + batch, pictures))]
+    for first in range(0, images, batch):
+        rendered = [render_image(actors, index) for index in range(first, min(first + batch, images))]
         start = time.perf_counter()
-        found = estimator([frame for frame, _, _ in shots])
+        found = estimator([frame for frame, _, _ in rendered])
         spent += time.perf_counter() - start
-        pairs.extend((truth, people) for (_, truth, _), people in zip(shots, found, strict=True))
-    return pose_accuracy(pairs, estimator.layout), pictures / max(spent, 1e-9)
+        pairs.extend((truth, people) for (_, truth, _), people in zip(rendered, found, strict=True))
+    return pose_accuracy(pairs, estimator.layout), images / max(spent, 1e-9)

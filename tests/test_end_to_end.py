@@ -1,4 +1,4 @@
-"""The README's commands as a newcomer types them, at a tiny size, with the embedded weights."""
+"""The README's commands at a small size with the embedded weights."""
 
 from __future__ import annotations
 
@@ -38,36 +38,36 @@ def run(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedPro
     return done
 
 
-def play(folder: Path) -> str:
+def run_small_demo(folder: Path) -> str:
     return run(folder, "demo", *(word for setting in TINY for word in ("--set", setting))).stdout
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("film")
-    (folder / "stdout").write_text(play(folder), encoding="utf-8")
+def demo_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "stdout").write_text(run_small_demo(folder), encoding="utf-8")
     return folder / "demo_output"
 
 
-def test_the_demonstration_shows_truth_beside_prediction(played: Path) -> None:
-    text = (played.parent / "stdout").read_text(encoding="utf-8")
+def test_the_demonstration_prints_truth_and_prediction(demo_output: Path) -> None:
+    text = (demo_output.parent / "stdout").read_text(encoding="utf-8")
     for name in ("HQS-T", "LQS-S", "LQS-SWA-S", "SKD", "top-1", "GFLOPs", "mean OKS", "truth", "prediction"):
         assert name in text
     assert re.search(r"\d of 3 right", text)
     assert "30 videos extracted, 0 there already, 0 failed" in " ".join(text.split())
 
 
-def test_the_demonstration_leaves_a_picture(played: Path) -> None:
+def test_the_demonstration_writes_an_image(demo_output: Path) -> None:
     import cv2
 
-    picture = cv2.imread(str(played / "overlay.png"))
-    assert picture is not None
-    assert picture.shape == (3 * (180 + 22), 4 * 240, 3)
-    assert picture.std() > 20
+    image = cv2.imread(str(demo_output / "overlay.png"))
+    assert image is not None
+    assert image.shape == (3 * (180 + 22), 4 * 240, 3)
+    assert image.std() > 20
 
 
-def test_the_bundles_hold_config_seed_and_figures(played: Path) -> None:
-    folder = played / "models" / "demo"
+def test_the_run_folder_contains_bundles_config_seed_and_figures(demo_output: Path) -> None:
+    folder = demo_output / "models" / "demo"
     assert {p.name for p in folder.glob("*.safetensors")} == {
         f"{method}.safetensors" for method in ("teacher", "baseline", "smoothed", "student")
     }
@@ -78,63 +78,74 @@ def test_the_bundles_hold_config_seed_and_figures(played: Path) -> None:
     assert config["data"]["test_clips"] == len(ACTIONS)
 
 
-def test_played_again_it_does_only_what_is_missing(played: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in played.rglob("*.safetensors")}
-    text = play(played.parent)
+def test_a_second_run_does_only_what_is_missing(demo_output: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in demo_output.rglob("*.safetensors")}
+    text = run_small_demo(demo_output.parent)
     assert "0 videos extracted, 30 there already, 0 failed" in " ".join(text.split())
-    assert {p: p.stat().st_mtime_ns for p in played.rglob("*.safetensors")} == before
+    assert {p: p.stat().st_mtime_ns for p in demo_output.rglob("*.safetensors")} == before
 
 
-def test_predict_prints_labels(played: Path) -> None:
-    clips = sorted((played / "videos" / "test").rglob("*.mp4"))[:2]
-    done = run(played, "predict", *map(str, clips))
+def test_predict_prints_labels(demo_output: Path) -> None:
+    clips = sorted((demo_output / "videos" / "test").rglob("*.mp4"))[:2]
+    done = run(demo_output, "predict", *map(str, clips))
     lines = [line for line in done.stdout.splitlines() if line]
     assert len(lines) == 2
     assert all(re.search(r"\b(" + "|".join(ACTIONS) + r") 0\.\d+", line) for line in lines)
 
 
-def test_predict_prints_json_for_machines(played: Path) -> None:
-    done = run(played, "predict", "videos/test/wave", "--json")
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == 1
-    assert sum(answers[0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-    assert set(answers[0]["probabilities"]) == set(ACTIONS)
+def test_predict_prints_json_for_machines(demo_output: Path) -> None:
+    done = run(demo_output, "predict", "videos/test/wave", "--json")
+    predictions = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(predictions) == 1
+    assert sum(predictions[0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert set(predictions[0]["probabilities"]) == set(ACTIONS)
 
 
-def test_everyday_commands_on_a_folder_of_class_folders(played: Path, tmp_path: Path) -> None:
-    videos = played / "videos" / "train"
-    run(tmp_path, "extract", str(videos), "-c", "demo", "--cache", str(played / "pose_cache"))
-    run(tmp_path, "distill", "-c", "demo", "--cache", str(played / "pose_cache"), "--set", "recipe.epochs=1")
+def test_everyday_commands_on_a_folder_of_class_folders(demo_output: Path, tmp_path: Path) -> None:
+    videos = demo_output / "videos" / "train"
+    run(tmp_path, "extract", str(videos), "-c", "demo", "--cache", str(demo_output / "pose_cache"))
+    run(
+        tmp_path,
+        "distill",
+        "-c",
+        "demo",
+        "--cache",
+        str(demo_output / "pose_cache"),
+        "--set",
+        "recipe.epochs=1",
+    )
     clip = next((videos / "kick").glob("*.mp4"))
     done = run(tmp_path, "predict", str(clip))
     assert str(clip) in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["extract", "nowhere"], "nowhere does not exist; expected a video"),
         (["distill"], "run `skdpipe extract` first"),
         (["predict", "clip.mp4"], "no trained student under models"),
-        (["demo", "--set", "recipe.epochs=1"], "cannot place the setting 'recipe.epochs=1'"),
+        (["demo", "--set", "recipe.epochs=1"], "cannot use the setting 'recipe.epochs=1'"),
         (["extract", ".", "-c", "paper"], "holds no videos"),
         (["distill", "-c", "nothing"], "no config named 'nothing'"),
         (["import", "penn", "."], "no .mat files"),
         (["train-pose", "nothing.yaml", "out.safetensors"], "no config file at nothing.yaml"),
     ],
 )
-def test_a_mistake_is_one_line_and_a_non_zero_exit(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_a_mistake_is_one_line_and_a_non_zero_exit(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
     done = run(tmp_path, *arguments, code=1)
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_equal_seeds_give_equal_figures(played: Path, tmp_path: Path) -> None:
-    play(tmp_path)
+def test_equal_seeds_give_equal_figures(demo_output: Path, tmp_path: Path) -> None:
+    run_small_demo(tmp_path)
     first, second = (
         json.loads((folder / "models" / "demo" / "results.json").read_text(encoding="utf-8"))
-        for folder in (played, tmp_path / "demo_output")
+        for folder in (demo_output, tmp_path / "demo_output")
     )
     for method in first:
         curves = ([Curve(**curve) for curve in run[method]["curves"]] for run in (first, second))
@@ -144,7 +155,7 @@ def test_equal_seeds_give_equal_figures(played: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demonstration_at_full_size(tmp_path: Path) -> None:
-    """Minutes long: under ten on two cores, and the student knows most unseen clips of unseen people."""
+    """It takes less than ten minutes on two cores; the student classifies most test clips correctly."""
     start = time.monotonic()
     text = run(tmp_path, "demo").stdout
     assert time.monotonic() - start < 600

@@ -1,4 +1,4 @@
-"""Skeletons are drawn where they are, in the colour of their side; a sheet holds whatever is put on it."""
+"""Skeletons are drawn at their keypoints in the colour of their side; sheets fit all panels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from skdpipe.overlay import Panel, draw_people, draw_sheet, write_image
-from skdpipe.skeleton import COCO_17, PENN_13
+from skdpipe.skeleton import COCO_17, PENN_13, UNSEEN
 
 BLACK = np.zeros((60, 80, 3), np.uint8)
 BLUE, ORANGE, YELLOW = (86, 180, 233), (230, 159, 0), (240, 228, 66)
 
 
 def person(**joints: tuple[float, float]) -> np.ndarray:
-    """A person of whom only these joints are seen."""
-    keypoints = np.full((1, 13, 3), (np.nan, np.nan, 0), np.float32)
-    for joint, place in joints.items():
-        keypoints[0, PENN_13.index(joint)] = (*place, 1)
+    """One person; joints that are not given are unseen."""
+    keypoints = np.broadcast_to(UNSEEN, (1, 13, 3)).copy()
+    for joint, position in joints.items():
+        keypoints[0, PENN_13.index(joint)] = (*position, 1)
     return keypoints
 
 
@@ -38,7 +38,7 @@ def test_a_bone_is_drawn_between_its_joints_in_the_colour_of_its_side(joints, co
     assert tuple(drawn[30, 40]) == colour
     assert tuple(drawn[30, 20]) == tuple(drawn[30, 60]) == (255, 255, 255)
     assert not drawn[:20].any()
-    assert not BLACK.any()  # the frame itself stays as it was
+    assert not BLACK.any()  # the frame is not changed
 
 
 def test_unseen_joints_are_not_drawn() -> None:
@@ -47,7 +47,7 @@ def test_unseen_joints_are_not_drawn() -> None:
     assert alone.any(axis=2).sum() < 40  # a dot
 
 
-def test_nobody_and_somebody_outside_the_picture_are_no_trouble() -> None:
+def test_frames_without_people_and_people_outside_the_frame_are_accepted() -> None:
     assert not draw_people(BLACK, np.zeros((0, 17, 3), np.float32), COCO_17).any()
     assert not draw_people(BLACK, person(left_elbow=(-300, -20), left_wrist=(900, -30)), PENN_13).any()
 
@@ -61,7 +61,7 @@ def reddest_and_greenest(panels: list[Panel]) -> tuple[int, int]:
     return int((red - green).max()), int((green - red).max())
 
 
-def test_a_right_prediction_is_green_and_a_wrong_one_red() -> None:
+def test_a_correct_prediction_is_green_and_a_wrong_one_red() -> None:
     red, green = reddest_and_greenest([panel()])
     assert red == 0
     assert green > 100
@@ -75,18 +75,18 @@ def test_a_sheet_is_as_wide_as_its_widest_panel() -> None:
     assert sheet.shape == (3 * (22 + 60), 1200, 3)
 
 
-def test_long_labels_stand_side_by_side_and_are_not_cut_off() -> None:
+def test_long_labels_are_side_by_side_and_not_cut_off() -> None:
     long = "playing the double bass in the rain"
     narrow = draw_sheet([panel(100, long, long, frames=1)], PENN_13)[:22]
     inked = (narrow != (32, 32, 32)).any(axis=(0, 2))
     assert not inked[-4:].any()
     red, green, _ = np.moveaxis(narrow.astype(int), -1, 0)
-    said, truth = (np.flatnonzero(inked.any(axis=0)) for inked in (green > red + 60, red > 120))
-    assert truth.max() < said.min()
+    prediction, truth = (np.flatnonzero(inked.any(axis=0)) for inked in (green > red + 60, red > 120))
+    assert truth.max() < prediction.min()
 
 
-def test_a_picture_is_written_as_it_is(tmp_path: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
+def test_an_image_is_written_unchanged(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3)).astype(np.uint8)
     path = tmp_path / "new" / "p.png"
-    write_image(path, picture)
-    np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)
+    write_image(path, image)
+    np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], image)

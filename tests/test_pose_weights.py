@@ -1,4 +1,4 @@
-"""Weights by name: listed without a network, fetched with one, whole or not at all."""
+"""Weights by name: listed without network access, downloaded with resume and checksum, converted once."""
 
 import hashlib
 import threading
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from test_cli import Run
 from test_cli import run as run  # a fixture
-from test_pifpaf_2019 import checkpoint_of
+from test_openpifpaf_2019 import checkpoint_of
 
 from skdpipe.config import Extraction, config_path, load_config
 from skdpipe.errors import PoseError
 from skdpipe.pose.openpifpaf import catalogue, load_weights
-from skdpipe.pose.openpifpaf.catalogue import Published
+from skdpipe.pose.openpifpaf.catalogue import PublishedWeights
 from skdpipe.pose.openpifpaf.download import download
 from skdpipe.pose.openpifpaf.weights import available, fetch, find
 from skdpipe.progress import Progress
@@ -27,27 +27,27 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
 
 @dataclass
 class Server:
-    """Serves one file at /file, and keeps what was asked for.
+    """Serves one file at /file, and records the requests.
 
     Attributes:
-        ranges: whether it knows ranges.
-        breaks_after: bytes after which it hangs up.
-        asked: the Range header of every request for the file.
+        ranges: whether it supports ranges.
+        breaks_after: bytes after which it closes the connection.
+        requested: the Range header of every request for the file.
     """
 
     content: bytes = CONTENT
     ranges: bool = True
     breaks_after: int | None = None
-    asked: list[str | None] = field(default_factory=list)
+    requested: list[str | None] = field(default_factory=list)
     address: str = ""
 
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+    def respond(self, handler: BaseHTTPRequestHandler) -> None:
         if not handler.path.startswith("/file"):
             handler.send_error(404)
             return
-        asked = handler.headers.get("Range")
-        self.asked.append(asked)
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
+        requested = handler.headers.get("Range")
+        self.requested.append(requested)
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and self.ranges else 0
         if start >= len(self.content):
             handler.send_error(416)
             return
@@ -67,7 +67,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            serving.answer(self)
+            serving.respond(self)
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -84,10 +84,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where fetched weights are kept; there is no network but the one to this machine."""
+    """Folder of fetched weights; only this machine can be reached."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for name in ("https_proxy", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # no server listens there
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "torch" / "hub" / "skdpipe"
@@ -103,15 +103,17 @@ def refusal(call: Callable[[], object]) -> str:
 # Downloading -------------------------------------------------------------------------------------
 
 
-def test_a_file_is_downloaded_whole(server: Server, tmp_path: Path) -> None:
+def test_a_file_is_downloaded(server: Server, tmp_path: Path) -> None:
     download([f"{server.address}/file"], tmp_path / "new" / "a.pkl", DIGEST, QUIET)
     assert (tmp_path / "new" / "a.pkl").read_bytes() == CONTENT
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.pkl"]
-    assert server.asked == [None]
+    assert server.requested == [None]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_broken_download_goes_on_or_starts_anew(server: Server, tmp_path: Path, ranges: bool) -> None:
+def test_an_interrupted_download_is_resumed_or_restarted(
+    server: Server, tmp_path: Path, ranges: bool
+) -> None:
     server.ranges, server.breaks_after = ranges, 300_000
     path = tmp_path / "a.pkl"
     text = refusal(lambda: download([f"{server.address}/file"], path, DIGEST, QUIET))
@@ -121,11 +123,11 @@ def test_a_broken_download_goes_on_or_starts_anew(server: Server, tmp_path: Path
     server.breaks_after = None
     download([f"{server.address}/file"], path, DIGEST, QUIET)
     assert path.read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=300000-"]
+    assert server.requested == [None, "bytes=300000-"]
     assert not (tmp_path / "a.pkl.part").exists()
 
 
-def test_a_part_that_is_whole_already_is_taken(server: Server, tmp_path: Path) -> None:
+def test_a_complete_part_is_used(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.pkl.part").write_bytes(CONTENT)
     download([f"{server.address}/file"], tmp_path / "a.pkl", DIGEST, QUIET)
     assert (tmp_path / "a.pkl").read_bytes() == CONTENT
@@ -136,7 +138,7 @@ def test_the_second_address_is_tried(server: Server, tmp_path: Path) -> None:
     assert (tmp_path / "a.pkl").read_bytes() == CONTENT
 
 
-def test_a_file_with_another_checksum_is_not_kept(server: Server, tmp_path: Path) -> None:
+def test_a_file_with_a_wrong_checksum_is_deleted(server: Server, tmp_path: Path) -> None:
     addresses = [f"{server.address}/gone", f"{server.address}/file"]
     text = refusal(lambda: download(addresses, tmp_path / "a.pkl", "00000000", QUIET))
     assert f"{addresses[0]} (HTTP Error 404: Not Found); {addresses[1]} (its checksum does not" in text
@@ -146,8 +148,8 @@ def test_a_file_with_another_checksum_is_not_kept(server: Server, tmp_path: Path
 # Fetching ----------------------------------------------------------------------------------------
 
 
-def served_network(server: Server, tmp_path: Path) -> Published:
-    """The cheap network of 2019, as this server has it."""
+def served_network(server: Server, tmp_path: Path) -> PublishedWeights:
+    """The low-cost network of 2019 on this server."""
     server.content = checkpoint_of("shufflenetv2x1", tmp_path).read_bytes()
     digest = hashlib.sha256(server.content).hexdigest()[:8]
     addresses = (f"{server.address}/gone-{digest}.pkl", f"{server.address}/file-{digest}.pkl")
@@ -168,10 +170,10 @@ def test_weights_are_fetched_and_converted_once(
     assert loaded.notes["source"] == list(published.addresses)
     (folder / published.file).unlink()
     assert load_weights("shufflenetv2x1", "shufflenetv2x1-2019", QUIET).checksum == loaded.checksum
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
 
 
-def test_a_file_that_was_put_there_by_hand_is_taken(server: Server, folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_copied_by_hand_is_used(server: Server, folder: Path, tmp_path: Path) -> None:
     published = replace(served_network(server, tmp_path))
     nowhere = replace(
         published, addresses=tuple(f"{a.replace('http', 'https')}" for a in published.addresses)
@@ -181,16 +183,16 @@ def test_a_file_that_was_put_there_by_hand_is_taken(server: Server, folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     (folder / published.file).write_bytes(server.content)
     assert fetch(nowhere, QUIET).is_file()
-    assert server.asked == []
+    assert server.requested == []
 
 
 # The commands ------------------------------------------------------------------------------------
 
 
-def test_weights_are_listed_without_a_network(run: Run, folder: Path) -> None:
-    answer = run("pose-weights")
-    assert answer.code == 0
-    lines = {line.split()[0]: line for line in answer.out.splitlines()}
+def test_weights_are_listed_without_network_access(run: Run, folder: Path) -> None:
+    result = run("pose-weights")
+    assert result.code == 0
+    lines = {line.split()[0]: line for line in result.out.splitlines()}
     for published in catalogue.PUBLISHED:
         line = lines[published.name]
         assert published.source in line
@@ -205,29 +207,29 @@ def test_weights_are_listed_without_a_network(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet152-2019", "shufflenetv2x1-2019"])
-def test_without_a_network_fetch_says_what_was_tried_and_what_to_do(
+def test_without_network_access_the_error_contains_the_addresses_and_the_path(
     run: Run, folder: Path, name: str
 ) -> None:
-    answer = run("pose-weights", "fetch", name)
-    assert answer.code == 1
-    (line,) = answer.err.splitlines()
+    result = run("pose-weights", "fetch", name)
+    assert result.code == 1
+    (line,) = result.err.splitlines()
     assert line.startswith(f"error: cannot download {name}: tried https://github.com/vita-epfl/")
     assert "; https://storage.googleapis.com/openpifpaf-pretrained/v0.8.0/" in line
-    assert f"put the file at {folder / find(name).file} by hand" in line
+    assert f"copy the file to {folder / find(name).file}" in line
 
 
-def test_the_papers_preset_goes_as_far_as_the_download(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_the_papers_config_needs_only_the_download(run: Run, folder: Path, tmp_path: Path) -> None:
     extraction = load_config(Extraction, config_path("paper"), (), section="extraction")
     for estimator, backbone in ((extraction.high, "resnet152"), (extraction.low, "shufflenetv2x1")):
         assert estimator.backbone == find(estimator.weights).backbone == backbone
     (tmp_path / "a.mp4").write_bytes(b"a video")
-    answer = run("extract", tmp_path / "a.mp4", "-c", "paper", "--cache", tmp_path / "cache")
-    assert answer.code == 1
-    assert "skdpipe pose-weights fetch resnet152-2019" in answer.err
+    result = run("extract", tmp_path / "a.mp4", "-c", "paper", "--cache", tmp_path / "cache")
+    assert result.code == 1
+    assert "skdpipe pose-weights fetch resnet152-2019" in result.err
 
 
 def test_unknown_weights_are_refused_before_any_download(run: Run, folder: Path) -> None:
-    answer = run("pose-weights", "fetch", "resnet152-2019", "resnet153")
-    assert answer.code == 1
-    assert "no weights are published for 'resnet153' (published: " in answer.err
+    result = run("pose-weights", "fetch", "resnet152-2019", "resnet153")
+    assert result.code == 1
+    assert "no weights are published as 'resnet153' (published: " in result.err
     assert not folder.exists()

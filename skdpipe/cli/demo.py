@@ -43,4 +43,4 @@ def demo(
         table.add_row(Path(prediction.source).name, truth, Text(label, colour), probability)
     stdout.print(table)
     right = sum(prediction.label == truth for truth, prediction in result.predictions)
-    print_line(f"{right} of {len(result.predictions)} right; look at {result.picture}")
+    print_line(f"{right} of {len(result.predictions)} right; see {result.overlay}")

@@ -47,7 +47,7 @@ def measure_pose(
     settings = load_config(Extraction, config_path(config), overrides or (), section="extraction")
     chosen = settings.high if quality == "high" else settings.low
     estimator = load_estimator(chosen, device_of(device))
-    accuracy, rate = measure_pose(estimator, pictures=pictures, seed=seed, batch=settings.batch)
+    accuracy, rate = measure_pose(estimator, images=pictures, seed=seed, batch=settings.batch)
     table = Table("estimator", "PCK@0.1", "of found", "OKS", "people found", "extra a frame", "frames/s")
     table.add_row(
         estimator.fingerprint.split(" seed")[0],

@@ -1,4 +1,4 @@
-"""From the frames of a video to one pose sequence for each estimator, in a single decoding pass."""
+"""Pose sequences of several estimators from the frames of a video, which is decoded once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from skdpipe.skeleton.people import select_people
 if TYPE_CHECKING:
     from skdpipe.video import Frame
 
-_PREFETCHED_FRAMES = 64  # at most, if they fit into the next line
+_PREFETCHED_FRAMES = 64  # at most, and only as many as fit into _PREFETCHED_BYTES
 _PREFETCHED_BYTES = 256 * 2**20
 
 
@@ -90,12 +90,12 @@ def estimate_frames(
     Raises:
         VideoError: if there are no frames.
     """
-    waiting: list[list[Frame]] = [[] for _ in estimators]
+    batches: list[list[Frame]] = [[] for _ in estimators]
     detections: list[list[Keypoints]] = [[] for _ in estimators]
     count, size = 0, (0, 0)
     for frame in frames:
         size = (frame.shape[1], frame.shape[0])
-        for sampled, pending, found in zip(estimators, waiting, detections, strict=True):
+        for sampled, pending, found in zip(estimators, batches, detections, strict=True):
             if count % sampled.every == 0:
                 pending.append(frame)
             if len(pending) == batch:
@@ -107,7 +107,7 @@ def estimate_frames(
     if not count:
         raise VideoError(f"{origin.source or 'the input'} has no frames; expected one or more")
     sequences = []
-    for sampled, pending, found in zip(estimators, waiting, detections, strict=True):
+    for sampled, pending, found in zip(estimators, batches, detections, strict=True):
         if pending:
             found.extend(sampled.estimator(pending))
         layout = sampled.estimator.layout

@@ -1,4 +1,4 @@
-"""From settings to a pose estimator: OpenPifPaf, or whatever a config names from outside the package."""
+"""Pose estimators from settings: OpenPifPaf, or a plugin from outside the package."""
 
 from __future__ import annotations
 
@@ -17,21 +17,26 @@ from skdpipe.skeleton import LAYOUTS
 
 
 def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
-    """The estimator that the settings name.
+    """Load the estimator that the settings describe.
+
+    Args:
+        settings: OpenPifPaf's backbone and weights, or a plugin.
+        device: device of the network; plugins choose their own.
 
     Raises:
-        PoseError: if its code or its weights cannot be had.
+        PoseError: if the settings name none or both of the two, or if code or weights cannot be loaded.
     """
     if settings.plugin and (settings.backbone or settings.weights):
         raise PoseError(
-            f"the estimator's settings name the plugin '{settings.plugin}' and OpenPifPaf's backbone or "
-            "weights; give one of the two"
+            f"the estimator's settings contain the plugin '{settings.plugin}' and OpenPifPaf's backbone or "
+            "weights; specify one of the two"
         )
     if settings.plugin:
-        return _plugin(settings.plugin, settings.options)
+        return _load_plugin(settings.plugin, settings.options)
     if not settings.backbone or not settings.weights:
         raise PoseError(
-            "the estimator's settings name neither backbone and weights nor a plugin; give one of them"
+            "the estimator's settings contain neither backbone and weights nor a plugin; specify one of "
+            "the two"
         )
     from skdpipe.pose.openpifpaf import OpenPifPaf, load_weights
 
@@ -43,22 +48,22 @@ def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
     )
 
 
-def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
+def _load_plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
     """Import ``path/to/file.py:Name`` or ``package.module:Name`` and call it."""
-    where, _, name = target.rpartition(":")
+    location, _, name = target.rpartition(":")
     try:
-        if where.endswith(".py"):
-            path = _plugin_file(where)
+        if location.endswith(".py"):
+            path = _plugin_file(location)
             spec = importlib.util.spec_from_file_location(f"skdpipe_plugin_{path.stem}", path)
             assert spec is not None
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module  # dataclasses look themselves up there
+            sys.modules[spec.name] = module  # required by dataclasses
             spec.loader.exec_module(module)
         else:
-            module = importlib.import_module(where)
+            module = importlib.import_module(location)
         factory = getattr(module, name)
-    except Exception as error:  # a plugin's code can fail in any way
+    except Exception as error:  # the code of a plugin can raise any exception
         raise PoseError(
             f"cannot load the estimator plugin '{target}' ({type(error).__name__}: {error}); expected "
             "path/to/file.py:Name or package.module:Name"
@@ -68,7 +73,9 @@ def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
     except (TypeError, ValueError) as error:
         raise PoseError(f"plugin '{target}' cannot be called with options {options} ({error})") from error
     if not isinstance(estimator, PoseEstimator):
-        raise PoseError(f"plugin '{target}' gives no pose estimator; it needs layout, fingerprint and a call")
+        raise PoseError(
+            f"plugin '{target}' returned no pose estimator; it must have layout, fingerprint and a call"
+        )
     if estimator.layout.name not in LAYOUTS:
         raise PoseError(
             f"plugin '{target}' has the layout {estimator.layout.name}; expected one of {', '.join(LAYOUTS)}"

@@ -1,6 +1,6 @@
-"""The actors: procedural people who act labelled actions before a camera, with exact joints."""
+"""Synthetic videos: procedural people (actors) perform labelled actions; their joints are known exactly."""
 
 from skdpipe.synthetic.actions import ACTIONS
-from skdpipe.synthetic.stage import Clip, Scene, cast, perform, shoot
+from skdpipe.synthetic.scene import RenderedClip, Scene, make_scene, render_clip, render_frame
 
-__all__ = ["ACTIONS", "Clip", "Scene", "cast", "perform", "shoot"]
+__all__ = ["ACTIONS", "RenderedClip", "Scene", "make_scene", "render_clip", "render_frame"]

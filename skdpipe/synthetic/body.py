@@ -1,8 +1,8 @@
-"""Bodies and how they bend: proportions, the trunk's turning, limbs by two-bone inverse kinematics.
+"""Bodies: proportions, rotations of the trunk, and limbs by two-bone inverse kinematics.
 
-A person's own frame has its origin on the floor between the feet: x forward, y to the person's left,
-z up, in metres. Pairs of limbs are always (left, right), so ``SIDE`` points outward along y.
-A leading axis is the frame of the clip; everything is computed for all frames at once.
+The origin of a person's own coordinates is on the floor between the feet: x forward, y to the person's left,
+z up, in metres. Pairs of limbs are always (left, right), so ``SIDE`` points outward along y. The first axis
+of an array is the frame of the clip; all frames are computed together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 SIDE: Array = np.array([1.0, -1.0])
 
-# On the head, in units of its three half axes (forward, left, up).
+# Points on the head in units of its three half axes (forward, left, up).
 NOSE = (1.12, 0.0, -0.16)
 EYE = (0.84, 0.40, 0.10)
 EAR = (-0.06, 1.0, 0.0)
@@ -25,7 +25,7 @@ MOUTH = (0.93, 0.0, -0.48)
 
 @dataclass(frozen=True)
 class Body:
-    """Lengths of one person in metres; shoulder and hip are half widths between joint centres."""
+    """Lengths of one person in metres; shoulder and hip are half the distances between joint centres."""
 
     height: float
     trunk: float
@@ -44,17 +44,17 @@ class Body:
 
     @property
     def arm(self) -> float:
-        """Shoulder to wrist, stretched."""
+        """Length from shoulder to wrist."""
         return self.upper_arm + self.forearm
 
     @property
     def leg(self) -> float:
-        """Hip to ankle, stretched."""
+        """Length from hip to ankle."""
         return self.thigh + self.shin
 
 
-def grow(rng: np.random.Generator) -> Body:
-    """A grown-up with proportions around the anthropometric means (Drillis and Contini 1966)."""
+def sample_body(rng: np.random.Generator) -> Body:
+    """A random adult with proportions around the anthropometric means (Drillis and Contini 1966)."""
     height = rng.uniform(1.52, 1.92)
 
     def share(mean: float, spread: float = 0.05) -> float:
@@ -84,15 +84,15 @@ class Trunk:
     hips: Array
     head_axes: tuple[float, float, float]
 
-    def on_head(self, spot: tuple[float, float, float]) -> Array:
-        """``(frame, 3)``: a place on the head given in units of its half axes."""
-        offset = np.array(spot) * np.array(self.head_axes)
+    def on_head(self, point: tuple[float, float, float]) -> Array:
+        """``(frame, 3)``: a point on the head, given in units of its half axes."""
+        offset = np.array(point) * np.array(self.head_axes)
         return np.asarray(self.head + self.head_turn @ offset)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One person through a clip: the trunk, and the joints of the limbs ``(frame, left/right, 3)``."""
+    """One person during a clip: the trunk, and the joints of the limbs ``(frame, left/right, 3)``."""
 
     trunk: Trunk
     elbows: Array
@@ -103,7 +103,7 @@ class Figure:
     toes: Array
 
     def joints(self) -> Array:
-        """``(frame, 17, 3)`` in COCO-17's order."""
+        """Joints ``(frame, 17, 3)`` in the order of COCO-17."""
         trunk = self.trunk
         eyes = [trunk.on_head((EYE[0], side * EYE[1], EYE[2])) for side in SIDE]
         ears = [trunk.on_head((EAR[0], side * EAR[1], EAR[2])) for side in SIDE]
@@ -113,7 +113,7 @@ class Figure:
 
 
 def rotation(yaw: Array, pitch: Array, roll: Array) -> Array:
-    """``(frame, 3, 3)``: turn left by yaw, bow by pitch, lean to the right by roll (radians)."""
+    """Rotations ``(frame, 3, 3)``: to the left by yaw, forward by pitch, to the right by roll (radians)."""
     cy, sy, cp, sp, cr, sr = (f(angle) for angle in (yaw, pitch, roll) for f in (np.cos, np.sin))
     rows = [
         [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
@@ -128,8 +128,8 @@ def unit(vector: Array) -> Array:
     return np.asarray(vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9))
 
 
-def raise_trunk(body: Body, pelvis: Array, pelvis_turn: Array, chest: Array, head: Array) -> Trunk:
-    """Build the trunk upon the pelvis; chest and head are rotations relative to the part below."""
+def build_trunk(body: Body, pelvis: Array, pelvis_turn: Array, chest: Array, head: Array) -> Trunk:
+    """The trunk on a pelvis; chest and head are rotations relative to the part below."""
     chest_turn = pelvis_turn @ chest
     head_turn = chest_turn @ head
     hips = [pelvis + pelvis_turn @ np.array([0, side * body.hip, 0]) for side in SIDE]
@@ -140,13 +140,13 @@ def raise_trunk(body: Body, pelvis: Array, pelvis_turn: Array, chest: Array, hea
     return Trunk(pelvis, pelvis_turn, chest_turn, neck, centre, head_turn, *pairs, body.head)
 
 
-def reach(
+def solve_two_bones(
     start: Array, target: Array, pole: Array, first: float, second: float, *, easy: float, full: float
 ) -> tuple[Array, Array]:
-    """Middle joint and end of two bones that reach from start for the target, bent towards the pole.
+    """Middle joint and end of two bones from start to target (inverse kinematics), bent towards the pole.
 
-    The law of cosines gives the bend. A target too far away is approached smoothly, never overstretched:
-    beyond the easy part of the length the distance saturates exponentially towards the full part (C1).
+    The bend follows from the law of cosines. If the target is too far away, the distance is limited smoothly:
+    beyond ``easy`` times the total length it saturates exponentially towards ``full`` times that length (C1).
     """
     offset = target - start
     distance = np.linalg.norm(offset, axis=-1, keepdims=True)
@@ -165,28 +165,30 @@ def reach(
 def pose_limbs(
     body: Body, trunk: Trunk, *, hands: Array, elbows: Array, grips: Array, feet: Array, toes: Array
 ) -> Figure:
-    """Hang arms and legs on the trunk.
+    """Add arms and legs to a trunk.
 
     Args:
-        hands, feet: where wrists and ankles should be, ``(frame, left/right, 3)``.
-        elbows: directions in which the elbows point.
-        grips: added to the forearm's direction to give the hand's; zero is a straight wrist.
+        body: lengths of the bones.
+        trunk: the posed trunk.
+        hands, feet: target positions of wrists and ankles, ``(frame, left/right, 3)``.
+        elbows: directions of the elbows.
+        grips: added to the direction of the forearm to give that of the hand; zero is a straight wrist.
         toes: directions of the feet.
     """
-    middle, wrists = reach(
+    middle, wrists = solve_two_bones(
         trunk.shoulders, hands, elbows, body.upper_arm, body.forearm, easy=0.94, full=0.995
     )
     fingers = wrists + body.hand * unit(unit(wrists - middle) + grips)
     left = trunk.pelvis_turn[:, None, :, 1]
     forward = np.cross(unit(feet - trunk.hips), left) + 0.35 * (toes * left).sum(-1, keepdims=True) * left
-    knees, ankles = reach(trunk.hips, feet, forward, body.thigh, body.shin, easy=0.98, full=0.999)
+    knees, ankles = solve_two_bones(trunk.hips, feet, forward, body.thigh, body.shin, easy=0.98, full=0.999)
     return Figure(trunk, middle, wrists, fingers, knees, ankles, ankles + 0.72 * body.foot * unit(toes))
 
 
-def place(figure: Figure, spot: tuple[float, float], heading: float) -> Figure:
-    """The figure turned to a heading (radians) and moved to a spot of the stage's floor (metres)."""
+def move_figure(figure: Figure, position: tuple[float, float], heading: float) -> Figure:
+    """The figure rotated to a heading (radians) and moved to a position on the floor (metres)."""
     c, s = np.cos(heading), np.sin(heading)
-    turn, shift = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]), np.array([*spot, 0.0])
+    turn, shift = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]), np.array([*position, 0.0])
 
     def move(points: Array) -> Array:
         return np.asarray(points @ turn.T + shift)

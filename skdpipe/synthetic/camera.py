@@ -1,4 +1,4 @@
-"""A pinhole camera that looks at a place on the stage."""
+"""A pinhole camera."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from skdpipe.synthetic.body import Array, unit
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the camera stands and how it magnifies.
+    """Position, direction and focal length of a camera.
 
     Attributes:
-        target: the place it looks at, metres.
+        target: the point on the optical axis, in metres.
         azimuth, elevation: direction from the target to the camera in radians; 0 is along +x.
-        distance: from the target, metres.
+        distance: distance from the target in metres.
         focal: focal length in pixels.
-        centre: the pixel at which the target appears; an integer is the middle of a pixel.
+        centre: image position of the target in pixels; pixel centres are integers.
     """
 
     target: tuple[float, float, float]
@@ -31,20 +31,20 @@ class Camera:
 
     @cached_property
     def _axes(self) -> Array:
-        """Columns: to the right, down, and ahead as the camera sees it."""
+        """Columns: the camera's directions to the right, down and ahead."""
         ahead = unit(np.array(self.target) - self.position)
         right = unit(np.cross(ahead, np.array([0.0, 0.0, 1.0])))
         return np.stack([right, np.cross(ahead, right), ahead], axis=1)
 
     @cached_property
     def position(self) -> Array:
-        """Where the camera is, metres."""
+        """Position of the camera in metres."""
         flat = np.cos(self.elevation)
         away = [flat * np.cos(self.azimuth), flat * np.sin(self.azimuth), np.sin(self.elevation)]
         return np.array(self.target) + self.distance * np.array(away)
 
     def project(self, points: Array) -> Array:
-        """``(..., 3)`` metres to ``(..., 3)``: x, y in pixels (y down) and the depth in metres."""
+        """Project points ``(..., 3)`` in metres to ``(..., 3)``: x, y in pixels (y down), depth in metres."""
         local = (points - self.position) @ self._axes
         local[..., :2] = self.centre + self.focal * local[..., :2] / local[..., 2:]
         return np.asarray(local)

@@ -1,4 +1,4 @@
-"""The head: hair, ears, and on the side towards the camera a face."""
+"""Drawing of the head: hair, ears, and a face if it is turned towards the camera."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ import numpy as np
 
 from skdpipe.synthetic.body import EAR, EYE, MOUTH, NOSE, SIDE, Array, Body, Figure
 from skdpipe.synthetic.camera import Camera
-from skdpipe.synthetic.clothed import Clothes
-from skdpipe.synthetic.draw import HEAD, Colour, Shape, capsules, disc, facing, hull, shade, swell
+from skdpipe.synthetic.clothes import Clothes
+from skdpipe.synthetic.draw import (
+    HEAD,
+    Colour,
+    Shape,
+    capsules,
+    direction_to_camera,
+    disc,
+    expand,
+    hull,
+    shade,
+)
 
 Projector = Callable[[Array], Array]
 
 
 def _sphere() -> Array:
-    """Points all over the unit sphere, narrower towards the chin."""
+    """Points on the unit sphere, narrower towards the chin."""
     up = np.linspace(-1, 1, 9)[:, None]
     around = np.linspace(0, 2 * np.pi, 14, endpoint=False)[None]
     flat = np.sqrt(1 - up**2) * (1 - 0.18 * np.clip(-up, 0, 1) ** 2)
@@ -29,13 +39,13 @@ _CROWN = _SKULL[_SKULL[:, 2] > 0.30] * np.array([1.14, 1.14, 1.12])
 
 
 def draw_head(body: Body, clothes: Clothes, figure: Figure, camera: Camera, frame: int) -> Iterator[Shape]:
-    """Skull, hair, ears and face, from the back to the front."""
+    """Draw skull, hair, ears and face, from back to front."""
     trunk = figure.trunk
     turn, centre, axes = trunk.head_turn[frame], trunk.head[frame], np.array(body.head)
-    ahead = facing(turn, centre, camera)
+    ahead = direction_to_camera(turn, centre, camera)
 
-    def at(spots: Array) -> Array:
-        return camera.project(centre + (spots * axes) @ turn.T)
+    def at(points: Array) -> Array:
+        return camera.project(centre + (points * axes) @ turn.T)
 
     middle = camera.project(centre)
     scale = camera.focal / middle[2] * body.head[2]
@@ -44,7 +54,7 @@ def draw_head(body: Body, clothes: Clothes, figure: Figure, camera: Camera, fram
     towards = towards / np.abs(towards).max()
     hair, skin = clothes.hair, clothes.skin
     skull = hull(at(_SKULL))
-    polygons: list[tuple[Array, Colour]] = [(swell(skull, 0.5), shade(skin, 0.55))]
+    polygons: list[tuple[Array, Colour]] = [(expand(skull, 0.5), shade(skin, 0.55))]
     has_hair = clothes.hair_style != "bald"
     if has_hair:
         polygons.append((hull(at(hair_points)), shade(hair, 0.75)))
@@ -79,8 +89,10 @@ def draw_head(body: Body, clothes: Clothes, figure: Figure, camera: Camera, fram
             polygons.append((hull(at(np.array(brim))), shade(hair, 0.7)))
     yield Shape(float(middle[2]) - 0.02, HEAD, polygons, lines)
     if clothes.hair_style in ("long", "bun"):
-        spots = [[-0.75, 0, 0.1], [-0.95, 0, -1.35]] if clothes.hair_style == "long" else [[-1.2, 0, 0.5]] * 2
-        ends = at(np.array(spots))
+        points = (
+            [[-0.75, 0, 0.1], [-0.95, 0, -1.35]] if clothes.hair_style == "long" else [[-1.2, 0, 0.5]] * 2
+        )
+        ends = at(np.array(points))
         wide = np.array([0.66 if clothes.hair_style == "long" else 0.34]) * scale
         tail = capsules(ends[:1, :2], ends[1:, :2] + 1e-3, wide, 0.85 * wide)[0]
         bias = 0.06 if clothes.hair_style == "long" and ahead[0] < 0 else 0.0
@@ -90,7 +102,7 @@ def draw_head(body: Body, clothes: Clothes, figure: Figure, camera: Camera, fram
 def _face(
     clothes: Clothes, ahead: Array, scale: float, at: Projector
 ) -> tuple[list[tuple[Array, Colour]], list[tuple[Array, Colour, float]]]:
-    """Eyes, brows, nose and mouth, where they are towards the camera."""
+    """Eyes, brows, nose and mouth, as far as they face the camera."""
     skin = clothes.skin
     polygons: list[tuple[Array, Colour]] = []
     lines: list[tuple[Array, Colour, float]] = []
@@ -111,7 +123,7 @@ def _face(
             lines.append((np.concatenate([rim, rim[:1]]), (30, 30, 35), 0.05 * scale))
     bridge, tip = at(np.array([[0.96, 0, 0.12], NOSE]))[:, None, :2]
     nose = capsules(bridge, tip, np.array([0.07 * scale]), np.array([0.15 * scale]))[0]
-    polygons += [(swell(nose, 0.15), shade(skin, 0.70)), (nose, shade(skin, 1.04))]
+    polygons += [(expand(nose, 0.15), shade(skin, 0.70)), (nose, shade(skin, 1.04))]
     corners = [[MOUTH[0] - 0.12, s * 0.30, MOUTH[2]] for s in SIDE]
     mouth = at(np.array([corners[0], [MOUTH[0], 0, MOUTH[2] - 0.03], corners[1]]))[:, :2]
     lines.append((mouth, (150, 60, 60), 0.11 * scale))

@@ -1,7 +1,7 @@
-"""OpenPifPaf behind our own protocol; nothing outside this folder imports it.
+"""OpenPifPaf as a `PoseEstimator`; nothing outside this folder imports OpenPifPaf.
 
-OpenPifPaf keeps its configuration in class attributes. `networks` and `estimator` set every attribute
-they depend on just before use, so that nothing set elsewhere leaks in.
+OpenPifPaf keeps its configuration in class attributes. `networks` and `estimator` set every attribute that
+they depend on directly before use, so values set elsewhere have no effect.
 """
 
 from skdpipe.pose.openpifpaf.estimator import OpenPifPaf

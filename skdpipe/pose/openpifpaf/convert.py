@@ -1,7 +1,7 @@
-"""OpenPifPaf's pickled checkpoints into networks built here, without running the pickle.
+"""Conversion of OpenPifPaf's pickled checkpoints to networks built here, without executing the pickle.
 
-That the network built here computes what the pickled one did is read from the two side by side: the same
-modules by the same names in the same order, with the same strides, paddings, groups and so on.
+The two networks are compared to verify that they compute the same: the same modules with the same names in
+the same order, with the same strides, paddings, groups and other attributes.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from skdpipe.errors import PoseError
+from skdpipe.pose.openpifpaf.checkpoint_reader import Checkpoint, Record, modules, read_checkpoint
 from skdpipe.pose.openpifpaf.heads_2019 import UPSAMPLE, PifPaf2019
-from skdpipe.pose.openpifpaf.networks import PoseNetwork, as_float, brief, build, build_2019, checksum
-from skdpipe.pose.openpifpaf.unpickle import Checkpoint, Record, modules, read_checkpoint
+from skdpipe.pose.openpifpaf.networks import PoseNetwork, as_float, build, build_2019, checksum, one_line
 from skdpipe.skeleton import COCO_17
 
-_LEAST_EPS: Final = 1e-3  # today's OpenPifPaf raises a batch normalisation's eps to this when it loads
+_MINIMUM_EPS: Final = 1e-3  # current OpenPifPaf raises the eps of batch normalisations to it when it loads
 _PARTS: Final = {"base_net", "head_nets"}
 _UPSAMPLES: Final = (1, 2, 4, 8)
-# Of no effect in evaluation.
+# Attributes and layers without effect in evaluation.
 _TRAINING_ONLY: Final = {"training", "momentum", "inplace", "p", "dump_patches"}
 _NO_EFFECT: Final = {"Sequential", "ModuleList", "Identity", "Dropout", "Dropout2d"}
-# torchvision wrote the same squeeze-and-excitation first with functions, then with modules.
-_SQUEEZE: Final = {"relu", "avgpool", "activation", "scale_activation"}
+# torchvision implemented squeeze-and-excitation first with functions, then with modules.
+_SQUEEZE_PARTS: Final = {"relu", "avgpool", "activation", "scale_activation"}
 
 
 def convert(path: Path, backbone: str) -> PoseNetwork:
-    """A checkpoint of OpenPifPaf, of today or of 2019, as a network of ours.
+    """Convert a checkpoint of OpenPifPaf, in the format of 2019 or the current one.
 
     Raises:
-        PoseError: if the file is none, asks for something that a checkpoint does not need, has other heads,
-            or belongs to another backbone.
+        PoseError: if the file is not a checkpoint, contains names that are not allowed, has other heads, or
+            belongs to another backbone.
     """
     if not path.is_file():
         raise PoseError(f"no pose weights at {path}; expected an OpenPifPaf checkpoint")
@@ -44,18 +44,21 @@ def convert(path: Path, backbone: str) -> PoseNetwork:
     shell = content.get("model") if isinstance(content, Mapping) else None
     if not isinstance(shell, Record) or not shell.children().keys() >= _PARTS:
         raise PoseError(
-            f"{path} is not an OpenPifPaf checkpoint: it holds no network with a backbone and heads"
+            f"{path} is not an OpenPifPaf checkpoint: found no network with a backbone and heads; fetch it "
+            "again"
         )
     try:
         heads = [head for name, head in modules(shell.children()["head_nets"]) if name.isdecimal()]
         of_2019 = all(head.kind == "CompositeField" for head in heads)
-        network = (_of_2019 if of_2019 else _of_today)(path, backbone, checkpoint, shell, heads)
+        network = (_convert_2019 if of_2019 else _convert_current)(path, backbone, checkpoint, shell, heads)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise PoseError(f"{path} does not fit {backbone} ({brief(error)}); name the right one") from error
+        raise PoseError(
+            f"{path} does not match {backbone} ({one_line(error)}); change one of the two"
+        ) from error
     return replace(network, checksum=checksum(network.module.state_dict()), notes={"source": path.name})
 
 
-def _of_2019(
+def _convert_2019(
     path: Path, backbone: str, checkpoint: Checkpoint, shell: Record, heads: list[Record]
 ) -> PoseNetwork:
     names = [str(head.get("shortname")) for head in heads]
@@ -70,23 +73,25 @@ def _of_2019(
 
 
 def load_2019(module: PifPaf2019, tensors: Mapping[str, Tensor], shell: Record, path: Path) -> None:
-    """Put the tensors of a checkpoint of 2019 where they belong.
+    """Load the tensors of a checkpoint of 2019 into a module.
 
     Raises:
-        PoseError: if the pickled network computed something else.
-        RuntimeError: if the tensors do not fit.
+        PoseError: if the pickled network differs from the module.
+        RuntimeError: if the tensors do not match.
     """
     module.load_state_dict({name: as_float(tensor) for name, tensor in tensors.items()})
-    difference = _difference(module, shell, lambda eps: None)
+    difference = _find_difference(module, shell, lambda eps: None)
     for head in shell.children()["head_nets"].children().values():
         if head.get("_quad", head.get("quad", 0)) != UPSAMPLE // 2 or head.get("dilation", 1) != 1:
-            difference = difference or "the heads' grid"
+            difference = difference or "the stride of the heads"
     if difference:
-        raise PoseError(f"{path} computes something else than the network of 2019 ({difference})")
-    _try(module, path)
+        raise PoseError(
+            f"{path} differs from the network of 2019 in {difference}; expected weights of OpenPifPaf 0.8.0"
+        )
+    _check_output(module, path)
 
 
-def _of_today(
+def _convert_current(
     path: Path, backbone: str, checkpoint: Checkpoint, shell: Record, heads: list[Record]
 ) -> PoseNetwork:
     metas = {
@@ -95,48 +100,49 @@ def _of_today(
         if isinstance(head.get("meta"), Record)
     }
     if not {"cif", "caf"} <= metas.keys() or tuple(metas["cif"].get("keypoints", ())) != COCO_17.joints:
-        found = ", ".join(metas) or "none that it describes"
+        found = ", ".join(metas) or "without descriptions"
         raise PoseError(f"{path} has the heads {found}; expected cif and caf for the 17 COCO joints")
     upsample = metas["cif"].get("upsample_stride", 1)
     if upsample not in _UPSAMPLES:
-        raise ValueError(f"a grid that is finer {upsample} times")
+        raise ValueError(f"unknown upsampling {upsample}")
     network = build(backbone, upsample=upsample)
     chosen = [next(head for head in heads if head.get("meta") is metas[name]) for name in ("cif", "caf")]
-    two = _with_heads(shell, chosen)
-    tensors = checkpoint.tensors(two)
+    reduced = _with_heads(shell, chosen)
+    tensors = checkpoint.tensors(reduced)
     network.module.load_state_dict({name: as_float(tensor) for name, tensor in tensors.items()})
-    difference = _difference(network.module, two, lambda eps: max(eps, _LEAST_EPS))
+    difference = _find_difference(network.module, reduced, lambda eps: max(eps, _MINIMUM_EPS))
     around = {"process_input": shell.get("process_input"), "process_heads": shell.get("process_heads")}
     around |= shell.children()
     if any(part is not None and name not in _PARTS for name, part in around.items()):
-        difference = difference or "what is done before or after the network"
+        difference = difference or "the processing before or after the network"
     skeletons = [[tuple(bone) for bone in meta.skeleton] for meta in network.head_metas[1:]]
     if skeletons != [[tuple(bone) for bone in metas["caf"].get("skeleton", ())]]:
         difference = difference or "the associations"
     if difference:
         raise PoseError(
-            f"{path} computes something else than today's {backbone} ({difference}); its settings differ"
+            f"{path} differs from OpenPifPaf's {backbone} in {difference}; expected weights of an "
+            "unmodified network"
         )
-    _try(network.module, path)
+    _check_output(network.module, path)
     return network
 
 
 def _with_heads(shell: Record, heads: list[Record]) -> Record:
-    """The network with these heads alone."""
-    held = Record()
-    held.state = {"_modules": {str(index): head for index, head in enumerate(heads)}}
-    two = Record()
-    two.state = {"_modules": {"base_net": shell.children()["base_net"], "head_nets": held}}
-    return two
+    """The network with only these heads."""
+    head_nets = Record()
+    head_nets.state = {"_modules": {str(index): head for index, head in enumerate(heads)}}
+    reduced = Record()
+    reduced.state = {"_modules": {"base_net": shell.children()["base_net"], "head_nets": head_nets}}
+    return reduced
 
 
-def _difference(ours: nn.Module, theirs: Record, eps: Callable[[float], float | None]) -> str:
-    """Where a pickled network would compute something else than ours; empty if nowhere.
+def _find_difference(ours: nn.Module, theirs: Record, eps: Callable[[float], float | None]) -> str:
+    """The first module or attribute in which a pickled network differs from ours; empty if there is none.
 
     Args:
-        ours: built here.
-        theirs: read from the pickle.
-        eps: what becomes of a pickled eps when it is loaded; None if it is overwritten.
+        ours: the network built here.
+        theirs: the network in the pickle.
+        eps: maps a pickled eps to the value after loading, or to None if the pickled value is ignored.
     """
     mine = dict(ours.named_modules(remove_duplicate=False))
     others = dict(modules(theirs))
@@ -147,9 +153,9 @@ def _difference(ours: nn.Module, theirs: Record, eps: Callable[[float], float | 
             return name
         if module is not None and record is not None:
             for attribute, value in vars(module).items():
-                said = record.get(attribute)
-                said = eps(said) if attribute == "eps" and said is not None else said
-                if _matters(attribute, value) and said is not None and _plain(said) != _plain(value):
+                pickled = record.get(attribute)
+                pickled = eps(pickled) if attribute == "eps" and pickled is not None else pickled
+                if _matters(attribute, value) and pickled is not None and _plain(pickled) != _plain(value):
                     return f"{name}.{attribute}"
             order = [child for child, _ in module.named_children() if child in record.children()]
             if isinstance(module, nn.Sequential) and order != [c for c in record.children() if c in order]:
@@ -158,7 +164,7 @@ def _difference(ours: nn.Module, theirs: Record, eps: Callable[[float], float | 
 
 
 def _same_kind(module: nn.Module | None, record: Record | None) -> bool:
-    """Whether both are the same layer; what only holds layers or does nothing may be called anything."""
+    """Whether both are layers of the same type; containers and layers without effect match everything."""
     layers = set()
     if module is not None and not list(module.children()):
         layers.add(type(module).__name__)
@@ -170,7 +176,7 @@ def _same_kind(module: nn.Module | None, record: Record | None) -> bool:
 
 def _is_squeeze(name: str, mine: Mapping[str, nn.Module]) -> bool:
     parent, _, child = name.rpartition(".")
-    return child in _SQUEEZE and type(mine.get(parent)).__name__ == "SqueezeExcitation"
+    return child in _SQUEEZE_PARTS and type(mine.get(parent)).__name__ == "SqueezeExcitation"
 
 
 def _matters(attribute: str, value: Any) -> bool:
@@ -187,9 +193,9 @@ def _plain(value: Any) -> Any:
     return tuple(_plain(part) for part in value) if isinstance(value, tuple | list) else value
 
 
-def _try(module: nn.Module, path: Path) -> None:
-    """One picture; weights that are damaged show."""
-    picture = torch.rand(1, 3, 97, 129, generator=torch.Generator().manual_seed(0))
+def _check_output(module: nn.Module, path: Path) -> None:
+    """Run the network on a random image; damaged weights give fields that are not finite."""
+    image = torch.rand(1, 3, 97, 129, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        if not all(torch.isfinite(fields).all() for fields in module.eval()(picture)):
-            raise PoseError(f"{path} gives fields that are not finite; fetch it again")
+        if not all(torch.isfinite(fields).all() for fields in module.eval()(image)):
+            raise PoseError(f"{path} computes fields that are not finite; fetch it again")

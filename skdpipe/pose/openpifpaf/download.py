@@ -1,4 +1,4 @@
-"""A file from the network: from whichever address has it, going on where it stopped, whole or not at all."""
+"""Resumable download of a file with a checksum from one of several addresses."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from skdpipe.errors import PoseError
 from skdpipe.progress import Progress
 
 _CHUNK = 1 << 18
-_SECONDS = 30.0  # without a byte
-_RANGE_REFUSED = 416
+_SECONDS = 30.0  # timeout without data
+_RANGE_NOT_SATISFIABLE = 416
 _PARTIAL = 206
 
 
 def download(addresses: Sequence[str], path: Path, digest: str, progress: Progress) -> None:
-    """Fetch a file and keep it if its checksum is right.
+    """Download a file, and keep it if its checksum is correct.
 
-    What has come is kept in a file beside it until all is there; the next call goes on from there if the
-    server knows how, and starts anew if it does not.
+    Received data is kept in ``<name>.part`` beside the file. The next call requests the remaining bytes; if
+    the server does not support ranges, the download restarts.
 
     Args:
-        addresses: tried in this order.
-        path: where the file shall be.
-        digest: how its sha256 begins.
-        progress: shown how many megabytes have come.
+        addresses: URLs, tried in this order.
+        path: path of the file.
+        digest: first digits of its sha256.
+        progress: displays the number of megabytes received.
 
     Raises:
-        PoseError: if no address gives the file, with what became of each.
+        PoseError: if no address provides the file; the message contains the failure of each.
     """
     part = path.with_name(f"{path.name}.part")
     failures = []
@@ -51,37 +51,37 @@ def download(addresses: Sequence[str], path: Path, digest: str, progress: Progre
 
 
 def sha256_of(path: Path) -> str:
-    """A file's checksum in hexadecimal digits."""
+    """sha256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch(address: str, part: Path, progress: Progress) -> None:
-    there = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(address, headers={"Range": f"bytes={there}-"} if there else {})
+    received = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(address, headers={"Range": f"bytes={received}-"} if received else {})
     try:
-        answer = urllib.request.build_opener().open(request, timeout=_SECONDS)
+        response = urllib.request.build_opener().open(request, timeout=_SECONDS)
     except HTTPError as error:
-        if there and error.code == _RANGE_REFUSED:  # all is there, or more than all; the checksum will say
+        if received and error.code == _RANGE_NOT_SATISFIABLE:  # the part is complete, or too long
             return
         raise
-    with answer:
-        goes_on = answer.status == _PARTIAL and _begins_at(answer.headers.get("Content-Range"), there)
-        there = there if goes_on else 0
-        length = answer.headers.get("Content-Length")
-        total = there + int(length) if length else None
+    with response:
+        resumed = response.status == _PARTIAL and _starts_at(response.headers.get("Content-Range"), received)
+        received = received if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = received + int(length) if length else None
         with (
-            part.open("ab" if goes_on else "wb") as file,
+            part.open("ab" if resumed else "wb") as file,
             progress.task(part.stem, total and total / 1e6, unit="MB") as task,
         ):
-            task.advance_to(there / 1e6)
-            while chunk := answer.read(_CHUNK):
+            task.advance_to(received / 1e6)
+            while chunk := response.read(_CHUNK):
                 file.write(chunk)
-                there += len(chunk)
-                task.advance_to(there / 1e6)
-    if total is not None and there < total:
-        raise OSError(f"ended after {there} of {total} bytes")
+                received += len(chunk)
+                task.advance_to(received / 1e6)
+    if total is not None and received < total:
+        raise OSError(f"ended after {received} of {total} bytes")
 
 
-def _begins_at(content_range: str | None, position: int) -> bool:
+def _starts_at(content_range: str | None, position: int) -> bool:
     return bool(content_range) and str(content_range).startswith(f"bytes {position}-")

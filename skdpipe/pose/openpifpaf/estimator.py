@@ -1,4 +1,4 @@
-"""OpenPifPaf as a pose estimator: frames to letterboxed batches, network, decoder, pixels."""
+"""OpenPifPaf as a pose estimator: letterboxed frames, network, decoder, keypoints in pixels of the frame."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from numpy.typing import NDArray
 
 from skdpipe.config import Thresholds
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
-from skdpipe.skeleton import COCO_17, Keypoints, Layout
+from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, is_seen
 from skdpipe.video import Frame
 
-_GRID = 16  # every backbone of OpenPifPaf has this stride; its pictures have 16 n + 1 pixels a side
+_STRIDE = 16  # of every OpenPifPaf backbone; its input images have 16 n + 1 pixels per side
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 _STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
-_RELATIVE_KEYPOINT = 0.5  # OpenPifPaf's default: a joint's least confidence as a share of its neighbour's
+_RELATIVE_KEYPOINT = 0.5  # OpenPifPaf's default: minimum confidence of a joint relative to its neighbour's
 _FILL = (124, 116, 104)  # the mean colour
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How a frame lies in the network's picture: scaled to a long edge, centred, padded to the grid.
+    """Position of a frame in the input image: scaled to a long edge, centred, padded to a multiple of the
+    stride.
 
-    Pixel centres are integers, so x in the frame is (x + 0.5) * scale - 0.5 + left in the picture.
+    Pixel centres are integers: x of the frame is at (x + 0.5) * scale - 0.5 + offset in the input image.
+
+    Attributes:
+        scale: horizontal and vertical scale.
+        offset: left and top padding in pixels.
+        inner: width and height of the scaled frame.
+        outer: width and height of the input image.
     """
 
     scale: tuple[float, float]
@@ -37,15 +44,15 @@ class Letterbox:
 
     @classmethod
     def fit(cls, size: tuple[int, int], long_edge: int) -> Letterbox:
-        """The letterbox of frames of ``size`` (width, height)."""
+        """The letterbox for frames of ``size`` (width, height)."""
         ratio = long_edge / max(size)
         inner = (max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio)))
-        outer = (_to_grid(inner[0]), _to_grid(inner[1]))
+        outer = (_round_up(inner[0]), _round_up(inner[1]))
         offset = ((outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2)
         return cls((inner[0] / size[0], inner[1] / size[1]), offset, inner, outer)
 
-    def picture(self, frame: Frame) -> Frame:
-        """The network's picture of a frame, uint8."""
+    def apply(self, frame: Frame) -> Frame:
+        """The input image of a frame, uint8."""
         method = cv2.INTER_AREA if self.scale[0] < 1 else cv2.INTER_LINEAR
         inner = cv2.resize(frame, self.inner, interpolation=method)
         left, top = self.offset
@@ -53,24 +60,25 @@ class Letterbox:
         padded = cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_CONSTANT, value=_FILL)
         return np.asarray(padded, np.uint8)
 
-    def to_picture(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Points of the frame in the picture."""
+    def to_input(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Frame coordinates to coordinates of the input image."""
         moved: NDArray[np.float64] = (xy + 0.5) * np.array(self.scale) - 0.5 + np.array(self.offset)
         return moved.astype(np.float32)
 
     def to_frame(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Points of the picture in the frame."""
+        """Coordinates of the input image to frame coordinates."""
         moved: NDArray[np.float64] = (xy - np.array(self.offset) + 0.5) / np.array(self.scale) - 0.5
         return moved.astype(np.float32)
 
 
-def _to_grid(length: int) -> int:
-    return -(-(length - 1) // _GRID) * _GRID + 1
+def _round_up(length: int) -> int:
+    """The smallest multiple of the stride plus 1 that is not below ``length``."""
+    return -(-(length - 1) // _STRIDE) * _STRIDE + 1
 
 
-def normalise(pictures: NDArray[np.uint8]) -> torch.Tensor:
+def normalise(images: NDArray[np.uint8]) -> torch.Tensor:
     """uint8 RGB ``(batch, height, width, 3)`` to the network's float input ``(batch, 3, height, width)``."""
-    scaled = (pictures.astype(np.float32) - _MEAN) / _STD
+    scaled = (images.astype(np.float32) - _MEAN) / _STD
     return torch.from_numpy(scaled).permute(0, 3, 1, 2)
 
 
@@ -79,9 +87,9 @@ class OpenPifPaf:
 
     Args:
         network: the trained network.
-        long_edge: the frame's longer side is scaled to this many pixels.
-        thresholds: what the decoder accepts.
-        device: where the network runs; decoding is on the CPU.
+        long_edge: length of the longer side of the scaled frame in pixels.
+        thresholds: thresholds of the decoder.
+        device: device of the network; the decoder runs on the CPU.
     """
 
     layout: Layout = COCO_17
@@ -116,9 +124,9 @@ class OpenPifPaf:
             return []
         height, width = frames[0].shape[:2]
         box = Letterbox.fit((width, height), self._long_edge)
-        pictures = normalise(np.stack([box.picture(frame) for frame in frames]))
+        images = normalise(np.stack([box.apply(frame) for frame in frames]))
         with torch.inference_mode():
-            fields = [head.cpu() for head in self._module(pictures.to(self._device))]
+            fields = [head.cpu() for head in self._module(images.to(self._device))]
         _configure_decoder(self._thresholds)
         return [
             _people(self._decode([head[i] for head in fields]), box, self._thresholds.instance)
@@ -128,8 +136,9 @@ class OpenPifPaf:
     def _decode(self, fields: list[torch.Tensor]) -> list[Any]:
         """OpenPifPaf's annotations of one frame.
 
-        Each frame gets a decoder of its own: one that has seen frames before keeps adding to its maps, whose
-        rounding then depends on how many there were.
+        Each frame gets a new decoder: a decoder that is used again keeps adding to its maps, so the rounding
+            would
+        depend on the number of previous frames.
         """
         cif, caf = self._network.head_metas
         annotations: list[Any] = openpifpaf.decoder.CifCaf([cif], [caf])(fields)
@@ -151,12 +160,11 @@ def _configure_decoder(thresholds: Thresholds) -> None:
 
 
 def _people(annotations: list[Any], box: Letterbox, threshold: float) -> Keypoints:
-    """Decoded annotations as ``(person, joint, 3)`` in pixels of the frame, best first."""
+    """Decoded annotations as ``(person, joint, 3)`` in pixels of the frame, highest score first."""
     found = sorted((a for a in annotations if a.score >= threshold), key=lambda a: -a.score)
-    keypoints = np.full((len(found), len(COCO_17), 3), np.nan, np.float32)
-    keypoints[..., 2] = 0
+    keypoints = np.broadcast_to(UNSEEN, (len(found), len(COCO_17), 3)).copy()
     for person, annotation in zip(keypoints, found, strict=True):
-        seen = annotation.data[:, 2] > 0
+        seen = is_seen(annotation.data)
         person[seen, :2] = box.to_frame(annotation.data[seen, :2].astype(np.float32))
         person[seen, 2] = np.clip(annotation.data[seen, 2], 0, 1)
     return keypoints

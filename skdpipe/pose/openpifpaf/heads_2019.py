@@ -1,7 +1,7 @@
-"""The networks of PifPaf's first year, with the heads of Kreiss et al., "PifPaf: Composite Fields for Human
-Pose Estimation", CVPR 2019, as OpenPifPaf 0.8.0 had them, speaking to the decoder of today.
+"""Networks of OpenPifPaf 0.8.0 (2019), whose output fields are converted for the current decoder.
 
-The names of parts are OpenPifPaf 0.8.0's, so that its tensors fit as they are.
+The heads are those of Kreiss et al., "PifPaf: Composite Fields for Human Pose Estimation", CVPR 2019.
+Modules have the same names as in OpenPifPaf 0.8.0, so its state dicts can be loaded unchanged.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_EPS: Final = 1e-4  # OpenPifPaf 0.8.0 sets it in every batch normalisation, whatever the file says
-UPSAMPLE: Final = 2  # a head's grid is so many times finer than the backbone's
+_EPS: Final = 1e-4  # OpenPifPaf 0.8.0 sets it in every batch normalisation and ignores the stored value
+UPSAMPLE: Final = 2  # ratio of the backbone's stride to that of the heads
 
 
 class CompositeField(nn.Module):
     """One head: a convolution for each component of its fields.
 
     Args:
-        features: channels that come from the backbone.
-        fields: joints or associations.
-        vectors: regressed points of each: 1 for an intensity field, 2 for an association field.
-        scales: regressed sizes of each: 1 and 0.
+        features: number of channels of the backbone's output.
+        fields: number of joints or associations.
+        vectors: number of regressed points per field: 1 for intensity fields, 2 for association fields.
+        scales: number of regressed sizes per field: 1 for intensity fields, 0 for association fields.
     """
 
     def __init__(self, features: int, fields: int, vectors: int, scales: int) -> None:
@@ -47,20 +47,20 @@ class CompositeField(nn.Module):
         """Fields in evaluation, in grid cells.
 
         Returns:
-            Confidences, then vectors ``(batch, field, 2, row, column)`` from the cell to the point, then the
-            logarithms of their spreads, then scales; all but vectors are ``(batch, field, row, column)``.
+            Confidences; vectors ``(batch, field, 2, row, column)`` from the cell to the point; logarithms of
+            their spreads; scales. All but the vectors are ``(batch, field, row, column)``.
         """
         confidences = [torch.sigmoid(conv(x)) for conv in self.class_convs]
         vectors = [conv(x) for conv in self.reg_convs]
         spreads = [F.leaky_relu(conv(x) + 2.0) - 2.0 for conv in self.reg_spreads]
         scales = [F.relu(conv(x)) for conv in self.scale_convs]
-        fields = [self._finer(field) for field in (*confidences, *vectors, *spreads, *scales)]
+        fields = [self._upsample(field) for field in (*confidences, *vectors, *spreads, *scales)]
         for i in range(1, 1 + len(vectors)):
             batch, _, height, width = fields[i].shape
             fields[i] = fields[i].reshape(batch, -1, 2, height, width)
         return fields
 
-    def _finer(self, field: Tensor) -> Tensor:
+    def _upsample(self, field: Tensor) -> Tensor:
         shuffled: Tensor = self.dequad_op(field)
         return shuffled[:, :, :-1, :-1]
 
@@ -76,11 +76,11 @@ class _Base(nn.Module):
 
 
 class PifPaf2019(nn.Module):
-    """A backbone and the two heads; answers as OpenPifPaf's networks of today do.
+    """A backbone with the two heads of 2019; the output has the format of current OpenPifPaf networks.
 
     Args:
-        blocks: of the backbone, one after the other; together they have stride 16.
-        features: channels that the last block gives.
+        blocks: consecutive blocks of the backbone, with a total stride of 16.
+        features: number of output channels of the last block.
         head_metas: OpenPifPaf's descriptions of an intensity and an association head.
     """
 
@@ -101,30 +101,30 @@ class PifPaf2019(nn.Module):
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = _EPS
 
-    def raw(self, pictures: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """The fields of both heads as OpenPifPaf 0.8.0 gives them."""
-        features = self.base_net(pictures)
+    def raw_fields(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The fields of both heads in the format of OpenPifPaf 0.8.0."""
+        features = self.base_net(images)
         intensity, association = (head(features) for head in self.head_nets)
         return intensity, association
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised pictures ``(batch, 3, height, width)`` to the fields that today's decoder takes."""
-        return todays_fields(*self.raw(pictures), self.get_buffer("_ends"))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images ``(batch, 3, height, width)`` to fields in the current format."""
+        return to_current_fields(*self.raw_fields(images), self.get_buffer("_ends"))
 
 
-def todays_fields(
+def to_current_fields(
     intensity: Sequence[Tensor], association: Sequence[Tensor], ends: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Fields of 2019 for the decoder of today.
+    """Convert fields of 2019 to the format of the current decoder.
 
-    A component of today is width (which the decoder does not use; the spread stands there), confidence,
-    points in grid cells, scales. The old association field has no scales: each end of an association gets
-    that of its joint's intensity field in the cell where the end lies.
+    The components of a current field are width (not used by the decoder; the spread is stored there),
+    confidence, points in grid cells, and scales. The association field of 2019 has no scales: each end of an
+    association gets the scale of its joint's intensity field at the cell in which the end lies.
 
     Args:
         intensity: confidence, vector, spread, scale.
         association: confidence, two vectors, two spreads.
-        ends: ``(association, 2)``, the joints that each association connects.
+        ends: ``(association, 2)``, indices of the joints that each association connects.
 
     Returns:
         ``(batch, joint, 5, row, column)`` and ``(batch, association, 8, row, column)``.
@@ -137,14 +137,16 @@ def todays_fields(
 
     confidence, *vectors, spread, _ = association
     points = [vector + here for vector in vectors]
-    scales = [_at(point, scale[:, joint]) for point, joint in zip(points, ends.unbind(1), strict=True)]
+    scales = [
+        _sample_field(point, scale[:, joint]) for point, joint in zip(points, ends.unbind(1), strict=True)
+    ]
     singles = [field[:, :, None] for field in (spread, confidence, *scales)]
     caf = torch.cat([*singles[:2], *points, *singles[2:]], dim=2)
     return cif, caf
 
 
-def _at(point: Tensor, field: Tensor) -> Tensor:
-    """The field's value in the cell of each point; points outside get that of the nearest cell.
+def _sample_field(point: Tensor, field: Tensor) -> Tensor:
+    """Values of a field at the cell of each point; points outside get the value of the nearest cell.
 
     Args:
         point: ``(batch, field, 2, row, column)``, x and y in cells.
@@ -158,13 +160,13 @@ def _at(point: Tensor, field: Tensor) -> Tensor:
 
 
 def resnet_blocks(vision: torchvision.models.ResNet) -> list[nn.Module]:
-    """A ResNet without its pooling and its classifier: stride 16."""
+    """Blocks of a ResNet without pooling and classifier; stride 16."""
     first = nn.Sequential(vision.conv1, vision.bn1, vision.relu)
     return [first, vision.layer1, vision.layer2, vision.layer3, vision.layer4]
 
 
 def shufflenet_blocks(vision: torchvision.models.ShuffleNetV2) -> list[nn.Module]:
-    """A ShuffleNetV2 without its pooling and its classifier: stride 16."""
+    """Blocks of a ShuffleNetV2 without pooling and classifier; stride 16."""
     return [vision.conv1, vision.stage2, vision.stage3, vision.stage4, vision.conv5]
 
 
@@ -180,4 +182,4 @@ BACKBONES_2019: Final[dict[str, Callable[[], tuple[list[nn.Module], int]]]] = {
     "resnet152": _resnet152,
     "shufflenetv2x1": _shufflenetv2x1,
 }
-"""Blocks of each backbone and the channels that they end in."""
+"""For each backbone a function that returns its blocks and its number of output channels."""

@@ -1,14 +1,12 @@
-"""OpenPifPaf's networks: built by backbone name, written to safetensors and loaded from them.
+"""OpenPifPaf's networks: built by backbone name, saved to and loaded from safetensors.
 
-A weights file of ours is safetensors; its metadata says which network the tensors belong to, so that
-nothing is ever executed by loading it.
+The metadata of a weights file contains the backbone. Loading a file executes no code from it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.errors import PoseError
 from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
 
@@ -81,14 +80,14 @@ FORMAT_2019: Final = "skdpipe-pose-2019-1"
 
 @dataclass(frozen=True)
 class PoseNetwork:
-    """A network with what must be known to run it.
+    """A network and its description.
 
     Attributes:
-        module: backbone and two heads (17 joints, 19 associations): OpenPifPaf's shell, or that of 2019.
+        module: backbone and two heads (17 joints, 19 associations): OpenPifPaf's shell, or `PifPaf2019`.
         backbone: the backbone's name in OpenPifPaf.
-        upsample: how many times finer than the backbone's stride the heads' grid is.
-        checksum: sha256 of the tensors, whatever file they came from, or "untrained".
-        notes: what the training wrote down about itself.
+        upsample: ratio of the backbone's stride to that of the heads.
+        checksum: sha256 of the tensors, which does not depend on the file format, or "untrained".
+        notes: information about the training, or None.
     """
 
     module: nn.Module
@@ -99,7 +98,7 @@ class PoseNetwork:
 
     @property
     def head_metas(self) -> list[Any]:
-        """OpenPifPaf's description of both heads."""
+        """OpenPifPaf's descriptions of both heads."""
         return cast(list[Any], self.module.head_metas)
 
 
@@ -115,7 +114,7 @@ def build(backbone: str, *, upsample: int = 1) -> PoseNetwork:
         if hasattr(base, "pretrained"):
             base.pretrained = False
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="torchvision")  # of how OpenPifPaf asks for no weights
+        warnings.filterwarnings("ignore", module="torchvision")  # about a deprecated argument
         base_net = openpifpaf.BASE_FACTORIES[backbone]()
     metas = openpifpaf.plugins.coco.CocoKp(upsample_stride=upsample).head_metas[:2]
     heads = [openpifpaf.HEADS[type(meta)](meta, base_net.out_features) for meta in metas]
@@ -128,7 +127,7 @@ def build_2019(backbone: str) -> PoseNetwork:
     """An untrained network with the heads of 2019.
 
     Raises:
-        PoseError: if there was no such backbone.
+        PoseError: if OpenPifPaf 0.8.0 had no such backbone.
     """
     if backbone not in BACKBONES_2019:
         raise PoseError(
@@ -140,7 +139,7 @@ def build_2019(backbone: str) -> PoseNetwork:
 
 
 def metas_2019() -> list[Any]:
-    """OpenPifPaf's descriptions of the 17 joints and 19 associations on the grid of 2019."""
+    """OpenPifPaf's descriptions of the 17 joints and 19 associations at the stride of 2019."""
     metas: list[Any] = openpifpaf.plugins.coco.CocoKp(upsample_stride=UPSAMPLE).head_metas[:2]
     for index, meta in enumerate(metas):
         meta.head_index, meta.base_stride = index, 16
@@ -148,7 +147,7 @@ def metas_2019() -> list[Any]:
 
 
 def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], half: bool = False) -> None:
-    """Write a network as safetensors, at once or not at all; half precision halves the file."""
+    """Write a network to safetensors atomically, with ``half`` in half precision."""
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in network.module.state_dict().items()
@@ -159,14 +158,12 @@ def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], 
         "upsample": str(network.upsample),
         "notes": json.dumps(dict(notes)),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}-{os.getpid()}.part")
-    part.write_bytes(to_bytes(tensors, metadata))  # save_file would keep it from other users
-    part.replace(path)
+    # safetensors' save_file would make the file unreadable for other users.
+    write_bytes_atomically(path, to_bytes(tensors, metadata))
 
 
 def embedded_path(name: str) -> Path:
-    """Where the weights that come with skdpipe are: beside the package, or in the source tree's models/."""
+    """Path of an embedded weights file: in the package, or in the source tree's models/."""
     package = Path(__file__).parents[2]
     candidates = (
         package / "models" / f"pose-{name}.safetensors",
@@ -176,7 +173,7 @@ def embedded_path(name: str) -> Path:
 
 
 def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
-    """A network as `save_weights` wrote it.
+    """Load a network that `save_weights` wrote.
 
     Raises:
         PoseError: if the file cannot be read, or belongs to another network.
@@ -192,10 +189,12 @@ def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
             f"{path} is not a readable safetensors file ({error}); train or fetch it again"
         ) from error
     if metadata.get("format") not in {FORMAT, FORMAT_2019} or "backbone" not in metadata:
-        raise PoseError(f"{path} holds no pose weights; expected safetensors written by `skdpipe train-pose`")
+        raise PoseError(
+            f"{path} contains no pose weights; expected safetensors written by `skdpipe train-pose`"
+        )
     if metadata["backbone"] != backbone:
         raise PoseError(
-            f"{path} was trained for {metadata['backbone']}, not for {backbone}; name the right one"
+            f"{path} contains weights of {metadata['backbone']}, not of {backbone}; change one of the two"
         )
     try:
         upsample = int(metadata["upsample"])
@@ -205,18 +204,18 @@ def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
         notes = json.loads(metadata["notes"])
     except (KeyError, ValueError, RuntimeError) as error:
         raise PoseError(
-            f"{path} does not fit {backbone} ({brief(error)}); train or fetch it again"
+            f"{path} does not match {backbone} ({one_line(error)}); train or fetch it again"
         ) from error
     return PoseNetwork(network.module, backbone, network.upsample, checksum(tensors), notes)
 
 
 def as_float(tensor: Tensor) -> Tensor:
-    """Weights that were stored in half precision, as they are used; counters as they are."""
+    """Floating-point tensors converted to float32; other tensors unchanged."""
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over names and bytes; a file's own would not do, as its header's order is left to chance."""
+    """sha256 of names and values; unlike a file's checksum it does not depend on the order in the header."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
@@ -224,6 +223,6 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def brief(error: Exception) -> str:
-    """An error's text in one line."""
+def one_line(error: Exception) -> str:
+    """The message of an error in one line."""
     return " ".join(str(error).split())[:160]

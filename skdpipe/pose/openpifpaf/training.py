@@ -1,4 +1,4 @@
-"""Training an OpenPifPaf network with OpenPifPaf's own encoders and losses."""
+"""Training of an OpenPifPaf network with OpenPifPaf's encoders and losses."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from skdpipe.atomic_file import atomic_path
 from skdpipe.config import PoseTraining
 from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.openpifpaf.estimator import Letterbox, normalise
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
-from skdpipe.skeleton import Keypoints
+from skdpipe.skeleton import Keypoints, is_seen
 from skdpipe.video import Frame
 
 PoseSample = tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.float16]]
+"""Input image, intensity fields and association fields of one frame."""
 PoseBatch = tuple[Tensor, list[Tensor]]
+"""Normalised images ``(batch, 3, height, width)`` and the targets of both heads."""
 
 
 class Encoder:
-    """A frame with known people to the network's picture and its two target fields.
+    """Converts a frame with known people to the input image and the two target fields.
 
-    Targets are half precision: they are offsets of a few grid cells and fit with three digits.
+    Targets are in half precision: they are offsets of a few grid cells, for which three digits suffice.
     """
 
     def __init__(self, network: PoseNetwork, long_edge: int) -> None:
@@ -39,34 +42,34 @@ class Encoder:
         self._long_edge = long_edge
 
     def __call__(self, frame: Frame, people: Keypoints, visible: NDArray[np.bool_]) -> PoseSample:
-        """Encode.
+        """Encode one frame.
 
         Args:
             frame: RGB ``(height, width, 3)`` uint8.
             people: ``(person, joint, 3)`` in pixels of the frame; unseen joints are NaN, NaN, 0.
-            visible: ``(person, joint)``, False where a known joint is hidden behind something.
+            visible: ``(person, joint)``, False for occluded joints.
 
         Returns:
-            The picture (uint8), the intensity fields and the association fields (float16).
+            The input image (uint8), the intensity fields and the association fields (float16).
         """
         box = Letterbox.fit((frame.shape[1], frame.shape[0]), self._long_edge)
-        picture = box.picture(frame)
+        image = box.apply(frame)
         annotations = [
             _annotation(person, shown, box)
             for person, shown in zip(people, visible, strict=True)
-            if (person[:, 2] > 0).any()
+            if is_seen(person).any()
         ]
         left, top = box.offset
         meta = {"valid_area": np.array((left, top, box.inner[0] - 1, box.inner[1] - 1), np.float64)}
-        shape_only = np.empty((3, *picture.shape[:2]), np.uint8)
+        shape_only = np.empty((3, *image.shape[:2]), np.uint8)
         cif, caf = (encode(shape_only, annotations, meta).half().numpy() for encode in self._encoders)
-        return picture, cif, caf
+        return image, cif, caf
 
 
 def _annotation(person: Keypoints, visible: NDArray[np.bool_], box: Letterbox) -> dict[str, Any]:
-    known = person[:, 2] > 0
+    known = is_seen(person)
     keypoints = np.zeros((len(person), 3), np.float32)
-    keypoints[known, :2] = box.to_picture(person[known, :2])
+    keypoints[known, :2] = box.to_input(person[known, :2])
     keypoints[known, 2] = np.where(visible[known], 2, 1)
     corner, far = keypoints[known, :2].min(axis=0), keypoints[known, :2].max(axis=0)
     return {"keypoints": keypoints, "bbox": np.concatenate([corner, far - corner]), "iscrowd": False}
@@ -75,16 +78,16 @@ def _annotation(person: Keypoints, visible: NDArray[np.bool_], box: Letterbox) -
 def coco_batches(
     settings: PoseTraining, network: PoseNetwork, annotations: Path, images: Path
 ) -> Iterator[PoseBatch]:
-    """Endless batches from a COCO keypoint file through OpenPifPaf's own augmentation.
+    """Endless batches from a COCO keypoint file with OpenPifPaf's augmentation.
 
     Raises:
-        PoseError: if the file or the folder cannot be read, or holds too few pictures of people.
+        PoseError: if the file or the folder cannot be read, or contains too few images of people.
         MissingDependencyError: if pycocotools is not installed.
     """
     require_extra("train-pose", "pycocotools")
     if not annotations.is_file() or not images.is_dir():
         raise PoseError(
-            f"found no annotations at {annotations} or no images in {images}; expected COCO keypoints"
+            f"found no annotation file {annotations} or no image folder {images}; expected COCO keypoints"
         )
     data = openpifpaf.plugins.coco.CocoKp(
         train_annotations=str(annotations),
@@ -92,53 +95,61 @@ def coco_batches(
         square_edge=settings.long_edge,
         upsample_stride=settings.upsample,
         batch_size=settings.batch,
-        _loader_workers=settings.workers,  # the public name can only be read
+        _loader_workers=settings.workers,  # the public attribute is read-only
     )
     data.head_metas = network.head_metas
     try:
-        with redirect_stdout(io.StringIO()):  # pycocotools prints what it does
+        with redirect_stdout(io.StringIO()):  # pycocotools prints messages
             loader = data.train_loader()
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise PoseError(
-            f"{annotations} is no COCO keypoint file ({type(error).__name__}: {error})"
+            f"{annotations} is not a COCO keypoint file ({type(error).__name__}: {error}); expected one"
         ) from error
     if not len(loader):
         raise PoseError(
-            f"{annotations} has fewer pictures of people than one batch of {settings.batch}; lower it"
+            f"{annotations} has fewer images of people than one batch of {settings.batch}; reduce batch"
         )
     while True:
         try:
-            for pictures, targets, _ in loader:
-                yield pictures, list(targets)
+            for images_of_batch, targets, _ in loader:
+                yield images_of_batch, list(targets)
         except OSError as error:
             reason = str(error).splitlines()[-1]
-            raise PoseError(f"cannot read an image that {annotations} names ({reason})") from error
+            raise PoseError(f"cannot read an image listed in {annotations} ({reason})") from error
 
 
 def pool_batches(samples: Sequence[PoseSample], batch: int, seed: int, start: int) -> Iterator[PoseBatch]:
-    """Endless batches from encoded samples, each epoch in a new order, with photometric noise.
+    """Endless batches from encoded samples, in a new order in each epoch, with photometric noise.
 
-    The batch of a step depends on seed and step alone, so that training goes on where it stopped.
+    The batch of a step depends only on seed and step, so training can be resumed at any step.
+
+    Args:
+        samples: encoded frames.
+        batch: number of samples in a batch.
+        seed: seed of order and noise.
+        start: step of the first batch.
 
     Raises:
         PoseError: if there are fewer samples than a batch needs.
     """
     if len(samples) < batch:
-        raise PoseError(f"{len(samples)} pictures are fewer than one batch of {batch}; draw more or lower it")
+        raise PoseError(
+            f"{len(samples)} images are fewer than one batch of {batch}; render more or reduce batch"
+        )
     per_epoch = len(samples) // batch
     step = start
     while True:
         order = np.random.default_rng([seed, step // per_epoch]).permutation(len(samples))
         for i in range(step % per_epoch, per_epoch):
             chosen = [samples[j] for j in order[i * batch : (i + 1) * batch]]
-            pictures = normalise(np.stack([picture for picture, _, _ in chosen]))
+            images = normalise(np.stack([image for image, _, _ in chosen]))
             rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
             gain = torch.empty(batch, 3, 1, 1).normal_(1, 0.1, generator=rng)
             shift = torch.empty(batch, 3, 1, 1).normal_(0, 0.15, generator=rng)
-            noise = torch.empty_like(pictures).normal_(0, 0.05, generator=rng)
+            noise = torch.empty_like(images).normal_(0, 0.05, generator=rng)
             fields = (np.stack([cif for _, cif, _ in chosen]), np.stack([caf for _, _, caf in chosen]))
             targets = [torch.from_numpy(field).float() for field in fields]
-            yield pictures * gain + shift + noise, targets
+            yield images * gain + shift + noise, targets
             step += 1
 
 
@@ -152,20 +163,20 @@ def train(
     on_step: Callable[[int, float], None],
     save_every: int = 500,
 ) -> None:
-    """Train in place with AdamW and a cosine schedule; goes on from ``state_file`` where there is one.
+    """Train a network in place with AdamW and a cosine schedule; resume from ``state_file`` if it exists.
 
     Args:
-        network: what to train.
-        batches: gives endless batches from a step on.
+        network: the network.
+        batches: returns endless batches from a given step on.
         settings: the recipe.
-        device: where to train.
-        state_file: safetensors with weights and optimiser; written now and then, to be removed by the
-            caller when the trained weights are safe.
-        on_step: told the step and its loss.
-        save_every: steps between writes of the state.
+        device: device of the training.
+        state_file: safetensors with the states of network and optimiser, written every ``save_every`` steps;
+            the caller deletes it after the trained weights are saved.
+        on_step: called after each step with the number of steps done and the loss.
+        save_every: number of steps between two saved states.
 
     Raises:
-        PoseError: if the state belongs to other settings.
+        PoseError: if the state does not match the network.
     """
     module = network.module.to(device).train()
     for layer in module.modules():
@@ -175,14 +186,14 @@ def train(
     optimiser = torch.optim.AdamW(
         module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    start = _restore(module, optimiser, state_file) if state_file.exists() else 0
+    start = _load_state(module, optimiser, state_file) if state_file.exists() else 0
     source = batches(start)
     for step in range(start, settings.steps):
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * schedule(step, settings.warmup, settings.steps)
-        pictures, targets = next(source)
+        images, targets = next(source)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
-            fields = module(pictures.to(device))
+            fields = module(images.to(device))
         loss, _ = loss_of([field.float() for field in fields], [target.to(device) for target in targets])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -190,30 +201,29 @@ def train(
         optimiser.step()
         on_step(step + 1, float(loss.detach()))
         if (step + 1) % save_every == 0:
-            _store(module, optimiser, state_file, step + 1)
+            _save_state(module, optimiser, state_file, step + 1)
     module.cpu().eval()
 
 
 def schedule(step: int, warmup: int, steps: int) -> float:
-    """Factor of the learning rate: linear warm-up, then a cosine from one to zero."""
+    """Factor of the learning rate: linear warm-up, then a cosine from 1 to 0."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _store(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:
+def _save_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:
     moments = {
         f"optimiser.{index}.{name}": value
         for index, values in optimiser.state_dict()["state"].items()
         for name, value in values.items()
     }
-    part = path.with_suffix(".part")
     weights = {f"module.{name}": value.contiguous() for name, value in module.state_dict().items()}
-    save_file({**weights, **moments, "step": torch.tensor(step)}, part)
-    part.replace(path)
+    with atomic_path(path) as part:
+        save_file({**weights, **moments, "step": torch.tensor(step)}, part)
 
 
-def _restore(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> int:
+def _load_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> int:
     state = optimiser.state_dict()
     state["state"] = {}
     try:
@@ -228,5 +238,5 @@ def _restore(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path) ->
         )
         optimiser.load_state_dict(state)
     except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise PoseError(f"{path} is not a state of this training; move it away to start anew") from error
+        raise PoseError(f"{path} is not a state of this training; move it away to restart") from error
     return step

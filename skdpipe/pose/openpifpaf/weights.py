@@ -1,4 +1,4 @@
-"""Weights by name or path: embedded, published, or a user's own."""
+"""Weights by name or path: embedded ones, published ones, and files of the user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from skdpipe.errors import PoseError
 from skdpipe.pose.openpifpaf import catalogue
-from skdpipe.pose.openpifpaf.catalogue import EMBEDDED, Published
+from skdpipe.pose.openpifpaf.catalogue import EMBEDDED, PublishedWeights
 from skdpipe.pose.openpifpaf.convert import convert
 from skdpipe.pose.openpifpaf.download import download, sha256_of
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, embedded_path, load_safetensors, save_weights
@@ -17,17 +17,17 @@ from skdpipe.progress import Progress
 
 
 def load_weights(backbone: str, weights: str, progress: Progress | None = None) -> PoseNetwork:
-    """A trained network.
+    """Load a trained network.
 
     Args:
-        backbone: which network; it must be the one that the weights were trained for.
+        backbone: backbone that the weights were trained for.
         weights: a path to safetensors or to an OpenPifPaf checkpoint, the name of an embedded network
-            (``actors-high``, ``actors-low``), or the name of a published one, which is fetched if it is not
-            there yet.
-        progress: where a download is shown.
+            (``actors-high``, ``actors-low``), or the name of published weights, which are downloaded on
+            first use.
+        progress: displays the download.
 
     Raises:
-        PoseError: if the weights cannot be had or belong to another network.
+        PoseError: if the weights cannot be loaded or belong to another backbone.
     """
     if weights in EMBEDDED:
         return load_safetensors(embedded_path(weights), backbone)
@@ -40,15 +40,15 @@ def load_weights(backbone: str, weights: str, progress: Progress | None = None) 
 
 
 @dataclass(frozen=True)
-class Available:
-    """Weights that exist, wherever they are.
+class AvailableWeights:
+    """Embedded or published weights.
 
     Attributes:
-        name, backbone: what a config names.
-        ap: on COCO's keypoints in percent, as published.
-        megabytes: of the file that there is, or about what the download has.
-        source, license: where they come from, under which terms.
-        path: where they are kept once they are present.
+        name, backbone: values for a config.
+        ap: published average precision on COCO keypoints in percent, or None.
+        megabytes: size of the embedded file, or approximate size of the download.
+        source, license: origin and license.
+        path: path of the local file; it exists if the weights are present.
     """
 
     name: str
@@ -60,14 +60,16 @@ class Available:
     path: Path
 
 
-def available() -> list[Available]:
-    """All weights that a config can name, the embedded ones first."""
+def available() -> list[AvailableWeights]:
+    """All weights that can be used by name, the embedded ones first."""
     embedded = [(name, backbone, embedded_path(name)) for name, backbone in catalogue.EMBEDDED.items()]
     return [
-        Available(name, backbone, None, _megabytes(path), "comes with skdpipe", catalogue.LICENSE, path)
+        AvailableWeights(
+            name, backbone, None, _megabytes(path), "comes with skdpipe", catalogue.LICENSE, path
+        )
         for name, backbone, path in embedded
     ] + [
-        Available(p.name, p.backbone, p.ap, p.megabytes, p.source, p.license, converted_path(p))
+        AvailableWeights(p.name, p.backbone, p.ap, p.megabytes, p.source, p.license, converted_path(p))
         for p in catalogue.PUBLISHED
     ]
 
@@ -76,8 +78,8 @@ def _megabytes(path: Path) -> float:
     return path.stat().st_size / 1e6 if path.is_file() else 0.0
 
 
-def find(name: str) -> Published:
-    """The published weights of this name.
+def find(name: str) -> PublishedWeights:
+    """The published weights of that name.
 
     Raises:
         PoseError: if there are none.
@@ -87,21 +89,21 @@ def find(name: str) -> Published:
             return published
     names = ", ".join(sorted(published.name for published in catalogue.PUBLISHED))
     raise PoseError(
-        f"no weights are published for '{name}' (published: {names}) and it is no file; train them with "
-        "`skdpipe train-pose`, or give a path"
+        f"no weights are published as '{name}' (published: {names}), and there is no such file; train them "
+        "with `skdpipe train-pose`, or specify a path"
     )
 
 
-def converted_path(published: Published) -> Path:
-    """Where published weights are kept once they are fetched and converted."""
+def converted_path(published: PublishedWeights) -> Path:
+    """Path of the converted file of published weights."""
     return Path(torch.hub.get_dir()) / "skdpipe" / f"{published.name}.safetensors"
 
 
-def fetch(published: Published, progress: Progress) -> Path:
-    """The converted file of published weights, downloaded and converted if it is not there yet.
+def fetch(published: PublishedWeights, progress: Progress) -> Path:
+    """The converted file of published weights; they are downloaded and converted if it does not exist.
 
     Raises:
-        PoseError: if it cannot be had from any address, has another checksum, or cannot be converted.
+        PoseError: if no address provides the file, its checksum is wrong, or it cannot be converted.
     """
     converted = converted_path(published)
     if converted.is_file():
@@ -113,12 +115,13 @@ def fetch(published: Published, progress: Progress) -> Path:
         except PoseError as error:
             raise PoseError(
                 f"cannot download {published.name}: tried {error}; run `skdpipe pose-weights fetch "
-                f"{published.name}` where there is a network, or put the file at {checkpoint} by hand"
+                f"{published.name}` with network access, or copy the file to {checkpoint}"
             ) from error
     sha256 = sha256_of(checkpoint)
     if not sha256.startswith(published.digest):
         raise PoseError(
-            f"{checkpoint} has not the checksum in its name ({published.digest}); delete it and try again"
+            f"the checksum of {checkpoint} is not that in its name ({published.digest}); delete it and "
+            "try again"
         )
     network = convert(checkpoint, published.backbone)
     notes = {"source": published.addresses, "sha256": sha256, "license": published.license}

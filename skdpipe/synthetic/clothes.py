@@ -1,6 +1,7 @@
-"""The body in its clothes: limbs, trunk, what is in the hand, and what the person wears.
+"""Clothes, and drawing of the dressed body: limbs, trunk and a held object.
 
-The front of the trunk has a neckline, a logo, buttons or an open jacket, the back has none.
+The front of the trunk has a neckline, and a logo, buttons or an open jacket if the pattern has one; the back
+has none.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from skdpipe.synthetic.draw import (
     FOOT,
     FOREARM,
     HAND,
+    OBJECT,
     SHIN,
     THIGH,
-    THING,
     TORSO,
     UPPER_ARM,
     Colour,
     Shape,
     capsules,
-    facing,
+    direction_to_camera,
+    expand,
     hull,
-    mix,
+    interpolate,
     shade,
-    swell,
 )
 
 _LIGHT = np.array([-0.45, -0.35])
@@ -37,12 +38,13 @@ _RING = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 
 @dataclass(frozen=True)
 class Clothes:
-    """What a person looks like, apart from the shape of the body.
+    """Colours, clothes and hair of a person.
 
     Attributes:
-        sleeve, leg: how far the shirt covers the arm and the trousers the leg, in [0, 2]; 1 is elbow or knee.
-        pattern: of the shirt: plain, stripes, logo, buttons, or vest (an open jacket over a shirt).
         hair_style: short, long, bun, cap, or bald.
+        pattern: pattern of the shirt: plain, stripes, logo, buttons, or vest (an open jacket over a shirt).
+        sleeve, leg: length of sleeves and trouser legs in [0, 2]; 1 is the elbow or the knee.
+        held_object: colour of an object in the hand.
     """
 
     skin: Colour
@@ -56,24 +58,26 @@ class Clothes:
     leg: float
     shoes: Colour
     glasses: bool
-    thing: Colour
+    held_object: Colour
 
 
 def draw_limbs(
-    body: Body, clothes: Clothes, figure: Figure, camera: Camera, frame: int, thing: str
+    body: Body, clothes: Clothes, figure: Figure, camera: Camera, frame: int, held_object: str
 ) -> Iterator[Shape]:
-    """Arms, legs, neck, and the thing in the hand: ``cup-left``, ``phone-right`` and the like, or nothing."""
+    """Draw arms, legs, neck and the held object (``cup-left``, ``phone-right``; empty for none)."""
     limbs = [*_arms(body, clothes, figure, frame), *_legs(body, clothes, figure, frame)]
-    limbs += [*_neck(body, clothes, figure, frame), *_held(clothes, figure, frame, thing)]
+    limbs += [*_neck(body, clothes, figure, frame), *_held(clothes, figure, frame, held_object)]
     yield from _tubes(limbs, camera)
 
 
 @dataclass(frozen=True)
 class _Limb:
-    """A tapered capsule in space, of which a part from the start on is drawn.
+    """A tapered capsule in space.
 
-    Bias, in metres, moves it towards the camera in the order of painting; a sleeve keeps the place in that
-    order that its whole limb has.
+    Attributes:
+        bias: metres that are subtracted from the depth of the whole limb; the depth determines the drawing
+            order.
+        drawn: fraction of the limb that is drawn, from the start (for sleeves).
     """
 
     start: Array
@@ -89,7 +93,7 @@ def _tubes(limbs: list[_Limb], camera: Camera) -> Iterator[Shape]:
     whole = np.array([[limb.start, limb.end] for limb in limbs])
     depths = camera.project(whole)[..., 2].mean(axis=1)
     drawn = np.array([limb.drawn for limb in limbs])[:, None]
-    ends = camera.project(np.stack([whole[:, 0], mix(whole[:, 0], whole[:, 1], drawn)], axis=1))
+    ends = camera.project(np.stack([whole[:, 0], interpolate(whole[:, 0], whole[:, 1], drawn)], axis=1))
     radii = np.array([limb.radii for limb in limbs]) * camera.focal / ends[..., 2]
     a, b = ends[:, 0, :2], ends[:, 1, :2]
     aside = _LIGHT * radii.mean(axis=1, keepdims=True)
@@ -121,7 +125,7 @@ def _arms(body: Body, clothes: Clothes, figure: Figure, frame: int) -> Iterator[
         if lower > 0:
             radii = (r_elbow + cloth, r_wrist + cloth)
             yield _Limb(elbow, wrist, radii, sleeve, FOREARM + side, 0.052, lower)
-        palm = mix(wrist, fingers, 0.85)
+        palm = interpolate(wrist, fingers, 0.85)
         yield _Limb(wrist, palm, (0.020 * size, 0.0225 * size), clothes.skin, HAND + side, 0.055)
 
 
@@ -149,24 +153,28 @@ def _legs(body: Body, clothes: Clothes, figure: Figure, frame: int) -> Iterator[
 def _neck(body: Body, clothes: Clothes, figure: Figure, frame: int) -> list[_Limb]:
     trunk, radius = figure.trunk, 0.031 * body.height * body.girth**0.5
     dark = shade(clothes.skin, 0.88)
-    top = mix(trunk.neck[frame], trunk.head[frame], 0.55)
+    top = interpolate(trunk.neck[frame], trunk.head[frame], 0.55)
     base = trunk.neck[frame] - 0.01 * body.height * trunk.chest_turn[frame][:, 2]
     return [_Limb(base, top, (radius, radius), dark, TORSO, -0.03)]
 
 
-def _held(clothes: Clothes, figure: Figure, frame: int, thing: str) -> list[_Limb]:
-    """The cup or the phone in an acting hand; thing is e.g. ``cup-left`` or empty."""
-    kind, _, which = thing.partition("-")
+def _held(clothes: Clothes, figure: Figure, frame: int, held_object: str) -> list[_Limb]:
+    """The cup or the phone in the acting hand, if there is one."""
+    kind, _, which = held_object.partition("-")
     if not kind:
         return []
     side = 0 if which == "left" else 1
     wrist, fingers = figure.wrists[frame, side], figure.fingers[frame, side]
-    palm, along = mix(wrist, fingers, 0.8), unit(fingers - wrist)
+    palm, along = interpolate(wrist, fingers, 0.8), unit(fingers - wrist)
     if kind == "cup":
         tilt = figure.trunk.head_turn[frame][:, 2] - 0.5 * along * (along[2] > 0)
         up = unit(np.array([0, 0, 1.0]) + 0.5 * tilt)
-        return [_Limb(palm - 0.035 * up, palm + 0.045 * up, (0.030, 0.036), clothes.thing, THING, 0.035)]
-    return [_Limb(palm - 0.02 * along, palm + 0.085 * along, (0.024, 0.024), clothes.thing, THING, 0.03)]
+        return [
+            _Limb(palm - 0.035 * up, palm + 0.045 * up, (0.030, 0.036), clothes.held_object, OBJECT, 0.035)
+        ]
+    return [
+        _Limb(palm - 0.02 * along, palm + 0.085 * along, (0.024, 0.024), clothes.held_object, OBJECT, 0.03)
+    ]
 
 
 def _ring(centre: Array, turn: Array, half_depth: float, half_width: float) -> Array:
@@ -175,7 +183,7 @@ def _ring(centre: Array, turn: Array, half_depth: float, half_width: float) -> A
 
 
 def _rings(body: Body, figure: Figure, frame: int) -> dict[str, Array]:
-    """Cross sections of the trunk from the shoulders down, ``(16, 3)`` each; the first point is in front."""
+    """Cross-sections of the trunk from the collar down, ``(16, 3)`` each; the first point is at the front."""
     trunk, size = figure.trunk, body.height * body.girth
     pelvis, chest, basin = trunk.pelvis[frame], trunk.chest_turn[frame], trunk.pelvis_turn[frame]
     up, down = body.trunk * chest[:, 2], -body.height * basin[:, 2]
@@ -191,7 +199,7 @@ def _rings(body: Body, figure: Figure, frame: int) -> dict[str, Array]:
 
 
 def draw_trunk(body: Body, clothes: Clothes, figure: Figure, camera: Camera, frame: int) -> Iterator[Shape]:
-    """Shirt and seat of the trousers."""
+    """Draw the shirt and the seat of the trousers."""
     rings = {name: camera.project(ring) for name, ring in _rings(body, figure, frame).items()}
     depth = float(np.mean([rings["chest"][:, 2].mean(), rings["hem"][:, 2].mean()]))
     seat = hull(np.stack([rings["hem"], rings["seat"]]))
@@ -200,10 +208,10 @@ def draw_trunk(body: Body, clothes: Clothes, figure: Figure, camera: Camera, fra
     upper = hull(np.stack([rings[name] for name in ("collar", "shoulders", "chest", "waist")]))
     lower = hull(np.stack([rings["waist"], rings["hem"]]))
     dark, colour = shade(clothes.shirt, 0.62), clothes.shirt
-    polygons = [(swell(lower, 0.4), dark), (swell(upper, 0.4), dark), (lower, colour), (upper, colour)]
+    polygons = [(expand(lower, 0.4), dark), (expand(upper, 0.4), dark), (lower, colour), (upper, colour)]
     polygons += _shadow_side(rings, shade(colour, 0.84))
     lines: list[tuple[Array, Colour, float]] = []
-    ahead = facing(figure.trunk.chest_turn[frame], figure.trunk.pelvis[frame], camera)
+    ahead = direction_to_camera(figure.trunk.chest_turn[frame], figure.trunk.pelvis[frame], camera)
     if clothes.pattern == "stripes":
         lines += _stripes(rings, clothes, ahead)
     if ahead[0] > 0.12:
@@ -225,42 +233,44 @@ def _shadow_side(rings: dict[str, Array], colour: Colour) -> list[tuple[Array, C
 
 
 def _level(ring: Array, x: float) -> Array:
-    """The nearer point of a ring at a column of the picture (nearest of its points, moved to x)."""
+    """The nearest point of the front half of a ring at image column x, moved to x."""
     near = ring[np.argmin(np.abs(ring[:, 0] - x) + 10 * (ring[:, 2] > ring[:, 2].mean()))].copy()
     near[0] = x
     return np.asarray(near)
 
 
 def _stripes(rings: dict[str, Array], clothes: Clothes, ahead: Array) -> list[tuple[Array, Colour, float]]:
-    """Bands around the trunk on the side towards the camera."""
+    """Stripes on the side of the trunk that faces the camera."""
     toward = np.arctan2(ahead[1], ahead[0])
     order = np.argsort((_RING - toward + np.pi) % (2 * np.pi))[4:13]
     names = ("shoulders", "chest", "waist", "hem")
     lines: list[tuple[Array, Colour, float]] = []
     for share in np.linspace(0.35, 2.85, 6).tolist():
         first = int(share)
-        band = mix(rings[names[first]], rings[names[first + 1]], share - first)[order, :2]
+        band = interpolate(rings[names[first]], rings[names[first + 1]], share - first)[order, :2]
         lines.append((band, clothes.second, 0.016 * float(np.ptp(rings["shoulders"][:, 1])) + 1.2))
     return lines
 
 
 def _ahead_at(rings: dict[str, Array], ring: str, degrees: float) -> Array:
-    """The point of a ring at an angle from straight ahead, to the person's left, in the picture."""
+    """Image position of the point of a ring at an angle from straight ahead to the person's left."""
     turns = (degrees / 360 * len(_RING)) % len(_RING)
     first = int(turns)
     points = rings[ring]
-    return np.asarray(mix(points[first], points[(first + 1) % len(_RING)], turns - first)[:2])
+    return np.asarray(interpolate(points[first], points[(first + 1) % len(_RING)], turns - first)[:2])
 
 
 def _front(rings: dict[str, Array], clothes: Clothes) -> list[tuple[Array, Colour]]:
-    """What is only on the front: the neckline in skin colour, a logo or an open jacket."""
-    low = mix(_ahead_at(rings, "shoulders", 0), _ahead_at(rings, "chest", 0), 0.45)
+    """Polygons on the front only: the neckline in skin colour, a logo or an open jacket."""
+    low = interpolate(_ahead_at(rings, "shoulders", 0), _ahead_at(rings, "chest", 0), 0.45)
     neckline = np.stack([_ahead_at(rings, "collar", 60), _ahead_at(rings, "collar", -60), low])
     marks = [(neckline, shade(clothes.skin, 0.95))]
     if clothes.pattern == "logo":
         corners = [("chest", 28), ("chest", -28)]
         top = [_ahead_at(rings, name, angle) for name, angle in corners]
-        down = [mix(_ahead_at(rings, "chest", a), _ahead_at(rings, "waist", a), 0.5) for a in (-28, 28)]
+        down = [
+            interpolate(_ahead_at(rings, "chest", a), _ahead_at(rings, "waist", a), 0.5) for a in (-28, 28)
+        ]
         marks.append((np.stack(top + down), clothes.second))
     if clothes.pattern == "vest":
         strip = [_ahead_at(rings, "shoulders", a) for a in (22, -22)]

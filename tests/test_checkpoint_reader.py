@@ -1,4 +1,4 @@
-"""Reading checkpoints without running them: what torch saved comes back, what is hostile is refused."""
+"""The checkpoint reader returns the tensors that torch saved, and executes nothing from hostile files."""
 
 import io
 import os
@@ -17,19 +17,19 @@ from hypothesis import strategies as st
 from torch import nn
 
 from skdpipe.errors import PoseError
-from skdpipe.pose.openpifpaf.unpickle import Record, modules, read_checkpoint
+from skdpipe.pose.openpifpaf.checkpoint_reader import Record, modules, read_checkpoint
 
 
-def odd() -> nn.Module:
-    """A module with everything that a state dict can hold."""
+def unusual_module() -> nn.Module:
+    """A module with every kind of parameter and buffer of a state dict."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Sequential(nn.Conv2d(2, 3, 3, stride=2), nn.BatchNorm2d(3)), nn.ReLU())
-    module.register_parameter("turned", nn.Parameter(torch.rand(4, 3).t()))
-    module.register_parameter("part", nn.Parameter(torch.rand(10)[2:7]))
+    module.register_parameter("transposed", nn.Parameter(torch.rand(4, 3).t()))
+    module.register_parameter("slice", nn.Parameter(torch.rand(10)[2:7]))
     module.register_parameter("none", None)
     module.register_buffer("small", torch.rand(3).half())
-    module.register_buffer("nothing", torch.empty(0, 2))
-    module.register_buffer("passing", torch.rand(2), persistent=False)
+    module.register_buffer("empty", torch.empty(0, 2))
+    module.register_buffer("temporary", torch.rand(2), persistent=False)
     return module
 
 
@@ -48,9 +48,9 @@ def refusal(path: Path) -> str:
 
 @pytest.mark.parametrize("as_zip", [True, False])
 def test_the_tensors_of_a_module_are_its_state_dict(tmp_path: Path, as_zip: bool) -> None:
-    module = odd()
+    module = unusual_module()
     content = {"model": module, "epoch": 3, "meta": {"device": torch.device("cpu")}}
-    path = saved(tmp_path / "odd.pkl", content, as_zip=as_zip)
+    path = saved(tmp_path / "module.pkl", content, as_zip=as_zip)
     checkpoint = read_checkpoint(path)
     root = checkpoint.content["model"]
     assert checkpoint.content["epoch"] == 3
@@ -66,25 +66,26 @@ def test_the_tensors_of_a_module_are_its_state_dict(tmp_path: Path, as_zip: bool
 
 
 class Calls:
-    """Pickles as a call of this function with these arguments."""
+    """An object whose pickle calls a function with arguments."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any, state: Any = None) -> None:
-        self.answer = (function, arguments) if state is None else (function, arguments, state)
+        self.reduced = (function, arguments) if state is None else (function, arguments, state)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.answer
+        return self.reduced
 
 
 def trap(path: Path) -> Calls:
+    """An object whose unpickling creates a file."""
     return Calls(os.system, f"touch {path}")
 
 
 @pytest.mark.parametrize("as_zip", [True, False])
 @pytest.mark.parametrize("where", ["alone", "beside", "in a module", "as an argument", "as a state"])
-def test_a_hostile_file_is_refused_and_not_run(tmp_path: Path, where: str, as_zip: bool) -> None:
-    sprung = tmp_path / "sprung"
+def test_a_hostile_file_is_refused_and_not_executed(tmp_path: Path, where: str, as_zip: bool) -> None:
+    created = tmp_path / "created"
     module = nn.Linear(2, 2)
-    hostile = trap(sprung)
+    hostile = trap(created)
     if where == "in a module":
         module.__dict__["hidden"] = hostile
     content = {
@@ -95,11 +96,11 @@ def test_a_hostile_file_is_refused_and_not_run(tmp_path: Path, where: str, as_zi
         "as a state": {"model": Calls(nn.ReLU, state={"_modules": hostile})},
     }[where]
     path = saved(tmp_path / "hostile.pkl", content, as_zip=as_zip)
-    assert f"{os.system.__module__}.system, which no checkpoint of a network needs" in refusal(path)
-    assert not sprung.exists()
+    assert f"{os.system.__module__}.system; expected only tensors and plain modules" in refusal(path)
+    assert not created.exists()
     with suppress(TypeError, RuntimeError, AttributeError):
         torch.load(path, weights_only=False)
-    assert sprung.exists()  # the trap works
+    assert created.exists()  # unpickling does execute it
 
 
 @pytest.mark.parametrize(
@@ -117,24 +118,24 @@ def test_a_hostile_file_is_refused_and_not_run(tmp_path: Path, where: str, as_zi
         os.remove,
     ],
 )
-def test_no_function_is_known(tmp_path: Path, function: Callable[..., Any]) -> None:
+def test_no_function_is_accepted(tmp_path: Path, function: Callable[..., Any]) -> None:
     path = saved(tmp_path / "hostile.pkl", {"model": Calls(function, "1")})
-    assert f".{function.__name__}, which no checkpoint" in refusal(path)
+    assert f".{function.__name__}; expected only" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["modules.os.system", "ReLU.forward", "ReLU.__init__.__globals__"])
-def test_a_name_is_not_followed_from_a_known_one(tmp_path: Path, name: str) -> None:
+def test_attributes_of_accepted_names_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "dotted.pkl"
     plain = saved(tmp_path / "plain.pkl", None, as_zip=False).read_bytes()
-    start = plain.index(pickle.dumps(None, 2))  # after magic number, protocol and sizes
+    start = plain.index(pickle.dumps(None, 2))  # after magic number, protocol and system information
     parts = ["torch.nn.modules", name]
-    said = b"\x80\x04" + b"".join(b"\x8c" + bytes([len(p)]) + p.encode() for p in parts) + b"\x93."
-    path.write_bytes(plain[:start] + said + plain[start + len(pickle.dumps(None, 2)) :])
+    pickled = b"\x80\x04" + b"".join(b"\x8c" + bytes([len(p)]) + p.encode() for p in parts) + b"\x93."
+    path.write_bytes(plain[:start] + pickled + plain[start + len(pickle.dumps(None, 2)) :])
     assert f"torch.nn.modules.{name}" in refusal(path)
 
 
-def test_known_classes_are_not_made(tmp_path: Path) -> None:
-    """Neither the class nor its setstate runs, and a file cannot leave anything behind in the reader."""
+def test_accepted_classes_are_not_instantiated(tmp_path: Path) -> None:
+    """Neither constructor nor ``__setstate__`` is called, and a file cannot affect the next one."""
     content = {"model": Calls(nn.Conv2d, "no", "channels", state={"weight": 1})}
     first, second = (read_checkpoint(saved(tmp_path / f"{i}.pkl", content)).content["model"] for i in (0, 1))
     assert isinstance(first, Record)
@@ -143,7 +144,9 @@ def test_known_classes_are_not_made(tmp_path: Path) -> None:
     assert type(first) is not type(second)
 
 
-def lying(storage_length: int, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> nn.Module:
+def module_with_tensor(
+    storage_length: int, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+) -> nn.Module:
     module = nn.ReLU()
     storage = torch.ones(storage_length).storage()
     rebuilt = Calls(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, OrderedDict())
@@ -162,31 +165,31 @@ def lying(storage_length: int, offset: int, size: tuple[int, ...], stride: tuple
         (0, (2,), (-1,)),
     ],
 )
-def test_a_tensor_beyond_its_numbers_is_refused(
+def test_a_tensor_beyond_its_storage_is_refused(
     tmp_path: Path, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
 ) -> None:
-    checkpoint = read_checkpoint(saved(tmp_path / "lie.pkl", lying(3, offset, size, stride)))
-    with pytest.raises(ValueError, match=r"larger than its numbers|without numbers"):
+    checkpoint = read_checkpoint(saved(tmp_path / "invalid.pkl", module_with_tensor(3, offset, size, stride)))
+    with pytest.raises(ValueError, match=r"beyond its storage|without a storage"):
         checkpoint.tensors(checkpoint.content)
-    honest = read_checkpoint(saved(tmp_path / "honest.pkl", lying(3, 1, (2,), (1,))))
-    assert honest.tensors(honest.content)["weight"].tolist() == [1, 1]
+    valid = read_checkpoint(saved(tmp_path / "valid.pkl", module_with_tensor(3, 1, (2,), (1,))))
+    assert valid.tensors(valid.content)["weight"].tolist() == [1, 1]
 
 
-def test_modules_that_hold_themselves_are_refused(tmp_path: Path) -> None:
+def test_modules_that_contain_themselves_are_refused(tmp_path: Path) -> None:
     module = nn.ReLU()
     module.__dict__["_modules"] = {"itself": module}
     checkpoint = read_checkpoint(saved(tmp_path / "circle.pkl", module))
-    with pytest.raises(ValueError, match="holds itself"):
+    with pytest.raises(ValueError, match="contains itself"):
         checkpoint.tensors(checkpoint.content)
 
 
 @given(st.booleans(), st.floats(0, 0.999))
-def test_a_file_that_is_cut_is_refused(
+def test_a_truncated_file_is_refused(
     tmp_path_factory: pytest.TempPathFactory, as_zip: bool, share: float
 ) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    whole = saved(folder / "whole.pkl", {"model": nn.Linear(3, 2)}, as_zip=as_zip).read_bytes()
-    (folder / "cut.pkl").write_bytes(whole[: int(share * len(whole))])
+    complete = saved(folder / "complete.pkl", {"model": nn.Linear(3, 2)}, as_zip=as_zip).read_bytes()
+    (folder / "cut.pkl").write_bytes(complete[: int(share * len(complete))])
     assert "is not an OpenPifPaf checkpoint" in refusal(folder / "cut.pkl")
 
 

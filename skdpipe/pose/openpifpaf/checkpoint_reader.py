@@ -1,9 +1,9 @@
-"""Torch checkpoints of whole modules, read without running what they say.
+"""Reader for torch checkpoints of whole modules that executes nothing from the file.
 
-A pickle is a program that may name any function of any module and call it. This reader knows a short list
-of names, and even those it neither imports nor calls: every object becomes a `Record` of its name, its
-arguments and its state. What a tensor is, and where its numbers lie, is worked out from the records
-afterwards. Both layouts of ``torch.save`` are read: the zip archive, and the plain file of torch before 1.6.
+A pickle is a program that can call any function of any module. This reader accepts a short list of names,
+and it neither imports nor calls even those: every object becomes a `Record` of its name, arguments and
+state. Tensors are reconstructed from the records afterwards. Both formats of ``torch.save`` are supported:
+the zip archive, and the plain file of torch before 1.6.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _STORAGES: Final = {
 _MODULES: Final = ("torch.nn.", "torchvision.models.", "torchvision.ops.", "openpifpaf.")
 _TENSOR: Final = "torch._utils._rebuild_tensor_v2"
 _PARAMETER: Final = "torch._utils._rebuild_parameter"
-# What else stands in a checkpoint: a training's settings, and numpy's numbers in the description of a pose.
+# Other names in checkpoints: training settings, and numpy arrays in the descriptions of poses.
 _PLAIN: Final = {
     _TENSOR,
     _PARAMETER,
@@ -57,18 +57,18 @@ _PLAIN: Final = {
     "_codecs.encode",
 }
 _BUILTINS: Final = {"builtins", "__builtin__"}
-_MAGIC: Final = 0x1950A86A20F9469CFC6C  # the number that torch before 1.6 put first
+_MAGIC: Final = 0x1950A86A20F9469CFC6C  # first number in a file of torch before 1.6
 _PROTOCOL: Final = 1001
-_DEEPEST: Final = 64  # modules within modules
+_MAXIMUM_DEPTH: Final = 64  # of nested modules
 
 
 class Record:
-    """An object that was not made: what it was called with and the state that it would have got.
+    """A pickled object that was not created: its name, arguments and state.
 
     Attributes:
         path: module and name of the class or function.
         arguments: positional arguments.
-        state: what ``__setstate__`` would have been given; of a module, its ``__dict__``.
+        state: argument of ``__setstate__``; the ``__dict__`` of a module.
     """
 
     path: ClassVar[str] = ""
@@ -87,15 +87,15 @@ class Record:
 
     @property
     def kind(self) -> str:
-        """The name without the module."""
+        """Name of the class or function without its module."""
         return self.path.rsplit(".", 1)[-1]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute of the object that was not made."""
+        """An attribute in the state."""
         return self.state.get(name, default) if isinstance(self.state, Mapping) else default
 
     def children(self) -> Mapping[str, Any]:
-        """Of a module, the modules directly in it."""
+        """Direct submodules of a module."""
         return _mapping(self.get("_modules"))
 
 
@@ -107,27 +107,27 @@ class _Storage(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint says.
+    """Content of a checkpoint.
 
     Attributes:
-        content: dicts, lists and numbers as they were saved, every other object a `Record`.
+        content: the saved object; dicts, lists and numbers are themselves, every other object is a `Record`.
     """
 
     content: Any
     _read: Callable[[_Storage], Tensor]
 
     def tensors(self, module: Record) -> dict[str, Tensor]:
-        """What ``state_dict`` of the module would have given.
+        """The state dict of a module.
 
         Raises:
-            ValueError: if a parameter or buffer is not a tensor that lies within its numbers.
+            ValueError: if a parameter or buffer is not a tensor that lies within its storage.
         """
         found = {}
         for prefix, record in modules(module):
-            left_out = record.get("_non_persistent_buffers_set") or ()
-            held = {**_mapping(record.get("_parameters")), **_mapping(record.get("_buffers"))}
-            for name, value in held.items():
-                if value is not None and name not in left_out:
+            excluded = record.get("_non_persistent_buffers_set") or ()
+            tensors = {**_mapping(record.get("_parameters")), **_mapping(record.get("_buffers"))}
+            for name, value in tensors.items():
+                if value is not None and name not in excluded:
                     found[f"{prefix}.{name}" if prefix else name] = self._tensor(value)
         return found
 
@@ -135,25 +135,25 @@ class Checkpoint:
         if isinstance(value, Record) and value.path == _PARAMETER and value.arguments:
             value = value.arguments[0]
         if not isinstance(value, Record) or value.path != _TENSOR or len(value.arguments) < 4:
-            raise ValueError("a parameter that is no tensor")
+            raise ValueError("a parameter that is not a tensor")
         storage, offset, size, stride = value.arguments[:4]
         numbers = [offset, *size, *stride]
         if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in numbers):
-            raise ValueError("a tensor without numbers")
+            raise ValueError("a tensor without a storage")
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if math.prod(size) > storage.length or last >= max(1, storage.length):
-            raise ValueError("a tensor that is larger than its numbers")
+            raise ValueError("a tensor beyond its storage")
         return torch.as_strided(self._read(storage), size, stride, offset).clone()
 
 
 def modules(root: Record, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Record]]:
-    """A module and all within it with their names, in the order of ``named_modules``.
+    """A module and all its submodules with their names, in the order of ``named_modules``.
 
     Raises:
-        ValueError: if something else stands where a module should, or modules go round in a circle.
+        ValueError: if a submodule is not a module, or modules contain themselves.
     """
-    if not isinstance(root, Record) or depth > _DEEPEST:
-        raise ValueError("a module that is none, or that holds itself")
+    if not isinstance(root, Record) or depth > _MAXIMUM_DEPTH:
+        raise ValueError("a submodule that is not a module, or a module that contains itself")
     yield prefix, root
     for name, child in root.children().items():
         if child is not None:
@@ -161,34 +161,34 @@ def modules(root: Record, prefix: str = "", depth: int = 0) -> Iterator[tuple[st
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a file that ``torch.save`` wrote; nothing in it is executed.
+    """Read a file written by ``torch.save`` without executing anything in it.
 
     Raises:
-        PoseError: if it is no such file, is cut short, or names anything but tensors and plain modules.
+        PoseError: if the file is damaged or of another kind, or contains a name that is not on the list.
     """
     try:
         return _read_zip(path) if zipfile.is_zipfile(path) else _read_plain(path)
     except _RefusedError as refused:
         raise PoseError(
-            f"{path} asks for {refused}, which no checkpoint of a network needs; it was refused before it ran"
+            f"{path} contains {refused}; expected only tensors and plain modules, nothing was executed"
         ) from refused
     except OSError:
         raise
-    except Exception as error:  # bytes that are no pickle fail in as many ways as there are instructions
+    except Exception as error:  # invalid pickles raise many kinds of exceptions
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise PoseError(f"{path} is not an OpenPifPaf checkpoint ({reason}); fetch it again") from error
 
 
 class _RefusedError(Exception):
-    """Of a name that is not on the list."""
+    """A name that is not on the list."""
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes records; the classes are new for every file, so that no file can change those of another."""
+    """Creates records; each file has its own classes, so files cannot affect each other."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file, encoding="utf-8")
-        self._known: dict[str, type[Record]] = {}
+        self._classes: dict[str, type[Record]] = {}
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -201,17 +201,17 @@ class _Unpickler(pickle.Unpickler):
             return _STORAGES[name]
         if "." in name or not (path in _PLAIN or module.startswith(_MODULES)):
             raise _RefusedError(path)
-        if path not in self._known:
-            self._known[path] = type(name, (Record,), {"path": path})
-        return self._known[path]
+        if path not in self._classes:
+            self._classes[path] = type(name, (Record,), {"path": path})
+        return self._classes[path]
 
     def persistent_load(self, pid: Any) -> Any:
         kind, what, *rest = pid
-        if kind == "module":  # torch before 1.6 kept the source of each class beside it
+        if kind == "module":  # torch before 1.6 stored the source of each class
             return what
         key, _, length, *view = rest
         if kind != "storage" or not isinstance(what, torch.dtype) or type(length) is not int or any(view):
-            raise ValueError("numbers that are kept in an unknown way")
+            raise ValueError("a storage of an unknown kind")
         return self.storages.setdefault(str(key), _Storage(str(key), what, length))
 
 
@@ -220,15 +220,15 @@ def _read_zip(path: Path) -> Checkpoint:
         (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = pickled.removesuffix("data.pkl")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("compressed numbers")
+            raise ValueError("compressed storages")
         if f"{folder}byteorder" in archive.namelist():
-            _check_order(archive.read(f"{folder}byteorder") == b"little")
+            _check_byte_order(archive.read(f"{folder}byteorder") == b"little")
         with archive.open(pickled) as file:
             content = _Unpickler(file).load()
 
     def read(storage: _Storage) -> Tensor:
         with zipfile.ZipFile(path) as archive:
-            return _numbers(archive.read(f"{folder}data/{storage.key}"), storage)
+            return _to_tensor(archive.read(f"{folder}data/{storage.key}"), storage)
 
     return Checkpoint(content, read)
 
@@ -236,36 +236,36 @@ def _read_zip(path: Path) -> Checkpoint:
 def _read_plain(path: Path) -> Checkpoint:
     with path.open("rb") as file:
         if (_Unpickler(file).load(), _Unpickler(file).load()) != (_MAGIC, _PROTOCOL):
-            raise ValueError("no checkpoint of torch")
-        _check_order(_Unpickler(file).load()["little_endian"] is True)
+            raise ValueError("not a torch checkpoint")
+        _check_byte_order(_Unpickler(file).load()["little_endian"] is True)
         unpickler = _Unpickler(file)
         content = unpickler.load()
-        places: dict[str, int] = {}
+        offsets: dict[str, int] = {}
         for key in _Unpickler(file).load():
             storage = unpickler.storages[key]
             if int.from_bytes(file.read(8), "little") != storage.length:
-                raise ValueError("a length that is said in two ways")
-            places[key] = file.tell()
+                raise ValueError("two different lengths of a storage")
+            offsets[key] = file.tell()
             file.seek(storage.length * storage.dtype.itemsize, 1)
         if file.tell() > path.stat().st_size:
-            raise ValueError("fewer numbers than it says")
+            raise ValueError("a storage that is too short")
 
     def read(storage: _Storage) -> Tensor:
         with path.open("rb") as file:
-            file.seek(places[storage.key])
-            return _numbers(file.read(storage.length * storage.dtype.itemsize), storage)
+            file.seek(offsets[storage.key])
+            return _to_tensor(file.read(storage.length * storage.dtype.itemsize), storage)
 
     return Checkpoint(content, read)
 
 
-def _check_order(little: bool) -> None:
+def _check_byte_order(little: bool) -> None:
     if not little or sys.byteorder != "little":
-        raise ValueError("numbers in another order of bytes")
+        raise ValueError("another byte order")
 
 
-def _numbers(content: bytes, storage: _Storage) -> Tensor:
+def _to_tensor(content: bytes, storage: _Storage) -> Tensor:
     if len(content) != storage.length * storage.dtype.itemsize:
-        raise ValueError("fewer numbers than it says")
+        raise ValueError("a storage that is too short")
     if not content:
         return torch.empty(0, dtype=storage.dtype)
     return torch.frombuffer(bytearray(content), dtype=storage.dtype)

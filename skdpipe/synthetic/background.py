@@ -1,4 +1,4 @@
-"""Backgrounds: rooms, gardens, plain studios, and patterns that mean nothing."""
+"""Backgrounds: rooms, gardens, plain studios and random patterns."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 
 
-def paint_backdrop(rng: np.random.Generator, size: tuple[int, int], horizon: float) -> Image:
-    """``(height, width, 3)``; the floor begins at the row horizon."""
+def paint_background(rng: np.random.Generator, size: tuple[int, int], horizon: float) -> Image:
+    """A random background ``(height, width, 3)``; the floor starts at row ``horizon``."""
     kind = rng.choice(4, p=[0.45, 0.25, 0.15, 0.15])
     row = int(np.clip(horizon, 2, size[1] - 2))
     painted = (_room, _garden, _studio, _patchwork)[kind](rng, size, row)
@@ -116,7 +116,7 @@ def _studio(rng: np.random.Generator, size: tuple[int, int], row: int) -> Image:
 
 
 def _patchwork(rng: np.random.Generator, size: tuple[int, int], row: int) -> Image:
-    """Soft blobs, and sometimes boxes and sticks that look a little like limbs."""
+    """Soft blobs and, sometimes, boxes and sticks that resemble limbs."""
     rows, columns = int(rng.integers(2, 9)), int(rng.integers(3, 12))
     coarse = rng.uniform(20, 235, (rows, columns, 3)).astype(np.float32)
     coarse = coarse + np.float32(rng.uniform(0, 0.9)) * (coarse.mean(axis=2, keepdims=True) - coarse)
@@ -129,7 +129,7 @@ def _patchwork(rng: np.random.Generator, size: tuple[int, int], row: int) -> Ima
 
 
 def _roughen(rng: np.random.Generator, image: Image) -> Image:
-    """Uneven light and a grain, so that no surface is flat."""
+    """Add uneven lighting and noise."""
     size = (image.shape[1], image.shape[0])
     light = rng.uniform(0.8, 1.15, (3, 4, 1)).repeat(3, axis=2).astype(np.float32)
     lit = cv2.multiply(image, cv2.resize(light, size, interpolation=cv2.INTER_CUBIC), dtype=cv2.CV_8U)

@@ -1,4 +1,4 @@
-"""The networks of 2019 against OpenPifPaf 0.8.0's own answers (tests/fixtures/pifpaf_2019/make.py)."""
+"""Converted networks of 2019 compute the fields of OpenPifPaf 0.8.0 (tests/fixtures/openpifpaf/make.py)."""
 
 import hashlib
 from pathlib import Path
@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from fixtures.pifpaf_2019.formula import FIELDS, PICTURE, people, picture, tensor
+from fixtures.openpifpaf.formula import FIELDS, IMAGE_SIZE, image, people, tensor
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from skdpipe.errors import PoseError
 from skdpipe.pose.openpifpaf import OpenPifPaf, PoseNetwork, load_weights, save_weights
+from skdpipe.pose.openpifpaf.checkpoint_reader import modules, read_checkpoint
 from skdpipe.pose.openpifpaf.convert import load_2019
-from skdpipe.pose.openpifpaf.heads_2019 import PifPaf2019, resnet_blocks, todays_fields
+from skdpipe.pose.openpifpaf.heads_2019 import PifPaf2019, resnet_blocks, to_current_fields
 from skdpipe.pose.openpifpaf.networks import build_2019, metas_2019
-from skdpipe.pose.openpifpaf.unpickle import modules, read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FIXTURES = Path(__file__).parent / "fixtures" / "pifpaf_2019"
-LARGEST = 1e-5
+FIXTURES = Path(__file__).parent / "fixtures" / "openpifpaf"
+TOLERANCE = 1e-5
 
 Fixture = dict[str, NDArray[Any]]
 
@@ -33,15 +33,15 @@ def fixture(name: str) -> Fixture:
         return dict(file)
 
 
-def whole(name: str, folder: Path) -> tuple[Path, Fixture]:
-    """The file that OpenPifPaf 0.8.0 wrote, to the byte, and what the network in it answered."""
+def load_checkpoint(name: str, folder: Path) -> tuple[Path, Fixture]:
+    """The checkpoint of OpenPifPaf 0.8.0, byte for byte, and the fields of its network."""
     path, expected = checkpoint_of(name, folder), fixture(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == str(expected["sha256"])
     return path, expected
 
 
 def checkpoint_of(name: str, folder: Path, **changed: NDArray[Any]) -> Path:
-    """The file that OpenPifPaf 0.8.0 wrote, put together again; tensors may be changed by name."""
+    """The checkpoint of OpenPifPaf 0.8.0, reassembled; tensors can be replaced by name."""
     stored = fixture(name)
     shapes = shapes_of(name)
     path = folder / f"{name}.pkl"
@@ -68,64 +68,64 @@ def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
         return {key: tuple(value.shape) for key, value in network_of(name).state_dict().items()}
 
 
-def assert_gives_the_fields(module: PifPaf2019, expected: Fixture) -> None:
+def assert_same_fields(module: PifPaf2019, expected: Fixture) -> None:
     with torch.inference_mode():
-        heads = module.raw(torch.from_numpy(picture()))
+        heads = module.raw_fields(torch.from_numpy(image()))
     for (head, names), values in zip(FIELDS.items(), heads, strict=True):
         for name, value in zip(names, values, strict=True):
             known = expected[f"{head} {name} float32"]
             assert known.std() > 0.1
             np.testing.assert_allclose(
-                value[0].numpy(), known, rtol=0, atol=LARGEST, err_msg=f"{head} {name}"
+                value[0].numpy(), known, rtol=0, atol=TOLERANCE, err_msg=f"{head} {name}"
             )
 
 
 # The networks ------------------------------------------------------------------------------------
 
 
-def test_the_cheap_network_gives_every_field_as_it_did(tmp_path: Path) -> None:
-    path, expected = whole("shufflenetv2x1", tmp_path)
+def test_the_low_cost_network_computes_the_same_fields(tmp_path: Path) -> None:
+    path, expected = load_checkpoint("shufflenetv2x1", tmp_path)
     loaded = load_weights("shufflenetv2x1", str(path))
     assert isinstance(loaded.module, PifPaf2019)
-    assert_gives_the_fields(loaded.module, expected)
+    assert_same_fields(loaded.module, expected)
     assert [meta.stride for meta in loaded.head_metas] == [int(expected["stride"])] * 2 == [8, 8]
 
     save_weights(loaded, tmp_path / "ours.safetensors", notes={"source": path.name})
     again = load_weights("shufflenetv2x1", str(tmp_path / "ours.safetensors"))
     assert isinstance(again.module, PifPaf2019)
-    assert_gives_the_fields(again.module, expected)
+    assert_same_fields(again.module, expected)
     assert again.checksum == loaded.checksum
     assert again.notes == {"source": path.name}
-    with pytest.raises(PoseError, match="was trained for shufflenetv2x1, not for resnet152"):
+    with pytest.raises(PoseError, match="contains weights of shufflenetv2x1, not of resnet152"):
         load_weights("resnet152", str(tmp_path / "ours.safetensors"))
 
 
-def test_a_shallow_resnet_gives_every_field_as_it_did(tmp_path: Path) -> None:
-    path, expected = whole("resnet-shallow", tmp_path)
+def test_a_shallow_resnet_computes_the_same_fields(tmp_path: Path) -> None:
+    path, expected = load_checkpoint("resnet-shallow", tmp_path)
     module, checkpoint = network_of("resnet-shallow"), read_checkpoint(path)
     shell = checkpoint.content["model"]
     load_2019(module, checkpoint.tensors(shell), shell, path)
-    assert_gives_the_fields(module, expected)
+    assert_same_fields(module, expected)
 
 
 @pytest.mark.slow
-def test_the_costly_network_gives_every_field_as_it_did(tmp_path: Path) -> None:
-    path, expected = whole("resnet152", tmp_path)
+def test_the_high_cost_network_computes_the_same_fields(tmp_path: Path) -> None:
+    path, expected = load_checkpoint("resnet152", tmp_path)
     loaded = load_weights("resnet152", str(path))
     assert isinstance(loaded.module, PifPaf2019)
-    assert_gives_the_fields(loaded.module, expected)
+    assert_same_fields(loaded.module, expected)
 
 
 @pytest.mark.parametrize("name", ["resnet152", "shufflenetv2x1", "resnet-shallow"])
-def test_the_networks_have_as_many_parameters_as_they_had(name: str) -> None:
+def test_the_networks_have_the_same_number_of_parameters(name: str) -> None:
     with torch.device("meta"):
         ours = sum(p.numel() for p in network_of(name).parameters())
     assert ours == fixture(name)["parameters"]
     assert set(shapes_of(name)) == set(map(str, fixture(name)["order"]))
 
 
-def test_the_papers_parameters_are_those_of_the_classifiers() -> None:
-    """60.19 M and 2.28 M are torchvision's networks with 1000 classes, not these with their heads."""
+def test_the_papers_numbers_of_parameters_are_those_of_the_classifiers() -> None:
+    """60.19 M and 2.28 M are torchvision's networks with 1000 classes, not the networks with pose heads."""
     for make, ours, papers in (
         (torchvision.models.resnet152, 59_930_536, 60.19),
         (torchvision.models.shufflenet_v2_x1_0, 2_147_404, 2.28),
@@ -136,7 +136,7 @@ def test_the_papers_parameters_are_those_of_the_classifiers() -> None:
         assert papers not in {round(ours / 1e6, 2), round(ours / 2**20, 2)}
 
 
-def test_a_network_that_computed_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_differs_is_refused(tmp_path: Path) -> None:
     path = checkpoint_of("shufflenetv2x1", tmp_path)
     for change, where in (
         (
@@ -145,15 +145,15 @@ def test_a_network_that_computed_something_else_is_refused(tmp_path: Path) -> No
         ),
         (lambda parts: parts["base_net.net.1.0.branch2.3"].state.update(groups=1), r"branch2\.3\.groups"),
         (lambda parts: parts["base_net.net.1.1"].state.update(stride=2), r"net\.1\.1\.stride"),
-        (lambda parts: parts["head_nets.0"].state.update(_quad=0), "the heads' grid"),
-        (lambda parts: parts["head_nets.1"].state.update(dilation=2), "the heads' grid"),
-        (lambda parts: parts["base_net.net"].children().move_to_end("0"), r"base_net\.net\)"),
+        (lambda parts: parts["head_nets.0"].state.update(_quad=0), "the stride of the heads"),
+        (lambda parts: parts["head_nets.1"].state.update(dilation=2), "the stride of the heads"),
+        (lambda parts: parts["base_net.net"].children().move_to_end("0"), r"base_net\.net;"),
     ):
         checkpoint = read_checkpoint(path)
         shell = checkpoint.content["model"]
         tensors = checkpoint.tensors(shell)
         change(dict(modules(shell)))  # type: ignore[no-untyped-call]
-        with pytest.raises(PoseError, match=f"computes something else than the network of 2019 .*{where}"):
+        with pytest.raises(PoseError, match=f"differs from the network of 2019 in .*{where}"):
             load_2019(network_of("shufflenetv2x1"), tensors, shell, path)
 
 
@@ -162,13 +162,13 @@ def test_damaged_or_foreign_weights_are_refused(tmp_path: Path) -> None:
     path = checkpoint_of("shufflenetv2x1", tmp_path, **{name: np.full(68, np.nan, np.float32)})
     with pytest.raises(PoseError, match="not finite"):
         load_weights("shufflenetv2x1", str(path))
-    with pytest.raises(PoseError, match="does not fit resnet152"):
+    with pytest.raises(PoseError, match="does not match resnet152"):
         load_weights("resnet152", str(checkpoint_of("shufflenetv2x1", tmp_path)))
     with pytest.raises(PoseError, match="no network of 2019 has the backbone 'resnet18'"):
         load_weights("resnet18", str(path))
 
 
-# From the old fields to today's ------------------------------------------------------------------
+# Conversion of fields ----------------------------------------------------------------------------
 
 
 def raw_people() -> tuple[list[Tensor], list[Tensor]]:
@@ -179,23 +179,23 @@ def raw_people() -> tuple[list[Tensor], list[Tensor]]:
     return intensity, association
 
 
-class Oracle(nn.Module):
-    """A network of 2019 that makes no mistake: it answers with what the encoder of 2019 asked for."""
+class PerfectNetwork(nn.Module):
+    """A network that returns the target fields of the encoder of 2019."""
 
     head_metas = metas_2019()
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         ends = torch.tensor(self.head_metas[1].skeleton) - 1
-        return todays_fields(*raw_people(), ends)
+        return to_current_fields(*raw_people(), ends)
 
 
-def test_the_associations_connect_what_they_did() -> None:
+def test_the_associations_connect_the_same_joints() -> None:
     assert [list(bone) for bone in metas_2019()[1].skeleton] == fixture("people")["skeleton"].tolist()
 
 
-def test_people_of_the_old_encoder_are_found_to_a_pixel() -> None:
-    estimator = OpenPifPaf(PoseNetwork(Oracle(), "oracle", 2), long_edge=max(PICTURE))
-    width, height = PICTURE
+def test_people_of_the_old_encoder_are_found_within_a_pixel() -> None:
+    estimator = OpenPifPaf(PoseNetwork(PerfectNetwork(), "perfect", 2), long_edge=max(IMAGE_SIZE))
+    width, height = IMAGE_SIZE
     (found,) = estimator([np.zeros((height, width, 3), np.uint8)])
     known = people()
     assert len(found) == len(known) == 3
@@ -206,9 +206,9 @@ def test_people_of_the_old_encoder_are_found_to_a_pixel() -> None:
         assert np.abs(person[seen, :2] - truth[seen, :2]).max() < 1.0
 
 
-def test_the_old_and_the_new_decoder_find_the_same() -> None:
-    estimator = OpenPifPaf(PoseNetwork(Oracle(), "oracle", 2), long_edge=max(PICTURE))
-    width, height = PICTURE
+def test_the_old_and_the_current_decoder_find_the_same_people() -> None:
+    estimator = OpenPifPaf(PoseNetwork(PerfectNetwork(), "perfect", 2), long_edge=max(IMAGE_SIZE))
+    width, height = IMAGE_SIZE
     (found,) = estimator([np.zeros((height, width, 3), np.uint8)])
     old = fixture("people")["decoded"]
     assert len(old) == len(found)
@@ -217,8 +217,8 @@ def test_the_old_and_the_new_decoder_find_the_same() -> None:
         assert min(distances) < 1.0
 
 
-def test_todays_fields_one_by_one() -> None:
-    """Written out cell by cell."""
+def test_current_fields_match_a_naive_conversion() -> None:
+    """The reference loops over cells."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -227,7 +227,7 @@ def test_todays_fields_one_by_one() -> None:
     intensity = [random(3), random(3, 2), random(3), random(3)]
     association = [random(2), random(2, 2), random(2, 2), random(2), random(2)]
     ends = torch.tensor([[2, 0], [1, 2]])
-    cif, caf = todays_fields(intensity, association, ends)
+    cif, caf = to_current_fields(intensity, association, ends)
     assert cif.shape == (2, 3, 5, 3, 4)
     assert caf.shape == (2, 2, 8, 3, 4)
     for b, row, column in np.ndindex(2, 3, 4):
