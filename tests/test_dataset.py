@@ -26,7 +26,7 @@ from skdpipe.dataset import (
     prepare,
     with_people,
 )
-from skdpipe.degradation.degrade import degrade, generator_for, occlude, sample_frames
+from skdpipe.degradation import degrade, generator_for, occlude, sample_frames
 from skdpipe.errors import DataError
 from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skdpipe.config import Degradation, EstimatorNoise
-from skdpipe.degradation.degrade import (
+from skdpipe.degradation import (
     bursts,
     degrade,
     drop_block,

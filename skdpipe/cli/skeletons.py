@@ -160,7 +160,7 @@ def fit_noise(
 ) -> None:
     """Find out how a poor estimator errs, from videos in the cache that a good one has seen too."""
     from skdpipe.cache import PoseCache
-    from skdpipe.degradation.fit_noise import fit_noise_of_cache, save_noise
+    from skdpipe.degradation import fit_noise_of_cache, save_noise
 
     noise = fit_noise_of_cache(PoseCache(cache), high, low, layout)
     save_noise(noise, output)

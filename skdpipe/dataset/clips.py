@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Degradation
 from skdpipe.dataset.manifest import PairedClip
-from skdpipe.degradation.degrade import degrade
+from skdpipe.degradation import degrade
 from skdpipe.inference.model_input import joint_input, with_people
 from skdpipe.inference.streams import to_stream
 from skdpipe.skeleton import PoseSequence, layout_named

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.config import Experiment, LabelShares
-from skdpipe.degradation.degrade import generator_for
+from skdpipe.degradation import generator_for
 from skdpipe.errors import DataError
 from skdpipe.skeleton import Origin
 

@@ -11,8 +11,8 @@ import yaml
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import Degradation, EstimatorNoise, parse_config
-from skdpipe.degradation.degrade import occlude, sample_frames, simulate_pose_errors
-from skdpipe.degradation.fit_noise import fit_noise, fit_noise_of_cache, save_noise
+from skdpipe.degradation import occlude, sample_frames, simulate_pose_errors
+from skdpipe.degradation import fit_noise, fit_noise_of_cache, save_noise
 from skdpipe.errors import DataError
 from skdpipe.skeleton import COCO_17, PENN_13, Origin, PoseSequence
 
