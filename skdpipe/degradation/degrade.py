@@ -1,7 +1,7 @@
 """Low quality derived from high quality: all degradations of a setting, applied in order.
 
-The random numbers of a clip depend on the seed and the clip's key only, so a clip is always degraded in the same
-way, in any order of processing.
+The random numbers of a clip depend on the seed and the clip's key only, so a clip is always degraded in the
+same way, in any order of processing.
 """
 
 from __future__ import annotations

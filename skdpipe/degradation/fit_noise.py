@@ -75,7 +75,7 @@ def fit_noise(pairs: Iterable[tuple[PoseSequence, PoseSequence]], layout: Layout
     ]
     if not errors:
         raise DataError(
-            "no person is seen in both qualities of any video; expected pairs of skeletons of the same people: "
+            "no person is seen in both qualities of any video; expected skeletons of the same people: "
             "extract them with a lower threshold, or choose other settings"
         )
     frames = [each.frame for each in errors]
@@ -199,8 +199,8 @@ def _share(states: Sequence[Bools]) -> float:
 def _mean_length(states: Sequence[Bools], frames: Sequence[NDArray[np.int32]]) -> float:
     """Mean number of video frames for which a state lasts, 1 or more.
 
-    This is the mean length in a two-state Markov chain, number of frames in the state over number of ends. The
-    chain steps from one compared frame to the next.
+    This is the mean length in a two-state Markov chain, number of frames in the state over number of ends.
+    The chain steps from one compared frame to the next.
     """
     inside = sum(int(state[:-1].sum()) for state in states)
     ended = sum(int((state[:-1] & ~state[1:]).sum()) for state in states)

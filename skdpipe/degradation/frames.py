@@ -14,8 +14,8 @@ from skdpipe.skeleton import PoseSequence
 def sample_frames(sequence: PoseSequence, every: int) -> PoseSequence:
     """Keep every ``every``-th row, starting with the first (the paper's k = 1/every).
 
-    ``frame_index`` contains the video frames of the rows that are kept; ``fps`` does not change. Sampling by 2
-    and then by 5 is the same as sampling by 10.
+    ``frame_index`` contains the video frames of the rows that are kept; ``fps`` does not change. Sampling by
+    2 and then by 5 is the same as sampling by 10.
 
     Raises:
         DataError: if every is less than 1.

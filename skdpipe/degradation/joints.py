@@ -26,7 +26,7 @@ def occlude(sequence: PoseSequence, probability: float, rng: np.random.Generator
 def occlude_limbs(
     sequence: PoseSequence, probability: float, frames: int, rng: np.random.Generator
 ) -> PoseSequence:
-    """Make whole arms (elbow and below) and legs (knee and below) unseen, each limb of each person independently.
+    """Make whole arms (elbow and below) and legs (knee and below) unseen, each limb independently.
 
     Args:
         sequence: the high-quality sequence.
@@ -78,7 +78,7 @@ def hide_joints(sequence: PoseSequence, hidden: NDArray[np.bool_]) -> PoseSequen
 
 
 def shift_joints(sequence: PoseSequence, offset: NDArray[np.float64]) -> PoseSequence:
-    """Move joints by ``offset (frame, person, joint, coordinate)``, in multiples of the person's `body_size`."""
+    """Move joints by ``offset (frame, person, joint, coordinate)``, in multiples of the `body_size`."""
     pixels = offset * body_size(sequence.keypoints)[:, None, None]
     keypoints = sequence.keypoints.copy()
     keypoints[..., :-1] += pixels.astype(np.float32)

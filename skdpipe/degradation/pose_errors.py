@@ -18,8 +18,8 @@ def simulate_pose_errors(
     """Replace the keypoints by those that a low-cost estimator would find.
 
     In this order: left and right are exchanged in some frames, joints are moved by jitter or, as outliers, by
-    more, confidences are drawn, and joints or whole people are missed. All errors last for several frames; see
-    `bursts`.
+    more, confidences are drawn, and joints or whole people are missed. All errors last for several frames;
+    see `bursts`.
 
     Args:
         sequence: the high-quality sequence, keypoints ``(frame, person, joint, 3)``.

@@ -13,8 +13,8 @@ def bursts(
     """Events that last for several frames: a two-state Markov chain along the first axis.
 
     Args:
-        share: stationary share of the time inside a burst, in [0, 1]; one number, or one for each index of the
-            last axis.
+        share: stationary share of the time inside a burst, in [0, 1]; one number, or one for each index of
+            the last axis.
         frames: mean length of a burst, 1 or more; it is longer if the share cannot be reached otherwise.
         shape: ``(frame, ...)``.
         rng: the random generator.

@@ -68,8 +68,8 @@ class Layout:
         return tuple(self.index(counterpart(joint)) for joint in self.joints)
 
 
-# COCO's constants (https://cocodataset.org/#keypoints-eval). COCO has no constants for the joints of the second
-# group: each uses the value of the joint at the same place, or of the pair of joints around it.
+# COCO's constants (https://cocodataset.org/#keypoints-eval). COCO has no constants for the joints of the
+# second group: each uses the value of the joint at the same place, or of the pair of joints around it.
 _SIGMAS = {
     "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
     "hip": 0.107, "knee": 0.087, "ankle": 0.089,
@@ -108,8 +108,8 @@ PENN_13 = _layout(
     "left_hip-left_knee left_knee-left_ankle right_hip-right_knee right_knee-right_ankle",
     root="head",
 )
-# Joint order, bones and root of the next three layouts are those of the graphs released with ST-GCN (openpose,
-# ntu-rgb+d) and CTR-GCN (ucla). OpenPose's neck is midway between the shoulders; Kinect's neck is above that.
+# Joint order, bones and root of the next three layouts are those of the graphs released with ST-GCN
+# (openpose, ntu-rgb+d) and CTR-GCN (ucla). OpenPose's neck is midway between the shoulders, Kinect's above.
 OPENPOSE_18 = _layout(
     "openpose-18",
     "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "

@@ -13,7 +13,7 @@ from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
 
 @dataclass(frozen=True)
 class _Mean:
-    """A substitute for a joint: the mean of the seen ones of ``joints``, unseen if fewer than ``least`` are."""
+    """Substitute for a joint: the mean of the seen joints, or unseen if fewer than ``least`` are seen."""
 
     joints: tuple[str, ...]
     least: int
@@ -26,9 +26,9 @@ def _between(left: str, right: str) -> _Mean:
 _SHOULDERS = _between("left_shoulder", "right_shoulder")
 _HIPS = _between("left_hip", "right_hip")
 
-# Substitutes for joints that a layout lacks, the best first. The head is between ears and nose, so any one of
-# them will do. Kinect v1 and v2 have different names for three joints of the trunk. Nose, eyes and ears cannot
-# be derived from the head, nor hands from wrists, nor feet from ankles.
+# Substitutes for joints that a layout lacks, the best first. The head is between ears and nose, so one of
+# them is enough. Kinect v1 and v2 have different names for three joints of the trunk. Nose, eyes and ears
+# cannot be derived from the head, hands not from wrists, feet not from ankles.
 _SUBSTITUTES = {
     "head": (_Mean(("left_ear", "right_ear", "nose"), least=1),),
     "neck": (_SHOULDERS,),

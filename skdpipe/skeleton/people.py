@@ -150,7 +150,7 @@ class PairReport:
     Attributes:
         people_high, people_low: number of people with a seen joint.
         matched: number of matched pairs.
-        oks: mean similarity over the matched pairs and the frames in which both are seen; NaN if there are none.
+        oks: mean similarity over the matched pairs and the frames in which both are seen; NaN without pairs.
         pairs: for each matched pair the person index in high and the original person index in low.
     """
 
@@ -197,7 +197,7 @@ def match_people(
 
 
 def _similarity_over_time(high: PoseSequence, low: PoseSequence) -> tuple[NDArray[np.bool_], Floats]:
-    """Where both people have a common seen joint, and their similarity: ``(frame, high person, low person)``."""
+    """Where two people have a common seen joint, and their similarity: ``(frame, person, person)``."""
     _, rows_high, rows_low = np.intersect1d(high.frame_index, low.frame_index, return_indices=True)
     joints = [joint for joint in high.layout.joints if joint in low.layout.joints]
     columns_high = [high.layout.index(joint) for joint in joints]

@@ -1,7 +1,7 @@
 """Pure functions on keypoints ``(frame, person, joint, 3)``: x, y, confidence; unseen joints are NaN, NaN, 0.
 
-Unseen joints stay unseen, except in functions that are documented to fill them. Only `to_network` replaces NaN
-by 0.
+Unseen joints stay unseen, except in functions that are documented to fill them. Only `to_network` replaces
+NaN by 0.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
 def smooth(keypoints: Keypoints, window: int = 3) -> Keypoints:
     """Average each joint over the frames of a centred window in which it is seen.
 
-    A joint that is unseen in a frame is filled if it is seen in another frame of the window; its confidence is
-    the mean over the same frames. The window is cut off at the ends of the clip. (The sliding-window average
-    of the paper, with window 3.)
+    A joint that is unseen in a frame is filled if it is seen in another frame of the window; its confidence
+    is the mean over the same frames. The window is cut off at the ends of the clip. (The sliding-window
+    average of the paper, with window 3.)
 
     Args:
         keypoints: ``(frame, person, joint, 3)``.
@@ -70,7 +70,7 @@ def resample(keypoints: Keypoints, length: int) -> Keypoints:
 
 
 def replay(keypoints: Keypoints, length: int) -> Keypoints:
-    """Repeat a clip from its start, or cut off its end, to ``length`` frames (the paper pads to 300 in this way).
+    """Repeat a clip from its start, or cut off its end, to ``length`` frames (as the paper pads to 300).
 
     Args:
         keypoints: ``(frame, person, joint, 3)``.
@@ -160,8 +160,8 @@ def centre(keypoints: Keypoints) -> Keypoints:
 def normalise_by_body(keypoints: Keypoints) -> Keypoints:
     """`centre`, then divide by the `body_size` of the same person.
 
-    The diagonal of the bounding box is the same for a standing and a lying body. If the person's box never has
-    an extent, the clip is only centred.
+    The diagonal of the bounding box is the same for a standing and a lying body. If the person's box never
+    has an extent, the clip is only centred.
 
     Args:
         keypoints: ``(frame, person, joint, 3)``.
