@@ -1,28 +1,27 @@
-"""What several test modules share: a hypothesis profile, tiny films of squares, a tiny trained network."""
+"""Shared fixtures: a hypothesis profile, small videos of squares, a small trained pose network."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
-from squares import square_film
+from recording_progress import RecordingProgress
+from squares import square_frames
 
 from skdpipe.config import Actors, PoseTraining
-from skdpipe.progress import Progress, Task
 from skdpipe.video import write_video
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
-Film = Callable[..., Path]
+WriteVideo = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Threads that wait for one another cost a tiny network more than they give."""
+    """One torch thread: with small networks, waiting for other threads costs more time than they save."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -30,12 +29,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Film:
-    """Writes ``tmp_path / name``, a film of a square; what else is given goes to `square_film`."""
+def square_video(tmp_path: Path) -> WriteVideo:
+    """Writes ``tmp_path / name``, a video of a square; further arguments are passed to `square_frames`."""
 
     def write(name: str, *, fps: float = 10.0, **shown: object) -> Path:
         path = tmp_path / name
-        write_video(path, square_film(**shown), fps)  # type: ignore[arg-type]
+        write_video(path, square_frames(**shown), fps)  # type: ignore[arg-type]
         return path
 
     return write
@@ -43,14 +42,14 @@ def film(tmp_path: Path) -> Film:
 
 @pytest.fixture
 def clips() -> Path:
-    """The folder of real clips, where this machine has it."""
+    """The folder of real clips; the test is skipped if this machine does not have it."""
     folder = Path(__file__).parents[2] / "shared/data/clips"
     if not folder.is_dir():
         pytest.skip(f"no real clips at {folder}")
     return folder
 
 
-LEARNT = PoseTraining(
+SMALL_POSE_TRAINING = PoseTraining(
     backbone="mobilenetv3small",
     long_edge=97,
     data=Actors(images=2, size=(96, 72), subjects=5),
@@ -65,37 +64,20 @@ LEARNT = PoseTraining(
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """A network that knows two pictures by heart: its weights, and the loss that was shown at every step."""
+class TrainedPoseNetwork:
+    """A network that was overfitted to two images: its weights file, and the loss displayed at every step."""
 
     path: Path
     losses: list[float]
 
 
-class _Losses(Progress):
-    """Keeps the losses behind the bar: each is the mean of the last hundred."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.shown: list[float] = []
-
-    @contextmanager
-    def task(self, name: str, total: float | None = None, *, unit: str = "") -> Iterator[Task]:
-        shown = self.shown
-
-        class Recording(Task):
-            def advance_to(self, done: float, note: str = "") -> None:
-                if name == "training":
-                    shown.append(float(note.removeprefix("loss ")))
-
-        yield Recording()
-
-
 @pytest.fixture(scope="session")
-def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
-    """A few seconds of training, by which encoder, losses, weights and decoder can be tried together."""
+def trained_pose_network(tmp_path_factory: pytest.TempPathFactory) -> TrainedPoseNetwork:
+    """A few seconds of training; encoder, losses, weights and decoder can be tested together with it."""
     from skdpipe.pose_training import train_pose
 
-    path, losses = tmp_path_factory.mktemp("learnt") / "two-pictures.safetensors", _Losses()
-    train_pose(LEARNT, path, device=torch.device("cpu"), progress=losses)
-    return Learnt(path, losses.shown)
+    path = tmp_path_factory.mktemp("trained") / "two-images.safetensors"
+    progress = RecordingProgress()
+    train_pose(SMALL_POSE_TRAINING, path, device=torch.device("cpu"), progress=progress)
+    updates = progress.named("training").updates
+    return TrainedPoseNetwork(path, [float(note.removeprefix("loss ")) for _, note in updates])

@@ -1,4 +1,4 @@
-"""A world simple enough to check by hand: a person is a bright square, and the estimator finds it.
+"""Videos that can be checked by hand: a person is a bright square, and the estimator detects it.
 
 The square's upper left pixel is known for every frame, so the joints of every frame are known too.
 """
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from skdpipe.skeleton import COCO_17, Keypoints, Layout
 
 SIDE = 16
-# Joints on a grid of four by five points across the square, the last three points left out.
+# Joints on a grid of four by five points across the square, without the last three points.
 GRID = np.array([(i % 4 / 3, i // 4 / 4) for i in range(17)], np.float32)
 
 
-def square_film(
+def square_frames(
     *,
     frames: int = 20,
     size: tuple[int, int] = (64, 48),
@@ -29,18 +29,18 @@ def square_film(
     """A square that moves to the right by ``step`` pixels a frame, and turns back at the edge."""
     room = size[0] - SIDE
     for frame in range(frames):
-        picture = np.full((size[1], size[0], 3), ground, np.uint8)
+        image = np.full((size[1], size[0], 3), ground, np.uint8)
         x = abs((start[0] + step * frame + room) % (2 * room) - room)
-        picture[start[1] : start[1] + SIDE, x : x + SIDE] = brightness
-        yield picture
+        image[start[1] : start[1] + SIDE, x : x + SIDE] = brightness
+        yield image
 
 
 class SquareFinder:
     """A `PoseEstimator`: every bright square is a person, the largest first.
 
     Args:
-        threshold: the least brightness of a person.
-        seconds: how long to dawdle over every call.
+        threshold: minimum brightness of a person.
+        seconds: delay of every call.
     """
 
     layout: Layout = COCO_17
@@ -54,7 +54,7 @@ class SquareFinder:
         return f"squares threshold{self._threshold}"
 
     def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> list[Keypoints]:
-        assert frames, "there is nothing to look at"
+        assert frames, "an estimator must not be called without frames"
         time.sleep(self._seconds)
         self.calls.append(len(frames))
         return [self._people(frame) for frame in frames]

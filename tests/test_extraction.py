@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import Film
+from conftest import WriteVideo
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from squares import GRID, SIDE, SquareFinder, square_film
+from squares import GRID, SIDE, SquareFinder, square_frames
 
 import skdpipe.extraction.run
 from skdpipe.cache import PoseCache
@@ -31,7 +31,7 @@ from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import Origin
 from skdpipe.video import content_key, probe, read_frames, write_video
 
-FRAMES = 20  # of every film here, if nothing else is said
+FRAMES = 20  # of every video here by default
 
 
 class Recorder(Progress):
@@ -180,8 +180,8 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
 # What is found -----------------------------------------------------------------------------------
 
 
-def test_the_cache_gets_the_people_of_both_qualities(film: Film, cache: PoseCache) -> None:
-    path = film("a b ü.mp4", fps=12.5)
+def test_the_cache_gets_the_people_of_both_qualities(square_video: WriteVideo, cache: PoseCache) -> None:
+    path = square_video("a b ü.mp4", fps=12.5)
     sources = two_qualities(every=3)
     item = VideoItem(path, "wave", "train", "7")
     report = extract_videos([item], sources, cache)
@@ -207,7 +207,7 @@ def test_the_cache_gets_the_people_of_both_qualities(film: Film, cache: PoseCach
 
 def test_people_keep_their_places(tmp_path: Path, cache: PoseCache) -> None:
     shown = {"size": (160, 100), "frames": 12}
-    top, bottom = square_film(start=(4, 10), **shown), square_film(start=(100, 70), step=1, **shown)
+    top, bottom = square_frames(start=(4, 10), **shown), square_frames(start=(100, 70), step=1, **shown)
     write_video(tmp_path / "two.mp4", (np.maximum(a, b) for a, b in zip(top, bottom, strict=True)), 10)
     extract_videos([VideoItem(tmp_path / "two.mp4")], two_qualities(), cache, people=3)
     keypoints = cache.load(next(cache.entries("high")).path).keypoints
@@ -218,7 +218,7 @@ def test_people_keep_their_places(tmp_path: Path, cache: PoseCache) -> None:
 
 
 def test_one_decoding_pass_serves_both_qualities(
-    film: Film, cache: PoseCache, monkeypatch: pytest.MonkeyPatch
+    square_video: WriteVideo, cache: PoseCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[Path] = []
 
@@ -227,7 +227,7 @@ def test_one_decoding_pass_serves_both_qualities(
         return read_frames(path)
 
     monkeypatch.setattr(skdpipe.extraction.run, "read_frames", counting)
-    path = film("a.mp4")
+    path = square_video("a.mp4")
     sources = two_qualities(every=4)
     extract_videos([VideoItem(path)], sources, cache, batch=8)
     assert decoded == [path]
@@ -235,10 +235,10 @@ def test_one_decoding_pass_serves_both_qualities(
 
 
 @pytest.mark.parametrize(("every", "batch"), [(1, 1), (1, 16), (2, 3), (3, 5), (7, 2), (20, 4), (99, 1)])
-def test_every_so_many_frames_are_looked_at(film: Film, every: int, batch: int) -> None:
+def test_every_so_many_frames_are_looked_at(square_video: WriteVideo, every: int, batch: int) -> None:
     sources = [Source("high", SquareFinder()), Source("low", SquareFinder(), every)]
     heard: list[int] = []
-    sequences = estimate(film("a.mp4"), sources, Origin(), 1, batch, heard.append)
+    sequences = estimate(square_video("a.mp4"), sources, Origin(), 1, batch, heard.append)
     assert sum(heard) == FRAMES
     for source, sequence in zip(sources, sequences, strict=True):
         expected = range(0, FRAMES, source.every)
@@ -250,8 +250,8 @@ def test_every_so_many_frames_are_looked_at(film: Film, every: int, batch: int) 
     np.testing.assert_array_equal(sequences[1].keypoints, sequences[0].keypoints[rows])
 
 
-def test_a_video_without_people_is_kept_and_reported(film: Film, cache: PoseCache) -> None:
-    dark, bright = film("dark.mp4", brightness=60), film("bright.mp4")
+def test_a_video_without_people_is_kept_and_reported(square_video: WriteVideo, cache: PoseCache) -> None:
+    dark, bright = square_video("dark.mp4", brightness=60), square_video("bright.mp4")
     report = extract_videos([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
     assert report.done == 2
     assert report.without_people == [dark]
@@ -268,10 +268,10 @@ def test_nothing_matched_has_no_similarity() -> None:
     assert np.isnan(ExtractionReport().oks)
 
 
-def test_the_settings_are_left_beside_the_sequences(film: Film, cache: PoseCache) -> None:
+def test_the_settings_are_left_beside_the_sequences(square_video: WriteVideo, cache: PoseCache) -> None:
     config = Estimator(plugin="squares:SquareFinder", options={"threshold": 99}, every=2)
     source = Source("low", SquareFinder(99), 2, config)
-    extract_videos([VideoItem(film("a.mp4"))], [source], cache)
+    extract_videos([VideoItem(square_video("a.mp4"))], [source], cache)
     (entry,) = cache.entries()
     left = yaml.safe_load(entry.path.with_name("estimator.yaml").read_text(encoding="utf-8"))
     assert left["plugin"] == config.plugin
@@ -293,8 +293,8 @@ def test_both_qualities_are_opened_from_settings() -> None:
 # Doing only what is missing ----------------------------------------------------------------------
 
 
-def test_what_is_there_is_not_done_again(film: Film, cache: PoseCache) -> None:
-    items = [VideoItem(film("a.mp4"), "wave"), VideoItem(film("b.mp4", step=1), "push")]
+def test_what_is_there_is_not_done_again(square_video: WriteVideo, cache: PoseCache) -> None:
+    items = [VideoItem(square_video("a.mp4"), "wave"), VideoItem(square_video("b.mp4", step=1), "push")]
     extract_videos(items[:1], two_qualities(), cache)
     sources = two_qualities()
     report = extract_videos(items, sources, cache)
@@ -305,8 +305,10 @@ def test_what_is_there_is_not_done_again(film: Film, cache: PoseCache) -> None:
     assert looked_at(*sources) == [0, 0]
 
 
-def test_one_quality_alone_is_made_when_the_other_is_there(film: Film, cache: PoseCache) -> None:
-    item = VideoItem(film("a.mp4"))
+def test_one_quality_alone_is_made_when_the_other_is_there(
+    square_video: WriteVideo, cache: PoseCache
+) -> None:
+    item = VideoItem(square_video("a.mp4"))
     extract_videos([item], two_qualities()[:1], cache)
     high, low = two_qualities(every=5)
     report = extract_videos([item], (high, low), cache)
@@ -314,9 +316,9 @@ def test_one_quality_alone_is_made_when_the_other_is_there(film: Film, cache: Po
     assert looked_at(high, low) == [0, 4]
 
 
-def test_a_renamed_video_is_known_and_a_copy_is_skipped(film: Film, cache: PoseCache) -> None:
-    first = film("a.mp4")
-    second = film("copy.mp4")
+def test_a_renamed_video_is_known_and_a_copy_is_skipped(square_video: WriteVideo, cache: PoseCache) -> None:
+    first = square_video("a.mp4")
+    second = square_video("copy.mp4")
     assert content_key(first) == content_key(second)
     report = extract_videos([VideoItem(first, "wave"), VideoItem(second, "wave")], two_qualities(), cache)
     assert (report.done, report.skipped, report.failed) == (1, 1, [])
@@ -326,8 +328,13 @@ def test_a_renamed_video_is_known_and_a_copy_is_skipped(film: Film, cache: PoseC
 
 
 @pytest.mark.parametrize("other", [("push", "train"), ("wave", "test"), (None, None)])
-def test_a_copy_with_another_label_or_split_is_reported(film: Film, cache: PoseCache, other) -> None:
-    first, second = VideoItem(film("a.mp4"), "wave", "train"), VideoItem(film("b.mp4"), *other)
+def test_a_copy_with_another_label_or_split_is_reported(
+    square_video: WriteVideo, cache: PoseCache, other
+) -> None:
+    first, second = (
+        VideoItem(square_video("a.mp4"), "wave", "train"),
+        VideoItem(square_video("b.mp4"), *other),
+    )
     report = extract_videos([first, second], two_qualities(), cache)
     assert (report.done, report.skipped) == (1, 0)
     ((path, why),) = report.failed
@@ -337,8 +344,8 @@ def test_a_copy_with_another_label_or_split_is_reported(film: Film, cache: PoseC
     assert {entry.origin.label for entry in cache.entries()} == {"wave"}
 
 
-def test_labels_change_without_a_new_estimate(film: Film, cache: PoseCache) -> None:
-    path = film("a.mp4")
+def test_labels_change_without_a_new_estimate(square_video: WriteVideo, cache: PoseCache) -> None:
+    path = square_video("a.mp4")
     extract_videos([VideoItem(path, "wave")], two_qualities(), cache)
     before = [cache.load(entry.path).keypoints for entry in cache.entries()]
     sources = two_qualities()
@@ -349,9 +356,9 @@ def test_labels_change_without_a_new_estimate(film: Film, cache: PoseCache) -> N
         np.testing.assert_array_equal(cache.load(entry.path).keypoints, keypoints)
 
 
-def test_saying_nothing_keeps_what_was_said(film: Film, cache: PoseCache) -> None:
+def test_saying_nothing_keeps_what_was_said(square_video: WriteVideo, cache: PoseCache) -> None:
     """`skdpipe extract one.mp4` must not wipe out the label that its folder gave it."""
-    path = film("a.mp4")
+    path = square_video("a.mp4")
     extract_videos([VideoItem(path, "wave", "train", "7")], two_qualities()[:1], cache)
     extract_videos([VideoItem(path)], two_qualities(), cache)
     assert [(e.quality, e.origin.label, e.origin.split, e.origin.subject) for e in cache.entries()] == [
@@ -360,8 +367,8 @@ def test_saying_nothing_keeps_what_was_said(film: Film, cache: PoseCache) -> Non
     ]
 
 
-def test_a_damaged_file_is_made_again(film: Film, cache: PoseCache) -> None:
-    item = VideoItem(film("a.mp4"))
+def test_a_damaged_file_is_made_again(square_video: WriteVideo, cache: PoseCache) -> None:
+    item = VideoItem(square_video("a.mp4"))
     extract_videos([item], two_qualities(), cache)
     damaged = next(cache.entries("low")).path
     content = damaged.read_bytes()
@@ -376,11 +383,13 @@ def test_a_damaged_file_is_made_again(film: Film, cache: PoseCache) -> None:
 # What goes wrong ---------------------------------------------------------------------------------
 
 
-def test_a_video_that_fails_does_not_stop_the_others(film: Film, cache: PoseCache, tmp_path: Path) -> None:
-    good = [film("good0.mp4"), film("good1.mp4", step=1)]
+def test_a_video_that_fails_does_not_stop_the_others(
+    square_video: WriteVideo, cache: PoseCache, tmp_path: Path
+) -> None:
+    good = [square_video("good0.mp4"), square_video("good1.mp4", step=1)]
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "empty.mp4").touch()
-    whole = film("cut.avi", step=3, frames=200, size=(128, 96)).read_bytes()
+    whole = square_video("cut.avi", step=3, frames=200, size=(128, 96)).read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 4 // 5])
     bad = [tmp_path / name for name in ("text.mp4", "empty.mp4", "missing.mp4", "cut.avi")]
     report = extract_videos([VideoItem(path) for path in (*bad, *good)], two_qualities(), cache)
@@ -391,10 +400,10 @@ def test_a_video_that_fails_does_not_stop_the_others(film: Film, cache: PoseCach
     assert extract_videos([VideoItem(path) for path in good], two_qualities(), cache).skipped == 2
 
 
-def test_a_cache_that_cannot_be_written_stops_everything(film: Film, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_stops_everything(square_video: WriteVideo, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file, where a folder should be")
     sources = two_qualities()
-    items = [VideoItem(film(f"{i}.mp4", step=i)) for i in range(3)]
+    items = [VideoItem(square_video(f"{i}.mp4", step=i)) for i in range(3)]
     with pytest.raises(CacheError, match="cannot write"):
         extract_videos(items, sources, PoseCache(tmp_path / "taken"))
     assert looked_at(*sources) == [FRAMES, FRAMES]
@@ -411,8 +420,8 @@ class Interrupted(SquareFinder):
         return super().__call__(frames)
 
 
-def test_after_ctrl_c_the_rest_is_done(film: Film, cache: PoseCache) -> None:
-    items = [VideoItem(film(f"{i}.mp4", start=(4, i))) for i in range(5)]
+def test_after_ctrl_c_the_rest_is_done(square_video: WriteVideo, cache: PoseCache) -> None:
+    items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(5)]
     threads = threading.active_count()
     first = Source("high", Interrupted()), Source("low", SquareFinder(127))
     with pytest.raises(KeyboardInterrupt):
@@ -439,9 +448,9 @@ extract_videos(find_videos(Path(sys.argv[2])), sources, PoseCache(Path(sys.argv[
 """
 
 
-def test_after_kill_9_the_rest_is_done(film: Film, cache: PoseCache, tmp_path: Path) -> None:
-    items = find_videos(film("videos/0.mp4").parent)
-    items += [VideoItem(film(f"videos/{i}.mp4", start=(4, i))) for i in range(1, 8)]
+def test_after_kill_9_the_rest_is_done(square_video: WriteVideo, cache: PoseCache, tmp_path: Path) -> None:
+    items = find_videos(square_video("videos/0.mp4").parent)
+    items += [VideoItem(square_video(f"videos/{i}.mp4", start=(4, i))) for i in range(1, 8)]
     arguments = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "videos")]
     process = subprocess.Popen([*arguments, str(cache.root)])
     deadline = time.monotonic() + 120
@@ -462,8 +471,10 @@ def test_after_kill_9_the_rest_is_done(film: Film, cache: PoseCache, tmp_path: P
     assert len([cache.load(entry.path) for entry in cache.entries()]) == 16
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later(film: Film, cache: PoseCache) -> None:
-    items = find_videos(film("videos/0.mp4").parent)
+def test_what_a_killed_process_left_is_removed_a_day_later(
+    square_video: WriteVideo, cache: PoseCache
+) -> None:
+    items = find_videos(square_video("videos/0.mp4").parent)
     extract_videos(items, two_qualities(), cache, batch=8)
     folder = next(cache.entries()).path.parent
     old, new = folder / ".00-17-abc.part", folder / ".00-18-abc.part"
@@ -489,9 +500,13 @@ def promise(path: Path, frames: int) -> Path:
 
 @pytest.mark.parametrize("promised", [7, FRAMES, 300])
 def test_the_bar_reaches_its_end_whatever_the_container_promises(
-    film: Film, cache: PoseCache, promised: int
+    square_video: WriteVideo, cache: PoseCache, promised: int
 ) -> None:
-    paths = [film("a.mp4"), promise(film("b.avi", step=1), promised), film("c.mp4", step=3)]
+    paths = [
+        square_video("a.mp4"),
+        promise(square_video("b.avi", step=1), promised),
+        square_video("c.mp4", step=3),
+    ]
     assert probe(paths[1]).frames == promised
     assert len(list(read_frames(paths[1]))) == FRAMES
     shown = Recorder()
@@ -508,12 +523,18 @@ def test_the_bar_reaches_its_end_whatever_the_container_promises(
     assert set(values) >= {6, 12, 18}
 
 
-def test_a_video_that_fails_does_not_hold_up_the_bar(film: Film, cache: PoseCache, tmp_path: Path) -> None:
-    film("cut.avi", step=3, frames=200, size=(128, 96))
+def test_a_video_that_fails_does_not_hold_up_the_bar(
+    square_video: WriteVideo, cache: PoseCache, tmp_path: Path
+) -> None:
+    square_video("cut.avi", step=3, frames=200, size=(128, 96))
     whole = (tmp_path / "cut.avi").read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 4 // 5])
     shown = Recorder()
-    items = [VideoItem(tmp_path / "cut.avi"), VideoItem(film("a.mp4")), VideoItem(tmp_path / "none.mp4")]
+    items = [
+        VideoItem(tmp_path / "cut.avi"),
+        VideoItem(square_video("a.mp4")),
+        VideoItem(tmp_path / "none.mp4"),
+    ]
     report = extract_videos(items, two_qualities(), cache, progress=shown)
     assert (report.done, len(report.failed)) == (1, 2)
     total, values = shown.tasks["extracting"]
@@ -521,8 +542,8 @@ def test_a_video_that_fails_does_not_hold_up_the_bar(film: Film, cache: PoseCach
     assert values == sorted(values)
 
 
-def test_with_nothing_promised_frames_are_counted(film: Film, cache: PoseCache) -> None:
-    items = [VideoItem(promise(film(f"{i}.avi", step=i), 0)) for i in (1, 2)]
+def test_with_nothing_promised_frames_are_counted(square_video: WriteVideo, cache: PoseCache) -> None:
+    items = [VideoItem(promise(square_video(f"{i}.avi", step=i), 0)) for i in (1, 2)]
     if probe(items[0].path).frames:
         pytest.skip("this FFmpeg knows the number of frames all the same")
     shown = Recorder()
@@ -532,10 +553,14 @@ def test_with_nothing_promised_frames_are_counted(film: Film, cache: PoseCache) 
     assert values[-1] == 2 * FRAMES
 
 
-def test_without_a_terminal_the_end_is_one_line(film: Film, cache: PoseCache) -> None:
+def test_without_a_terminal_the_end_is_one_line(square_video: WriteVideo, cache: PoseCache) -> None:
     text = StringIO()
     extract_videos(
-        [VideoItem(film("a.mp4"))], two_qualities(), cache, batch=4, progress=Progress(Console(file=text))
+        [VideoItem(square_video("a.mp4"))],
+        two_qualities(),
+        cache,
+        batch=4,
+        progress=Progress(Console(file=text)),
     )
     looking, extracting = text.getvalue().splitlines()
     assert looking.startswith("looking up: 1 of 1 videos")
@@ -543,10 +568,10 @@ def test_without_a_terminal_the_end_is_one_line(film: Film, cache: PoseCache) ->
     assert extracting.endswith("video 1 of 1")
 
 
-def test_on_a_terminal_there_is_a_bar(film: Film, cache: PoseCache) -> None:
+def test_on_a_terminal_there_is_a_bar(square_video: WriteVideo, cache: PoseCache) -> None:
     text = StringIO()
     console = Console(file=text, force_terminal=True, width=120)
-    extract_videos([VideoItem(film("a.mp4"))], two_qualities(), cache, progress=Progress(console))
+    extract_videos([VideoItem(square_video("a.mp4"))], two_qualities(), cache, progress=Progress(console))
     assert f"{FRAMES}/{FRAMES}" in text.getvalue()
     assert "frames/s" in text.getvalue()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import LEARNT, Learnt
+from conftest import SMALL_POSE_TRAINING, TrainedPoseNetwork
 from fixtures.pifpaf_2019.formula import picture, tensor
 from hypothesis import given
 from hypothesis import strategies as st
@@ -256,13 +256,15 @@ def test_the_people_are_ranked_and_sure_enough() -> None:
     np.testing.assert_allclose(surest[:, :2], found[0, :, :2], atol=0.05)
 
 
-def test_complete_people_have_every_joint_however_unsure(learnt: Learnt) -> None:
-    loaded = load_weights(LEARNT.backbone, str(learnt.path))
-    assert isinstance(LEARNT.data, Actors)
-    frame = render_image(LEARNT.data, 0)[0]
+def test_complete_people_have_every_joint_however_unsure(trained_pose_network: TrainedPoseNetwork) -> None:
+    loaded = load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path))
+    assert isinstance(SMALL_POSE_TRAINING.data, Actors)
+    frame = render_image(SMALL_POSE_TRAINING.data, 0)[0]
     plain, complete, plain_again = (
         OpenPifPaf(
-            loaded, long_edge=LEARNT.long_edge, thresholds=Thresholds(keypoint=0.9, complete=complete)
+            loaded,
+            long_edge=SMALL_POSE_TRAINING.long_edge,
+            thresholds=Thresholds(keypoint=0.9, complete=complete),
         )([frame])[0]
         for complete in (False, True, False)
     )
@@ -272,10 +274,13 @@ def test_complete_people_have_every_joint_however_unsure(learnt: Learnt) -> None
     np.testing.assert_array_equal(plain, plain_again)
 
 
-def test_frames_together_and_one_by_one_give_the_same(learnt: Learnt) -> None:
-    estimator = OpenPifPaf(load_weights(LEARNT.backbone, str(learnt.path)), long_edge=LEARNT.long_edge)
-    assert isinstance(LEARNT.data, Actors)
-    known = [render_image(LEARNT.data, index)[0] for index in range(2)]
+def test_frames_together_and_one_by_one_give_the_same(trained_pose_network: TrainedPoseNetwork) -> None:
+    estimator = OpenPifPaf(
+        load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path)),
+        long_edge=SMALL_POSE_TRAINING.long_edge,
+    )
+    assert isinstance(SMALL_POSE_TRAINING.data, Actors)
+    known = [render_image(SMALL_POSE_TRAINING.data, index)[0] for index in range(2)]
     frames = [known[0], np.zeros_like(known[0]), known[1], known[0]]
     together = estimator(frames)
     assert all(len(together[place]) for place in (0, 2, 3))

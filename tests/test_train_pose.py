@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import LEARNT, Learnt
+from conftest import SMALL_POSE_TRAINING, TrainedPoseNetwork
 from safetensors.torch import load_file, save_file
 
 from skdpipe.config import Actors, CocoFile, PoseTraining, to_plain
@@ -61,7 +61,7 @@ def quietly(settings: PoseTraining, output: Path) -> dict[str, torch.Tensor]:
 
 
 def samples(count: int = 6) -> list[PoseSample]:
-    pictures = ActorImages(replace(ACTORS, pictures=count), Encoder(build(TINY.backbone), TINY.long_edge))
+    pictures = ActorImages(replace(ACTORS, images=count), Encoder(build(TINY.backbone), TINY.long_edge))
     return [pictures[index] for index in range(count)]
 
 
@@ -123,12 +123,17 @@ def test_a_pool_that_is_smaller_than_a_batch_is_refused(tmp_path: Path) -> None:
 # Training on actors ------------------------------------------------------------------------------
 
 
-def test_a_network_learns_to_find_the_people_it_is_shown(learnt: Learnt) -> None:
-    assert len(learnt.losses) == LEARNT.steps
-    assert learnt.losses[-1] < 0.5 * learnt.losses[0]
-    estimator = OpenPifPaf(load_weights(LEARNT.backbone, str(learnt.path)), long_edge=LEARNT.long_edge)
-    assert isinstance(LEARNT.data, Actors)
-    shots = [render_image(LEARNT.data, index) for index in range(LEARNT.data.pictures)]
+def test_a_network_learns_to_find_the_people_it_is_shown(trained_pose_network: TrainedPoseNetwork) -> None:
+    assert len(trained_pose_network.losses) == SMALL_POSE_TRAINING.steps
+    assert trained_pose_network.losses[-1] < 0.5 * trained_pose_network.losses[0]
+    estimator = OpenPifPaf(
+        load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path)),
+        long_edge=SMALL_POSE_TRAINING.long_edge,
+    )
+    assert isinstance(SMALL_POSE_TRAINING.data, Actors)
+    shots = [
+        render_image(SMALL_POSE_TRAINING.data, index) for index in range(SMALL_POSE_TRAINING.data.images)
+    ]
     found = estimator([frame for frame, _, _ in shots])
     pairs = [(truth, people) for (_, truth, _), people in zip(shots, found, strict=True)]
     accuracy = pose_accuracy(pairs, COCO_17)
@@ -137,14 +142,16 @@ def test_a_network_learns_to_find_the_people_it_is_shown(learnt: Learnt) -> None
     assert accuracy.pck > 0.5  # over several seeds it is 0.7 to 0.94: some joints are not found yet
 
 
-def test_what_was_trained_is_written_down(learnt: Learnt) -> None:
-    notes = load_weights(LEARNT.backbone, str(learnt.path)).notes
+def test_what_was_trained_is_written_down(trained_pose_network: TrainedPoseNetwork) -> None:
+    notes = load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path)).notes
     assert notes is not None
-    assert notes["settings"]["backbone"] == LEARNT.backbone
+    assert notes["settings"]["backbone"] == SMALL_POSE_TRAINING.backbone
     assert notes["settings"]["data"] == {"pictures": 2, "size": [96, 72], "subjects": 5, "seed": 1}
-    assert notes["loss"] == pytest.approx(learnt.losses[-1], abs=1e-3)
+    assert notes["loss"] == pytest.approx(trained_pose_network.losses[-1], abs=1e-3)
     assert notes["torch"] == torch.__version__
-    assert [path.name for path in learnt.path.parent.iterdir()] == [learnt.path.name]  # no state is left
+    assert [path.name for path in trained_pose_network.path.parent.iterdir()] == [
+        trained_pose_network.path.name
+    ]  # no state is left
 
 
 def test_a_seed_gives_the_same_weights_again(tmp_path: Path) -> None:
@@ -341,8 +348,11 @@ def test_the_truth_is_measured_as_perfect() -> None:
     assert rate > 0
 
 
-def test_a_trained_network_can_be_measured(learnt: Learnt) -> None:
-    estimator = OpenPifPaf(load_weights(LEARNT.backbone, str(learnt.path)), long_edge=LEARNT.long_edge)
+def test_a_trained_network_can_be_measured(trained_pose_network: TrainedPoseNetwork) -> None:
+    estimator = OpenPifPaf(
+        load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path)),
+        long_edge=SMALL_POSE_TRAINING.long_edge,
+    )
     accuracy, rate = measure_pose(estimator, pictures=3, seed=99, batch=2)
     assert (accuracy.frames, accuracy.people >= 3) == (3, True)
     assert rate > 0

@@ -7,10 +7,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import Film
+from conftest import WriteVideo
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from squares import square_film
+from squares import square_frames
 
 from skdpipe.errors import VideoError
 from skdpipe.video import VideoInfo, content_key, probe, read_frames, write_video
@@ -91,10 +91,10 @@ def test_colours_and_their_order_survive(tmp_path: Path) -> None:
 
 def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
-        write_video(tmp_path / name, square_film(), 10)
+        write_video(tmp_path / name, square_frames(), 10)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     assert content_key(tmp_path / "a.mp4") == content_key(tmp_path / "b.mp4")
-    write_video(tmp_path / "c.mp4", square_film(step=1), 10)
+    write_video(tmp_path / "c.mp4", square_frames(step=1), 10)
     assert content_key(tmp_path / "c.mp4") != content_key(tmp_path / "a.mp4")
 
 
@@ -104,15 +104,15 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
 )
 def test_any_file_name_will_do(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a relative name, where FFmpeg might see a protocol or an option
-    write_video(Path("a folder") / name, square_film(frames=3), 10)
-    write_video(Path(name), square_film(frames=3), 10)
+    write_video(Path("a folder") / name, square_frames(frames=3), 10)
+    write_video(Path(name), square_frames(frames=3), 10)
     assert Path(name).is_file()
     assert len(list(read_frames(Path(name)))) == len(list(read_frames(Path("a folder") / name))) == 3
 
 
-def test_a_name_that_is_not_utf8_can_be_read(film: Film) -> None:
-    odd = os.fsencode(film("a.mp4", frames=3).parent) + b"/caf\xe9.mp4"
-    Path(os.fsdecode(odd)).write_bytes((film("a.mp4", frames=3)).read_bytes())
+def test_a_name_that_is_not_utf8_can_be_read(square_video: WriteVideo) -> None:
+    odd = os.fsencode(square_video("a.mp4", frames=3).parent) + b"/caf\xe9.mp4"
+    Path(os.fsdecode(odd)).write_bytes((square_video("a.mp4", frames=3)).read_bytes())
     assert len(list(read_frames(Path(os.fsdecode(odd))))) == 3
 
 
@@ -141,8 +141,8 @@ def test_a_picture_is_turned_as_the_phone_was_held(tmp_path: Path, degrees: int)
     np.testing.assert_array_equal(shown, np.rot90(stored, -degrees // 90))
 
 
-def test_reading_may_stop_early(film: Film) -> None:
-    path = film("a.mp4")
+def test_reading_may_stop_early(square_video: WriteVideo) -> None:
+    path = square_video("a.mp4")
     frames = read_frames(path)
     next(frames)
     assert path in open_files()
