@@ -2,7 +2,7 @@ from .bundle import Bundle, load_bundle, save_bundle
 from .cache import PoseCache
 from .compare import run_comparison
 from .config import Estimator, Experiment, Extraction, Report, config_path, load_config
-from .degradation.fit_noise import fit_noise
+from .degradation import fit_noise
 from .demo import run_demo
 from .distill import distill_student, finetune_student
 from .ensemble import Ensemble, evaluate_bundles

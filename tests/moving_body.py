@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Experiment, NetworkChoice, Recipe
-from skdpipe.degradation.degrade import generator_for, occlude, sample_frames
+from skdpipe.degradation import generator_for, occlude, sample_frames
 from skdpipe.skeleton import COCO_17, Keypoints, Origin, PoseSequence
 from skdpipe.video import write_video
 

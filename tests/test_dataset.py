@@ -24,7 +24,7 @@ from skdpipe.dataset import (
     batches,
     build_manifest,
 )
-from skdpipe.degradation.degrade import degrade, generator_for, occlude, sample_frames
+from skdpipe.degradation import degrade, generator_for, occlude, sample_frames
 from skdpipe.errors import DataError
 from skdpipe.inference.model_input import model_input, with_people
 from skdpipe.skeleton import COCO_17, PENN_13, UNSEEN, PoseSequence

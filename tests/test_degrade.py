@@ -1,12 +1,13 @@
-"""Low quality comes about as stated, and in the same way every time."""
+"""Degradations have the documented strength and are reproducible."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sequences import make_sequence
 
 from skdpipe.config import Degradation, EstimatorNoise
-from skdpipe.degradation.degrade import (
+from skdpipe.degradation import (
     bursts,
     degrade,
     drop_block,
@@ -21,21 +22,18 @@ from skdpipe.degradation.degrade import (
 )
 from skdpipe.errors import DataError
 from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence
-from skdpipe.skeleton.people import body_size
-
-settings.register_profile("shared machine", deadline=None)
-settings.load_profile("shared machine")
 
 
-def a_sequence(frames: int = 20, people: int = 2) -> PoseSequence:
+def numbered_frames(frames: int = 20, people: int = 2) -> PoseSequence:
+    """All joints are seen and x is the number of the frame."""
     keypoints = np.ones((frames, people, 13, 3), np.float32)
     keypoints[..., 0] = np.arange(frames)[:, None, None]
-    return PoseSequence(keypoints, np.arange(frames, dtype=np.int32), frames, PENN_13, 30.0, (640, 480))
+    return make_sequence(keypoints, PENN_13, fps=30.0)
 
 
 @given(st.integers(1, 40), st.integers(1, 12))
-def test_sampled_rows_know_their_frames(frames: int, every: int) -> None:
-    sampled = sample_frames(a_sequence(frames), every)
+def test_sampled_rows_have_the_index_of_their_frame(frames: int, every: int) -> None:
+    sampled = sample_frames(numbered_frames(frames), every)
     np.testing.assert_array_equal(sampled.frame_index, range(0, frames, every))
     np.testing.assert_array_equal(sampled.keypoints[:, 0, 0, 0], sampled.frame_index)
     assert (sampled.video_frames, sampled.fps) == (frames, 30.0)
@@ -43,25 +41,25 @@ def test_sampled_rows_know_their_frames(frames: int, every: int) -> None:
 
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 6))
 def test_sampling_twice_is_sampling_by_the_product(frames: int, first: int, second: int) -> None:
-    twice = sample_frames(sample_frames(a_sequence(frames), first), second)
-    once = sample_frames(a_sequence(frames), first * second)
+    twice = sample_frames(sample_frames(numbered_frames(frames), first), second)
+    once = sample_frames(numbered_frames(frames), first * second)
     np.testing.assert_array_equal(twice.frame_index, once.frame_index)
     np.testing.assert_array_equal(twice.keypoints, once.keypoints)
 
 
-def test_occlusion_hides_whole_joints_and_leaves_the_others() -> None:
-    sequence = a_sequence()
-    spoilt = occlude(sequence, 0.5, generator_for(0, "a"))
-    hidden = ~spoilt.seen
+def test_occlusion_hides_whole_joints_and_does_not_change_the_others() -> None:
+    sequence = numbered_frames()
+    degraded = occlude(sequence, 0.5, generator_for(0, "a"))
+    hidden = ~degraded.seen
     assert 0 < hidden.sum() < hidden.size
-    assert np.isnan(spoilt.keypoints[hidden][:, :2]).all()
-    np.testing.assert_array_equal(spoilt.keypoints[~hidden], sequence.keypoints[~hidden])
+    assert np.isnan(degraded.keypoints[hidden][:, :2]).all()
+    np.testing.assert_array_equal(degraded.keypoints[~hidden], sequence.keypoints[~hidden])
     assert sequence.seen.all()
 
 
 @pytest.mark.parametrize("probability", [0.3, 0.6])
 def test_joints_frames_and_people_are_occluded_with_the_probability(probability: float) -> None:
-    hidden = ~occlude(a_sequence(4000), probability, generator_for(0, "a")).seen
+    hidden = ~occlude(numbered_frames(4000), probability, generator_for(0, "a")).seen
     # 104,000 draws: five standard deviations are under 0.008; 8,000 for each joint, under 0.028
     assert hidden.mean() == pytest.approx(probability, abs=0.008)
     assert hidden.mean(axis=(0, 1)) == pytest.approx(np.full(13, probability), abs=0.028)
@@ -70,18 +68,18 @@ def test_joints_frames_and_people_are_occluded_with_the_probability(probability:
 
 
 @pytest.mark.parametrize(("probability", "left"), [(0.0, 1.0), (1.0, 0.0)])
-def test_the_ends_are_all_and_nothing(probability: float, left: float) -> None:
-    assert occlude(a_sequence(), probability, generator_for(0, "a")).seen.mean() == left
+def test_probability_0_hides_nothing_and_1_everything(probability: float, left: float) -> None:
+    assert occlude(numbered_frames(), probability, generator_for(0, "a")).seen.mean() == left
 
 
-def test_more_occlusion_hides_all_that_less_hides() -> None:
-    mild, severe = (occlude(a_sequence(), p, generator_for(3, "a")).seen for p in (0.3, 0.6))
+def test_a_higher_probability_hides_all_joints_that_a_lower_one_hides() -> None:
+    mild, severe = (occlude(numbered_frames(), p, generator_for(3, "a")).seen for p in (0.3, 0.6))
     assert not (severe & ~mild).any()
 
 
-def test_a_video_is_always_spoilt_alike_and_unlike_others() -> None:
+def test_a_video_is_always_degraded_in_the_same_way_and_differently_from_others() -> None:
     def pattern(seed: int, key: str) -> bytes:
-        return occlude(a_sequence(), 0.5, generator_for(seed, key)).seen.tobytes()
+        return occlude(numbered_frames(), 0.5, generator_for(seed, key)).seen.tobytes()
 
     assert pattern(1, "ab") == pattern(1, "ab")
     assert len({pattern(1, "ab"), pattern(2, "ab"), pattern(1, "ac"), pattern(11, "b")}) == 4
@@ -90,39 +88,39 @@ def test_a_video_is_always_spoilt_alike_and_unlike_others() -> None:
 @pytest.mark.parametrize("every", [0, -1])
 def test_sampling_needs_a_positive_step(every: int) -> None:
     with pytest.raises(DataError, match=f"every {every} frames; expected 1"):
-        sample_frames(a_sequence(), every)
+        sample_frames(numbered_frames(), every)
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])
 def test_a_probability_lies_between_0_and_1(probability: float) -> None:
     with pytest.raises(DataError, match="expected a number from 0 to 1"):
-        occlude(a_sequence(), probability, generator_for(0, "a"))
+        occlude(numbered_frames(), probability, generator_for(0, "a"))
 
 
 @given(frames=st.integers(1, 50), share=st.floats(0, 1), seed=st.integers(0, 9))
-@pytest.mark.parametrize("lose", [drop_random_frames, drop_block])
-def test_a_share_of_the_frames_is_lost_but_never_all(lose, frames: int, share: float, seed: int) -> None:  # type: ignore[no-untyped-def]
-    left = lose(a_sequence(frames), share, np.random.default_rng(seed))
+@pytest.mark.parametrize("drop", [drop_random_frames, drop_block])
+def test_a_share_of_the_frames_is_dropped_but_never_all(drop, frames: int, share: float, seed: int) -> None:  # type: ignore[no-untyped-def]
+    left = drop(numbered_frames(frames), share, np.random.default_rng(seed))
     assert len(left.frame_index) == max(1, round((1 - share) * frames))
     assert (np.diff(left.frame_index) > 0).all()
     np.testing.assert_array_equal(left.keypoints[:, 0, 0, 0], left.frame_index)
     assert left.video_frames == frames
 
 
-def test_a_lost_block_is_one_block_that_lies_anywhere() -> None:
+def test_dropped_blocks_are_contiguous_and_start_at_all_positions() -> None:
     starts = set()
     for seed in range(60):
-        left = drop_block(a_sequence(10), 0.3, np.random.default_rng(seed)).frame_index.tolist()
+        left = drop_block(numbered_frames(10), 0.3, np.random.default_rng(seed)).frame_index.tolist()
         gone = sorted(set(range(10)) - set(left))
         assert gone == list(range(gone[0], gone[0] + 3))
         starts.add(gone[0])
     assert starts == set(range(8))
 
 
-@pytest.mark.parametrize("lose", [drop_random_frames, drop_block])
-def test_a_share_lies_between_0_and_1(lose) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("drop", [drop_random_frames, drop_block])
+def test_a_share_lies_between_0_and_1(drop) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DataError, match=r"share of lost frames 1\.5; expected"):
-        lose(a_sequence(), 1.5, np.random.default_rng(0))
+        drop(numbered_frames(), 1.5, np.random.default_rng(0))
 
 
 def test_limbs_are_arms_from_the_elbow_and_legs_from_the_knee() -> None:
@@ -136,8 +134,8 @@ def test_limbs_are_arms_from_the_elbow_and_legs_from_the_knee() -> None:
     assert [len(each) for each in limbs(COCO_17)] == [2, 2, 2, 2]
 
 
-def test_whole_limbs_go_for_the_whole_clip() -> None:
-    hidden = ~occlude_limbs(a_sequence(50, 400), 0.3, 0, np.random.default_rng(0)).seen
+def test_whole_limbs_are_hidden_for_the_whole_clip() -> None:
+    hidden = ~occlude_limbs(numbered_frames(50, 400), 0.3, 0, np.random.default_rng(0)).seen
     assert (hidden == hidden[:1]).all()
     assert not hidden[:, :, [PENN_13.index("head"), PENN_13.index("left_hip")]].any()
     for joints in limbs(PENN_13):
@@ -146,20 +144,20 @@ def test_whole_limbs_go_for_the_whole_clip() -> None:
     assert hidden[0][:, [each[0] for each in limbs(PENN_13)]].mean() == pytest.approx(0.3, abs=0.06)
 
 
-def test_limbs_that_come_and_go_stay_away_for_so_many_frames() -> None:
-    sampled = sample_frames(a_sequence(4000), 2)
+def test_limbs_are_hidden_for_the_stated_mean_number_of_frames() -> None:
+    sampled = sample_frames(numbered_frames(4000), 2)
     hidden = ~occlude_limbs(sampled, 0.4, 20, np.random.default_rng(1)).seen[:, 0]
     wrist = hidden[:, PENN_13.index("left_wrist")]
     ends = int((wrist[:-1] & ~wrist[1:]).sum())
-    assert wrist.sum() / ends == pytest.approx(20 / 2, rel=0.35)  # every other frame of the video is there
+    assert wrist.sum() / ends == pytest.approx(20 / 2, rel=0.35)  # every other frame of the video is sampled
 
 
 @given(share=st.floats(0, 1), frames=st.floats(1, 30))
 @settings(max_examples=25)
-def test_spells_take_their_share_and_last_as_long_as_said(share: float, frames: float) -> None:
+def test_bursts_have_the_stated_share_and_mean_length(share: float, frames: float) -> None:
     state = bursts(share, frames, (1500, 40), np.random.default_rng(0))
     frames = max(frames, share / max(1 - share, 1e-9))
-    # Neighbours in time are alike: about 60,000 / (2 frames) draws count.
+    # Neighbouring frames are correlated: there are about 60,000 / (2 frames) independent draws.
     assert state.mean() == pytest.approx(
         share, abs=5 * np.sqrt(share * (1 - share) * 2 * frames / 60_000) + 1e-9
     )
@@ -168,55 +166,52 @@ def test_spells_take_their_share_and_last_as_long_as_said(share: float, frames: 
         assert state[:-1].sum() / ends == pytest.approx(frames, rel=5 / np.sqrt(ends))
 
 
-def a_body(frames: int = 400, people: int = 2) -> PoseSequence:
-    """A body of 30 by 40 pixels that stands still; the joints in between lie on its diagonal."""
+def motionless_body(frames: int = 400, people: int = 2) -> PoseSequence:
+    """A motionless body of 30 by 40 pixels, whose joints are on the diagonal; its size is 50 pixels."""
     line = np.linspace(0, 1, 13)
     keypoints = np.ones((frames, people, 13, 3), np.float32)
     keypoints[..., 0], keypoints[..., 1] = 100 + 30 * line, 50 + 40 * line
-    return PoseSequence(keypoints, np.arange(frames, dtype=np.int32), frames, PENN_13, 30.0, (640, 480))
+    return make_sequence(keypoints, PENN_13)
 
 
-def test_a_body_is_as_large_as_its_diagonal() -> None:
-    body = a_body(5)
-    assert body_size(body.keypoints) == pytest.approx([50, 50])
-    nobody = occlude(body, 1.0, np.random.default_rng(0))
-    assert body_size(nobody.keypoints) == pytest.approx([0, 0])
-
-
-def test_jitter_is_a_share_of_the_body() -> None:
-    offset = (jitter(a_body(), 0.06, np.random.default_rng(0)).keypoints - a_body().keypoints)[..., :2]
+def test_jitter_is_a_share_of_the_body_size() -> None:
+    offset = (
+        jitter(motionless_body(), 0.06, np.random.default_rng(0)).keypoints - motionless_body().keypoints
+    )[..., :2]
     assert offset.std() == pytest.approx(0.06 * 50, rel=0.03)  # 20,800 draws
-    assert jitter(a_body(), 0.06, np.random.default_rng(0)).seen.all()
+    assert jitter(motionless_body(), 0.06, np.random.default_rng(0)).seen.all()
     with pytest.raises(DataError, match="expected 0 or more"):
-        jitter(a_body(), -1, np.random.default_rng(0))
+        jitter(motionless_body(), -1, np.random.default_rng(0))
 
 
-def test_no_noise_changes_nothing_but_confidence() -> None:
-    body = occlude(a_body(), 0.2, np.random.default_rng(0))
-    seen = simulate_pose_errors(body, EstimatorNoise(confidence=0.7), np.random.default_rng(0))
-    np.testing.assert_array_equal(seen.keypoints[..., :2], body.keypoints[..., :2])
-    np.testing.assert_array_equal(seen.seen, body.seen)
-    assert seen.keypoints[..., 2][seen.seen] == pytest.approx(0.7, abs=0.02)
+def test_without_errors_only_the_confidence_changes() -> None:
+    body = occlude(motionless_body(), 0.2, np.random.default_rng(0))
+    degraded = simulate_pose_errors(body, EstimatorNoise(confidence=0.7), np.random.default_rng(0))
+    np.testing.assert_array_equal(degraded.keypoints[..., :2], body.keypoints[..., :2])
+    np.testing.assert_array_equal(degraded.seen, body.seen)
+    assert degraded.keypoints[..., 2][degraded.seen] == pytest.approx(0.7, abs=0.02)
 
 
-def test_swaps_exchange_left_and_right_of_everybody_at_once() -> None:
-    body = a_body(3000, 1)
-    seen = simulate_pose_errors(body, EstimatorNoise(swaps=0.2, swap_frames=4), np.random.default_rng(0))
-    swapped = (seen.keypoints[..., :2] != body.keypoints[..., :2]).any(axis=(1, 2, 3))
+def test_swaps_exchange_left_and_right_of_the_whole_person() -> None:
+    body = motionless_body(3000, 1)
+    degraded = simulate_pose_errors(body, EstimatorNoise(swaps=0.2, swap_frames=4), np.random.default_rng(0))
+    swapped = (degraded.keypoints[..., :2] != body.keypoints[..., :2]).any(axis=(1, 2, 3))
     assert swapped.mean() == pytest.approx(0.2, abs=0.06)
     np.testing.assert_array_equal(
-        seen.keypoints[swapped][..., :2], body.keypoints[swapped][:, :, list(PENN_13.mirror)][..., :2]
+        degraded.keypoints[swapped][..., :2], body.keypoints[swapped][:, :, list(PENN_13.mirror)][..., :2]
     )
 
 
-def test_noise_that_names_other_joints_is_refused() -> None:
-    with pytest.raises(DataError, match="names nose, which layout penn-13 does not have"):
-        simulate_pose_errors(a_body(3), EstimatorNoise(jitter={"nose": 0.1}), np.random.default_rng(0))
+def test_noise_with_joints_of_another_layout_is_refused() -> None:
+    with pytest.raises(DataError, match="the noise contains nose, which layout penn-13 does not have"):
+        simulate_pose_errors(
+            motionless_body(3), EstimatorNoise(jitter={"nose": 0.1}), np.random.default_rng(0)
+        )
 
 
-def test_one_degradation_changes_nothing_about_another() -> None:
-    one = degrade(a_body(), Degradation(occlusion=0.3), seed=1)
-    other = degrade(a_body(), Degradation(occlusion=0.3, limbs=0.5), seed=1)
+def test_degradations_are_independent_of_each_other() -> None:
+    one = degrade(motionless_body(), Degradation(occlusion=0.3), seed=1)
+    other = degrade(motionless_body(), Degradation(occlusion=0.3, limbs=0.5), seed=1)
     assert not (other.seen & ~one.seen).any()
-    drawn_anew = degrade(a_body(), Degradation(occlusion=0.3), seed=1, draw=1)
-    assert (drawn_anew.seen != one.seen).any()
+    next_draw = degrade(motionless_body(), Degradation(occlusion=0.3), seed=1, draw=1)
+    assert (next_draw.seen != one.seen).any()

@@ -1,99 +1,73 @@
-"""Layouts: what hangs together, what mirrors what, and which joints one layout can give another."""
+"""Built-in layouts are connected, symmetric and have unique names."""
 
 from __future__ import annotations
-
-from itertools import product
 
 import numpy as np
 import pytest
 
 from skdpipe.errors import DataError
 from skdpipe.networks.graph import hop_distances
-from skdpipe.skeleton import (
-    COCO_17,
-    KINECT_20,
-    LAYOUTS,
-    NTU_25,
-    OPENPOSE_18,
-    PENN_13,
-    Layout,
-    PoseSequence,
-    map_layout,
-)
+from skdpipe.skeleton import COCO_17, LAYOUTS, Layout, layout_named
 
-ALL = list(LAYOUTS.values())
-# What cannot be had: faces from Kinect's head, hands and feet from wrists and ankles, the middle of a trunk.
-MAPS = {
-    (COCO_17, PENN_13), (COCO_17, OPENPOSE_18), (OPENPOSE_18, COCO_17), (OPENPOSE_18, PENN_13),
-    (NTU_25, PENN_13), (NTU_25, KINECT_20), (KINECT_20, PENN_13),
-}  # fmt: skip
+every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
 
 
-def a_sequence(layout: Layout, people: int = 2) -> PoseSequence:
-    rng = np.random.default_rng(len(layout))
-    keypoints = rng.uniform(0.1, 1, (4, people, len(layout), 3)).astype(np.float32)
-    return PoseSequence(keypoints, np.arange(4, dtype=np.int32), 4, layout, 30.0, (640, 480))
+@every_layout
+def test_mirroring_twice_is_the_identity(layout: Layout) -> None:
+    mirror = np.array(layout.mirror)
+    np.testing.assert_array_equal(mirror[mirror], np.arange(len(layout)))
 
 
-def column(sequence: PoseSequence, joint: str) -> np.ndarray:
-    return sequence.keypoints[:, :, sequence.layout.index(joint)]
+@every_layout
+def test_left_mirrors_right_and_middle_joints_mirror_themselves(layout: Layout) -> None:
+    for joint, other in zip(layout.joints, (layout.joints[index] for index in layout.mirror), strict=True):
+        assert other == joint.replace("left", "?").replace("right", "left").replace("?", "right")
 
 
-@pytest.mark.parametrize("layout", ALL, ids=lambda layout: layout.name)
-def test_all_joints_hang_together_and_mirror_in_pairs(layout: Layout) -> None:
-    assert np.isfinite(hop_distances(layout)).all()
-    mirror = list(layout.mirror)
-    assert [mirror[other] for other in mirror] == list(range(len(layout)))
+@every_layout
+def test_the_mirror_image_of_a_bone_is_a_bone(layout: Layout) -> None:
     bones = {frozenset(edge) for edge in layout.edges}
-    assert {frozenset((mirror[a], mirror[b])) for a, b in layout.edges} == bones
-    assert len(layout.sigmas) == len(set(layout.joints)) == len(layout)
+    assert {frozenset(layout.mirror[end] for end in bone) for bone in bones} == bones
+    assert len(bones) == len(layout.bones)
 
 
-@pytest.mark.parametrize(("source", "target"), list(product(ALL, ALL)), ids=lambda layout: layout.name)
-def test_a_layout_is_mapped_or_refused_by_the_names_of_what_is_missing(
-    source: Layout, target: Layout
-) -> None:
-    sequence = a_sequence(source)
-    if source != target and (source, target) not in MAPS:
-        with pytest.raises(DataError, match=f"layout {source.name} has no .*, which {target.name} needs"):
-            map_layout(sequence, target)
-        return
-    mapped = map_layout(sequence, target)
-    assert mapped.layout == target
-    for joint in set(source.joints) & set(target.joints):
-        np.testing.assert_array_equal(column(mapped, joint), column(sequence, joint))
+@every_layout
+def test_all_joints_are_connected_and_bones_lead_away_from_the_root(layout: Layout) -> None:
+    distances = hop_distances(layout)
+    assert np.isfinite(distances).all()
+    to_root = distances[layout.index(layout.root)]
+    assert all(to_root[near] <= to_root[far] for near, far in layout.edges)
 
 
-def test_there_and_back_joints_stay_what_they_are() -> None:
-    sequence = a_sequence(COCO_17)
-    back = map_layout(map_layout(sequence, OPENPOSE_18), COCO_17)
-    np.testing.assert_array_equal(back.keypoints, sequence.keypoints)
+@every_layout
+def test_a_parent_is_one_bone_nearer_to_the_root(layout: Layout) -> None:
+    to_root = hop_distances(layout)[layout.index(layout.root)]
+    bones = {frozenset(edge) for edge in layout.edges}
+    for joint, parent in enumerate(layout.parents):
+        if joint == layout.index(layout.root):
+            assert parent == joint
+        else:
+            assert frozenset((joint, parent)) in bones
+            assert to_root[parent] == to_root[joint] - 1
 
 
-def test_a_neck_lies_between_both_shoulders_or_is_not_seen() -> None:
-    sequence = a_sequence(COCO_17, people=1)
-    left, right = column(sequence, "left_shoulder"), column(sequence, "right_shoulder")
-    right[1] = np.nan, np.nan, 0
-    neck = column(map_layout(sequence, OPENPOSE_18), "neck")
-    np.testing.assert_allclose(neck[0], (left[0] + right[0]) / 2, rtol=1e-6)
-    np.testing.assert_array_equal(neck[1], [[np.nan, np.nan, 0]])
+@every_layout
+def test_joint_names_are_unique_and_sigmas_symmetric(layout: Layout) -> None:
+    assert len(set(layout.joints)) == len(layout) == len(layout.sigmas)
+    assert all(sigma > 0 for sigma in layout.sigmas)
+    assert [layout.sigmas[index] for index in layout.mirror] == list(layout.sigmas)
+    assert layout_named(layout.name) is layout
 
 
-def test_a_head_is_the_mean_of_what_is_seen_of_it() -> None:
-    sequence = a_sequence(OPENPOSE_18, people=1)
-    column(sequence, "left_ear")[0] = np.nan, np.nan, 0
-    head = column(map_layout(sequence, PENN_13), "head")
-    seen = [column(sequence, joint) for joint in ("nose", "left_ear", "right_ear")]
-    np.testing.assert_allclose(head[0], (seen[0][0] + seen[2][0]) / 2, rtol=1e-6)
-    np.testing.assert_allclose(head[1], np.mean(seen, axis=0)[1], rtol=1e-6)
+def test_the_coco_joints_are_in_cocos_order() -> None:
+    assert COCO_17.joints[:5] == ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+    assert COCO_17.joints[15:] == ("left_ankle", "right_ankle")
+    assert (COCO_17.sigmas[0], COCO_17.sigmas[11], COCO_17.sigmas[16]) == (0.026, 0.107, 0.089)
 
 
-def test_both_kinects_call_the_trunk_otherwise() -> None:
-    sequence = a_sequence(NTU_25)
-    mapped = map_layout(sequence, KINECT_20)
-    for old, new in (
-        ("spine_shoulder", "shoulder_centre"),
-        ("spine_mid", "spine"),
-        ("spine_base", "hip_centre"),
+def test_the_error_for_an_unknown_layout_lists_the_known_ones() -> None:
+    with pytest.raises(
+        DataError,
+        match=r"^no layout 'coco-18'; expected one of coco-17, penn-13, openpose-18, ntu-25, kinect-20$",
     ):
-        np.testing.assert_array_equal(column(mapped, new), column(sequence, old))
+        layout_named("coco-18")

@@ -22,7 +22,7 @@ from skdpipe.cache import PoseCache
 from skdpipe.cli import main
 from skdpipe.config import Degradation, Experiment, Recipe, Report, Robustness
 from skdpipe.dataset import PairedClips, build_manifest, load_views
-from skdpipe.degradation.degrade import degrade
+from skdpipe.degradation import degrade
 from skdpipe.distill import NAMES, distill_student
 from skdpipe.distill.training import Curve
 from skdpipe.errors import DataError

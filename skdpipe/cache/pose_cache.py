@@ -1,9 +1,9 @@
-"""Where extracted skeletons are kept: one self-describing safetensors file per video and estimator.
+"""The folder of the pose cache.
 
     root/<quality>/<settings>/<video key>.safetensors
 
-``quality`` is high or low, ``settings`` names the estimator and its sampling, the key is a digest of
-the video's content. pose_cache/README.md documents the file; any safetensors reader can open it.
+``quality`` is high or low, ``settings`` stands for the estimator and its sampling, and the key is a digest of
+the video's content.
 """
 
 from __future__ import annotations
@@ -12,74 +12,38 @@ import hashlib
 import os
 import re
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Final, get_args
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
-
+from skdpipe.atomic_file import PARTIAL_SUFFIX
+from skdpipe.cache.sequence_file import Entry, Quality, read_entry, read_sequence, write_sequence
 from skdpipe.errors import CacheError, DataError
-from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence
+from skdpipe.skeleton import Origin, PoseSequence
 
-Quality = Literal["high", "low"]
-FORMAT = "skdpipe-sequence-1"
-
-_SUFFIX = ".safetensors"
-_UNFINISHED = ".part"
-_OPTIONAL = ("label", "split", "subject")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a cached file says about itself, without its keypoints.
-
-    Attributes:
-        path: the file.
-        quality, settings: the folders it was saved under.
-        origin: where the sequence came from.
-        layout: the layout's name.
-        fps, size, video_frames: of the video, as in `PoseSequence`.
-        frames: rows stored; fewer than video_frames where frames were sampled.
-        people: places for people, some perhaps never filled.
-        empty: True if nobody is seen in any frame.
-    """
-
-    path: Path
-    quality: Quality
-    settings: str
-    origin: Origin
-    layout: str
-    fps: float
-    size: tuple[int, int]
-    video_frames: int
-    frames: int
-    people: int
-    empty: bool
+_SUFFIX: Final = ".safetensors"
 
 
 def settings_slug(prefix: str, description: str) -> str:
-    """A folder name from a readable prefix and eight hex digits that stand for the full description."""
+    """A folder name: a readable prefix and eight hexadecimal digits of the description's digest."""
     readable = re.sub(r"[^A-Za-z0-9._]+", "-", prefix).strip("-._") or "settings"
     return f"{readable}-{hashlib.sha256(description.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
 class PoseCache:
-    """The pose sequences under a root folder.
+    """The pose sequences in a root folder.
 
-    Files appear whole or not at all, so any number of processes may write at once and any of them
-    may be killed: the last to finish wins.
+    Files appear complete or not at all. Any number of processes may write at the same time, and any of them
+    may be killed. If several write the same file, the last one wins.
     """
 
     root: Path
 
     def path_of(self, quality: Quality, settings: str, key: str) -> Path:
-        """Where a sequence is, or would be.
+        """Path of a sequence, which need not exist.
 
         Raises:
             CacheError: if a part cannot be used as a file name.
@@ -90,9 +54,9 @@ class PoseCache:
         return Path(self.root) / quality / settings / f"{key}{_SUFFIX}"
 
     def has(self, quality: Quality, settings: str, key: str) -> bool:
-        """Whether a sequence is there and whole; a damaged file counts as missing, to be made again.
+        """Whether the cache contains a sequence. A damaged file counts as missing.
 
-        Costs one read of the header, whose length is checked against the file's.
+        Only the header is read; its lengths are checked against the length of the file.
         """
         try:
             self.describe(self.path_of(quality, settings, key))
@@ -101,54 +65,36 @@ class PoseCache:
         return True
 
     def save(self, sequence: PoseSequence, quality: Quality, settings: str) -> Path:
-        """Write a sequence under its origin's key, replacing what was there.
+        """Write a sequence to the path of its origin's key; an existing file is replaced.
 
         Raises:
-            CacheError: if the layout is not one that `load` could rebuild, the key is no digest, or the
-                file cannot be written.
+            CacheError: if the layout is not built in, the key is not a digest, or the file cannot be written.
         """
         path = self.path_of(quality, settings, sequence.origin.key)
-        layout = _known_layout(sequence.layout.name, sequence.layout.joints, str(path))
-        tensors = {
-            "keypoints": np.ascontiguousarray(sequence.keypoints, np.float32),
-            "frame_index": np.ascontiguousarray(sequence.frame_index, np.int32),
-        }
-        _write_atomically(path, to_bytes(tensors, _to_metadata(sequence, layout, quality, settings)))
+        write_sequence(path, sequence, quality, settings)
         return path
 
     def load(self, path: Path) -> PoseSequence:
         """Read a sequence, bit for bit as it was saved.
 
         Raises:
-            CacheError: if the file is missing, damaged, or of a layout this version does not know.
+            CacheError: if the file is missing or damaged, or its layout is not built in.
         """
-        entry, tensors = _read(path, with_tensors=True)
-        try:
-            return PoseSequence(
-                keypoints=tensors["keypoints"],
-                frame_index=tensors["frame_index"],
-                video_frames=entry.video_frames,
-                layout=LAYOUTS[entry.layout],
-                fps=entry.fps,
-                size=entry.size,
-                origin=entry.origin,
-            )
-        except DataError as error:
-            raise _damaged(path, str(error)) from error
+        return read_sequence(path)
 
     def describe(self, path: Path) -> Entry:
-        """Read what a file says about itself, without its keypoints.
+        """Read the header of a file, without its keypoints.
 
         Raises:
             CacheError: as `load`.
         """
-        return _read(path, with_tensors=False)[0]
+        return read_entry(path)
 
     def entries(self, quality: Quality | None = None, settings: str | None = None) -> Iterator[Entry]:
-        """Describe the sequences of one quality and settings, or of all, sorted by their paths.
+        """Headers of all sequences, or of those of one quality and settings, sorted by path.
 
         Raises:
-            CacheError: at the first damaged file; making it again or deleting it mends the cache.
+            CacheError: at the first damaged file; delete it or extract its video again.
         """
         for folder in self._folders(quality):
             if settings in (None, folder.name):
@@ -156,14 +102,14 @@ class PoseCache:
                 yield from (self.describe(folder / name) for name in names)
 
     def settings_of(self, quality: Quality) -> tuple[str, ...]:
-        """The settings for which there is any folder of this quality, sorted."""
+        """Names of the settings folders of a quality, sorted."""
         return tuple(folder.name for folder in self._folders(quality))
 
     def choose_settings(self, quality: Quality, wanted: str = "") -> str:
-        """The settings folder of that name, or the only one there is.
+        """The settings folder with the given name, or the only folder if no name is given.
 
         Raises:
-            DataError: if there is no such folder, or none or several and no name is given.
+            DataError: if there is no such folder, or if no name is given and there is not exactly one folder.
         """
         found = self.settings_of(quality)
         listed = ", ".join(found) or "none"
@@ -177,28 +123,32 @@ class PoseCache:
         return found[0]
 
     def relabel(self, path: Path, origin: Origin) -> Entry:
-        """Change a file's source, label, split and subject; the keypoints stay as they are.
+        """Change source, label, split and subject of a file; the keypoints do not change.
 
         Raises:
-            CacheError: if the origin is of another video or estimator, or as `load` and `save`.
+            CacheError: if the origin has another video key or estimator, or as `load` and `save`.
         """
         entry = self.describe(path)
         if entry.origin == origin:
             return entry
         if (entry.origin.key, entry.origin.estimator) != (origin.key, origin.estimator):
             raise CacheError(
-                f"{path} holds video {entry.origin.key} by {entry.origin.estimator}, and the new labels "
+                f"{path} contains video {entry.origin.key} by {entry.origin.estimator}, and the new labels "
                 f"are for {origin.key} by {origin.estimator}; relabel the file of that video"
             )
         sequence = replace(self.load(path), origin=origin)
         return self.describe(self.save(sequence, entry.quality, entry.settings))
 
     def remove_leftovers(self, older_than: float = 86_400.0) -> int:
-        """Delete unfinished files that nobody has written to for so many seconds; return how many."""
+        """Delete unfinished files that were last written more than ``older_than`` seconds ago.
+
+        Returns:
+            Number of files deleted.
+        """
         limit, removed = time.time() - older_than, 0
         for folder in self._folders(None):
-            for path in folder.glob(f".*{_UNFINISHED}"):
-                with suppress(OSError):  # another process has finished it meanwhile
+            for path in folder.glob(f".*{PARTIAL_SUFFIX}"):
+                with suppress(OSError):  # another process may have finished the file meanwhile
                     if path.stat().st_mtime < limit:
                         path.unlink()
                         removed += 1
@@ -219,119 +169,9 @@ def _is_entry(name: str) -> bool:
 
 def _require(pattern: str, text: str, what: str, expected: str) -> None:
     if not re.fullmatch(pattern, text):
-        raise CacheError(f"{what} {text!r} cannot name a cached file; give {expected}")
+        raise CacheError(f"{what} {text!r} cannot be used as a file name; expected {expected}")
 
 
 def _require_quality(quality: str) -> None:
     if quality not in get_args(Quality):
-        raise CacheError(f"quality {quality!r} is unknown; give one of {', '.join(get_args(Quality))}")
-
-
-def _known_layout(name: str, joints: tuple[str, ...], path: str) -> Layout:
-    layout = LAYOUTS.get(name)
-    if layout is None:
-        raise CacheError(
-            f"{path}: layout {name!r} is unknown, expected one of {', '.join(LAYOUTS)}; "
-            "add it to layouts.LAYOUTS or map the sequence to a known one"
-        )
-    if layout.joints != joints:
-        raise CacheError(
-            f"{path}: joints {' '.join(joints)!r} are not those of layout {name}, "
-            f"expected {' '.join(layout.joints)!r}; extract the video again"
-        )
-    return layout
-
-
-def _damaged(path: Path, found: str) -> CacheError:
-    return CacheError(f"{path} is damaged or no pose file ({found}); delete it or extract the video again")
-
-
-def _to_metadata(sequence: PoseSequence, layout: Layout, quality: Quality, settings: str) -> dict[str, str]:
-    origin = sequence.origin
-    optional = {name: getattr(origin, name) for name in _OPTIONAL if getattr(origin, name) is not None}
-    fields = {
-        "format": FORMAT,
-        "layout": layout.name,
-        "joints": " ".join(layout.joints),
-        "fps": repr(float(sequence.fps)),
-        "width": str(sequence.size[0]),
-        "height": str(sequence.size[1]),
-        "video_frames": str(sequence.video_frames),
-        "empty": "true" if sequence.is_empty else "false",
-        "quality": quality,
-        "settings": settings,
-        "source": origin.source,
-        "key": origin.key,
-        "estimator": origin.estimator,
-        **optional,
-    }
-    # A file name that is not UTF-8 reaches Python as lone surrogates, which no UTF-8 text can hold.
-    return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in fields.items()}
-
-
-def _read(path: Path, with_tensors: bool) -> tuple[Entry, dict[str, Any]]:
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise _damaged(path, f"format {metadata.get('format')!r}, expected {FORMAT!r}")
-            shape = file.get_slice("keypoints").get_shape()
-            rows = file.get_slice("frame_index").get_shape()
-            if len(shape) != 4 or rows != shape[:1]:
-                raise _damaged(path, f"keypoints of shape {shape} with frame_index of shape {rows}")
-            entry = _to_entry(path, metadata, frames=shape[0], people=shape[1])
-            names = ("keypoints", "frame_index") if with_tensors else ()
-            return entry, {name: file.get_tensor(name).copy() for name in names}
-    except FileNotFoundError as error:
-        raise CacheError(f"{path} does not exist, expected a cached sequence; extract the video") from error
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, str(error).splitlines()[0] if str(error) else repr(error)) from error
-
-
-def _to_entry(path: Path, metadata: Mapping[str, str], frames: int, people: int) -> Entry:
-    try:
-        layout = _known_layout(metadata["layout"], tuple(metadata["joints"].split()), str(path))
-        if metadata["quality"] not in get_args(Quality):
-            raise ValueError(f"quality {metadata['quality']!r}")
-        return Entry(
-            path=Path(path),
-            quality="high" if metadata["quality"] == "high" else "low",
-            settings=metadata["settings"],
-            origin=Origin(
-                source=metadata["source"],
-                key=metadata["key"],
-                estimator=metadata["estimator"],
-                label=metadata.get("label"),
-                split=metadata.get("split"),
-                subject=metadata.get("subject"),
-            ),
-            layout=layout.name,
-            fps=float(metadata["fps"]),
-            size=(int(metadata["width"]), int(metadata["height"])),
-            video_frames=int(metadata["video_frames"]),
-            frames=frames,
-            people=people,
-            empty=metadata["empty"] == "true",
-        )
-    except KeyError as error:
-        raise _damaged(path, f"no {error.args[0]!r} in its metadata") from error
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.stem}-{os.getpid()}-{uuid.uuid4().hex[:8]}{_UNFINISHED}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise CacheError(
-            f"cannot write {path} ({error}); free some space or choose another folder"
-        ) from error
+        raise CacheError(f"quality {quality!r} is unknown; expected one of {', '.join(get_args(Quality))}")

@@ -163,7 +163,7 @@ def fit_noise(
 ) -> None:
     """Find out how a poor estimator errs, from videos in the cache that a good one has seen too."""
     from skdpipe.cache import PoseCache
-    from skdpipe.degradation.fit_noise import fit_noise_of_cache, save_noise
+    from skdpipe.degradation import fit_noise_of_cache, save_noise
 
     noise = fit_noise_of_cache(PoseCache(cache), high, low, layout)
     save_noise(noise, output)
@@ -178,7 +178,10 @@ def print_extraction(report: ExtractionReport, cache: Path) -> None:
     if report.pairs:
         matched = sum(pair.matched for pair in report.pairs)
         people = sum(pair.people_high for pair in report.pairs)
-        print_line(f"people matched between the qualities: {matched} of {people}, mean OKS {report.oks:.3f}")
+        print_line(
+            f"people matched between the qualities: {matched} of {people}, mean OKS {report.oks:.3f} "
+            "(videos extracted now)"
+        )
     for path in report.without_people:
         print_problem("yellow", "nobody seen", path)
     for _, reason in report.failed:

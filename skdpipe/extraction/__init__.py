@@ -1,6 +1,7 @@
 """Extraction: from videos to cached pose sequences of both qualities."""
 
-from skdpipe.extraction.run import ExtractionReport, extract_videos
+from skdpipe.extraction.report import ExtractionReport
+from skdpipe.extraction.run import extract_videos
 from skdpipe.extraction.sources import Source, open_sources
 from skdpipe.extraction.video_list import VideoItem, find_videos
 

@@ -1,4 +1,4 @@
-"""Which estimator produces which quality, and where its sequences are cached."""
+"""Sources: the estimator of each quality, and the cache folder of its sequences."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """The estimator of one quality, run on one frame in ``every``.
+    """The estimator of one quality.
 
-    ``config``, if given, is saved beside the sequences, so that a bundle can name its estimator.
+    Attributes:
+        quality: high or low.
+        estimator: the pose estimator.
+        every: the estimator runs on every ``every``-th frame.
+        config: the estimator's settings; if given, they are saved beside the sequences and later in bundles.
     """
 
     quality: Quality
@@ -40,7 +44,7 @@ class Source:
 
 
 def open_sources(settings: Extraction, device: torch.device) -> list[Source]:
-    """The estimators of both qualities, high first.
+    """Load the estimators of both qualities, high first.
 
     Raises:
         PoseError: if an estimator or its weights are not available.

@@ -1,4 +1,4 @@
-"""Which videos there are, and what the user says about each: label, split, subject."""
+"""The list of videos and their metadata: label, split, subject."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from skdpipe.errors import DataError
+from skdpipe.skeleton import SPLITS
 from skdpipe.video import EXTENSIONS
 
-_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class VideoItem:
-    """A video and what the user says about it."""
+    """A video with its metadata; None if not specified."""
 
     path: Path
     label: str | None = None
@@ -27,14 +27,15 @@ class VideoItem:
 
 
 def find_videos(where: Path) -> list[VideoItem]:
-    """Videos from a file, a folder, a folder of class folders, or a CSV.
+    """Find videos in a file, a folder, a folder of class folders, or a CSV.
 
-    In a folder of folders the first level is the label; if the first level is train, val and test, it is
-    the split and the second level the label. Links are followed; hidden files are left out. A CSV has the
-    columns path and label, and if wanted split and subject; its paths are relative to the CSV.
+    In a folder, the first level of subfolders is the label. If all names of the first level are splits
+    (train, test, val, ...), the first level is the split and the second the label. Links are followed; hidden
+    files are left out. A CSV has the columns path and label and, optionally, split and subject; its paths are
+    relative to the CSV.
 
     Raises:
-        DataError: if there is nothing there, or the CSV is not as described.
+        DataError: if there are no videos, or the CSV does not have this form.
     """
     if where.is_dir():
         return _in_folder(where)
@@ -57,7 +58,7 @@ def _in_folder(folder: Path) -> list[VideoItem]:
     if not paths:
         raise DataError(f"{folder} holds no videos; expected files ending in {', '.join(sorted(EXTENSIONS))}")
     parents = [path.relative_to(folder).parts[:-1] for path in paths]
-    split_first = all(part and part[0].lower() in _SPLITS for part in parents)
+    split_first = all(part and part[0].lower() in SPLITS for part in parents)
     items = []
     for path, parts in zip(paths, parents, strict=True):
         split = parts[0].lower() if split_first else None
@@ -75,7 +76,7 @@ def _in_csv(file: Path) -> list[VideoItem]:
     columns = rows[0] if rows else []
     if not {"path", "label"} <= set(columns):
         raise DataError(
-            f"{file} has the columns {', '.join(columns) or '(none)'}; expected path, label and, if wanted, "
+            f"{file} has the columns {', '.join(columns) or '(none)'}; expected path, label and, optionally, "
             "split, subject, separated by commas"
         )
     items = [_in_row(file, number, columns, row) for number, row in enumerate(rows[1:], 2) if any(row)]
@@ -85,18 +86,18 @@ def _in_csv(file: Path) -> list[VideoItem]:
 
 
 def _in_row(file: Path, number: int, columns: Sequence[str], row: Sequence[str]) -> VideoItem:
-    said = dict(zip(columns, row, strict=False))
-    if len(row) > len(columns) or not said.get("path"):
+    fields = dict(zip(columns, row, strict=False))
+    if len(row) > len(columns) or not fields.get("path"):
         raise DataError(
             f"{file}: row {number} has {len(row)} fields ({', '.join(row)}); expected a path and at most "
             f"{len(columns)} fields: put quotes around a field with commas"
         )
-    label, split, subject = (said.get(name) or None for name in ("label", "split", "subject"))
-    return VideoItem(file.parent / said["path"], label, split, subject)
+    label, split, subject = (fields.get(name) or None for name in ("label", "split", "subject"))
+    return VideoItem(file.parent / fields["path"], label, split, subject)
 
 
 def shard(items: Sequence[T], index: int, count: int) -> list[T]:
-    """Every ``count``-th item from ``index`` on (counted from 0): shards are disjoint and lose nothing.
+    """Every ``count``-th item, starting with item ``index`` (from 0): shards are disjoint and complete.
 
     Raises:
         DataError: if there is no such shard.
@@ -107,10 +108,10 @@ def shard(items: Sequence[T], index: int, count: int) -> list[T]:
 
 
 def shard_of(items: Sequence[T], text: str) -> list[T]:
-    """The shard that ``i/n`` names, counted from 1.
+    """The shard given as ``i/n``, where i is counted from 1.
 
     Raises:
-        DataError: if it names none.
+        DataError: if the text does not have this form, or there is no such shard.
     """
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal()):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdpipe.config import ClipFormat, Robustness
-from skdpipe.degradation.degrade import (
+from skdpipe.degradation import (
     drop_block,
     drop_random_frames,
     generator_for,

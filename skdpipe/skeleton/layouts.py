@@ -1,4 +1,4 @@
-"""Which joints a skeleton has, and how they hang together: the layouts known by name."""
+"""Layouts: the joints of a skeleton and the bones between them, and the layouts that are built in."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from skdpipe.errors import DataError
 
 @dataclass(frozen=True)
 class Layout:
-    """A named set of joints.
+    """A named set of joints and bones.
 
     Attributes:
-        name: what the layout is called, e.g. ``coco-17``.
-        joints: joint names in order; left and right are the person's own and are prefixes.
-        bones: pairs of joint names, the end nearer the root first (either, if they are as near).
-        root: the joint that distances along the bones start from.
-        sigmas: fall-off of the object keypoint similarity, one for each joint (COCO's constants).
+        name: for instance ``coco-17``.
+        joints: joint names in the order of the joint axis; the prefixes ``left_`` and ``right_`` are the
+            person's own left and right.
+        bones: pairs of joint names, the end nearer to the root first (in any order at equal distance).
+        root: the joint where distances along the bones start.
+        sigmas: fall-off of the object keypoint similarity for each joint (COCO's constants).
     """
 
     name: str
@@ -30,34 +31,34 @@ class Layout:
         return len(self.joints)
 
     def index(self, joint: str) -> int:
-        """Position of a joint by name."""
+        """Index of a joint, by its name."""
         return self.joints.index(joint)
 
     @cached_property
     def edges(self) -> tuple[tuple[int, int], ...]:
-        """Bones as pairs of joint positions."""
+        """Bones as pairs of joint indices."""
         return tuple((self.index(a), self.index(b)) for a, b in self.bones)
 
     @cached_property
     def parents(self) -> tuple[int, ...]:
-        """For each joint the one before it on the way from the root (itself for the root).
+        """For each joint the index of the previous joint on the shortest path from the root.
 
-        Where two bones come as near from the root, the one that stands first; a joint that hangs on nothing
-        has itself.
+        If there are two shortest paths, the bone that is listed first is used. The root and joints that are
+        not connected to it have themselves as parent.
         """
         root = self.index(self.root)
-        before, reached = {root: root}, [root]
-        for joint in reached:  # which grows meanwhile
+        parent, reached = {root: root}, [root]
+        for joint in reached:  # breadth-first: joints are appended during the loop
             for a, b in self.edges:
                 for near, far in ((a, b), (b, a)):
-                    if near == joint and far not in before:
-                        before[far] = joint
+                    if near == joint and far not in parent:
+                        parent[far] = joint
                         reached.append(far)
-        return tuple(before.get(joint, joint) for joint in range(len(self)))
+        return tuple(parent.get(joint, joint) for joint in range(len(self)))
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
-        """For each joint the position of its left-right counterpart (itself where there is none)."""
+        """For each joint the index of its left-right counterpart (its own index if it has none)."""
         swap = {"left": "right", "right": "left"}
 
         def counterpart(joint: str) -> str:
@@ -67,8 +68,8 @@ class Layout:
         return tuple(self.index(counterpart(joint)) for joint in self.joints)
 
 
-# COCO's constants (https://cocodataset.org/#keypoints-eval). COCO measured none for the joints of the second
-# group: each takes the value of the joint it lies at, or of the pair it lies between.
+# COCO's constants (https://cocodataset.org/#keypoints-eval). COCO has no constants for the joints of the
+# second group: each uses the value of the joint at the same place, or of the pair of joints around it.
 _SIGMAS = {
     "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
     "hip": 0.107, "knee": 0.087, "ankle": 0.089,
@@ -107,8 +108,8 @@ PENN_13 = _layout(
     "left_hip-left_knee left_knee-left_ankle right_hip-right_knee right_knee-right_ankle",
     root="head",
 )
-# Order, bones and root of the three below are those of the graphs released with ST-GCN (openpose, ntu-rgb+d)
-# and CTR-GCN (ucla). OpenPose's neck is midway between the shoulders; Kinect's is above that place.
+# Joint order, bones and root of the next three layouts are those of the graphs released with ST-GCN
+# (openpose, ntu-rgb+d) and CTR-GCN (ucla). OpenPose's neck is midway between the shoulders, Kinect's above.
 OPENPOSE_18 = _layout(
     "openpose-18",
     "nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
@@ -152,10 +153,10 @@ LAYOUTS = {layout.name: layout for layout in (COCO_17, PENN_13, OPENPOSE_18, NTU
 
 
 def layout_named(name: str) -> Layout:
-    """The layout of that name.
+    """The built-in layout with this name.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there is no such layout.
     """
     if name not in LAYOUTS:
         raise DataError(f"no layout '{name}'; expected one of {', '.join(LAYOUTS)}")

@@ -1,4 +1,4 @@
-"""Pose sequences mapped from one layout to another by joint name."""
+"""Mapping of pose sequences from one layout to another, by joint name."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
 
 @dataclass(frozen=True)
 class _Mean:
-    """A joint taken as the mean of others, if at least so many of them are seen."""
+    """Substitute for a joint: the mean of the seen joints, or unseen if fewer than ``least`` are seen."""
 
-    of: tuple[str, ...]
+    joints: tuple[str, ...]
     least: int
 
 
 def _between(left: str, right: str) -> _Mean:
-    return _Mean((left, right), least=2)  # one shoulder alone says nothing of the neck
+    return _Mean((left, right), least=2)  # the neck cannot be computed from one shoulder alone
 
 
 _SHOULDERS = _between("left_shoulder", "right_shoulder")
 _HIPS = _between("left_hip", "right_hip")
 
-# What stands in for a joint that a layout lacks, the best first. The head, with ears and nose around it, is
-# known from any of them. Kinect v1 and v2 give three joints of the trunk different names. There is no way
-# from the head to nose, eyes and ears, nor from the wrist to the hand or from the ankle to the foot.
+# Substitutes for joints that a layout lacks, the best first. The head is between ears and nose, so one of
+# them is enough. Kinect v1 and v2 have different names for three joints of the trunk. Nose, eyes and ears
+# cannot be derived from the head, hands not from wrists, feet not from ankles.
 _SUBSTITUTES = {
     "head": (_Mean(("left_ear", "right_ear", "nose"), least=1),),
     "neck": (_SHOULDERS,),
@@ -42,14 +42,22 @@ _SUBSTITUTES = {
 
 
 def map_layout(sequence: PoseSequence, target: Layout) -> PoseSequence:
-    """The sequence in another layout, joint by joint name.
+    """Map a sequence to another layout by joint name.
 
-    A joint that the source lacks is the mean of substitutes, in place and in confidence: the head that of
-    the seen ones of ears and nose; neck and middle of the hips those of both shoulders and both hips, and
-    unseen where one of the two is.
+    A joint that the source layout lacks is the mean of other joints, in coordinates and confidence. The head
+    is the mean of the seen ones of ears and nose. Neck and middle of the hips are the mean of both shoulders
+    and of both hips, and unseen (NaN, confidence 0) if one of the two is unseen.
+
+    Args:
+        sequence: keypoints ``(frame, person, source joint, coordinates + confidence)``.
+        target: layout of the result.
+
+    Returns:
+        The sequence with keypoints ``(frame, person, target joint, coordinates + confidence)``; the same
+        object if it already has the target layout.
 
     Raises:
-        DataError: if a joint of the target can be had neither by name nor by substitute.
+        DataError: if a joint of the target has neither the name of a source joint nor a substitute.
     """
     if sequence.layout.name == target.name:
         return sequence
@@ -59,7 +67,7 @@ def map_layout(sequence: PoseSequence, target: Layout) -> PoseSequence:
     if missing:
         raise DataError(
             f"layout {source.name} has no {', '.join(missing)}, which {target.name} needs; "
-            f"give skeletons that have them, or train on layout {source.name}"
+            f"provide skeletons that have them, or train on layout {source.name}"
         )
     keypoints = np.stack([column for column in columns if column is not None], axis=2)
     return replace(sequence, keypoints=keypoints, layout=target)
@@ -70,10 +78,9 @@ def _joint_from(sequence: PoseSequence, joint: str) -> Keypoints | None:
     if joint in names:
         return sequence.keypoints[:, :, names.index(joint)]
     for mean in _SUBSTITUTES.get(joint, ()):
-        if all(name in names for name in mean.of):
-            return _mean_of_seen(
-                sequence.keypoints[:, :, [names.index(name) for name in mean.of]], mean.least
-            )
+        if all(name in names for name in mean.joints):
+            columns = [names.index(name) for name in mean.joints]
+            return _mean_of_seen(sequence.keypoints[:, :, columns], mean.least)
     return None
 
 

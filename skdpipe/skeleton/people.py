@@ -1,4 +1,4 @@
-"""People in pose sequences: body size, similarity (OKS), selection and matching between two qualities.
+"""People in pose sequences: body size, keypoint similarity (OKS), selection, and matching of two qualities.
 
 A person is ``(joint, 3)``: x, y in pixels and confidence; an unseen joint is NaN, NaN, 0.
 """
@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from skdpipe.errors import DataError
-from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence
+from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
 
 Floats = NDArray[np.float64]
 
 
 def oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike, area: ArrayLike) -> Floats:
-    """Object keypoint similarity, over the joints seen in both.
+    """Object keypoint similarity over the joints that are seen in both.
 
     mean_i exp(-d_i² / (2 s² k_i²)), k_i = 2 σ_i, s² the area: COCO's formula
     (https://cocodataset.org/#keypoints-eval).
@@ -31,45 +31,66 @@ def oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike, area: ArrayLike) -> Float
     Returns:
         ``(...)`` in [0, 1]; NaN where no joint is seen in both.
     """
-    both = (a[..., 2] > 0) & (b[..., 2] > 0)
-    offset = np.where(both[..., None], a[..., :2].astype(np.float64) - b[..., :2], 0)
+    both = is_seen(a) & is_seen(b)
+    offset = np.where(both[..., None], a[..., :-1].astype(np.float64) - b[..., :-1], 0)
     spread = 2 * np.asarray(area)[..., None] * (2 * np.asarray(sigmas)) ** 2
     return _mean_where(both, np.exp(-(offset**2).sum(axis=-1) / spread))
 
 
 def pairwise_oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike) -> Floats:
-    """`oks` of each person of a (the reference) with each of b: ``(people of a, people of b)``."""
+    """`oks` of every person of a with every person of b.
+
+    Args:
+        a: the reference people, ``(person of a, joint, 3)`` in pixels.
+        b: ``(person of b, joint, 3)`` in pixels.
+        sigmas: ``(joint,)``.
+
+    Returns:
+        ``(person of a, person of b)``; NaN where no joint is seen in both.
+    """
     return oks(a[:, None], b[None], sigmas, body_area(a)[:, None])
 
 
 def body_area(people: Keypoints) -> Floats:
-    """Area ``(...)`` in square pixels of the box around the seen joints of people ``(..., joint, 3)``.
+    """Area of the bounding box around the seen joints of each person.
 
-    A body that is thin in the picture, or seen by joints in a row, counts as a third as thick as it is
-    long; one seen by a single joint, or none, as one square pixel.
+    The shorter side counts as at least a third of the longer one, so that narrow or collinear poses have an
+    area.
+
+    Args:
+        people: ``(..., joint, 3)`` in pixels.
+
+    Returns:
+        ``(...)`` in square pixels; 1 if at most one joint is seen.
     """
-    sides = _sides(people)
+    sides = _box_sides(people)
     longest = sides.max(axis=-1)
     area: Floats = np.maximum(np.maximum(sides.prod(axis=-1), longest**2 / 3), 1)
     return area
 
 
 def body_size(keypoints: Keypoints) -> Floats:
-    """The size of each person ``(person,)`` in pixels: the median diagonal of the box around its seen joints.
+    """Size of each person: the median diagonal of the bounding box around the seen joints.
 
-    Over the frames that show two joints apart; 0 for a person who never has an extent.
+    The median is over the frames in which the box has an extent.
+
+    Args:
+        keypoints: ``(frame, person, joint, 3)`` in pixels.
+
+    Returns:
+        ``(person,)`` in pixels; 0 for a person whose box never has an extent.
     """
-    diagonal = np.hypot(*np.moveaxis(_sides(keypoints), -1, 0))
+    diagonal = np.linalg.norm(_box_sides(keypoints), axis=-1)
     return np.array([np.median(each[each > 0]) if (each > 0).any() else 0 for each in diagonal.T], np.float64)
 
 
-def _sides(people: Keypoints) -> Floats:
-    """Width and height ``(..., 2)`` of the box around the seen joints of people; 0 where none is seen."""
-    seen = people[..., 2:] > 0
-    points = people[..., :2].astype(np.float64)
-    top = np.where(seen, points, -np.inf).max(axis=-2, initial=-np.inf)
-    bottom = np.where(seen, points, np.inf).min(axis=-2, initial=np.inf)
-    sides: Floats = np.where(seen.any(axis=-2), top - bottom, 0)
+def _box_sides(people: Keypoints) -> Floats:
+    """Side lengths ``(..., coordinate)`` of the box around the seen joints of people; 0 if none is seen."""
+    seen = is_seen(people)[..., None]
+    points = people[..., :-1].astype(np.float64)
+    lowest = np.where(seen, points, np.inf).min(axis=-2, initial=np.inf)
+    highest = np.where(seen, points, -np.inf).max(axis=-2, initial=-np.inf)
+    sides: Floats = np.where(seen.any(axis=-2), highest - lowest, 0)
     return sides
 
 
@@ -80,42 +101,57 @@ def _mean_where(mask: NDArray[np.bool_], values: Floats) -> Floats:
 
 
 def assign(score: Floats) -> list[tuple[int, int]]:
-    """Pairs of row and column with the greatest sum of scores; a score of 0 forbids a pair."""
+    """The one-to-one assignment of rows to columns with the greatest sum of scores (Hungarian method).
+
+    Args:
+        score: ``(row, column)``, 0 or more; a pair with score 0 is not assigned.
+
+    Returns:
+        Pairs of row and column.
+    """
     rows, columns = linear_sum_assignment(score, maximize=True)
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if score[r, c] > 0]
 
 
 def select_people(keypoints: Keypoints, count: int = 2) -> Keypoints:
-    """Keep the people with the highest mean confidence over the whole clip, the best first.
+    """Keep the people with the highest mean confidence over the whole clip, the highest first.
 
-    Unseen joints and absent frames count as 0, so that nobody wins by three sure frames. Fewer people
-    are filled up with empty places: ``(frame, count, joint, 3)``. (The paper's choice of two.)
+    Unseen joints count as confidence 0, so a person who is detected in a few frames only has a low mean. (The
+    paper selects two people in this way.)
+
+    Args:
+        keypoints: ``(frame, person, joint, 3)``.
+        count: number of people.
+
+    Returns:
+        ``(frame, count, joint, 3)``; if there are fewer people, the last ones are unseen (NaN, NaN, 0).
 
     Raises:
         DataError: if the count is negative.
     """
     if count < 0:
         raise DataError(f"cannot select {count} people; expected 0 or more")
-    confidence = keypoints[..., 2].sum(axis=(0, 2), dtype=np.float64)
+    confidence = keypoints[..., -1].sum(axis=(0, 2), dtype=np.float64)
     best = keypoints[:, np.argsort(-confidence, kind="stable")[:count]]
-    return _with_places(best, count)
+    return _pad_people(best, count)
 
 
-def _with_places(keypoints: Keypoints, count: int) -> Keypoints:
+def _pad_people(keypoints: Keypoints, count: int) -> Keypoints:
+    """Append unseen people until there are ``count``."""
     frames, people, joints, _ = keypoints.shape
-    empty = np.broadcast_to(UNSEEN, (frames, max(count - people, 0), joints, 3))
-    return np.concatenate([keypoints, empty], axis=1)
+    unseen = np.broadcast_to(UNSEEN, (frames, max(count - people, 0), joints, len(UNSEEN)))
+    return np.concatenate([keypoints, unseen], axis=1)
 
 
 @dataclass(frozen=True)
 class PairReport:
-    """How well the people of two qualities of one video were found to be the same.
+    """Result of matching the people of two qualities of one video.
 
     Attributes:
-        people_high, people_low: how many people are ever seen.
-        matched: how many were found in both.
-        oks: mean similarity over the matched people and the frames that show them in both; NaN if none.
-        pairs: for each matched person the place in high and the place it had in low.
+        people_high, people_low: number of people with a seen joint.
+        matched: number of matched pairs.
+        oks: mean similarity over the matched pairs and the frames in which both are seen; NaN without pairs.
+        pairs: for each matched pair the person index in high and the original person index in low.
     """
 
     people_high: int
@@ -128,39 +164,40 @@ class PairReport:
 def match_people(
     high: PoseSequence, low: PoseSequence, *, least: float = 0.1
 ) -> tuple[PoseSequence, PairReport]:
-    """Put the people of the low-quality sequence where the high-quality one has them.
+    """Reorder the people of the low-quality sequence to the person indices of the high-quality one.
 
-    Compared are the frames and the joints (by name) that both sequences have. The sum of `oks` over all
-    people and frames is made the greatest (Hungarian method): someone who is there for three frames only
-    does not win over someone who stays.
+    The similarity is computed on the frames and the joints (by name) that both sequences have. The Hungarian
+    method maximises the sum of `oks` over people and frames, so a person who is detected in a few frames does
+    not replace one who is detected in many.
 
     Args:
         high, low: two qualities of one video; frames, layouts and numbers of people may differ.
-        least: people whose mean similarity where both are seen is below this are different people.
+        least: minimum mean similarity, over the frames in which both are seen, of a matched pair.
 
     Returns:
-        The low sequence with person i where high has person i; people without a counterpart take the
-        places that are left, in their old order. It has as many places as the larger of the two.
+        The low sequence, in which person i is the match of person i in high, and the report. Unmatched people
+        get the remaining indices in their old order. The number of people is the larger of the two; people
+        that are added are unseen (NaN, NaN, 0).
     """
     both, similarity = _similarity_over_time(high, low)
     total = np.where(both, similarity, 0).sum(axis=0)
-    agreement = total / np.maximum(both.sum(axis=0), 1)
-    pairs = assign(np.where(agreement >= least, total, 0))
-    places = max(high.people, low.people)
-    keypoints = _with_places(low.keypoints, places)[:, _order(pairs, places)]
-    frames_shared = sum(int(both[:, i, j].sum()) for i, j in pairs)
+    mean = total / np.maximum(both.sum(axis=0), 1)
+    pairs = assign(np.where(mean >= least, total, 0))
+    people = max(high.people, low.people)
+    keypoints = _pad_people(low.keypoints, people)[:, _order(pairs, people)]
+    frames_in_both = sum(int(both[:, i, j].sum()) for i, j in pairs)
     report = PairReport(
-        people_high=_people_seen(high),
-        people_low=_people_seen(low),
+        people_high=_count_people(high),
+        people_low=_count_people(low),
         matched=len(pairs),
-        oks=sum(float(total[i, j]) for i, j in pairs) / frames_shared if pairs else float("nan"),
+        oks=sum(float(total[i, j]) for i, j in pairs) / frames_in_both if pairs else float("nan"),
         pairs=tuple(pairs),
     )
     return replace(low, keypoints=keypoints), report
 
 
 def _similarity_over_time(high: PoseSequence, low: PoseSequence) -> tuple[NDArray[np.bool_], Floats]:
-    """Where both people are seen, and how similar they are there: ``(frame, high person, low person)``."""
+    """Where two people have a common seen joint, and their similarity: ``(frame, person, person)``."""
     _, rows_high, rows_low = np.intersect1d(high.frame_index, low.frame_index, return_indices=True)
     joints = [joint for joint in high.layout.joints if joint in low.layout.joints]
     columns_high = [high.layout.index(joint) for joint in joints]
@@ -172,12 +209,12 @@ def _similarity_over_time(high: PoseSequence, low: PoseSequence) -> tuple[NDArra
     return ~np.isnan(similarity), similarity
 
 
-def _order(pairs: list[tuple[int, int]], places: int) -> list[int]:
-    """For each new place the old one."""
-    taken = dict(pairs)
-    rest = iter(sorted(set(range(places)) - set(taken.values())))
-    return [taken[place] if place in taken else next(rest) for place in range(places)]
+def _order(pairs: list[tuple[int, int]], people: int) -> list[int]:
+    """For each new person index the old one."""
+    matched = dict(pairs)
+    rest = iter(sorted(set(range(people)) - set(matched.values())))
+    return [matched[index] if index in matched else next(rest) for index in range(people)]
 
 
-def _people_seen(sequence: PoseSequence) -> int:
+def _count_people(sequence: PoseSequence) -> int:
     return int(sequence.seen.any(axis=(0, 2)).sum())

@@ -1,6 +1,6 @@
 """Pose sequences: the keypoints of the people in one video.
 
-One axis order on disk and in numpy: keypoints are ``(frame, person, joint, 3)``. The last axis holds x and y
+Keypoints have one axis order on disk and in numpy: ``(frame, person, joint, 3)``. The last axis holds x and y
 in pixels of the source frame (origin top left, y down) and a confidence in [0, 1]. An unseen joint is
 ``(NaN, NaN, 0)``.
 """
@@ -29,21 +29,28 @@ SPLITS: Final = TRAIN_SPLITS | TEST_SPLITS
 
 
 def is_seen(keypoints: Keypoints) -> NDArray[np.bool_]:
-    """``(...)``: which joints of ``(..., 3)`` were detected, those with a confidence above 0."""
+    """Which joints were detected.
+
+    Args:
+        keypoints: ``(..., coordinates + confidence)``.
+
+    Returns:
+        ``(...)``, True where the confidence is above 0.
+    """
     seen: NDArray[np.bool_] = keypoints[..., -1] > 0
     return seen
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a sequence came from.
+    """Source and labels of a sequence.
 
     Attributes:
-        source: the video or annotation file.
-        key: hexadecimal digest that pairs the qualities of one clip: of a video's content, or of the
-            clip's name (`clip_key`) where only skeletons are at hand.
-        estimator: fingerprint of what found the joints.
-        label, split, subject: what the user said about the video, or None.
+        source: path of the video or annotation file.
+        key: hexadecimal digest that pairs the qualities of one clip. It is computed from the video's content,
+            or from the clip's name (`clip_key`) if there are only skeletons.
+        estimator: fingerprint of the pose estimator or of the annotation.
+        label, split, subject: as specified by the user, or None.
     """
 
     source: str = ""
@@ -55,7 +62,7 @@ class Origin:
 
 
 def clip_key(name: str) -> str:
-    """The key of a clip known by name only; the same whatever format its skeletons came in."""
+    """The key of a clip without a video: a digest of its name, the same for all formats."""
     return hashlib.sha256(f"clip:{name}".encode()).hexdigest()
 
 
@@ -65,16 +72,16 @@ class PoseSequence:
 
     Attributes:
         keypoints: ``(frame, person, joint, 3)`` float32; x, y in pixels, confidence in [0, 1];
-            an unseen joint is NaN, NaN, 0. A person keeps the same place on the second axis.
-        frame_index: ``(frame,)`` int32; which frame of the video each row was taken from, rising.
-        video_frames: how many frames the whole video has.
-        layout: what the joint axis means.
+            an unseen joint is NaN, NaN, 0. A person has the same index in all frames.
+        frame_index: ``(frame,)`` int32, increasing: the frame of the video that each row was taken from.
+        video_frames: number of frames of the whole video.
+        layout: names and order of the joint axis.
         fps: frames per second of the video.
         size: width and height of the video's frames in pixels.
-        origin: where the sequence came from.
+        origin: source and labels.
 
     Raises:
-        DataError: if the arrays do not fit together.
+        DataError: if the shapes do not match each other and the layout.
     """
 
     keypoints: Keypoints
@@ -95,17 +102,17 @@ class PoseSequence:
 
     @property
     def people(self) -> int:
-        """How many places for people there are (some may be empty throughout)."""
+        """Length of the person axis; some people may be unseen in all frames."""
         return int(self.keypoints.shape[1])
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """``(frame, person, joint)``: where a joint was found."""
+        """``(frame, person, joint)`` bool, True where a joint was detected."""
         return is_seen(self.keypoints)
 
     @property
     def is_empty(self) -> bool:
-        """True if nobody is seen in any frame."""
+        """True if no joint is seen in any frame."""
         return not bool(self.seen.any())
 
     def with_keypoints(self, keypoints: Keypoints) -> PoseSequence:

@@ -1,7 +1,7 @@
-"""Pure functions on keypoints, ``(frame, person, joint, 3)``: x, y, confidence; unseen is NaN, NaN, 0.
+"""Pure functions on keypoints ``(frame, person, joint, 3)``: x, y, confidence; unseen joints are NaN, NaN, 0.
 
-What is unseen stays unseen unless a function says that it fills, and never spoils what is seen.
-Only `to_network` turns NaN into 0.
+Unseen joints stay unseen, except in functions that are documented to fill them. Only `to_network` replaces
+NaN by 0.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
-from skdpipe.skeleton import Keypoints, PoseSequence
 from skdpipe.skeleton.people import body_size
-
-_UNSEEN = np.array([np.nan, np.nan, 0], np.float32)
-
+from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
 
 # Along time ------------------------------------------------------------------------------------
 
@@ -24,44 +21,63 @@ _UNSEEN = np.array([np.nan, np.nan, 0], np.float32)
 def smooth(keypoints: Keypoints, window: int = 3) -> Keypoints:
     """Average each joint over the frames of a centred window in which it is seen.
 
-    Denoises what is seen and fills what is not, wherever the window holds a sighting. The confidence
-    is averaged over the same sightings, so a filled joint has the mean confidence of those it came from.
-    At the ends of the clip the window is cut off. (The paper's sliding-window average; window 3.)
+    A joint that is unseen in a frame is filled if it is seen in another frame of the window; its confidence
+    is the mean over the same frames. The window is cut off at the ends of the clip. (The sliding-window
+    average of the paper, with window 3.)
+
+    Args:
+        keypoints: ``(frame, person, joint, 3)``.
+        window: length of the window in frames, odd.
+
+    Returns:
+        Keypoints of the same shape; NaN, NaN, 0 where the joint is unseen in the whole window.
 
     Raises:
-        DataError: if the window is not an odd positive number of frames.
+        DataError: if the window is not an odd positive number.
     """
     if window < 1 or window % 2 == 0:
         raise DataError(f"smoothing window of {window} frames; expected an odd number, 1 or more")
     frames, reach = len(keypoints), min(window // 2, max(len(keypoints) - 1, 0))
-    seen = keypoints[..., 2:] > 0
+    seen = is_seen(keypoints)[..., None]
     values = np.where(seen, keypoints, 0).astype(np.float64)
     total, count = np.zeros_like(values), np.zeros(seen.shape)
     for shift in range(-reach, reach + 1):
-        here = slice(max(0, -shift), frames - max(0, shift))
-        there = slice(max(0, shift), frames - max(0, -shift))
-        total[here] += values[there]
-        count[here] += seen[there]
-    return np.where(count > 0, total / np.maximum(count, 1), _UNSEEN).astype(np.float32)
+        target = slice(max(0, -shift), frames - max(0, shift))
+        source = slice(max(0, shift), frames - max(0, -shift))
+        total[target] += values[source]
+        count[target] += seen[source]
+    return np.where(count > 0, total / np.maximum(count, 1), UNSEEN).astype(np.float32)
 
 
 def resample(keypoints: Keypoints, length: int) -> Keypoints:
-    """Bring a clip to so many frames, evenly spread from its first to its last.
+    """Resample a clip to ``length`` frames, evenly spaced from its first to its last frame.
 
-    A joint is interpolated linearly between the two frames around each new one; where only one of them
-    shows it, the nearer decides whether and where it is seen (the earlier, if both are as near).
+    A joint is interpolated linearly between the two neighbouring frames. If it is seen in only one of them,
+    the nearer frame is used, seen or unseen (the earlier one at equal distance).
+
+    Args:
+        keypoints: ``(frame, person, joint, 3)``.
+        length: number of frames of the result.
+
+    Returns:
+        ``(length, person, joint, 3)``; unseen joints are NaN, NaN, 0.
 
     Raises:
         DataError: if the clip has no frames or the length is not positive.
     """
     _require_clip(keypoints, length)
-    return _between(keypoints, np.linspace(0, len(keypoints) - 1, length))
+    return _interpolate(keypoints, np.linspace(0, len(keypoints) - 1, length))
 
 
 def replay(keypoints: Keypoints, length: int) -> Keypoints:
-    """Bring a clip to so many frames by playing it again and again from its start, or cutting its end.
+    """Repeat a clip from its start, or cut off its end, to ``length`` frames (as the paper pads to 300).
 
-    (The paper pads to 300 frames so.)
+    Args:
+        keypoints: ``(frame, person, joint, 3)``.
+        length: number of frames of the result.
+
+    Returns:
+        ``(length, person, joint, 3)``.
 
     Raises:
         DataError: if the clip has no frames or the length is not positive.
@@ -71,17 +87,18 @@ def replay(keypoints: Keypoints, length: int) -> Keypoints:
 
 
 def interpolate_frames(sequence: PoseSequence) -> PoseSequence:
-    """A row for every frame of the video: interpolated between sampled frames, held beyond the ends.
+    """Interpolate a sequence to all frames of its video, as in `resample`.
 
-    Where only one of two sampled frames shows a joint, the nearer decides, as in `resample`.
+    Frames before the first and after the last sampled frame repeat that frame.
 
     Raises:
-        DataError: if no frame was sampled.
+        DataError: if the sequence has no frames.
     """
     _require_clip(sequence.keypoints, sequence.video_frames)
     rows = np.arange(len(sequence.frame_index))
-    position = np.interp(np.arange(sequence.video_frames), sequence.frame_index, rows)
-    return _on_every_frame(sequence, _between(sequence.keypoints, position))
+    frames = np.arange(sequence.video_frames, dtype=np.int32)
+    keypoints = _interpolate(sequence.keypoints, np.interp(frames, sequence.frame_index, rows))
+    return replace(sequence, keypoints=keypoints, frame_index=frames)
 
 
 def _require_clip(keypoints: Keypoints, length: int) -> None:
@@ -92,81 +109,95 @@ def _require_clip(keypoints: Keypoints, length: int) -> None:
         )
 
 
-def _on_every_frame(sequence: PoseSequence, keypoints: Keypoints) -> PoseSequence:
-    index = np.arange(sequence.video_frames, dtype=np.int32)
-    return replace(sequence, keypoints=keypoints, frame_index=index)
-
-
-def _between(keypoints: Keypoints, position: NDArray[np.float64]) -> Keypoints:
+def _interpolate(keypoints: Keypoints, position: NDArray[np.float64]) -> Keypoints:
     """Keypoints at fractional rows ``(length,)``."""
     before = np.floor(position).astype(np.intp)
     after = np.minimum(before + 1, len(keypoints) - 1)
     weight = (position - before)[:, None, None, None]
     first, second = keypoints[before], keypoints[after]
-    both = (first[..., 2:] > 0) & (second[..., 2:] > 0)
+    both = (is_seen(first) & is_seen(second))[..., None]
     nearer = np.where(weight <= 0.5, first, second)
     mixed = first * (1 - weight) + second * weight
     return np.where(both, mixed, nearer).astype(np.float32)
 
 
-# In the plane ----------------------------------------------------------------------------------
+# In space --------------------------------------------------------------------------------------
 
 
 def normalise_by_image(keypoints: Keypoints, size: tuple[int, int]) -> Keypoints:
-    """Divide by the picture's width and height and put its middle at 0, as ST-GCN does."""
-    scale = np.array([1 / size[0], 1 / size[1], 1], np.float32)
-    return keypoints * scale - np.array([0.5, 0.5, 0], np.float32)
+    """Divide x and y by the width and height of the image and subtract 0.5, as in ST-GCN.
+
+    Args:
+        keypoints: ``(frame, person, joint, 3)`` in pixels.
+        size: width and height of the image in pixels.
+
+    Returns:
+        Keypoints of the same shape, from -0.5 to 0.5 inside the image; unseen joints stay NaN, NaN, 0.
+    """
+    factors = np.array([1 / size[0], 1 / size[1], 1], np.float32)
+    return keypoints * factors - np.array([0.5, 0.5, 0], np.float32)
 
 
 def centre(keypoints: Keypoints) -> Keypoints:
-    """Move everybody alike, so that the first person who is ever seen has its middle at 0.
+    """Subtract the centre of the first person with a seen joint from all people in all frames.
 
-    The middle is the median over that person's seen joints of the whole clip: movement through the
-    picture and the places of people relative to each other stay.
+    The centre is the median over the seen joints of that person in the whole clip. Movement within the image
+    and the positions of people relative to each other do not change.
+
+    Args:
+        keypoints: ``(frame, person, joint, 3)``.
+
+    Returns:
+        Keypoints of the same shape; unseen joints stay NaN, NaN, 0. Without a seen joint nothing changes.
     """
-    points = _points_of_first(keypoints)
-    if not np.isfinite(points).any():
+    if not is_seen(keypoints).any():
         return keypoints
-    middle = np.nanmedian(points.reshape(-1, 2), axis=0)
-    return keypoints - np.append(middle, 0).astype(np.float32)
+    person = keypoints[:, _first_seen_person(keypoints)]
+    points = person[is_seen(person)][:, :-1].astype(np.float64)
+    return keypoints - np.append(np.median(points, axis=0), 0).astype(np.float32)
 
 
 def normalise_by_body(keypoints: Keypoints) -> Keypoints:
-    """`centre`, then divide by the size of the same person's body.
+    """`centre`, then divide by the `body_size` of the same person.
 
-    The size is the median, over the frames that show at least two of the person's joints apart, of the
-    diagonal of the box around its seen joints: the same for a body that stands and one that lies. A
-    person who never has an extent is only centred.
+    The diagonal of the bounding box is the same for a standing and a lying body. If the person's box never
+    has an extent, the clip is only centred.
+
+    Args:
+        keypoints: ``(frame, person, joint, 3)``.
+
+    Returns:
+        Keypoints of the same shape; unseen joints stay NaN, NaN, 0.
     """
     centred = centre(keypoints)
-    size = body_size(centred)[_first_present(centred)] if (centred[..., 2] > 0).any() else 0
-    return scale(centred, 1 / float(size)) if size > 0 else centred
+    if not is_seen(centred).any():
+        return centred
+    size = float(body_size(centred)[_first_seen_person(centred)])
+    return scale(centred, 1 / size) if size > 0 else centred
 
 
-def _points_of_first(keypoints: Keypoints) -> NDArray[np.float64]:
-    """x, y ``(frame, joint, 2)`` of the first person with a seen joint, NaN where unseen."""
-    if not (keypoints[..., 2] > 0).any():
-        return np.full((len(keypoints), keypoints.shape[2], 2), np.nan)
-    person = keypoints[:, _first_present(keypoints)].astype(np.float64)
-    return np.where(person[..., 2:] > 0, person[..., :2], np.nan)
-
-
-def _first_present(keypoints: Keypoints) -> int:
-    return int((keypoints[..., 2] > 0).any(axis=(0, 2)).argmax())
+def _first_seen_person(keypoints: Keypoints) -> int:
+    return int(is_seen(keypoints).any(axis=(0, 2)).argmax())
 
 
 def scale(keypoints: Keypoints, factor: float) -> Keypoints:
-    """Enlarge about the origin: centre first."""
-    return keypoints * np.array([factor, factor, 1], np.float32)
+    """Multiply the coordinates of keypoints ``(..., 3)`` by a factor; the confidence does not change."""
+    factors = np.full(keypoints.shape[-1], factor, np.float32)
+    factors[-1] = 1
+    return keypoints * factors
 
 
-# Towards the network ---------------------------------------------------------------------------
+# Network input ---------------------------------------------------------------------------------
 
 
 def to_network(keypoints: Keypoints) -> NDArray[np.float32]:
-    """Rearrange to ``(person, channel, frame, joint)`` float32, channels x, y, confidence.
+    """Rearrange keypoints to the axis order of the networks and replace NaN by 0.
 
-    Here, and nowhere else, NaN becomes 0: an unseen joint is 0, 0, 0.
+    Args:
+        keypoints: ``(frame, person, joint, 3)``.
+
+    Returns:
+        ``(person, channel, frame, joint)`` float32, channels x, y, confidence; an unseen joint is 0, 0, 0.
     """
     filled = np.where(np.isnan(keypoints), 0, keypoints)
     return np.ascontiguousarray(filled.transpose(1, 3, 0, 2), np.float32)

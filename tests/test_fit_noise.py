@@ -1,4 +1,4 @@
-"""Noise that was made is found again: shares, sizes, lengths, joint by joint."""
+"""Fitting recovers the parameters of simulated errors: shares, sizes and lengths of each joint."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from sequences import make_sequence
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import Degradation, EstimatorNoise, parse_config
-from skdpipe.degradation.degrade import occlude, sample_frames, simulate_pose_errors
-from skdpipe.degradation.fit_noise import fit_noise, fit_noise_of_cache, save_noise
+from skdpipe.degradation import (
+    fit_noise,
+    fit_noise_of_cache,
+    occlude,
+    sample_frames,
+    save_noise,
+    simulate_pose_errors,
+)
 from skdpipe.errors import DataError
 from skdpipe.skeleton import COCO_17, PENN_13, Origin, PoseSequence
 
@@ -34,31 +41,29 @@ NOISE = EstimatorNoise(
 )
 
 
-def a_walker(number: int, frames: int = 300) -> PoseSequence:
-    """Somebody 260 pixels tall who walks through the picture; left is 60 pixels from right."""
+def walker(number: int, frames: int = 300) -> PoseSequence:
+    """A person 260 pixels tall who walks through the image; left is 60 pixels from right."""
     rng = np.random.default_rng(number)
     pose = np.zeros((13, 2))
     for joint, name in enumerate(PENN_13.joints):
         height = ("head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle").index(name.split("_")[-1])
         pose[joint] = (30 if "left" in name else -30 if "right" in name else 0, 40 * height)
     keypoints = np.ones((frames, 1, 13, 3), np.float32)
-    way = np.linspace(0, 300, frames)[:, None, None]
-    keypoints[:, 0, :, :2] = pose + np.concatenate([way, 0 * way], axis=2) + rng.uniform(100, 200)
+    walk = np.linspace(0, 300, frames)[:, None, None]
+    keypoints[:, 0, :, :2] = pose + np.concatenate([walk, 0 * walk], axis=2) + rng.uniform(100, 200)
     origin = Origin(source=f"{number}", key=f"{number:04x}", estimator="walk")
-    return PoseSequence(
-        keypoints, np.arange(frames, dtype=np.int32), frames, PENN_13, 30.0, (900, 600), origin
-    )
+    return make_sequence(keypoints, PENN_13, fps=30.0, size=(900, 600), origin=origin)
 
 
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[PoseSequence, PoseSequence]]:
-    walkers = [a_walker(number) for number in range(30)]
+    walkers = [walker(number) for number in range(30)]
     return [
         (each, simulate_pose_errors(each, NOISE, np.random.default_rng(i))) for i, each in enumerate(walkers)
     ]
 
 
-def test_what_was_made_is_found(pairs: list[tuple[PoseSequence, PoseSequence]]) -> None:
+def test_fitting_recovers_the_simulated_noise(pairs: list[tuple[PoseSequence, PoseSequence]]) -> None:
     found = fit_noise(pairs, PENN_13)
     for joint in PENN_13.joints:
         assert found.jitter[joint] == pytest.approx(NOISE.jitter[joint], rel=0.15)
@@ -71,7 +76,7 @@ def test_what_was_made_is_found(pairs: list[tuple[PoseSequence, PoseSequence]]) 
         assert getattr(found, name) == pytest.approx(getattr(NOISE, name), rel=within), name
 
 
-def test_lengths_are_frames_of_the_video_where_frames_were_left_out(
+def test_lengths_are_in_video_frames_if_low_quality_is_sampled(
     pairs: list[tuple[PoseSequence, PoseSequence]],
 ) -> None:
     found = fit_noise([(high, sample_frames(low, 2)) for high, low in pairs], PENN_13)
@@ -80,27 +85,27 @@ def test_lengths_are_frames_of_the_video_where_frames_were_left_out(
 
 
 def test_a_perfect_estimator_has_no_noise() -> None:
-    found = fit_noise([(a_walker(0), a_walker(0))], PENN_13)
+    found = fit_noise([(walker(0), walker(0))], PENN_13)
     assert found == EstimatorNoise(
         jitter=dict.fromkeys(PENN_13.joints, 0.0), misses=dict.fromkeys(PENN_13.joints, 0.0)
     )
 
 
-def test_nobody_in_both_qualities_is_refused() -> None:
-    blind = occlude(a_walker(0), 1.0, np.random.default_rng(0))
-    with pytest.raises(DataError, match="nobody is seen in both qualities"):
-        fit_noise([(a_walker(0), blind)], PENN_13)
+def test_pairs_without_a_common_person_are_refused() -> None:
+    unseen = occlude(walker(0), 1.0, np.random.default_rng(0))
+    with pytest.raises(DataError, match="no person is seen in both qualities"):
+        fit_noise([(walker(0), unseen)], PENN_13)
     with pytest.raises(DataError, match="layout penn-13 has no nose"):
-        fit_noise([(a_walker(0), a_walker(0))], COCO_17)
+        fit_noise([(walker(0), walker(0))], COCO_17)
 
 
 def test_from_the_cache_to_a_config(pairs: list[tuple[PoseSequence, PoseSequence]], tmp_path: Path) -> None:
     cache = PoseCache(tmp_path / "cache")
     for high, low in pairs[:4]:
-        cache.save(high, "high", "good")
-        cache.save(replace(low, origin=replace(high.origin, estimator="poor")), "low", "poor")
-    cache.save(a_walker(99), "high", "good")  # of which there is no poor view
-    found = fit_noise_of_cache(cache, "", "poor", "penn-13")
+        cache.save(high, "high", "accurate")
+        cache.save(replace(low, origin=replace(high.origin, estimator="fast")), "low", "fast")
+    cache.save(walker(99), "high", "accurate")  # has no low quality
+    found = fit_noise_of_cache(cache, "", "fast", "penn-13")
     assert found == fit_noise(pairs[:4], PENN_13)
     file = tmp_path / "folder" / "noise.yaml"
     save_noise(found, file)

@@ -1,0 +1,74 @@
+"""The video index: content keys of known videos, so that unchanged videos are not hashed again."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from skdpipe.errors import CacheError, VideoError
+from skdpipe.video import content_key
+
+_NAME: Final = "video-index.jsonl"
+# A file that was changed this recently may change again without a new modification time.
+_CLOCK_RESOLUTION_NS: Final = 2_000_000_000
+
+
+class VideoIndex:
+    """Content keys by path, size and modification time of the video.
+
+    The file ``video-index.jsonl`` in the root of the cache has one line for each video that was hashed. It
+    only saves time: lines that cannot be read are ignored, and without the file all videos are hashed again.
+    Each line is appended with one write, so several processes can add lines at the same time, and a killed
+    process leaves at most one incomplete line.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._path = Path(root) / _NAME
+        self._keys = _read_keys(self._path)
+
+    def key_of(self, video: Path) -> str:
+        """`content_key` of a video, from the index if its size and modification time have not changed.
+
+        Raises:
+            VideoError: if the video cannot be read.
+            CacheError: if the index cannot be written.
+        """
+        try:
+            status = video.stat()
+        except OSError as error:
+            raise VideoError(f"{video}: cannot be read ({error.strerror})") from error
+        identity = (str(video.absolute()), status.st_size, status.st_mtime_ns)
+        key = self._keys.get(identity)
+        if key is None:
+            key = self._keys[identity] = content_key(video)
+            if time.time_ns() - status.st_mtime_ns > _CLOCK_RESOLUTION_NS:
+                self._append(json.dumps([*identity, key]))
+        return key
+
+    def _append(self, line: str) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab", buffering=0) as file:
+                file.write(f"\n{line}".encode())  # the newline first: it also ends an incomplete line
+        except OSError as error:
+            raise CacheError(
+                f"cannot write {self._path} ({error.strerror}); choose another folder"
+            ) from error
+
+
+def _read_keys(index: Path) -> dict[tuple[str, int, int], str]:
+    """Keys by path, size and modification time; empty if there is no index."""
+    keys: dict[tuple[str, int, int], str] = {}
+    try:
+        lines = index.read_bytes().splitlines()
+    except OSError:
+        return keys
+    for line in lines:
+        with suppress(ValueError):
+            match json.loads(line):
+                case [str(path), int(size), int(mtime_ns), str(key)]:
+                    keys[path, size, mtime_ns] = key
+    return keys

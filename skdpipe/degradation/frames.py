@@ -1,0 +1,58 @@
+"""Frame sampling and loss of frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdpipe.errors import DataError
+from skdpipe.skeleton import PoseSequence
+
+
+def sample_frames(sequence: PoseSequence, every: int) -> PoseSequence:
+    """Keep every ``every``-th row, starting with the first (the paper's k = 1/every).
+
+    ``frame_index`` contains the video frames of the rows that are kept; ``fps`` does not change. Sampling by
+    2 and then by 5 is the same as sampling by 10.
+
+    Raises:
+        DataError: if every is less than 1.
+    """
+    if every < 1:
+        raise DataError(f"sampling every {every} frames; expected 1 (all) or more")
+    return _select_rows(sequence, np.arange(0, len(sequence.frame_index), every))
+
+
+def drop_random_frames(sequence: PoseSequence, share: float, rng: np.random.Generator) -> PoseSequence:
+    """Remove a share of the rows, drawn without replacement; at least one row is kept.
+
+    Raises:
+        DataError: if the share is not in [0, 1].
+    """
+    kept = _count_kept(sequence, share)
+    return _select_rows(sequence, np.sort(rng.permutation(len(sequence.frame_index))[:kept]))
+
+
+def drop_block(sequence: PoseSequence, share: float, rng: np.random.Generator) -> PoseSequence:
+    """Remove a share of the rows in one block at a random position; at least one row is kept.
+
+    Raises:
+        DataError: if the share is not in [0, 1].
+    """
+    kept = _count_kept(sequence, share)
+    rows = np.arange(len(sequence.frame_index))
+    start = int(rng.integers(kept + 1))
+    return _select_rows(sequence, np.delete(rows, slice(start, start + len(rows) - kept)))
+
+
+def _count_kept(sequence: PoseSequence, share: float) -> int:
+    if not 0 <= share <= 1:
+        raise DataError(f"share of lost frames {share}; expected a number from 0 to 1")
+    rows = len(sequence.frame_index)
+    return min(rows, max(1, round((1 - share) * rows)))
+
+
+def _select_rows(sequence: PoseSequence, rows: NDArray[np.intp]) -> PoseSequence:
+    return replace(sequence, keypoints=sequence.keypoints[rows], frame_index=sequence.frame_index[rows])

@@ -1,0 +1,154 @@
+"""What is missing: which videos lack which qualities in the cache.
+
+Only the headers of cached files are read, and only videos that have changed are hashed (`VideoIndex`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from skdpipe.cache import Entry, PoseCache
+from skdpipe.cache.video_index import VideoIndex
+from skdpipe.errors import CacheError, DataError, VideoError
+from skdpipe.extraction.sources import Source
+from skdpipe.extraction.video_list import VideoItem
+from skdpipe.progress import Progress
+from skdpipe.skeleton import Origin
+from skdpipe.video import probe
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """A video that must be decoded.
+
+    Attributes:
+        item: the video.
+        origin: its source, key and labels.
+        missing: the qualities that the cache lacks.
+        frames: number of frames according to the container, 0 if unknown.
+    """
+
+    item: VideoItem
+    origin: Origin
+    missing: tuple[Source, ...]
+    frames: int
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """The work that is left.
+
+    Attributes:
+        jobs: videos to decode.
+        skipped: number of videos without a job, because they are in the cache or more than once in the list.
+        without_people: skipped videos in which an estimator detected no person.
+        failed: path and reason for each video that cannot be extracted.
+    """
+
+    jobs: tuple[ExtractionJob, ...]
+    skipped: int
+    without_people: tuple[Path, ...]
+    failed: tuple[tuple[Path, str], ...]
+
+
+def plan_extraction(
+    items: Sequence[VideoItem],
+    sources: Sequence[Source],
+    cache: PoseCache,
+    *,
+    people: int,
+    progress: Progress,
+) -> ExtractionPlan:
+    """Find out what the cache lacks, and update the labels of what it contains.
+
+    A sequence that is damaged, or has another number of people, counts as missing.
+
+    Args:
+        items: the videos.
+        sources: the qualities.
+        cache: the pose cache.
+        people: number of people of each sequence.
+        progress: shows the number of videos checked.
+
+    Raises:
+        CacheError: if labels or the video index cannot be written.
+    """
+    index = VideoIndex(cache.root)
+    jobs: list[ExtractionJob] = []
+    failed: list[tuple[Path, str]] = []
+    without_people: list[Path] = []
+    first_with: dict[str, VideoItem] = {}  # by content key
+    with progress.task("looking up", len(items), unit="videos") as task:
+        for number, item in enumerate(items, 1):
+            try:
+                key = index.key_of(item.path)
+                if key in first_with:
+                    _require_same_labels(item, first_with[key])
+                else:
+                    first_with[key] = item
+                    entries = [_find_entry(source, cache, key, people) for source in sources]
+                    job = _job_of(item, key, sources, entries, cache)
+                    if job is not None:
+                        jobs.append(job)
+                    elif any(entry.empty for entry in entries if entry is not None):
+                        without_people.append(item.path)
+            except (DataError, VideoError) as error:
+                failed.append((item.path, str(error)))
+            task.advance_to(number)
+    skipped = len(items) - len(jobs) - len(failed)
+    return ExtractionPlan(tuple(jobs), skipped, tuple(without_people), tuple(failed))
+
+
+def _require_same_labels(item: VideoItem, first: VideoItem) -> None:
+    """Check a video against the first one in the list with the same content.
+
+    Raises:
+        DataError: if label, split or subject differ.
+    """
+    found, expected = ((each.label, each.split, each.subject) for each in (item, first))
+    if found != expected:
+        raise DataError(
+            f"{item.path} has the same content as {first.path}, but label, split, subject are "
+            f"{', '.join(map(str, found))} instead of {', '.join(map(str, expected))}; delete one of the two"
+        )
+
+
+def _find_entry(source: Source, cache: PoseCache, key: str, people: int) -> Entry | None:
+    """Header of the cached sequence; None if it is missing, damaged or has another number of people."""
+    try:
+        entry = cache.describe(cache.path_of(source.quality, source.settings, key))
+    except CacheError:
+        return None
+    return entry if entry.people == people else None
+
+
+def _job_of(
+    item: VideoItem,
+    key: str,
+    sources: Sequence[Source],
+    entries: Sequence[Entry | None],
+    cache: PoseCache,
+) -> ExtractionJob | None:
+    """Relabel the cached sequences of a video; the job for the missing ones, None if there are none."""
+    cached = [entry for entry in entries if entry is not None]
+    origin = Origin(str(item.path), key, "", item.label, item.split, item.subject)
+    for entry in cached:
+        origin = _with_defaults(origin, entry.origin)
+    for entry in cached:
+        relabelled = replace(origin, estimator=entry.origin.estimator)
+        if entry.origin != relabelled:
+            cache.relabel(entry.path, relabelled)
+    missing = tuple(source for source, entry in zip(sources, entries, strict=True) if entry is None)
+    return ExtractionJob(item, origin, missing, probe(item.path).frames) if missing else None
+
+
+def _with_defaults(origin: Origin, cached: Origin) -> Origin:
+    """Fill in labels that are not specified from the cached sequence."""
+    return replace(
+        origin,
+        label=origin.label or cached.label,
+        split=origin.split or cached.split,
+        subject=origin.subject or cached.subject,
+    )

@@ -1,0 +1,37 @@
+"""The result of an extraction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skdpipe.skeleton.people import PairReport
+
+
+@dataclass(frozen=True)
+class ExtractionReport:
+    """What an extraction did.
+
+    Attributes:
+        done: number of videos extracted now.
+        skipped: number of videos that were already in the cache, or more than once in the list.
+        failed: path and reason for each video that could not be extracted.
+        without_people: videos in which an estimator detected no person.
+        pairs: how the people of both qualities match, for each video extracted now.
+        frames: number of frames decoded.
+    """
+
+    done: int = 0
+    skipped: int = 0
+    failed: tuple[tuple[Path, str], ...] = ()
+    without_people: tuple[Path, ...] = ()
+    pairs: tuple[PairReport, ...] = ()
+    frames: int = 0
+
+    @property
+    def oks(self) -> float:
+        """Mean keypoint similarity of the matched people; NaN if there are none."""
+        values = [pair.oks for pair in self.pairs if pair.matched]
+        return float(np.mean(values)) if values else float("nan")

@@ -1,0 +1,151 @@
+"""Tracking of people with simple known motion, so that identities can be derived by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standing_figure import people, person
+
+from skdpipe.pose.tracker import track
+from skdpipe.skeleton import PENN_13, UNSEEN, Keypoints, is_seen
+
+SIZE = (640, 480)
+
+
+def follow(frames: list[Keypoints], **options: float) -> Keypoints:
+    return track(frames, PENN_13, SIZE, **options)  # type: ignore[arg-type]
+
+
+def heads(tracked: Keypoints) -> list[list[float | None]]:
+    """x of each person's head in each frame, None if unseen; one list for each person."""
+    return [[None if np.isnan(x) else float(x) for x in row] for row in tracked[:, :, 0, 0].T]
+
+
+def test_the_order_of_detections_does_not_matter() -> None:
+    frames = [people(person(100 + t), person(400 - t)) for t in range(20)]
+    swapped = [frame[::-1] if t % 2 else frame for t, frame in enumerate(frames)]
+    np.testing.assert_array_equal(follow(swapped), np.stack(frames))
+
+
+def test_two_people_who_cross_keep_their_indices() -> None:
+    # Equal figures at the same height, 8 px per frame, at the same position in frame 20: only motion differs.
+    left = [160.0 + 8 * t for t in range(41)]
+    right = [480.0 - 8 * t for t in range(41)]
+    tracked = follow([people(person(a), person(b)) for a, b in zip(left, right, strict=True)])
+    assert heads(tracked) == [left, right]
+
+
+def test_overlapping_people_of_different_size_keep_their_indices() -> None:
+    frames = [people(person(300), person(300 + 2 * t, size=1.6)) for t in range(-10, 11)]
+    swapped = [frame[::-1] if t % 3 else frame for t, frame in enumerate(frames)]
+    tracked = follow(swapped)
+    assert tracked.shape[1] == 2
+    heights = np.nanmax(tracked[..., 1], axis=2) - np.nanmin(tracked[..., 1], axis=2)
+    assert (heights.std(axis=0) < 1e-3).all()
+
+
+@pytest.mark.parametrize(("gap", "tracks"), [(10, 1), (11, 2)])
+def test_a_person_who_reappears_within_the_memory_keeps_the_index(gap: int, tracks: int) -> None:
+    seen = [people(person(300))]
+    tracked = follow([*seen, *[people()] * (gap - 1), *seen], memory=10)
+    assert tracked.shape == (gap + 1, tracks, 13, 3)
+    assert heads(tracked)[0] == [300.0, *[None] * (gap - 1), 300.0 if tracks == 1 else None]
+
+
+# The gate is reach x sqrt(4,800) = 69.3 px to the next frame, and twice as large after 16 frames.
+@pytest.mark.parametrize(
+    ("distance", "gap", "tracks"), [(69, 1, 1), (70, 1, 2), (138, 16, 1), (140, 16, 2), (138, 15, 2)]
+)
+def test_a_detection_beyond_the_gate_starts_a_new_track(distance: int, gap: int, tracks: int) -> None:
+    frames = [people(person(200)), *[people()] * (gap - 1), people(person(200 + distance))]
+    assert follow(frames).shape[1] == tracks
+
+
+def test_the_gate_can_be_widened() -> None:
+    frames = [people(person(200)), people(person(300))]
+    assert follow(frames, reach=1.0).shape[1] == 2
+    assert follow(frames, reach=2.0).shape[1] == 1
+
+
+def test_the_gate_alone_decides_if_the_similarity_underflows() -> None:
+    # The size of a body with one joint is 2% of the diagonal, 16 px, so the gate is 4 x 16 px. But 50 px are
+    # 45 standard deviations of the head, and the exponential underflows to 0 in double precision.
+    head = person(100)
+    head[1:] = UNSEEN
+    moved = head + np.array([50, 0, 0], np.float32)
+    assert follow([people(head), people(moved)], reach=4.0).shape[1] == 1
+    assert follow([people(head), people(moved)], reach=3.0).shape[1] == 2
+
+
+def test_people_at_the_same_position_are_told_apart_by_their_pose() -> None:
+    calm, waving = person(300), person(300)
+    waving[3:7, 1] -= 60  # elbows and wrists; the other nine joints coincide
+    tracked = follow([people(calm, waving), people(waving, calm), people(waving, calm)])
+    np.testing.assert_array_equal(tracked, np.stack([people(calm, waving)] * 3))
+
+
+def test_a_hidden_runner_is_found_at_the_predicted_position() -> None:
+    # 30 px per frame: after three hidden frames the runner is 120 px further, outside the gate around the
+    # last detection (69.3 x 4^(1/4) = 98 px), but inside the gate around the predicted position.
+    runner: list[float | None] = [100.0 + 30 * t for t in range(12)]
+    runner[6:9] = [None] * 3
+    frames = [people() if x is None else people(person(x)) for x in runner]
+    assert heads(follow(frames)) == [runner]
+
+
+def test_noise_and_unseen_joints_do_not_split_tracks() -> None:
+    rng = np.random.default_rng(1)
+    frames = []
+    for t in range(60):
+        frame = people(person(150 + 2 * t), person(450 - t))
+        frame[..., :2] += rng.normal(0, 4, (2, 13, 2)).astype(np.float32)
+        frame[rng.random((2, 13)) < 0.4] = UNSEEN
+        frames.append(frame[rng.permutation(2)])
+    tracked = follow(frames)
+    assert tracked.shape[1] == 2
+    middle = np.nanmean(tracked[..., 0], axis=2)
+    expected = np.array([[150 + 2 * t, 450 - t] for t in range(60)])
+    order = np.argsort(middle[0])
+    np.testing.assert_allclose(middle[:, order], expected, atol=20)
+
+
+def test_a_detection_without_a_seen_joint_is_ignored() -> None:
+    blank = np.broadcast_to(UNSEEN, (13, 3))
+    assert follow([people(person(100), blank), people(blank)]).shape == (2, 1, 13, 3)
+
+
+@pytest.mark.parametrize("frames", [0, 1, 5])
+def test_frames_without_people_give_no_tracks(frames: int) -> None:
+    tracked = follow([people()] * frames)
+    assert tracked.shape == (frames, 0, 13, 3)
+    assert tracked.dtype == np.float32
+
+
+def test_absent_people_are_unseen() -> None:
+    tracked = follow([people(person(100)), people(person(400))])
+    np.testing.assert_array_equal(tracked[1, 0], np.broadcast_to(UNSEEN, (13, 3)))
+    np.testing.assert_array_equal(tracked[0, 1], np.broadcast_to(UNSEEN, (13, 3)))
+
+
+@given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 15))
+def test_trajectories_do_not_depend_on_the_order_of_detections(seed: int, crowd: int, length: int) -> None:
+    rng = np.random.default_rng(seed)
+    start, speed = rng.uniform(0, 640, (crowd, 2)), rng.normal(0, 8, (crowd, 2))
+    frames = [people(*(person(*middle) for middle in start + speed * t)) for t in range(length)]
+    frames = [frame[rng.random(crowd) < 0.85] for frame in frames]
+    shuffled = [frame[rng.permutation(len(frame))] for frame in frames]
+
+    def trajectories(tracked: Keypoints) -> list[bytes]:
+        return sorted(tracked[:, index].tobytes() for index in range(tracked.shape[1]))
+
+    assert trajectories(follow(frames)) == trajectories(follow(shuffled))
+
+
+@given(st.integers(0, 2**32))
+def test_every_detection_belongs_to_exactly_one_track(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frames = [people(*(person(*rng.uniform(0, 640, 2)) for _ in range(rng.integers(0, 5)))) for _ in range(8)]
+    tracked = follow(frames)
+    for row, frame in zip(tracked, frames, strict=True):
+        present = row[is_seen(row).any(axis=1)]
+        assert sorted(p.tobytes() for p in present) == sorted(p.tobytes() for p in frame)
