@@ -1,4 +1,4 @@
-"""The house rules that tools can check: style, types, direction of imports, what stands in the README."""
+"""The house rules that tools can check: style, types, import direction, vocabulary, commands of the README."""
 
 from __future__ import annotations
 
@@ -57,9 +57,59 @@ def test_help_does_not_import_torch() -> None:
     run(sys.executable, "-c", code)
 
 
+@pytest.mark.parametrize(
+    "module", ["inference", "skeleton", "cache", "config", "pose.estimate", "formats.poses"]
+)
+def test_the_floor_runs_without_torch(module: str) -> None:
+    code = f"import sys, skdpipe.{module}; sys.exit(any(m in sys.modules for m in ('torch', 'openpifpaf')))"
+    run(sys.executable, "-c", code)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
 @pytest.mark.parametrize("folder", ["skdpipe", "tests", "examples", "configs"])
 def test_no_host_of_a_registry_is_named(folder: str) -> None:
     hosts = re.compile(r"pypi\.org|pythonhosted|index-url|registry\.npmjs")
     named = [p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".yaml"} and p != Path(__file__)]
     assert named
     assert not [p for p in named if hosts.search(p.read_text(encoding="utf-8"))]
+
+
+# Words that stood for field terms; CONTRIBUTING.md lists the terms.
+OLD_WORDS = re.compile(
+    r"(?<![a-z])("
+    r"spoils?|spoilt|spoilings?|hears?|heard|listeners?|told|tells?|dear(er|est)?|ask(s|ed|ing)?|errs?|misestimate\w*"
+    r"|spells|endurance|contestants?|entrants?|way.?around|fresh.?views|kept.?megabytes|sees|saw|deserted|unsaid"
+    r"|claim(s|ed)?|beginning|open.?whole|whole.?file|listing|anew|besides|sightings?|stand.?in|whoever|thence"
+    r")(?![a-z])",
+    re.IGNORECASE,
+)
+RENAMED_SETTINGS = {"renamed.py", "test_config.py"}  # the old names of settings are still read
+PROSE = [
+    path
+    for pattern in (
+        "skdpipe/**/*.py",
+        "skdpipe/**/*.pyi",
+        "tests/*.py",
+        "examples/*",
+        "configs/*",
+        "*.md",
+        "*/*.md",
+    )
+    for path in sorted(ROOT.glob(pattern))
+    if path.suffix in {".py", ".pyi", ".md", ".yaml"}
+    and path.name not in {"CHANGELOG.md", Path(__file__).name}
+]
+
+
+def test_old_words_stay_out() -> None:
+    found = {}
+    for path in PROSE:
+        words = {match[0] for match in OLD_WORDS.finditer(path.read_text(encoding="utf-8"))}
+        if path.name in RENAMED_SETTINGS:
+            words -= {"fresh_views", "kept_megabytes"}
+        if words:
+            found[str(path.relative_to(ROOT))] = sorted(words)
+    assert not found
