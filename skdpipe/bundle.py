@@ -6,45 +6,33 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
+from skdpipe import networks
 from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.config import ClipFormat, NetworkChoice
 from skdpipe.errors import BundleError, SkdpipeError
 from skdpipe.inference.metadata import BundleMetadata, in_one_line, read_metadata, unfit
-from skdpipe.networks import (
-    GraphNetwork,
-    agcn,
-    as_gcn,
-    ctr_gcn,
-    ms_g3d,
-    shift_gcn,
-    st_2sgcn,
-    st_gcn,
-    st_gcn_plus_plus,
-    st_sgcn,
-)
+from skdpipe.networks import GraphNetwork
 from skdpipe.skeleton import layout_named
 
-_ST_GCN: Final = {"st_gcn": st_gcn, "st_sgcn": st_sgcn, "st_2sgcn": st_2sgcn}
-_BY_PLACE: Final = {"agcn": agcn, "ctr_gcn": ctr_gcn, "ms_g3d": ms_g3d, "shift_gcn": shift_gcn}
-_ALL_PEOPLE_ALIKE: Final = {"as_gcn": as_gcn, "st_gcn_plus_plus": st_gcn_plus_plus}
 
 
 def build_network(choice: NetworkChoice, clip: ClipFormat, classes: int) -> GraphNetwork:
-    """The untrained network that a config names, for clips of a format."""
-    layout, width, dropout = layout_named(clip.layout), choice.width, choice.dropout
-    if choice.name in _ST_GCN:
-        build = _ST_GCN[choice.name]
-        return build(layout, classes, partitioning=choice.partitioning, width=width, dropout=dropout)
-    if choice.name in _BY_PLACE:
-        return _BY_PLACE[choice.name](layout, classes, people=clip.people, width=width, dropout=dropout)
-    return _ALL_PEOPLE_ALIKE[choice.name](layout, classes, width=width, dropout=dropout)
+    """The untrained network of a config, for clips of a format."""
+    return networks.build_network(
+        choice.name,
+        layout_named(clip.layout),
+        classes,
+        people=clip.people,
+        partitioning=choice.partitioning,
+        width=choice.width,
+        dropout=choice.dropout,
+    )
 
 
 @dataclass(frozen=True)

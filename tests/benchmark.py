@@ -48,20 +48,22 @@ from skdpipe.distill.objective import baseline_objective, student_objective
 from skdpipe.distill.tape import Tape
 from skdpipe.distill.training import Objective
 from skdpipe.networks import (
-    FoldedStGcn,
     GraphNetwork,
     adaptation_layer,
     agcn,
     as_gcn,
     ctr_gcn,
+    deployed,
     ms_g3d,
     shift_gcn,
     st_2sgcn,
     st_gcn,
     st_gcn_plus_plus,
     st_sgcn,
+    to_onnx,
 )
-from skdpipe.skeleton import COCO_17, layout_named
+from skdpipe.runtime import TorchRuntime
+from skdpipe.skeleton import layout_named
 
 # --------------------------------------------------------------------------------------------------------
 # Measuring
@@ -149,7 +151,7 @@ class EdgeSize(NamedTuple):
 
 
 class StepSize(NamedTuple):
-    """A student in training: ``people`` in each of ``batch`` clips."""
+    """An ST-GCN, or a student in training, with ``people`` in each of ``batch`` clips."""
 
     layout: str
     people: int
@@ -178,8 +180,8 @@ class Sizes:
         edges: sizes that the edge losses are timed at, by name.
         peak: size at which their memory is measured.
         peak_losses: losses whose memory is measured.
-        frames, width: of ST-GCN's clips (17 joints, two persons) and of its first layer.
-        evaluate, train: batches of clips.
+        train: ST-GCNs whose training steps are timed.
+        runtimes: ST-GCNs that are timed in each runtime.
         loaders: trainings.
         steps: students whose steps are timed.
     """
@@ -189,10 +191,8 @@ class Sizes:
     edges: dict[str, EdgeSize]
     peak: EdgeSize
     peak_losses: tuple[str, ...]
-    frames: int
-    width: int
-    evaluate: tuple[int, ...]
-    train: tuple[int, ...]
+    train: tuple[StepSize, ...]
+    runtimes: tuple[StepSize, ...]
     loaders: tuple[LoaderSize, ...]
     steps: tuple[StepSize, ...]
 
@@ -208,10 +208,12 @@ SIZES: Final = {
         edges={"paper": _PAPER, "everyday": EdgeSize(16, 64, 8, 13)},
         peak=_PAPER,
         peak_losses=("edge_loss", "official_edge_loss"),
-        frames=300,
-        width=64,
-        evaluate=(1, 16),
-        train=(4, 16),
+        train=(StepSize("coco-17", 2, 300, 64, 4), StepSize("coco-17", 1, 24, 16, 16)),
+        runtimes=(
+            StepSize("coco-17", 2, 300, 64, 1),
+            StepSize("coco-17", 2, 300, 64, 16),
+            StepSize("coco-17", 1, 24, 16, 16),
+        ),
         loaders=(LoaderSize("penn-13", 32, 16, 16, 48), LoaderSize("coco-17", 300, 64, 16, 24)),
         steps=(StepSize("penn-13", 1, 32, 16, 16), StepSize("coco-17", 2, 300, 64, 4)),
     ),
@@ -221,10 +223,8 @@ SIZES: Final = {
         edges={"tiny": _TINY},
         peak=EdgeSize(4, 64, 64, 13),
         peak_losses=("edge_loss",),
-        frames=16,
-        width=4,
-        evaluate=(1, 2),
-        train=(2,),
+        train=(StepSize("coco-17", 2, 16, 4, 2),),
+        runtimes=(StepSize("penn-13", 2, 8, 4, 2),),
         loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
         steps=(StepSize("penn-13", 1, 8, 6, 2),),
     ),
@@ -382,44 +382,22 @@ def _resident(which: Literal["VmRSS", "VmHWM"]) -> float:
 
 
 # --------------------------------------------------------------------------------------------------------
-# st-gcn: the network against its authors' code
+# st-gcn: a training step against the released code
 
 
 def st_gcn_against_released(setting: Setting) -> Iterator[Row]:
-    """Naming actions, and a training step without the optimiser."""
-    for batch in setting.sizes.evaluate:
-        yield _evaluation(batch, setting)
-    for batch in setting.sizes.train:
-        yield _training(batch, setting)
-
-
-def _evaluation(batch: int, setting: Setting) -> Row:
-    network = network_with_a_past(setting).eval()
-    x, mask, _ = labelled_clips(batch, setting)
-    released, folded = torch.no_grad()(PlainStGcn(network).eval()), FoldedStGcn(network)
-    logits = released(x, mask)[0]
-    largest, apart = logits.abs().max().item(), (logits - folded(x, mask).logits).abs().max().item()
-    sides = partial(released, x, mask), partial(folded, x, mask)
-
-    def also(measured: Measured) -> str:
-        plain, ours = (_brief(batch / median(seconds)) for seconds in (measured.plain, measured.ours))
-        return f"{plain} and {ours} clips/s; logits to {largest:.2g} differ by {apart:.1g}"
-
-    comparison = Comparison(f"folded, evaluation, batch {batch}", *sides)
-    return timed(comparison, setting, also, products=by_products(*sides))
-
-
-def _training(batch: int, setting: Setting) -> Row:
-    network = network_with_a_past(setting)
-    clips = labelled_clips(batch, setting)
-    plain = training_step(PlainStGcn(copy.deepcopy(network)), *clips)
-    ours = training_step(network, *clips)
-    name = f"training, forward and backward, batch {batch}"
-    return timed(Comparison(name, plain, ours), setting, products=by_products(plain, ours))
+    """Forward and backward pass, without the optimiser."""
+    for size in setting.sizes.train:
+        network = trained_st_gcn(size, setting)
+        clips = labelled_clips(size, setting)
+        plain = training_step(PlainStGcn(copy.deepcopy(network)), *clips)
+        ours = training_step(network, *clips)
+        comparison = Comparison(f"training, {_step_name(size)}", plain, ours)
+        yield timed(comparison, setting, products=by_products(plain, ours))
 
 
 def training_step(network: nn.Module, x: Tensor, mask: Tensor, label: Tensor) -> Callable[[], None]:
-    """Forward and backward pass of cross-entropy; arguments as `labelled_clips` makes them."""
+    """Forward and backward pass of cross-entropy; arguments as returned by `labelled_clips`."""
     network.train()
 
     def step() -> None:
@@ -429,10 +407,10 @@ def training_step(network: nn.Module, x: Tensor, mask: Tensor, label: Tensor) ->
     return step
 
 
-def network_with_a_past(setting: Setting) -> GraphNetwork:
-    """An ST-GCN whose edge importance, affine weights and running statistics have gone random ways."""
+def trained_st_gcn(size: StepSize, setting: Setting) -> GraphNetwork:
+    """An ST-GCN with random edge importance, affine weights and running statistics."""
     torch.manual_seed(setting.seed)
-    network = st_gcn(COCO_17, classes=60, partitioning="distance", width=setting.sizes.width)
+    network = st_gcn(layout_named(size.layout), classes=60, partitioning="distance", width=size.width)
     with torch.no_grad():
         for name, values in network.state_dict().items():
             if values.ndim == 1 or name.endswith("importance"):
@@ -445,13 +423,59 @@ def _random_like(name: str, values: Tensor) -> Tensor:
     return torch.randn_like(values) / 10 if about_zero else torch.empty_like(values).uniform_(0.5, 1.5)
 
 
-def labelled_clips(batch: int, setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
-    """Clips of two people ``(batch, 2, 3, frame, 17)``, their mask ``(batch, 2)``, labels ``(batch,)``."""
+def labelled_clips(size: StepSize, setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
+    """Clips ``(batch, person, 3, frame, joint)``, their mask ``(batch, person)``, labels ``(batch,)``."""
     generator = torch.Generator().manual_seed(setting.seed)
-    x = torch.randn(batch, 2, 3, setting.sizes.frames, len(COCO_17), generator=generator)
-    label = torch.randint(60, (batch,), generator=generator)
-    mask = torch.ones(batch, 2, dtype=torch.bool)
+    joints = len(layout_named(size.layout))
+    x = torch.randn(size.batch, size.people, 3, size.frames, joints, generator=generator)
+    label = torch.randint(60, (size.batch,), generator=generator)
+    mask = torch.ones(size.batch, size.people, dtype=torch.bool)
     return x.to(setting.device), mask.to(setting.device), label.to(setting.device)
+
+
+# --------------------------------------------------------------------------------------------------------
+# runtimes: evaluation of an ST-GCN in each runtime
+
+
+def runtimes(setting: Setting) -> Iterator[Row]:
+    """The deployed network in each runtime, against the network in evaluation mode in PyTorch."""
+    for size in setting.sizes.runtimes:
+        network = trained_st_gcn(size, setting).eval()
+        x, mask = (tensor.cpu().numpy() for tensor in labelled_clips(size, setting)[:2])
+
+        def evaluate(network: GraphNetwork = network, x: Floats = x, mask: Mask = mask) -> Floats:
+            with torch.inference_mode():
+                clips = (torch.from_numpy(array).to(setting.device) for array in (x, mask))
+                logits = network(*clips).logits.cpu()
+            return np.asarray(logits.numpy(), np.float32)
+
+        for runtime, seconds in opened_runtimes(network, x.shape, setting):
+            apart = float(np.abs(runtime(x, mask) - evaluate()).max() / np.abs(evaluate()).max())
+            comparison = Comparison(
+                f"{runtime.name}, {_step_name(size)}", evaluate, partial(runtime, x, mask)
+            )
+            yield timed(comparison, setting, partial(_break_even, size.batch, seconds, apart))
+
+
+def opened_runtimes(
+    network: GraphNetwork, shape: tuple[int, ...], setting: Setting
+) -> Iterator[tuple[Runtime, float]]:
+    """Each runtime, and the seconds of its export and compilation."""
+    start = perf_counter()
+    yield TorchRuntime(network, setting.device), perf_counter() - start
+    start = perf_counter()
+    model = to_onnx(deployed(network).cpu(), cast("tuple[int, int, int, int, int]", shape))
+    exported = perf_counter() - start
+    for runtime in (OnnxRuntime, OpenVinoRuntime):
+        start = perf_counter()
+        yield runtime(model, setting.threads), exported + perf_counter() - start
+
+
+def _break_even(batch: int, seconds: float, apart: float, measured: Measured) -> str:
+    """The time to open a runtime, the clips after which it has paid, and its error relative to the logits."""
+    gain = (median(measured.plain) - median(measured.ours)) / batch
+    clips = f"pays after {math.ceil(seconds / gain)} clips" if gain > 0 else "never pays"
+    return f"opened in {seconds:.2g} s, {clips}; error {apart:.0e}"
 
 
 # --------------------------------------------------------------------------------------------------------
@@ -510,7 +534,7 @@ def lesson(network: str, size: StepSize, setting: Setting, *, keep: bool) -> Les
     parts = Batch(torch.randn(shape), mask, torch.randn(shape), mask, mask, label, labelled, number)
     batch = Batch(*(part.to(setting.device) for part in parts))
     settings = Distillation(node_variant="relative")
-    folded = FoldedStGcn(teacher)
+    folded = deployed(teacher)
     kept = folded(batch.high, batch.high_mask) if keep else None
     return Lesson(
         nn.ModuleDict({"network": student, "adaptation": adaptation}).train(),
@@ -668,7 +692,8 @@ class Section:
 
 SECTIONS: Final = {
     "edge": Section("Edge loss, forward and backward; (row, channel, frame, joint)", edge),
-    "st-gcn": Section("ST-GCN, two persons, 17 joints", st_gcn_against_released, plain="released"),
+    "st-gcn": Section("ST-GCN, training step", st_gcn_against_released, plain="released"),
+    "runtimes": Section("ST-GCN, evaluation in each runtime", runtimes, "PyTorch", "runtime"),
     "revision": Section("Gradient revision, three losses", gradient_revision, "each loss", "by tape"),
     "step": Section("A whole step", distillation_step, "distilling", "plain"),
     "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),

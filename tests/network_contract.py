@@ -1,4 +1,4 @@
-"""What every network promises, whatever it is made of: checks that take its builder.
+"""The contract of every network: checks that take its builder.
 
 A test module of a network runs them all::
 
@@ -13,25 +13,22 @@ import copy
 import io
 from collections.abc import Callable
 from inspect import signature
-from typing import Any
 
 import pytest
 import torch
-from test_gradients import assert_tape_equals_the_explicit_way
 from torch import Tensor, nn
 
-from skdpipe.distill.tape import Tape
-from skdpipe.networks import GraphNetwork, count_multiply_adds, deployed
-from skdpipe.networks.layers import PlaceNorm, SpatialGraphConvolution
+from skdpipe.networks import GraphNetwork, count_multiply_adds
+from skdpipe.networks.layers import PersonNorm, SpatialGraphConvolution
 from skdpipe.skeleton import COCO_17, PENN_13, Layout
 
-# Called as ``build(layout, classes, width=..., dropout=...)``, with ``people`` where it takes that.
+# Called as ``build(layout, classes, width=..., dropout=...)``, with ``people`` if it has that argument.
 Build = Callable[..., GraphNetwork]
 Check = Callable[[Build], None]
 
 # a - b - c, with the root at one end: distances to the root are 0, 1, 2; degrees with oneself 2, 3, 2.
 CHAIN = Layout("chain", ("a", "b", "c"), (("a", "b"), ("b", "c")), "a", (1.0,) * 3)
-# Two joints that do not hang together.
+# Two joints that are not connected.
 APART = Layout("apart", ("a", "b"), (), "a", (1.0,) * 2)
 ONE_JOINT = Layout("one joint", ("a",), (), "a", (1.0,))
 
@@ -54,7 +51,7 @@ def clips(batch: int, people: int, layout: Layout = PENN_13, frames: int = 8, se
 
 
 def step(network: nn.Module, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """Everything a training step depends on: answers, gradients and running statistics."""
+    """The results of a training step: outputs, gradients and running statistics."""
     logits, features = network(x, mask)
     (logits.square().sum() + features[mask].pow(3).sum()).backward()
     gradients = {
@@ -64,18 +61,18 @@ def step(network: nn.Module, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
     return {"logits": logits, "features": features, **gradients, **dict(network.named_buffers())}
 
 
-def made(
+def build_narrow(
     build: Build,
     layout: Layout = PENN_13,
     classes: int = 5,
     *,
     people: int = 2,
     width: int = 6,
-    **how: float,
+    **settings: float,
 ) -> GraphNetwork:
-    """As narrow as all of them can be, unless told otherwise."""
-    places = {"people": people} if "people" in signature(build).parameters else {}
-    return build(layout, classes, width=width, **places, **how)
+    """A network; by default of the smallest width that all of them have in common."""
+    slots = {"people": people} if "people" in signature(build).parameters else {}
+    return build(layout, classes, width=width, **slots, **settings)
 
 
 def small(
@@ -87,9 +84,9 @@ def small(
     dropout: float = 0.0,
     seed: int = 0,
 ) -> GraphNetwork:
-    """Narrow, double precision, moved away from where it starts: there some weights do nothing yet."""
+    """Narrow, double precision, with perturbed weights: some have no effect at their initial values."""
     torch.manual_seed(seed)
-    network = made(build, classes=classes, people=people, width=width, dropout=dropout).double()
+    network = build_narrow(build, classes=classes, people=people, width=width, dropout=dropout).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.2)
@@ -97,7 +94,7 @@ def small(
 
 
 def trained(build: Build, *, people: int = 2, width: int = 6) -> GraphNetwork:
-    """In evaluation mode, with running statistics of its own."""
+    """In evaluation mode, with running statistics from training batches."""
     network = small(build, people=people, width=width)
     for number in range(3):
         network(clips(4, people, seed=number).double(), torch.ones(4, people, dtype=torch.bool))
@@ -107,7 +104,7 @@ def trained(build: Build, *, people: int = 2, width: int = 6) -> GraphNetwork:
 def shapes_for_any_layout_people_and_frames(build: Build) -> None:
     usual = ((PENN_13, 3, 9), (COCO_17, 2, 15), (NTU_25, 2, 10))
     for layout, people, frames in (*usual, (CHAIN, 1, 8), (APART, 4, 14)):
-        network = made(build, layout, 7, people=people)
+        network = build_narrow(build, layout, 7, people=people)
         mask = torch.ones(2, people, dtype=torch.bool)
         logits, features = network(clips(2, people, layout, frames), mask)
         assert logits.shape == (2, 7)
@@ -117,8 +114,9 @@ def shapes_for_any_layout_people_and_frames(build: Build) -> None:
         assert features.shape == (2, people, network.feature_channels, later, len(layout))
 
 
-def one_joint_is_a_skeleton_too(build: Build) -> None:
-    logits, features = made(build, ONE_JOINT)(clips(2, 2, ONE_JOINT), torch.ones(2, 2, dtype=torch.bool))
+def one_joint_is_a_valid_layout(build: Build) -> None:
+    network, mask = build_narrow(build, ONE_JOINT), torch.ones(2, 2, dtype=torch.bool)
+    logits, features = network(clips(2, 2, ONE_JOINT), mask)
     assert logits.isfinite().all()
     assert features.shape == (2, 2, 24, 2, 1)
 
@@ -126,32 +124,32 @@ def one_joint_is_a_skeleton_too(build: Build) -> None:
 def any_number_of_input_channels(build: Build) -> None:
     mask = torch.ones(2, 2, dtype=torch.bool)
     for channels in (2, 4):
-        network = made(build, CHAIN, in_channels=channels)
+        network = build_narrow(build, CHAIN, in_channels=channels)
         assert network(torch.randn(2, 2, channels, 8, 3), mask).logits.shape == (2, 5)
 
 
 def channels_come_last_in_memory(build: Build) -> None:
-    """Of features; what joints are to each other over all frames may lie as it likes."""
-    network, seen = small(build), []
+    """Of feature maps; tensors without a frame axis may have any memory format."""
+    network, checked = small(build), []
 
-    def look(module: nn.Module, _: object, output: Tensor) -> None:
-        seen.append(module)
+    def check(module: nn.Module, _: object, output: Tensor) -> None:
+        checked.append(module)
         if output.shape[3] in (8, 4, 2):  # frames
             assert output.is_contiguous(memory_format=torch.channels_last), module
 
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
-            module.register_forward_hook(look)
-    network.blocks.register_forward_hook(look)
+            module.register_forward_hook(check)
+    network.blocks.register_forward_hook(check)
     features = network(clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)).features
-    assert seen[-1] is network.blocks
+    assert checked[-1] is network.blocks
     assert features.permute(0, 1, 4, 3, 2).is_contiguous()
 
 
 def gradients_reach_every_parameter(build: Build) -> None:
-    """In evaluation, since normalisation by a batch takes what a bias before it does.
+    """In evaluation mode, since batch norm in training mode cancels the bias before it.
 
-    Wide enough that no branch has so few channels that ReLU may silence all of them.
+    The width is large enough that ReLU does not zero all channels of a branch.
     """
     network = trained(build, width=36)
     logits, features = network(clips(3, 2).double(), torch.ones(3, 2, dtype=torch.bool))
@@ -162,9 +160,9 @@ def gradients_reach_every_parameter(build: Build) -> None:
         assert parameter.grad.abs().max() > 0, name
 
 
-def from_the_start_gradients_are_there(build: Build) -> None:
+def initial_weights_have_gradients(build: Build) -> None:
     torch.manual_seed(0)
-    step(made(build), clips(2, 2), torch.ones(2, 2, dtype=torch.bool))
+    step(build_narrow(build), clips(2, 2), torch.ones(2, 2, dtype=torch.bool))
 
 
 def every_joint_of_every_frame_matters(build: Build) -> None:
@@ -174,7 +172,7 @@ def every_joint_of_every_frame_matters(build: Build) -> None:
     assert (gradient != 0).any(dim=2).all()
 
 
-def features_are_each_persons_own(build: Build) -> None:
+def features_depend_on_their_person_only(build: Build) -> None:
     network, x, mask = trained(build), clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)
     changed = x.clone()
     changed[:, 1] *= 2
@@ -195,7 +193,7 @@ def samples_are_independent_in_evaluation(build: Build) -> None:
 
 
 def padding_changes_nothing(build: Build) -> None:
-    """Neither logits, features, gradients nor running statistics, whatever lies there."""
+    """Logits, features, gradients and running statistics do not depend on the values of padded people."""
     network, x = small(build, people=3), clips(4, 3).double()
     mask = torch.tensor([[True, True, False], [False, True, False], [True, True, False], [False] * 3])
     found = []
@@ -210,7 +208,7 @@ def padding_changes_nothing(build: Build) -> None:
         torch.testing.assert_close(other, found[0], rtol=0, atol=0)
 
 
-def a_clip_with_nobody_gets_logits(build: Build) -> None:
+def a_clip_without_people_has_logits(build: Build) -> None:
     network, x = trained(build), clips(2, 2).double()
     mask = torch.tensor([[True, True], [False, False]])
     x[1] = torch.nan
@@ -220,11 +218,11 @@ def a_clip_with_nobody_gets_logits(build: Build) -> None:
     torch.testing.assert_close(logits[0], network(x[:1], mask[:1]).logits[0])
 
 
-def people_may_change_places(build: Build) -> None:
-    """Where places have norms of their own, only if these are alike; otherwise it matters."""
+def people_can_be_permuted(build: Build) -> None:
+    """With a norm for each person slot the order has an effect, unless these norms are equal."""
     network, x = trained(build, people=3), clips(2, 3).double()
     mask, order = torch.tensor([[True, True, True], [True, False, True]]), [2, 0, 1]
-    if isinstance(network.normalise, PlaceNorm):
+    if isinstance(network.normalise, PersonNorm):
         before, after = network(x, mask).logits, network(x[:, order], mask[:, order]).logits
         assert (before - after).abs().max() > 1e-6
         first, *others = network.normalise.norms
@@ -236,19 +234,19 @@ def people_may_change_places(build: Build) -> None:
     torch.testing.assert_close(moved.features, features[:, order])
 
 
-def more_people_than_places_are_refused(build: Build) -> None:
-    """Where places have norms of their own; otherwise there may be any number of people."""
+def more_people_than_slots_are_refused(build: Build) -> None:
+    """With a norm for each person slot; otherwise any number of people is accepted."""
     network, x = trained(build, people=2), clips(1, 3).double()
     two, three = torch.tensor([[True, True, False]]), torch.tensor([[True, True, True]])
     assert network(x, two).logits.isfinite().all()
-    if isinstance(network.normalise, PlaceNorm):
-        with pytest.raises(AssertionError, match="a person in place 3, but norms for people=2"):
+    if isinstance(network.normalise, PersonNorm):
+        with pytest.raises(AssertionError, match="a person in slot 3, but norms for people=2"):
             network(x, three)
     else:
         assert network(x, three).logits.isfinite().all()
 
 
-def twice_the_same(build: Build) -> None:
+def training_steps_are_deterministic(build: Build) -> None:
     def once() -> dict[str, Tensor]:
         network = small(build, dropout=0.5)
         torch.manual_seed(7)
@@ -257,14 +255,14 @@ def twice_the_same(build: Build) -> None:
     torch.testing.assert_close(once(), once(), rtol=0, atol=0)
 
 
-def dropout_is_what_the_builder_says(build: Build) -> None:
-    shares = {m.p for m in small(build, dropout=0.3).modules() if isinstance(m, nn.Dropout)}
-    assert 0.3 in shares
-    assert shares <= {0.0, 0.3}
+def dropout_has_the_given_probability(build: Build) -> None:
+    probabilities = {m.p for m in small(build, dropout=0.3).modules() if isinstance(m, nn.Dropout)}
+    assert 0.3 in probabilities
+    assert probabilities <= {0.0, 0.3}
     assert {m.p for m in small(build).modules() if isinstance(m, nn.Dropout)} == {0.0}
 
 
-def dropout_drops_in_training_alone(build: Build) -> None:
+def dropout_is_active_in_training_only(build: Build) -> None:
     network, x, mask = small(build, dropout=0.5), clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)
     assert not torch.equal(network(x, mask).logits, network(x, mask).logits)
     without = small(build).eval()
@@ -272,7 +270,7 @@ def dropout_drops_in_training_alone(build: Build) -> None:
     assert torch.equal(network.eval()(x, mask).logits, without(x, mask).logits)
 
 
-def all_that_is_learned_is_stored(build: Build) -> None:
+def state_dict_restores_the_network(build: Build) -> None:
     network, x, mask = trained(build), clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)
     file = io.BytesIO()
     torch.save(network.state_dict(), file)
@@ -282,17 +280,9 @@ def all_that_is_learned_is_stored(build: Build) -> None:
     torch.testing.assert_close(other(x, mask), network(x, mask), rtol=0, atol=0)
 
 
-def deployed_it_answers_the_same(build: Build) -> None:
-    network, x, mask = trained(build), clips(2, 2).double(), torch.ones(2, 2, dtype=torch.bool)
-    expected = network(x, mask)
-    used = deployed(network.train())
-    torch.testing.assert_close(used(x, mask), expected)
-    assert used is not network or not network.training
-
-
 def multiply_adds_grow_with_people(build: Build) -> None:
-    """All is done for each person but the classifier, and what joints hear of their neighbours' biases."""
-    network = made(build, CHAIN, 4, people=4)
+    """All operations are per person, except the classifier and the aggregation of biases."""
+    network = build_narrow(build, CHAIN, 4, people=4)
     two, four = (count_multiply_adds(network, (1, people, 3, 8, 3)) for people in (2, 4))
     gathers = [m for m in network.modules() if isinstance(m, SpatialGraphConvolution)]
     shared = 4 * network.feature_channels + sum(3 * each.mix.out_channels for each in gathers)
@@ -300,57 +290,23 @@ def multiply_adds_grow_with_people(build: Build) -> None:
     assert four - shared == 2 * (two - shared)
 
 
-def revision_by_tape_equals_the_explicit_way(build: Build) -> None:
-    assert_tape_equals_the_explicit_way(small(build, classes=4, dropout=0.4))
-
-
-def derivative_along_a_direction_by_tape_is_that_of_two_backward_passes(build: Build) -> None:
-    network, x = small(build), clips(2, 2).double()
-    mask = torch.tensor([[True, True], [False, True]])
-    generator = torch.Generator().manual_seed(5)
-    direction = {p: torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in network.parameters()}
-    with Tape() as tape:
-        logits = network(x, mask).logits
-    (derivative,) = tape.derivative(direction, [logits])
-    # <v J, d> is linear in v: its gradient is J d.
-    v = torch.ones_like(logits, requires_grad=True)
-    gradients = torch.autograd.grad(logits, list(direction), v, create_graph=True)
-    along = sum((g * d).sum() for g, d in zip(gradients, direction.values(), strict=True))
-    (expected,) = torch.autograd.grad(along, v)
-    torch.testing.assert_close(derivative, expected, rtol=1e-8, atol=1e-10)
-
-
-def blocks_can_be_exported(build: Build) -> None:
-    """No way through them depends on values; one program serves any number of rows."""
-    network = trained(build)
-    rows = torch.randn(3, 3, 13, 8, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
-    shape: Any = ({0: torch.export.Dim("row")},)
-    program = torch.export.export(network.blocks, (rows,), dynamic_shapes=shape)
-    more = torch.randn(5, 3, 13, 8, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(program.module()(more), network.blocks(more))
-
-
 CHECKS: tuple[Check, ...] = (
     shapes_for_any_layout_people_and_frames,
-    one_joint_is_a_skeleton_too,
+    one_joint_is_a_valid_layout,
     any_number_of_input_channels,
     channels_come_last_in_memory,
     gradients_reach_every_parameter,
-    from_the_start_gradients_are_there,
+    initial_weights_have_gradients,
     every_joint_of_every_frame_matters,
-    features_are_each_persons_own,
+    features_depend_on_their_person_only,
     samples_are_independent_in_evaluation,
     padding_changes_nothing,
-    a_clip_with_nobody_gets_logits,
-    people_may_change_places,
-    more_people_than_places_are_refused,
-    twice_the_same,
-    dropout_is_what_the_builder_says,
-    dropout_drops_in_training_alone,
-    all_that_is_learned_is_stored,
-    deployed_it_answers_the_same,
+    a_clip_without_people_has_logits,
+    people_can_be_permuted,
+    more_people_than_slots_are_refused,
+    training_steps_are_deterministic,
+    dropout_has_the_given_probability,
+    dropout_is_active_in_training_only,
+    state_dict_restores_the_network,
     multiply_adds_grow_with_people,
-    revision_by_tape_equals_the_explicit_way,
-    derivative_along_a_direction_by_tape_is_that_of_two_backward_passes,
-    blocks_can_be_exported,
 )

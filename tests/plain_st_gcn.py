@@ -1,6 +1,6 @@
-"""ST-GCN as released, operation by operation: what the fast one must equal and is timed against.
+"""ST-GCN as released, operation by operation: the reference for its output and its time.
 
-A 1x1 convolution, an einsum with the adjacency, a temporal convolution, batch normalisation by itself
+A 1x1 convolution, an einsum with the adjacency, a temporal convolution, separate batch norm
 (Yan, Xiong, Lin, AAAI 2018; net/st_gcn.py of the released code), all on ``(row, channel, frame, joint)``.
 """
 
@@ -21,7 +21,7 @@ class PlainStGcn(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and features of clips in which everybody is real.
+        """Logits and features of clips without padded people.
 
         Args:
             x: ``(batch, person, channel, frame, joint)``.

@@ -38,26 +38,26 @@ def test_adaptive_graph_convolution_against_loops() -> None:
     for n in range(rows):
         for k in range(3):
             here = slice(4 * k, 4 * (k + 1))
-            alike = torch.zeros(3, 3, dtype=torch.float64)
+            similarity = torch.zeros(3, 3, dtype=torch.float64)
             for v in range(3):
                 for w in range(3):
                     for t in range(frames):
                         one = theta[here] @ x[n, :, v, t] + layer.theta.bias[here]
                         other = phi[here] @ x[n, :, w, t] + layer.phi.bias[here]
-                        alike[v, w] += one @ other / (4 * frames)
+                        similarity[v, w] += one @ other / (4 * frames)
             out = slice(5 * k, 5 * (k + 1))
             for w in range(3):
-                weights = alike[:, w].exp() / alike[:, w].exp().sum()
+                weights = similarity[:, w].exp() / similarity[:, w].exp().sum()
                 for t in range(frames):
-                    heard = sum(
+                    aggregated = sum(
                         (layer.adjacency[k, v, w] + layer.learned[k, v, w] + weights[v]) * x[n, :, v, t]
                         for v in range(3)
                     )
-                    expected[n, :, w, t] += mix[out] @ heard + layer.along.mix.bias[out]
+                    expected[n, :, w, t] += mix[out] @ aggregated + layer.along.mix.bias[out]
     torch.testing.assert_close(layer(x), expected)
 
 
-def test_starts_as_the_released_code_does() -> None:
+def test_initial_weights_are_those_of_the_released_code() -> None:
     torch.manual_seed(0)
     network = agcn(NTU_25, 60)
     block = network.blocks[5]
@@ -65,7 +65,7 @@ def test_starts_as_the_released_code_does() -> None:
     assert (norm.weight == 1e-6).all()
     assert (convolution.learned == 1e-6).all()
     spread = {
-        convolution.theta: math.sqrt(2 / 32),  # each subset's convolution goes to 128 / 4 channels
+        convolution.theta: math.sqrt(2 / 32),  # the convolution of each subset has 128 / 4 output channels
         convolution.phi: math.sqrt(2 / 32),
         convolution.along.mix: math.sqrt(2 / (128 * 128 * 3)),
         block.temporal[0]: math.sqrt(2 / (128 * 9)),

@@ -19,11 +19,8 @@ ROWS = {
         "edge_loss, tiny (2, 8, 8, 13)",
         "official_edge_loss, tiny (2, 8, 8, 13)",
     ),
-    "st-gcn": (
-        "folded, evaluation, batch 1",
-        "folded, evaluation, batch 2",
-        "training, forward and backward, batch 2",
-    ),
+    "st-gcn": ("training, 16 frames, coco-17, width 4, 2x2",),
+    "runtimes": tuple(f"{name}, 8 frames, penn-13, width 4, 2x2" for name in ("torch", "onnx", "openvino")),
     "revision": tuple(
         f"{name}, 8 frames, penn-13, width 6, 1x2"
         for name in (
@@ -120,4 +117,4 @@ def numbers(line: str) -> list[float]:
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
     done = CliRunner().invoke(app, ["hedge"])
     assert done.exit_code == 2
-    assert "'hedge' is none of edge, st-gcn" in done.stderr
+    assert "'hedge' is none of edge, st-gcn, runtimes" in done.stderr

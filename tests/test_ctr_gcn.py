@@ -1,4 +1,4 @@
-"""CTR-GCN: its graph convolution against loops, how it starts, its size as released."""
+"""CTR-GCN: its graph convolution against loops, initial weights, parameters of the released code."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def by_loops(layer: RefinedGraphConvolution, x: Tensor) -> Tensor:
 
     expected = torch.zeros(3, 5, 3, x.shape[3], dtype=x.dtype)
     for k, v, w in itertools.product(range(3), range(3), range(3)):
-        listener = mixed(layer.listener, k, x[:, :, w]).mean(dim=2)
+        target = mixed(layer.listener, k, x[:, :, w]).mean(dim=2)
         source = mixed(layer.source, k, x[:, :, v]).mean(dim=2)
-        relation = torch.tanh(listener - source)
+        relation = torch.tanh(target - source)
         refinement = mixed(layer.refinement, k, relation[:, :, None])
-        heard = layer.adjacency[k, v, w] + layer.alpha * refinement
-        expected[:, :, w] += heard * mixed(layer.mix, k, x[:, :, v])
+        link = layer.adjacency[k, v, w] + layer.alpha * refinement
+        expected[:, :, w] += link * mixed(layer.mix, k, x[:, :, v])
     return expected
 
 
@@ -69,21 +69,21 @@ class TestRefinedGraphConvolution:
 
         assert torch.autograd.gradcheck(function, (rows(2).requires_grad_(), *parameters))
 
-    def test_the_topology_starts_from_the_layouts(self) -> None:
+    def test_the_initial_topology_is_the_layouts(self) -> None:
         topology = convolution(0.0).topology(rows())
         expected = torch.from_numpy(adjacency(CHAIN, "spatial")).double()[None, :, None].expand(3, 3, 5, 3, 3)
         torch.testing.assert_close(topology, expected, rtol=0, atol=0)
 
-    def test_the_refined_topology_is_each_samples_and_each_channels_own(self) -> None:
+    def test_the_refined_topology_differs_between_samples_and_channels(self) -> None:
         refined = convolution(1.0).topology(rows()) - convolution(0.0).topology(rows())
         assert refined.std(dim=0).min() > 1e-3
         assert refined.std(dim=2).min() > 1e-3
 
-    def test_frames_are_alike_in_the_topology(self) -> None:
+    def test_the_topology_does_not_depend_on_the_order_of_frames(self) -> None:
         layer = convolution(1.0)
         torch.testing.assert_close(layer.topology(rows()), layer.topology(rows().flip(3)))
 
-    def test_how_it_starts(self) -> None:
+    def test_initial_weights(self) -> None:
         torch.manual_seed(0)
         layer = RefinedGraphConvolution(16, 64, torch.from_numpy(adjacency(CHAIN, "spatial")), 32)
         assert layer.alpha.item() == 0
@@ -111,18 +111,18 @@ class TestNetwork:
     def test_parameters_of_the_released_code(self) -> None:
         assert count_parameters(ctr_gcn(NTU_25, 60)) == 1_446_672
 
-    def test_a_block_starts_from_the_way_around(self) -> None:
+    def test_a_block_is_initially_its_shortcut(self) -> None:
         torch.manual_seed(0)
         block = ctr_gcn(CHAIN, 2, width=8).blocks[1]
         x = torch.randn(2, 8, 3, 6).relu()
         torch.testing.assert_close(block.spatial(x), x, rtol=0, atol=1e-5)
 
-    def test_the_classifier_starts_as_released(self) -> None:
+    def test_the_initial_classifier_is_that_of_the_released_code(self) -> None:
         torch.manual_seed(0)
         weight = ctr_gcn(CHAIN, 50, width=8).classify.weight
         assert weight.std().item() == pytest.approx(math.sqrt(2 / 50), rel=0.1)
 
-    def test_the_first_block_drops_nothing(self) -> None:
+    def test_the_first_block_has_no_dropout(self) -> None:
         network = ctr_gcn(PENN_13, 2, width=8, dropout=0.3)
         assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.0] + [0.3] * 9
 

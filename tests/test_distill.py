@@ -573,7 +573,7 @@ def taught_by(teacher: Network, lesson: Lesson) -> Objective:
 
 def test_a_folded_teacher_teaches_the_same(data: PairedClips) -> None:
     lesson, batch = Lesson(), a_batch(data)
-    plain, folded = (taught_by(t, lesson)(batch) for t in (lesson.teacher, FoldedStGcn(lesson.teacher)))
+    plain, folded = (taught_by(t, lesson)(batch) for t in (lesson.teacher, deployed(lesson.teacher)))
     torch.testing.assert_close(folded.task, plain.task)
     torch.testing.assert_close(dict(folded.distillation), dict(plain.distillation), rtol=1e-4, atol=1e-6)
 
@@ -608,7 +608,7 @@ def test_answers_that_take_more_memory_than_they_may_are_not_kept(data: PairedCl
 def test_half_precision_gives_the_losses_in_single(data: PairedClips, fold: bool) -> None:
     lesson, batch = Lesson(), a_batch(data)
     single = lesson.objective(batch)
-    objective = taught_by(FoldedStGcn(lesson.teacher), lesson) if fold else lesson.objective
+    objective = taught_by(deployed(lesson.teacher), lesson) if fold else lesson.objective
     with torch.autocast("cpu", torch.bfloat16):
         half = objective(batch)
     for name, loss in {"task": half.task, **half.distillation}.items():

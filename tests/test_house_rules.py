@@ -1,4 +1,4 @@
-"""The house rules that tools can check: style, types, import direction, vocabulary, commands of the README."""
+"""House rules that tools can check: style, types, import direction, words, commands of the README."""
 
 from __future__ import annotations
 

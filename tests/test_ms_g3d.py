@@ -1,4 +1,4 @@
-"""MS-G3D: its graphs by hand and by powers of matrices, its layers against loops, its size as released."""
+"""MS-G3D: graphs by hand and by powers of matrices, layers against loops, parameters of the released code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Matrix = NDArray[np.float64]
 
 
 def links(layout: Layout) -> Matrix:
-    """Of a joint with its neighbours and itself, ones and zeros."""
+    """Ones for a joint with its neighbours and itself, zeros elsewhere."""
     matrix = np.eye(len(layout))
     for a, b in layout.edges:
         matrix[a, b] = matrix[b, a] = 1
@@ -36,7 +36,7 @@ def links(layout: Layout) -> Matrix:
 
 
 def by_powers(matrix: Matrix, scale: int) -> Matrix:
-    """Eq. 3, 4: those within k steps but not within k - 1, and oneself; then ``D^-1/2 A D^-1/2``."""
+    """Eq. 3, 4: within k steps but not within k - 1, and the joint itself; then ``D^-1/2 A D^-1/2``."""
     itself = np.eye(len(matrix))
     reached = np.minimum(np.linalg.matrix_power(matrix, scale), 1)
     before = np.minimum(np.linalg.matrix_power(matrix, scale - 1), 1) if scale else 0 * itself
@@ -49,11 +49,11 @@ class TestGraphs:
     def test_disentangled_by_hand(self) -> None:
         itself, neighbours, next_but_one, farther = disentangled(hop_distances(CHAIN), 4)
         np.testing.assert_array_equal(itself, np.eye(3))
-        side = 1 / np.sqrt(2 * 3)  # with themselves a and c have two neighbours, b three
+        side = 1 / np.sqrt(2 * 3)  # counting themselves, a and c have two neighbours, b three
         expected = [[1 / 2, side, 0], [side, 1 / 3, side], [0, side, 1 / 2]]
         np.testing.assert_allclose(neighbours, expected, rtol=1e-6)
         np.testing.assert_allclose(next_but_one, [[1 / 2, 0, 1 / 2], [0, 1, 0], [1 / 2, 0, 1 / 2]], rtol=1e-6)
-        np.testing.assert_array_equal(farther, np.eye(3))  # nobody is three bones away
+        np.testing.assert_array_equal(farther, np.eye(3))  # no joints are three bones apart
 
     @LAYOUTS
     def test_disentangled_by_powers(self, layout: Layout) -> None:
@@ -76,9 +76,9 @@ class TestGraphs:
     @LAYOUTS
     def test_windows_by_powers(self, layout: Layout, frames: int) -> None:
         graphs = disentangled(window_hops(hop_distances(layout), frames), 6)
-        all_frames_alike = np.tile(links(layout), (frames, frames))
+        same_in_all_frames = np.tile(links(layout), (frames, frames))
         for scale, graph in enumerate(graphs):
-            np.testing.assert_allclose(graph, by_powers(all_frames_alike, scale), rtol=1e-5)
+            np.testing.assert_allclose(graph, by_powers(same_in_all_frames, scale), rtol=1e-5)
 
 
 def rows(frames: int, joints: int = 3, channels: int = 2) -> Tensor:
@@ -104,7 +104,7 @@ class TestLayers:
             expected[:, :, w] += (layer.adjacency[k, v, w] + layer.mask[k, v, w]) * mixed
         torch.testing.assert_close(layer(x), expected)
 
-    def test_the_mask_is_almost_nothing_at_first_and_learned(self) -> None:
+    def test_the_mask_is_learned_and_initially_tiny(self) -> None:
         torch.manual_seed(0)
         layer = DisentangledGraphConvolution(2, 4, torch.ones(3, 5, 5))
         assert 0 < layer.mask.abs().max() <= 1e-6
@@ -131,7 +131,7 @@ class TestLayers:
             assert layer(x).is_contiguous(memory_format=torch.channels_last)
 
     def test_a_path_through_windows_in_the_papers_order(self) -> None:
-        """Unfold, gather in the window, mix, normalise; then a 3D convolution over the window."""
+        """Unfold, aggregate in the window, mix, normalise; then a 3D convolution over the window."""
         torch.manual_seed(0)
         stage = ms_g3d(CHAIN, 2, width=6).blocks[4].double()
         x = rows(8, channels=6)
@@ -140,8 +140,8 @@ class TestLayers:
             unfolded = F.unfold(x.transpose(2, 3), (size, 1), padding=(size // 2, 0), stride=(2, 1))
             unfolded = unfolded.view(2, 6, size, 4, 3).permute(0, 1, 3, 2, 4).reshape(2, 6, 4, 3 * size)
             graph = (gather.adjacency + gather.mask).transpose(1, 2)
-            heard = torch.einsum("kwv,nctv->nkctw", graph, unfolded)
-            mixed = torch.einsum("ock,nkctw->notw", gather.mix.weight[..., 0], heard)
+            aggregated = torch.einsum("kwv,nctv->nkctw", graph, unfolded)
+            mixed = torch.einsum("ock,nkctw->notw", gather.mix.weight[..., 0], aggregated)
             y = norm(mixed + gather.mix.bias.view(1, -1, 1, 1)).relu().view(2, 6, 4, size, 3)
             weight = collapse.weight[:, :, None, :]
             y = last_norm(F.conv3d(y, weight, collapse.bias).squeeze(3))
@@ -158,7 +158,7 @@ class TestNetwork:
         assert count_parameters(ms_g3d(NTU_25, 60)) == 3_194_595
 
     def test_parameters_by_scales(self) -> None:
-        """One more costs a mask and a matrix, in each of three paths through frames, or six of windows."""
+        """Each scale adds a mask and a matrix, in each of three paths over frames, or six over windows."""
         sizes = [
             count_parameters(ms_g3d(CHAIN, 2, width=6, scales=scales, window_scales=window_scales))
             for scales, window_scales in ((5, 3), (6, 3), (5, 4))

@@ -1,4 +1,4 @@
-"""The branches along time, against branches computed one by one as the papers draw them."""
+"""The multi-scale temporal convolution against separate branches as in the papers' figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rows(frames: int = 7, channels: int = 4) -> Tensor:
 
 
 def normalised(x: Tensor, norm: nn.BatchNorm2d, channels: slice) -> Tensor:
-    """As a batch normalisation of these channels alone does it while it trains."""
+    """Batch norm of these channels in training mode."""
     mean = x.mean(dim=(0, 2, 3), keepdim=True)
     variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
     weight, bias = (each[channels].view(1, -1, 1, 1) for each in (norm.weight, norm.bias))
@@ -40,7 +40,7 @@ def normalised(x: Tensor, norm: nn.BatchNorm2d, channels: slice) -> Tensor:
 
 
 def one_branch_after_another(convolution: MultiScaleTemporalConvolution, x: Tensor, stride: int) -> Tensor:
-    """Frame by frame, tap by tap, each branch with normalisations of its own."""
+    """Frame by frame, tap by tap, with a norm for each branch."""
     enter, enter_norm, _ = convolution.enter
     branches, start = [], 0
     frames = range(0, x.shape[3], stride)
@@ -61,9 +61,9 @@ def one_branch_after_another(convolution: MultiScaleTemporalConvolution, x: Tens
             total = scale.bias.view(1, -1, 1).expand_as(y[0])
             kernel, dilation = scale.kernel_size[1], scale.dilation[1]
             for tap in range(kernel):
-                seen = frame + (tap - kernel // 2) * dilation
-                if 0 <= seen < len(y):
-                    total = total + torch.einsum("oc,ncv->nov", scale.weight[:, :, 0, tap], y[seen])
+                at = frame + (tap - kernel // 2) * dilation
+                if 0 <= at < len(y):
+                    total = total + torch.einsum("oc,ncv->nov", scale.weight[:, :, 0, tap], y[at])
             out.append(total)
         branches.append(normalised(torch.stack(out, dim=3), convolution.norm, channels))
         start += width
@@ -81,7 +81,7 @@ def test_against_one_branch_after_another(stride: int, kernel: int, frames: int)
     torch.testing.assert_close(convolution(rows(frames)), expected)
 
 
-def test_the_first_branch_takes_what_does_not_divide() -> None:
+def test_the_first_branch_takes_the_remainder() -> None:
     convolution = layer(out_channels=11)  # 11 = 5 + 2 + 2 + 2
     assert [scale.out_channels for scale in convolution.scales] == [5, 2]
     assert convolution.alone.out_channels == 2
@@ -100,7 +100,7 @@ def test_channels_stay_last_in_memory() -> None:
     assert layer()(x).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_in_evaluation_it_sees_as_far_as_its_longest_branch() -> None:
+def test_the_receptive_field_is_that_of_the_longest_branch() -> None:
     convolution = layer().eval()
     x = rows(16)
     changed = x.clone()
@@ -114,9 +114,9 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(convolution, (rows(4).requires_grad_(),))
 
 
-def test_the_largest_of_three_counts_nothing_beyond_the_clip() -> None:
+def test_max_pooling_ignores_the_padding() -> None:
     below = -F.softplus(rows())
-    torch.testing.assert_close(layer().largest(below)[..., 0], below[..., :2].amax(dim=3))
+    torch.testing.assert_close(layer().max_pool(below)[..., 0], below[..., :2].amax(dim=3))
 
 
 def test_too_few_channels_are_refused() -> None:

@@ -1,8 +1,10 @@
-"""Networks: the graph by hand, parameters against the paper, and people who are only padding."""
+"""Graphs by hand, parameters of the paper, ST-GCN, and weights stored by earlier versions."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -10,13 +12,16 @@ import pytest
 import torch
 from network_contract import APART, CHAIN, CHECKS, NTU_25, Build, Check, clips, step
 from plain_st_gcn import PlainStGcn
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
 from skdpipe.networks import (
+    NETWORKS,
     GraphNetwork,
     Partitioning,
     adaptation_layer,
+    build_network,
     count_multiply_adds,
     count_parameters,
     st_2sgcn,
@@ -42,7 +47,7 @@ class TestGraph:
     def test_hops_along_a_chain(self) -> None:
         np.testing.assert_array_equal(hop_distances(CHAIN), [[0, 1, 2], [1, 0, 1], [2, 1, 0]])
 
-    def test_hops_between_joints_that_do_not_hang_together(self) -> None:
+    def test_hops_between_unconnected_joints(self) -> None:
         np.testing.assert_array_equal(hop_distances(APART), [[0, np.inf], [np.inf, 0]])
 
     def test_uniform_by_hand(self) -> None:
@@ -56,11 +61,11 @@ class TestGraph:
 
     def test_spatial_by_hand(self) -> None:
         itself = np.diag([half, third, half])
-        nearer = np.array([[0, third, 0], [0, 0, half], [0, 0, 0]])  # b listens to a, c to b
-        farther = np.array([[0, 0, 0], [half, 0, 0], [0, third, 0]])  # a listens to b, b to c
+        nearer = np.array([[0, third, 0], [0, 0, half], [0, 0, 0]])  # targets b and c, sources a and b
+        farther = np.array([[0, 0, 0], [half, 0, 0], [0, third, 0]])  # targets a and b, sources b and c
         np.testing.assert_allclose(adjacency(CHAIN, "spatial"), np.stack([itself, nearer, farther]))
 
-    def test_neighbours_equally_far_from_the_root_count_as_the_joint_itself(self) -> None:
+    def test_neighbours_at_the_same_distance_from_the_root_are_in_the_joints_own_subset(self) -> None:
         root, nearer, farther = adjacency(TRIANGLE, "spatial")
         np.testing.assert_allclose(root, third * np.array([[1, 0, 0], [0, 1, 1], [0, 1, 1]]))
         np.testing.assert_allclose(nearer, third * np.array([[0, 1, 1], [0, 0, 0], [0, 0, 0]]))
@@ -91,9 +96,9 @@ class TestLayers:
         expected = torch.zeros(2, 3, 3, 4, dtype=torch.float64)
         for k in range(3):
             for v in range(3):
-                heard = torch.einsum("oc,nct->not", weight[k], x[:, :, v]) + bias.view(3, 3)[k, :, None]
+                mixed = torch.einsum("oc,nct->not", weight[k], x[:, :, v]) + bias.view(3, 3)[k, :, None]
                 for w in range(3):
-                    expected[:, :, w] += heard * layer.adjacency[k, v, w] * layer.importance[k, v, w]
+                    expected[:, :, w] += mixed * layer.adjacency[k, v, w] * layer.importance[k, v, w]
         torch.testing.assert_close(layer(x), expected)
 
     def test_even_temporal_kernel_is_refused(self) -> None:
@@ -127,8 +132,8 @@ class TestCost:
     def test_multiply_adds_by_hand(self) -> None:
         # Blocks 1, 4, 5, 8 at width 1 with the uniform graph (K = 1), V = 3 joints, kernel 3, two people;
         # frames 8, 8, 8 -> 4, 4 -> 2. For each block: graph c_in T V V, 1x1 convolution c_in c_out T V,
-        # temporal convolution 3 c_out c_out T' V, 1x1 residual c_in c_out T' V where shapes change; once
-        # for all people, what each joint hears of the biases, c_out V.
+        # temporal convolution 3 c_out c_out T' V, 1x1 residual c_in c_out T' V if the shape changes; once
+        # for all people the aggregation of the biases, c_out V.
         v = 3
         block_1 = 3 * 8 * v * v + 3 * 1 * 8 * v + 3 * 1 * 1 * 8 * v
         block_4 = 1 * 8 * v * v + 1 * 1 * 8 * v + 3 * 1 * 1 * 8 * v
@@ -140,7 +145,7 @@ class TestCost:
         expected = 2 * (block_1 + block_4 + block_5 + block_8) + biases + classify
         assert count_multiply_adds(network, (1, 2, 3, 8, v)) == expected
 
-    def test_counting_leaves_the_network_as_it_was(self) -> None:
+    def test_counting_does_not_change_the_network(self) -> None:
         network = small_network()
         network.normalise.eval()
         before = copy.deepcopy(network.state_dict())
@@ -160,9 +165,7 @@ def test_keeps_the_contract(build: Build, check: Check) -> None:
 class TestStGcn:
     @pytest.mark.parametrize("partitioning", PARTITIONINGS)
     @pytest.mark.parametrize("build", [st_gcn, st_sgcn, st_2sgcn])
-    def test_a_training_step_is_that_of_the_released_code(
-        self, build: Build, partitioning: Partitioning
-    ) -> None:
+    def test_a_training_step_equals_the_released_code(self, build: Build, partitioning: Partitioning) -> None:
         torch.manual_seed(0)
         network = build(CHAIN, 5, partitioning=partitioning, width=4, temporal_kernel=3).double()
         for name, parameter in network.named_parameters():
@@ -182,33 +185,33 @@ class TestStGcn:
         torch.testing.assert_close(gradient, x.grad)
 
     def test_channels_come_last_in_memory(self) -> None:
-        """On the way forth and back; another order costs twice the time, unnoticed."""
-        network, seen = small_network(), []
+        """In the forward and backward pass; another memory format takes twice the time."""
+        network, checked = small_network(), []
 
-        def look(module: nn.Module, _: object, output: Tensor) -> None:
-            seen.append(module)
+        def check(module: nn.Module, _: object, output: Tensor) -> None:
+            checked.append(module)
             assert output.is_contiguous(memory_format=torch.channels_last), module
             assert not output.is_contiguous(), module
             output.register_hook(
-                lambda gradient: seen.append(gradient.is_contiguous(memory_format=torch.channels_last))
+                lambda gradient: checked.append(gradient.is_contiguous(memory_format=torch.channels_last))
             )
 
         parts = [network.normalise, *network.blocks]
         parts += [part for block in network.blocks for part in (block.spatial, *block.temporal)]
         for part in parts:
-            part.register_forward_hook(look)
+            part.register_forward_hook(check)
         step(network, clips(2, 2), torch.ones(2, 2, dtype=torch.bool))
-        assert len(seen) == 2 * len(parts)
-        assert False not in seen
+        assert len(checked) == 2 * len(parts)
+        assert False not in checked
 
-    def test_logits_classify_the_mean_over_real_people(self) -> None:
+    def test_logits_are_computed_from_the_mean_over_real_people(self) -> None:
         network = small_network().eval()
         mask = torch.tensor([[True, True, False], [False, True, False]])
         logits, features = network(clips(2, 3), mask)
         pooled = torch.stack([features[0, :2].mean(dim=(0, 2, 3)), features[1, 1].mean(dim=(1, 2))])
         torch.testing.assert_close(logits, network.classify(pooled))
 
-    def test_a_clip_with_nobody_counts_as_one_all_zero_person(self) -> None:
+    def test_a_clip_without_people_equals_one_all_zero_person(self) -> None:
         x = clips(2, 2)
         x[1] = torch.nan
         nobody = torch.tensor([[True, True], [False, False]])
@@ -220,10 +223,50 @@ class TestStGcn:
         assert logits.isfinite().all()
         assert (features[1] == 0).all()
 
-    def test_the_first_block_drops_nothing(self) -> None:
+    def test_the_first_block_has_no_dropout(self) -> None:
         dropouts = [
             module.p
             for module in small_network(dropout=0.3).modules()
             if isinstance(module, torch.nn.Dropout)
         ]
         assert dropouts == [0, 0.3, 0.3, 0.3]
+
+
+# Of the version that stored the first bundles: number of tensors, digest of their names and shapes, sum of
+# the absolute initial weights with seed 0; 13 joints, 5 classes, 2 people, width 6, partitioning by distance.
+STORED = {
+    "st_gcn": (171, "752fe63420381427", 5129.00182188575),
+    "st_sgcn": (126, "1cf7604e5f024369", 3578.9452848194014),
+    "st_2sgcn": (81, "bc4d2fa913a2b636", 2032.69346034917),
+    "st_gcn_plus_plus": (412, "e396c5b3ab081468", 2384.7682480100393),
+    "agcn": (237, "1d1602268e2859b7", 4059.947432847584),
+    "as_gcn": (212, "05bb72a60b7cfd2b", 17958.34391724209),
+    "shift_gcn": (267, "ecdd2097ed8006a7", 3500.6908799029916),
+    "ms_g3d": (338, "5d659b7e530f740e", 1519.0692187558736),
+    "ctr_gcn": (377, "2d98fe73ac69a0cd", 3956.318241679974),
+}
+
+
+class TestBuild:
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_stored_names_shapes_and_initial_weights_do_not_change(self, name: str) -> None:
+        torch.manual_seed(0)
+        network = build_network(name, PENN_13, 5, people=2, partitioning="distance", width=6)
+        state = network.state_dict()
+        lines = "\n".join(f"{key} {tuple(value.shape)}" for key, value in state.items())
+        digest = hashlib.sha256(lines.encode()).hexdigest()[:16]
+        weights = sum(parameter.double().abs().sum().item() for parameter in network.parameters())
+        assert (len(state), digest) == STORED[name][:2]
+        assert weights == pytest.approx(STORED[name][2], rel=1e-5)
+
+    def test_stored_weights_give_the_same_logits(self) -> None:
+        network = build_network("st_2sgcn", PENN_13, 3, people=2, partitioning="distance", width=2).eval()
+        network.load_state_dict(load_file(Path(__file__).parent / "fixtures/networks/st_2sgcn.safetensors"))
+        x = torch.arange(2 * 2 * 3 * 8 * 13).mul(0.1).sin().view(2, 2, 3, 8, 13)
+        logits = network(x, torch.tensor([[True, True], [True, False]])).logits
+        expected = [[0.27239797, -0.02525215, -0.27066746], [0.27161345, -0.02349858, -0.27195072]]
+        torch.testing.assert_close(logits, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+    def test_an_unknown_name_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="no network 'st_gnc'; expected one of st_gcn, st_sgcn"):
+            build_network("st_gnc", PENN_13, 3, people=2)

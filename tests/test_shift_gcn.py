@@ -22,7 +22,7 @@ def test_keeps_the_contract(check: Check) -> None:
 
 
 def test_parameters_of_the_released_code() -> None:
-    """It has another shift, across joints, beside each along time; its kernel gives it no gradient."""
+    """It also has shifts across joints, to which its kernel gives no gradient."""
     network = shift_gcn(NTU_25, 60)
     never_trained = sum(len(m.shift) for m in network.modules() if isinstance(m, TemporalShift))
     assert never_trained == 2 * (4 * 64 + 3 * 128 + 3 * 256)
@@ -70,7 +70,7 @@ def test_temporal_shift_against_loops(shifts: list[float], frames: int, stride: 
     for c, shift in enumerate(shifts):
         for t in range(steps):
             at = t * stride + shift + offset
-            for frame in range(frames):  # each frame counts by how near it is
+            for frame in range(frames):  # linear interpolation
                 expected[:, c, :, t] += max(0.0, 1 - abs(at - frame)) * x[:, c, :, frame]
     torch.testing.assert_close(layer(x), expected)
 
@@ -87,7 +87,7 @@ def test_gradients_of_the_temporal_shift() -> None:
     assert torch.autograd.gradcheck(shifted, (x, shift))
 
 
-def test_starts_as_the_released_code_does() -> None:
+def test_initial_weights_are_those_of_the_released_code() -> None:
     torch.manual_seed(0)
     network = shift_gcn(NTU_25, 60)
     block = network.blocks[5]

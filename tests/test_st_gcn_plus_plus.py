@@ -1,4 +1,4 @@
-"""ST-GCN++: its learned graph against loops, how it starts, its size counted layer by layer."""
+"""ST-GCN++: its learned graph against loops, initial weights, parameters layer by layer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rows(frames: int = 6, channels: int = 2) -> Tensor:
 
 
 def by_loops(graph: Tensor, layer: SpatialGraphConvolution, x: Tensor) -> Tensor:
-    """Mix for each kind of neighbour, then hear of all joints as the graph says."""
+    """Mix for each kind of neighbour, then aggregate along the graph."""
     assert layer.mix.bias is not None
     out_channels = len(layer.mix.bias) // len(graph)
     expected = torch.zeros(len(x), out_channels, 3, x.shape[3], dtype=x.dtype)
@@ -39,7 +39,7 @@ def by_loops(graph: Tensor, layer: SpatialGraphConvolution, x: Tensor) -> Tensor
 
 
 class TestLearnedGraph:
-    def test_it_starts_from_the_layouts(self) -> None:
+    def test_the_initial_graph_is_the_layouts(self) -> None:
         layer = learned_graph_convolution(2, 4, GRAPH).double()
         torch.testing.assert_close(layer(rows()), by_loops(GRAPH.double(), layer, rows()))
 
@@ -50,7 +50,7 @@ class TestLearnedGraph:
         layer.importance.detach().copy_(learned)
         torch.testing.assert_close(layer(rows()), by_loops(learned, layer, rows()))
 
-    def test_links_that_the_layout_lacks_are_learned_too(self) -> None:
+    def test_links_that_are_not_in_the_layout_are_learned(self) -> None:
         torch.manual_seed(0)
         layer = learned_graph_convolution(2, 4, GRAPH).double()
         layer(rows()).square().sum().backward()
@@ -58,7 +58,7 @@ class TestLearnedGraph:
         assert (GRAPH == 0).any()
         assert (layer.importance.grad != 0).all()
 
-    def test_every_block_learns_a_graph_of_its_own(self) -> None:
+    def test_every_block_has_its_own_graph(self) -> None:
         network = st_gcn_plus_plus(CHAIN, 2, width=6)
         graphs = [p for name, p in network.named_parameters() if name.endswith("importance")]
         assert len({graph.data_ptr() for graph in graphs}) == 10
@@ -67,21 +67,21 @@ class TestLearnedGraph:
 
 
 def parameters_layer_by_layer(joints: int, classes: int) -> int:
-    """As released: ``unit_gcn`` with a learned graph and a way around it, ``mstcn``, ``unit_tcn``."""
+    """As released: ``unit_gcn`` with a learned graph and a shortcut, ``mstcn``, ``unit_tcn``."""
     total, channels = 2 * 3 * joints, 3  # input normalisation of every channel of every joint
     for out, stride in [(64, 1)] * 4 + [(128, 2)] + [(128, 1)] * 2 + [(256, 2)] + [(256, 1)] * 2:
-        around = channels * out + out + 2 * out  # a 1x1 convolution, normalised
+        shortcut = channels * out + out + 2 * out  # a 1x1 convolution, normalised
         total += 3 * joints**2  # the graph
         total += channels * 3 * out + 3 * out + 2 * out  # three subsets, normalised
-        total += around if channels != out else 0  # around the graph convolution
+        total += shortcut if channels != out else 0  # shortcut of the graph convolution
         narrow = out // 6
         first = out - 5 * narrow
         for width, taps in ((first, 3), (narrow, 3), (narrow, 3), (narrow, 3), (narrow, 0)):
             total += out * width + width + 2 * width  # 1x1 convolution, normalised
-            total += taps * width**2 + width if taps else 0  # then along time, or the largest of three
+            total += taps * width**2 + width if taps else 0  # then along time, or max pooling
         total += out * narrow + narrow  # the 1x1 branch
         total += 2 * out + out * out + out + 2 * out  # joined: normalised, 1x1 convolution, normalised
-        total += around if channels not in (3, out) or stride > 1 else 0  # around the block but the first
+        total += shortcut if channels not in (3, out) or stride > 1 else 0  # of each block except the first
         channels = out
     return total + channels * classes + classes
 
@@ -101,21 +101,21 @@ class TestNetwork:
         block = st_gcn_plus_plus(CHAIN, 2, width=6).blocks[4].double()
         x = rows(channels=6)
         gather, norm = block.spatial[0].paths[0]
-        around, around_norm = block.spatial[0].paths[1]
-        y = (norm(by_loops(GRAPH.double(), gather, x)) + around_norm(around(x))).relu()
+        shortcut, shortcut_norm = block.spatial[0].paths[1]
+        y = (norm(by_loops(GRAPH.double(), gather, x)) + shortcut_norm(shortcut(x))).relu()
         branches, _, mix, last_norm, _ = block.temporal
         # A bias before the normalisation would change nothing.
         y = last_norm(torch.einsum("oc,ncvt->novt", mix.weight[:, :, 0, 0], branches(y).relu()))
         y = y + block.residual[1](block.residual[0](x))
         torch.testing.assert_close(block(x), y.relu())
 
-    def test_the_classifier_starts_as_released(self) -> None:
+    def test_the_initial_classifier_is_that_of_the_released_code(self) -> None:
         torch.manual_seed(0)
         classify = st_gcn_plus_plus(CHAIN, 50, width=8).classify
         assert classify.weight.std().item() == pytest.approx(0.01, rel=0.1)
         assert (classify.bias == 0).all()
 
-    def test_the_first_block_drops_nothing(self) -> None:
+    def test_the_first_block_has_no_dropout(self) -> None:
         network = st_gcn_plus_plus(PENN_13, 2, width=6, dropout=0.3)
         assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.0] + [0.3] * 9
 

@@ -4,10 +4,12 @@ from skdpipe.inference.metadata import BundleMetadata, read_metadata
 from skdpipe.inference.model_input import batch_input, model_input
 from skdpipe.inference.prediction import Prediction, rank_classes
 from skdpipe.inference.predictor import Predictor
-from skdpipe.inference.runtimes import Runtime
+from skdpipe.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
 
 __all__ = [
     "BundleMetadata",
+    "OnnxRuntime",
+    "OpenVinoRuntime",
     "Prediction",
     "Predictor",
     "Runtime",

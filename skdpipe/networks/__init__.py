@@ -1,4 +1,4 @@
-"""Networks that name an action from a clip of skeletons.
+"""Networks that classify the action of a clip of skeletons.
 
 Every network is called as ``network(x, mask)`` and returns a :class:`NetworkOutput`:
 
@@ -8,9 +8,10 @@ Every network is called as ``network(x, mask)`` and returns a :class:`NetworkOut
 
 from skdpipe.networks.agcn import agcn
 from skdpipe.networks.as_gcn import as_gcn
+from skdpipe.networks.build import NETWORKS, build_network
 from skdpipe.networks.cost import count_multiply_adds, count_parameters
 from skdpipe.networks.ctr_gcn import ctr_gcn
-from skdpipe.networks.folded import FoldedStGcn, deployed
+from skdpipe.networks.deploy import DeployedNetwork, deployed, to_onnx
 from skdpipe.networks.graph import Partitioning
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import adaptation_layer
@@ -21,7 +22,8 @@ from skdpipe.networks.st_gcn import st_2sgcn, st_gcn, st_sgcn
 from skdpipe.networks.st_gcn_plus_plus import st_gcn_plus_plus
 
 __all__ = [
-    "FoldedStGcn",
+    "NETWORKS",
+    "DeployedNetwork",
     "GraphNetwork",
     "Network",
     "NetworkOutput",
@@ -29,6 +31,7 @@ __all__ = [
     "adaptation_layer",
     "agcn",
     "as_gcn",
+    "build_network",
     "count_multiply_adds",
     "count_parameters",
     "ctr_gcn",
@@ -39,4 +42,5 @@ __all__ = [
     "st_gcn",
     "st_gcn_plus_plus",
     "st_sgcn",
+    "to_onnx",
 ]

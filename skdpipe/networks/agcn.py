@@ -1,7 +1,7 @@
 """2s-AGCN, one of its two streams (Shi, Zhang, Cheng, Lu, CVPR 2019).
 
-"Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition". A stream sees
-joints or bones; that is a matter of its input. The paper adds up the scores of both.
+"Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition". The
+input of a stream is joints or bones; the paper adds the scores of both streams.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import math
 import torch
 from torch import Tensor, nn
 
+from skdpipe.networks.blocks import BlockShape, build_blocks
 from skdpipe.networks.graph import adjacency
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import (
     Block,
     LinkConvolution,
-    PlaceNorm,
+    PersonNorm,
+    convolution_over_frames,
     initialise_convolutions,
-    with_way_around,
+    with_shortcut,
 )
-from skdpipe.networks.temporal import TemporalConvolution
-from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -34,31 +34,30 @@ def agcn(
     width: int = 64,
     dropout: float = 0.0,
 ) -> GraphNetwork:
-    """One stream of 2s-AGCN: ten blocks, in which joints listen to one another as each clip suggests.
+    """One stream of 2s-AGCN: ten blocks with links that are partly computed from each clip.
 
     Args:
-        layout: the joints and bones of the input.
-        classes: how many actions there are.
-        people: places in a clip, each with an input normalisation of its own.
+        layout: joints and bones of the input.
+        classes: number of actions.
+        people: person slots of a clip, each with its own input normalisation.
         in_channels: 3 = x, y, confidence.
-        width: channels of the first four blocks; the next three have twice as many, the last three
-            four times.
-        dropout: probability of dropping a value after each block's temporal convolution but the first's
-            (the released code drops nothing).
+        width: channels of the first four blocks; twice this in the next three, four times in the last three.
+        dropout: probability of dropping a value after each temporal convolution except the first block's
+            (the released code has no dropout).
     """
     graph = torch.from_numpy(adjacency(layout, "spatial"))
 
     def block(shape: BlockShape) -> Block:
         temporal = nn.Sequential(
-            TemporalConvolution(shape.out_channels, 9, shape.stride),
+            convolution_over_frames(shape.out_channels, 9, shape.stride),
             nn.BatchNorm2d(shape.out_channels),
             nn.Dropout(shape.dropout),
         )
-        return Block(_spatial(shape.in_channels, shape.out_channels, graph), temporal, shape.way_around())
+        return Block(_spatial(shape.in_channels, shape.out_channels, graph), temporal, shape.shortcut())
 
     network = GraphNetwork(
-        normalise=PlaceNorm(people, in_channels, len(layout)),
-        blocks=ten_blocks(block, in_channels, width, dropout),
+        normalise=PersonNorm(people, in_channels, len(layout)),
+        blocks=build_blocks(block, in_channels, width, dropout),
         classify=nn.Linear(4 * width, classes),
     )
     _initialise(network)
@@ -67,18 +66,18 @@ def agcn(
 
 def _spatial(in_channels: int, out_channels: int, graph: Tensor) -> nn.Module:
     norm = nn.BatchNorm2d(out_channels)
-    nn.init.constant_(norm.weight, 1e-6)  # training starts from the way around
+    nn.init.constant_(norm.weight, 1e-6)  # at the start of training the shortcut dominates
     convolution = AdaptiveGraphConvolution(in_channels, out_channels, graph, max(1, out_channels // 4))
-    return with_way_around(nn.Sequential(convolution, norm), in_channels, out_channels)
+    return with_shortcut(nn.Sequential(convolution, norm), in_channels, out_channels)
 
 
 class AdaptiveGraphConvolution(nn.Module):
-    """Each joint gathers along the layout's links, learned ones, and some that its clip suggests.
+    """Graph convolution along the layout's links, learned links, and links computed from each row.
 
     ``y_w = Σ_k (W_k Σ_v x_v (A_k + B_k + C_k)[v, w] + b_k)`` (Eq. 3) with the adjacency ``A``, learned links
-    ``B``, the same for all clips, and ``C`` from how alike two joints are that are embedded in E channels at
-    each of T frames: ``C_k[v, w] = softmax_v (Σ_t <θ_k x_vt, φ_k x_wt> / (E T))``, where ``θ`` and ``φ`` have
-    biases too. The adjacency follows from the layout and is not stored with the weights.
+    ``B``, the same for all clips, and ``C`` from the similarity of two joints, embedded in E channels at each
+    of T frames: ``C_k[v, w] = softmax_v (Σ_t <θ_k x_vt, φ_k x_wt> / (E T))``, where ``θ`` and ``φ`` also have
+    biases. The adjacency follows from the layout and is not stored with the weights.
 
     Args:
         in_channels, out_channels: of the features.
@@ -98,11 +97,11 @@ class AdaptiveGraphConvolution(nn.Module):
         self.along = LinkConvolution(in_channels, out_channels, subsets)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.along(x, self.adjacency + self.learned + self.likeness(x))
+        y: Tensor = self.along(x, self.adjacency + self.learned + self.similarity(x))
         return y
 
-    def likeness(self, x: Tensor) -> Tensor:
-        """The links ``C`` that each row suggests, ``(row, subset, joint, joint)``."""
+    def similarity(self, x: Tensor) -> Tensor:
+        """The links ``C`` of each row, ``(row, subset, joint, joint)``."""
         theta, phi = self._by_joint(self.theta(x)), self._by_joint(self.phi(x))
         products = torch.bmm(theta, phi.transpose(1, 2)) / theta.shape[2]
         return products.softmax(dim=1).view(x.shape[0], -1, x.shape[2], x.shape[2])
@@ -115,7 +114,7 @@ class AdaptiveGraphConvolution(nn.Module):
 
 
 def _initialise(network: GraphNetwork) -> None:
-    """Weights as the released code draws them: each subset has convolutions of its own there."""
+    """Draw weights as in the released code, where each subset has its own convolutions."""
     initialise_convolutions(network)
     for module in network.modules():
         if isinstance(module, AdaptiveGraphConvolution):

@@ -1,4 +1,4 @@
-"""What a network costs: parameters to store, multiply-adds to run."""
+"""The cost of a network: parameters and multiply-adds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(*modules: nn.Module) -> int:
-    """How many trainable numbers the modules hold together."""
+    """The number of trainable parameters of all modules together."""
     return sum(
         parameter.numel()
         for module in modules
@@ -18,11 +18,11 @@ def count_parameters(*modules: nn.Module) -> int:
 
 
 def count_multiply_adds(network: nn.Module, shape: tuple[int, int, int, int, int]) -> int:
-    """How many multiply-adds one forward pass takes.
+    """The number of multiply-adds of one forward pass.
 
-    Convolutions and matrix products are counted, normalisation and activations are not. PyTorch's
-    counter counts a multiply-add as two operations; this is half of its figure, so double it to
-    compare with papers that count operations. The network's mode and statistics stay as they are.
+    Convolutions and matrix products are counted, normalisation and activations are not. PyTorch's counter
+    counts a multiply-add as two operations; this is half of its figure. The network's mode and statistics do
+    not change.
 
     Args:
         network: called as ``network(x, mask)``.

@@ -10,11 +10,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from skdpipe.networks.blocks import BlockShape, build_blocks
 from skdpipe.networks.graph import adjacency
 from skdpipe.networks.graph_network import GraphNetwork
-from skdpipe.networks.layers import Block, PlaceNorm, with_way_around
+from skdpipe.networks.layers import Block, PersonNorm, with_shortcut
 from skdpipe.networks.multi_scale_temporal import MultiScaleTemporalConvolution
-from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -27,20 +27,19 @@ def ctr_gcn(
     width: int = 64,
     dropout: float = 0.0,
 ) -> GraphNetwork:
-    """CTR-GCN: ten blocks, in which each channel has a graph of its own that follows what is seen.
+    """CTR-GCN: ten blocks with a graph for each channel, refined by the input.
 
     Args:
-        layout: the joints and bones of the input.
-        classes: how many actions there are.
-        people: places in a clip, each with an input normalisation of its own.
+        layout: joints and bones of the input.
+        classes: number of actions.
+        people: person slots of a clip, each with its own input normalisation.
         in_channels: 3 = x, y, confidence.
-        width: channels of the first four blocks; the next three have twice as many, the last three four
-            times.
-        dropout: probability of dropping a value after each block's temporal convolution but the first's
+        width: channels of the first four blocks; twice this in the next three, four times in the last three.
+        dropout: probability of dropping a value after each temporal convolution except the first block's
             (the released code drops pooled features instead, by default none).
 
     Raises:
-        ConfigError: if the width is less than four, the temporal branches.
+        ConfigError: if the width is less than four, the number of temporal branches.
     """
     graph = torch.from_numpy(adjacency(layout, "spatial"))
 
@@ -53,14 +52,14 @@ def ctr_gcn(
                 MultiScaleTemporalConvolution(out_channels, out_channels, 5, (1, 2), shape.stride),
                 nn.Dropout(shape.dropout),
             ),
-            shape.way_around(),
+            shape.shortcut(),
         )
 
-    blocks = ten_blocks(block, in_channels, width, dropout)
+    blocks = build_blocks(block, in_channels, width, dropout)
     classify = nn.Linear(4 * width, classes)
     nn.init.normal_(classify.weight, std=math.sqrt(2 / classes))
     return GraphNetwork(
-        normalise=PlaceNorm(people, in_channels, len(layout)),
+        normalise=PersonNorm(people, in_channels, len(layout)),
         blocks=blocks,
         classify=classify,
     )
@@ -68,22 +67,24 @@ def ctr_gcn(
 
 def _spatial(channels: int, out_channels: int, graph: Tensor, relations: int) -> nn.Module:
     norm = nn.BatchNorm2d(out_channels)
-    nn.init.constant_(norm.weight, 1e-6)  # training starts from the way around
+    nn.init.constant_(norm.weight, 1e-6)  # at the start of training the shortcut dominates
     convolution = RefinedGraphConvolution(channels, out_channels, graph, relations)
-    return with_way_around(nn.Sequential(convolution, norm), channels, out_channels)
+    return with_shortcut(nn.Sequential(convolution, norm), channels, out_channels)
 
 
 class RefinedGraphConvolution(nn.Module):
-    """Each joint gathers from all others, for each channel along a graph refined by what is seen.
+    """Graph convolution over all pairs of joints, with a graph for each channel, refined by the input.
 
     ``y_w = Σ_k Σ_v (A_k[v, w] + α R_k[v, w]) ⊙ (W_k x_v + b_k)`` with the refinement, one number for each
     channel, ``R_k[v, w] = T_k tanh(P_k x̄_w - Q_k x̄_v)`` (section 3.2), where ``x̄`` is the mean over frames
-    and ``P``, ``Q`` and ``T`` have biases too. ``A``, ``(subset, joint, joint)``, is learned like all the
-    rest, from the layout's graph on, and α from zero on.
+    and ``P``, ``Q`` and ``T`` also have biases. ``A``, ``(subset, joint, joint)``, is learned, initialised
+    with the layout's graph; α is learned, initialised with zero.
+
+    The stored weights of ``P`` are named ``listener``, after the target joint w; those of ``Q`` ``source``.
 
     Args:
         in_channels, out_channels: of the features.
-        adjacency: ``(subset, joint, joint)``, where ``A`` starts.
+        adjacency: ``(subset, joint, joint)``, the initial ``A``.
         relations: channels of ``P x̄`` and ``Q x̄``, in each subset.
     """
 
@@ -112,7 +113,7 @@ class RefinedGraphConvolution(nn.Module):
         return y.contiguous(memory_format=torch.channels_last)
 
     def topology(self, x: Tensor) -> Tensor:
-        """How much joint w hears of v, ``(row, subset, channel, v, w)``."""
+        """The weight of source joint v for target joint w, ``(row, subset, channel, v, w)``."""
         row, _, joint, _ = x.shape
         mean = x.mean(dim=3, keepdim=True)
         differences = torch.tanh(self.listener(mean).transpose(2, 3) - self.source(mean))

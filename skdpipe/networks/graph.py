@@ -1,9 +1,9 @@
-"""The skeleton as a graph: who is a neighbour of whom, and of which kind.
+"""The skeleton as a graph: adjacencies of joints, split by kind of neighbour.
 
-An adjacency is ``(subset, joint, joint)`` float32; entry ``[k, v, w]`` is the weight with which
-joint ``w`` listens to its neighbour ``v`` of kind ``k``. A joint is a neighbour of itself. The
-three ways of sorting neighbours into subsets are those of Yan, Xiong, Lin, "Spatial Temporal
-Graph Convolutional Networks", AAAI 2018, section 3.3. Summed over subsets they are the same graph.
+An adjacency is ``(subset, joint, joint)`` float32; entry ``[k, v, w]`` is the weight of the source joint
+``v``, a neighbour of kind ``k``, in the aggregation of the target joint ``w``. A joint is a neighbour of
+itself. The three partitionings are those of Yan, Xiong, Lin, "Spatial Temporal Graph Convolutional Networks",
+AAAI 2018, section 3.3. The sum over subsets is the same for all of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def adjacency(layout: Layout, partitioning: Partitioning) -> Array:
 
 
 def uniform(layout: Layout) -> Array:
-    """One subset: a joint and its neighbours alike."""
+    """One subset: a joint and all its neighbours."""
     return normalised_links(layout)[None]
 
 
@@ -40,8 +40,8 @@ def distance(layout: Layout) -> Array:
 def spatial(layout: Layout) -> Array:
     """Three subsets: neighbours as far from the root as the joint itself, nearer, and farther.
 
-    Distances to the root are whole hop distances, as the ST-GCN paper has it. (The released code
-    cuts them off at one hop, so that away from the root nearer and farther fall together.)
+    Distances to the root are whole hop distances, as in the ST-GCN paper. (The released code limits them to
+    one hop, so away from the root the subsets nearer and farther are merged.)
     """
     to_root = hop_distances(layout)[layout.index(layout.root)]
     neighbour, joint = to_root[:, None], to_root[None, :]
@@ -49,7 +49,7 @@ def spatial(layout: Layout) -> Array:
 
 
 def hop_distances(layout: Layout) -> Array:
-    """How many bones lie between two joints, ``(joint, joint)``; infinite if they do not hang together."""
+    """The number of bones between two joints, ``(joint, joint)``; infinite if they are not connected."""
     bones = np.zeros((len(layout), len(layout)))
     for a, b in layout.edges:
         bones[a, b] = 1
@@ -58,7 +58,7 @@ def hop_distances(layout: Layout) -> Array:
 
 
 def normalised_links(layout: Layout) -> Array:
-    """The links between a joint and those at most one bone away, every column summing to one.
+    """The links between joints at most one bone apart; every column sums to one.
 
     ``A D^-1`` with ``D`` the diagonal of column sums: ``normalize_digraph`` of the released ST-GCN.
     """

@@ -1,7 +1,7 @@
-"""The parts ST-GCN is put together from; all map ``(row, channel, joint, frame)`` to the like.
+"""Layers of the graph networks; all map ``(row, channel, joint, frame)`` to an array of the same axes.
 
-In memory channels come last: a joint's channels at a frame lie together, and so do its frames. Then each
-convolution is one matrix product over whole cache lines, on CPU and GPU, and so is the way along the graph.
+Memory format is channels last: the channels of one joint at one frame are adjacent, then its frames. Each
+convolution, and each aggregation along the graph, is then one matrix product over contiguous memory.
 """
 
 from __future__ import annotations
@@ -11,54 +11,54 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
-from skdpipe.networks.temporal import TemporalConvolution
 
 
 class JointNorm(nn.Module):
-    """Batch normalisation of the input, each channel of each joint for itself, all people alike."""
+    """Batch normalisation of the input for each channel of each joint, shared by all people."""
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
+        self.joints = joints
         self.norm = nn.BatchNorm1d(joints * channels)
 
-    def forward(self, x: Tensor, place: Tensor) -> Tensor:
+    def forward(self, x: Tensor, slot: Tensor) -> Tensor:
         row, channel, joint, frame = x.shape
         y: Tensor = self.norm(x.transpose(1, 2).reshape(row, joint * channel, frame))
         y = y.view(row, joint, channel, frame).transpose(1, 2)
         return y.contiguous(memory_format=torch.channels_last)
 
 
-class PlaceNorm(nn.Module):
-    """Batch normalisation of the input, each channel of each joint of each place in the clip for itself.
+class PersonNorm(nn.Module):
+    """Batch normalisation of the input for each channel of each joint of each person slot.
 
-    2s-AGCN and its successors have it: the first person of a clip is not scaled like the second, so that
-    exchanging people changes the answer. The statistics of a place are those of the people who fill it.
+    2s-AGCN and its successors use it: each person slot of a clip is scaled by its own statistics, so the
+    order of people affects the output. Padded people do not enter the statistics.
     """
 
     def __init__(self, people: int, channels: int, joints: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(JointNorm(channels, joints) for _ in range(people))
 
-    def forward(self, x: Tensor, place: Tensor) -> Tensor:
+    def forward(self, x: Tensor, slot: Tensor) -> Tensor:
         people = len(self.norms)
-        assert (place < people).all(), f"a person in place {place.max() + 1}, but norms for people={people}"
+        assert (slot < people).all(), f"a person in slot {slot.max() + 1}, but norms for people={people}"
         y = torch.zeros_like(x, memory_format=torch.channels_last)
         for number, norm in enumerate(self.norms):
-            here = place == number
+            here = slot == number
             if here.any():
-                y = y.index_put((here,), norm(x[here], place[here]))
+                y = y.index_put((here,), norm(x[here], slot[here]))
         return y
 
 
 class SpatialGraphConvolution(nn.Module):
-    """Each joint gathers from its neighbours, each kind of neighbour through its own weights.
+    """Spatial graph convolution with fixed adjacency and learned edge importance.
 
-    ``y_w = Σ_k Σ_v (W_k x_v + b_k) A_k[v, w] M_k[v, w]``, with adjacency ``A`` and learned edge
-    importance ``M``, both ``(subset, joint, joint)``. The adjacency follows from the layout and is
-    not stored with the weights.
+    ``y_w = Σ_k Σ_v (W_k x_v + b_k) A_k[v, w] M_k[v, w]``, with adjacency ``A`` and learned edge importance
+    ``M``, both ``(subset, joint, joint)``. The adjacency follows from the layout and is not stored with the
+    weights.
 
-    Joints gather first and are mixed afterwards, which costs less where channels grow: one product with
-    the adjacencies of all subsets, then one convolution whose kernel steps from subset to subset.
+    Aggregation comes before the channel mixing, which is cheaper if the number of channels grows: one matrix
+    product with the adjacencies of all subsets, then one convolution with a kernel over the subsets.
     """
 
     adjacency: Tensor
@@ -70,27 +70,19 @@ class SpatialGraphConvolution(nn.Module):
         self.mix = nn.Conv2d(in_channels, out_channels * len(adjacency), kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(
-            gather(x, self.stacked()), self.kernel(), dilation=(x.shape[2], 1)
-        ) + self.bias().unsqueeze(2)
-
-    def stacked(self) -> Tensor:
-        """How much each joint hears of each, subset under subset: ``(subset * joint, joint)``."""
-        return (self.adjacency * self.importance).transpose(1, 2).flatten(0, 1)
-
-    def kernel(self) -> Tensor:
-        """The weights as a convolution over subsets, ``(out, in, subset, 1)``."""
-        return kernel_over_subsets(self.mix, len(self.adjacency))
-
-    def bias(self) -> Tensor:
-        """What a joint hears of its neighbours' biases, ``(out, joint)``."""
+        weighted = self.adjacency * self.importance
+        y = F.conv2d(
+            gather(x, weighted.transpose(1, 2).flatten(0, 1)),
+            kernel_over_subsets(self.mix, len(weighted)),
+            dilation=(x.shape[2], 1),
+        )
         assert self.mix.bias is not None
-        heard = (self.adjacency * self.importance).sum(dim=1)
-        return self.mix.bias.view(len(heard), -1).t() @ heard
+        bias = self.mix.bias.view(len(weighted), -1).t() @ weighted.sum(dim=1)  # (out, joint)
+        return y + bias.unsqueeze(2)
 
 
 class LinkConvolution(nn.Module):
-    """Each joint gathers along links that each row brings itself, each kind of link through its own weights.
+    """Graph convolution along links that are computed for each row.
 
     ``y_w = Σ_k (W_k Σ_v x_v L_k[v, w] + b_k)`` with links ``L``, ``(row, kind, joint, joint)``.
     """
@@ -117,21 +109,25 @@ def kernel_over_subsets(mix: nn.Conv2d, subsets: int) -> Tensor:
 
 
 def gather(x: Tensor, stacked: Tensor) -> Tensor:
-    """What each joint hears of the others, subset under subset.
+    """Weighted sums over source joints, for all target joints of all subsets.
 
-    From ``(row, channel, joint, frame)`` to ``(row, channel, subset * joint, frame)``; ``stacked`` is
-    ``(subset * joint, joint)``, or the like for each row.
+    Args:
+        x: ``(row, channel, joint, frame)``.
+        stacked: weights ``(subset * joint, joint)``, the target joint first, or one such matrix for each row.
+
+    Returns:
+        ``(row, channel, subset * joint, frame)``.
     """
     row, channel, joint, frame = x.shape
     flat = x.permute(0, 2, 3, 1).reshape(row, joint, frame * channel)
-    heard = torch.bmm(stacked.expand(row, -1, -1), flat)
-    return heard.view(row, -1, frame, channel).permute(0, 3, 1, 2)
+    aggregated = torch.bmm(stacked.expand(row, -1, -1), flat)
+    return aggregated.view(row, -1, frame, channel).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
-    """A GCN block (Eq. 1): spatial graph convolution, temporal convolution, residual, ReLU.
+    """A GCN block (Eq. 1): spatial graph convolution, temporal convolution, residual connection, ReLU.
 
-    What is given besides ``x`` goes to the spatial convolution.
+    Further arguments of a call are passed to the spatial convolution.
     """
 
     def __init__(self, spatial: nn.Module, temporal: nn.Module, residual: nn.Module | None) -> None:
@@ -148,7 +144,7 @@ class Block(nn.Module):
 
 
 class Sum(nn.Module):
-    """What several paths make of the same input, added up."""
+    """The sum of the outputs of several paths with the same input."""
 
     def __init__(self, *paths: nn.Module) -> None:
         super().__init__()
@@ -163,24 +159,42 @@ class Sum(nn.Module):
 
 
 def temporal_convolution(channels: int, kernel: int, stride: int, dropout: float) -> nn.Module:
-    """Normalise, ReLU, convolve each joint along time, normalise, drop out.
+    """Batch norm, ReLU, convolution over frames, batch norm, dropout.
 
     Raises:
-        ConfigError: if the kernel has no middle frame.
+        ConfigError: if the kernel is even.
     """
     if kernel % 2 == 0:
         raise ConfigError(f"temporal kernel of {kernel} frames; expected an odd number, e.g. {kernel + 1}")
     return nn.Sequential(
         nn.BatchNorm2d(channels),
         nn.ReLU(),
-        TemporalConvolution(channels, kernel, stride),
+        convolution_over_frames(channels, kernel, stride),
         nn.BatchNorm2d(channels),
         nn.Dropout(dropout),
     )
 
 
+def convolution_over_frames(channels: int, kernel: int, stride: int, dilation: int = 1) -> nn.Conv2d:
+    """A convolution of each joint over frames, with zeros before and after the clip.
+
+    Args:
+        channels: of input and output.
+        kernel: its number of frames, odd.
+        stride, dilation: in frames.
+    """
+    return nn.Conv2d(
+        channels,
+        channels,
+        (1, kernel),
+        stride=(1, stride),
+        padding=(0, kernel // 2 * dilation),
+        dilation=(1, dilation),
+    )
+
+
 def residual_path(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """The way around a block: nothing to do, or a 1x1 convolution where the shape changes."""
+    """The residual connection: the identity, or a normalised 1x1 convolution if the shape changes."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return nn.Sequential(
@@ -189,16 +203,16 @@ def residual_path(in_channels: int, out_channels: int, stride: int) -> nn.Module
     )
 
 
-def with_way_around(path: nn.Module, in_channels: int, out_channels: int) -> nn.Module:
-    """``relu(path(x) + x)``, or what a 1x1 convolution makes of ``x`` where the path changes the channels."""
+def with_shortcut(path: nn.Module, in_channels: int, out_channels: int) -> nn.Module:
+    """``relu(path(x) + x)``, with a 1x1 convolution of ``x`` if the path changes the number of channels."""
     return nn.Sequential(Sum(path, residual_path(in_channels, out_channels, 1)), nn.ReLU())
 
 
 class PointwiseConvolution(nn.Conv2d):
     """A 1x1 convolution of every ``stride``-th frame.
 
-    The frames are chosen first: with few channels, channels last and several threads the gradient of a
-    strided 1x1 convolution writes beyond its memory (torch 2.12.1, oneDNN 3.11.2).
+    Frames are selected before the convolution: with few channels, channels last and several threads the
+    gradient of a strided 1x1 convolution writes out of bounds (torch 2.12.1, oneDNN 3.11.2).
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -206,16 +220,15 @@ class PointwiseConvolution(nn.Conv2d):
         self.step = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        chosen = x.permute(0, 2, 3, 1)[
-            :, :, :: self.step
-        ].contiguous()  # in memory order, and so its gradient
-        return super().forward(chosen.permute(0, 3, 1, 2))
+        # Contiguous in memory order, and so is the gradient.
+        selected = x.permute(0, 2, 3, 1)[:, :, :: self.step].contiguous()
+        return super().forward(selected.permute(0, 3, 1, 2))
 
 
 def initialise_convolutions(network: nn.Module) -> None:
-    """Draw the weights of all 2-D convolutions as 2s-AGCN and its successors do.
+    """Draw the weights of all 2-D convolutions as in 2s-AGCN and its successors.
 
-    Normal, of variance ``2 / (out * taps)`` (He et al., ICCV 2015, by what goes out); biases are zero.
+    Normal, of variance ``2 / (out * taps)`` (He et al., ICCV 2015, mode "fan out"); biases are zero.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -225,8 +238,8 @@ def initialise_convolutions(network: nn.Module) -> None:
 
 
 def adaptation_layer(student_channels: int, teacher_channels: int) -> nn.Conv2d:
-    """``r(x; μ) = μ_weight x + μ_bias`` of Eq. 7: the student's features on the teacher's scale.
+    """``r(x; μ) = μ_weight x + μ_bias`` of Eq. 7: maps the student's features to the teacher's channels.
 
-    A 1x1 convolution, trained with the student and used for distillation only.
+    A 1x1 convolution, trained with the student and used in distillation only.
     """
     return nn.Conv2d(student_channels, teacher_channels, kernel_size=1)

@@ -1,4 +1,4 @@
-"""What every network returns, and what a caller may ask of one."""
+"""The output of every network, and the protocol of a network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from torch import Tensor
 
 
 class NetworkOutput(NamedTuple):
-    """The answer of a network to a batch of clips.
+    """The output of a network for a batch of clips.
 
     Attributes:
         logits: ``(batch, class)``, before the softmax.
-        features: ``(batch, person, channel, frame, joint)``, the last feature map; zero for
-            people who are only padding. The frame axis is shorter than the input's where the
-            network strides.
+        features: ``(batch, person, channel, frame, joint)``, the last feature map; zero for padded people. It
+            has fewer frames than the input if the network strides.
     """
 
     logits: Tensor
@@ -22,10 +21,10 @@ class NetworkOutput(NamedTuple):
 
 
 class Network(Protocol):
-    """Anything that names an action and shows its last feature map.
+    """A function from clips and masks to logits and features.
 
     Attributes:
-        feature_channels: how many channels the feature map has.
+        feature_channels: channels of the feature map.
     """
 
     feature_channels: int

@@ -2,8 +2,8 @@
 
 "Skeleton-Based Action Recognition with Shift Graph Convolutional Network".
 
-With 60 classes and 25 joints it has 690,291 parameters here and 693,107 in the released code, whose temporal
-shifts shift each channel across joints too: by 2,816 numbers that its kernel never changes from zero.
+With 60 classes and 25 joints it has 690,291 parameters here and 693,107 in the released code. The temporal
+shifts of the released code also shift each channel across joints, by 2,816 parameters that stay zero.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import math
 import torch
 from torch import Tensor, nn
 
+from skdpipe.networks.blocks import BlockShape, build_blocks
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import (
     Block,
-    PlaceNorm,
+    PersonNorm,
     PointwiseConvolution,
     initialise_convolutions,
-    with_way_around,
+    with_shortcut,
 )
-from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -34,32 +34,31 @@ def shift_gcn(
     width: int = 64,
     dropout: float = 0.0,
 ) -> GraphNetwork:
-    """Shift-GCN: ten blocks of 1x1 convolutions, with channels shifted among joints and along time between.
+    """Shift-GCN: ten blocks of 1x1 convolutions between shifts of channels across joints and along time.
 
-    Joints hear of all others alike, so that of the layout only the number of joints matters.
+    All pairs of joints are treated alike, so only the layout's number of joints matters.
 
     Args:
-        layout: the joints of the input.
-        classes: how many actions there are.
-        people: places in a clip, each with an input normalisation of its own.
+        layout: joints of the input.
+        classes: number of actions.
+        people: person slots of a clip, each with its own input normalisation.
         in_channels: 3 = x, y, confidence.
-        width: channels of the first four blocks; the next three have twice as many, the last three
-            four times.
-        dropout: probability of dropping a value after each block's temporal convolution but the first's
-            (the released code drops nothing).
+        width: channels of the first four blocks; twice this in the next three, four times in the last three.
+        dropout: probability of dropping a value after each temporal convolution except the first block's
+            (the released code has no dropout).
     """
 
     def block(shape: BlockShape) -> Block:
         shift = ShiftGraphConvolution(shape.in_channels, shape.out_channels, len(layout))
         return Block(
-            with_way_around(shift, shape.in_channels, shape.out_channels),
+            with_shortcut(shift, shape.in_channels, shape.out_channels),
             _temporal(shape.out_channels, shape.stride, shape.dropout),
-            shape.way_around(),
+            shape.shortcut(),
         )
 
     network = GraphNetwork(
-        normalise=PlaceNorm(people, in_channels, len(layout)),
-        blocks=ten_blocks(block, in_channels, width, dropout),
+        normalise=PersonNorm(people, in_channels, len(layout)),
+        blocks=build_blocks(block, in_channels, width, dropout),
         classify=nn.Linear(4 * width, classes),
     )
     initialise_convolutions(network)
@@ -73,23 +72,22 @@ def _temporal(channels: int, stride: int, dropout: float) -> nn.Module:
         TemporalShift(channels, 1, 0.0),
         PointwiseConvolution(channels, channels, 1),
         nn.ReLU(),
-        # Between the frames that it steps over.
-        TemporalShift(channels, stride, 0.0 if stride == 1 else 0.5),
+        TemporalShift(channels, stride, 0.0 if stride == 1 else 0.5),  # midway between skipped frames
         nn.BatchNorm2d(channels),
         nn.Dropout(dropout),
     )
 
 
 class ShiftGraphConvolution(nn.Module):
-    """Non-local shift graph convolution: shift, mix channels, shift back, normalise each joint for itself.
+    """Non-local shift graph convolution: shift, mix channels, shift back, normalise each joint.
 
-    With V joints, channel c of joint v comes from joint ``(v + c) mod V``; there it is scaled by
-    ``1 + tanh(mask[v, c])``. After the 1x1 convolution channel c of joint v comes from joint
+    With V joints, channel c of joint v is taken from joint ``(v + c) mod V`` and scaled by
+    ``1 + tanh(mask[v, c])``. After the 1x1 convolution channel c of joint v is taken from joint
     ``(v - c) mod V``.
     """
 
-    there: Tensor
-    back: Tensor
+    forward_shift: Tensor
+    backward_shift: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, joints: int) -> None:
         super().__init__()
@@ -98,35 +96,35 @@ class ShiftGraphConvolution(nn.Module):
         self.norm = nn.BatchNorm1d(joints * out_channels)
         nn.init.normal_(self.mix.weight, std=math.sqrt(1 / out_channels))
         nn.init.zeros_(self.mix.bias)
-        self.register_buffer("there", shifted_joints(joints, in_channels, 1), persistent=False)
-        self.register_buffer("back", shifted_joints(joints, out_channels, -1), persistent=False)
+        self.register_buffer("forward_shift", shifted_joints(joints, in_channels, 1), persistent=False)
+        self.register_buffer("backward_shift", shifted_joints(joints, out_channels, -1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         row, channel, joint, frame = x.shape
         flat = x.permute(0, 3, 2, 1).reshape(row * frame, joint * channel)
-        shifted = flat.index_select(1, self.there).view(-1, joint, channel)
+        shifted = flat.index_select(1, self.forward_shift).view(-1, joint, channel)
         mixed = self.mix(shifted * (1 + torch.tanh(self.mask)))
-        y: Tensor = self.norm(mixed.flatten(1).index_select(1, self.back))
+        y: Tensor = self.norm(mixed.flatten(1).index_select(1, self.backward_shift))
         y = y.view(row, frame, joint, -1).permute(0, 3, 2, 1)
         return y.contiguous(memory_format=torch.channels_last)
 
 
 def shifted_joints(joints: int, channels: int, sign: int) -> Tensor:
-    """Where each channel of each joint comes from, both as positions ``joint * channels + channel``."""
+    """The source of each channel of each joint, both as positions ``joint * channels + channel``."""
     joint, channel = torch.arange(joints).unsqueeze(1), torch.arange(channels)
     return ((joint + sign * channel) % joints * channels + channel).flatten()
 
 
 class TemporalShift(nn.Module):
-    """Adaptive temporal shift: each channel is seen some frames earlier or later, by a learned number.
+    """Adaptive temporal shift: each channel is shifted by a learned number of frames.
 
     ``y[c, t] = (1 - d) x[c, s t + f] + d x[c, s t + f + 1]`` with stride s and the shift as ``f + d``, f
-    whole and ``0 <= d < 1``; zero before and after the clip. The shift follows its derivative, where the
-    released kernel follows its sign alone, a fixed step at a time.
+    whole and ``0 <= d < 1``; zero before and after the clip. The shift is trained with its gradient; the
+    released kernel uses the sign of the gradient only, with a fixed step.
 
     Args:
-        channels: in and out.
-        stride: frames from output to output.
+        channels: of input and output.
+        stride: in frames.
         offset: frames added to every shift.
     """
 
@@ -146,11 +144,11 @@ class TemporalShift(nn.Module):
         early = start + whole.long()
 
         def weighted(at: Tensor, weight: Tensor) -> Tensor:
-            """The frames ``at``, ``(frame, channel)``; nothing where there is none."""
+            """The frames ``at``, ``(frame, channel)``; zero outside the clip."""
             inside = (at >= 0) & (at < frame)
             position = at.clamp(0, frame - 1) * channel + torch.arange(channel, device=x.device)
-            seen = in_order.index_select(1, position.flatten()).view(row, joint, -1, channel)
-            return seen * (weight * inside)
+            values = in_order.index_select(1, position.flatten()).view(row, joint, -1, channel)
+            return values * (weight * inside)
 
         y = weighted(early, 1 - part) + weighted(early + 1, part)
         return y.permute(0, 3, 1, 2)

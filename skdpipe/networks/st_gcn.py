@@ -7,6 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
+from skdpipe.networks.blocks import BlockShape, build_blocks
 from skdpipe.networks.graph import Partitioning, adjacency
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import (
@@ -15,7 +16,6 @@ from skdpipe.networks.layers import (
     SpatialGraphConvolution,
     temporal_convolution,
 )
-from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -32,14 +32,13 @@ def st_gcn(
     """ST-GCN: ten blocks.
 
     Args:
-        layout: the joints and bones of the input.
-        classes: how many actions there are.
+        layout: joints and bones of the input.
+        classes: number of actions.
         in_channels: 3 = x, y, confidence.
-        partitioning: how neighbours are sorted into subsets; ``distance`` gives the paper's counts.
-        width: channels of the first four blocks; the next three have twice as many, the last three
-            four times.
-        dropout: probability of dropping a value after each block's temporal convolution but the first's.
-        temporal_kernel: frames a temporal convolution sees, an odd number.
+        partitioning: of neighbours into subsets; ``distance`` gives the paper's parameter counts.
+        width: channels of the first four blocks; twice this in the next three, four times in the last three.
+        dropout: probability of dropping a value after each temporal convolution except the first block's.
+        temporal_kernel: number of frames of a temporal convolution, odd.
 
     Raises:
         ConfigError: if the temporal kernel is even.
@@ -92,11 +91,11 @@ def _build(
         return Block(
             SpatialGraphConvolution(shape.in_channels, shape.out_channels, graph),
             temporal_convolution(shape.out_channels, temporal_kernel, shape.stride, shape.dropout),
-            shape.way_around(),
+            shape.shortcut(),
         )
 
     return GraphNetwork(
         normalise=JointNorm(in_channels, len(layout)),
-        blocks=ten_blocks(block, in_channels, width, dropout, without=without),
+        blocks=build_blocks(block, in_channels, width, dropout, without=without),
         classify=nn.Linear(4 * width, classes),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from skdpipe.networks.blocks import BlockShape, build_blocks
 from skdpipe.networks.graph import adjacency
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import (
@@ -15,10 +16,9 @@ from skdpipe.networks.layers import (
     JointNorm,
     PointwiseConvolution,
     SpatialGraphConvolution,
-    with_way_around,
+    with_shortcut,
 )
 from skdpipe.networks.multi_scale_temporal import MultiScaleTemporalConvolution
-from skdpipe.networks.ten_blocks import BlockShape, ten_blocks
 from skdpipe.skeleton import Layout
 
 
@@ -30,18 +30,17 @@ def st_gcn_plus_plus(
     width: int = 64,
     dropout: float = 0.0,
 ) -> GraphNetwork:
-    """ST-GCN++: ST-GCN's ten blocks with a learned graph, a way around it, and temporal branches.
+    """ST-GCN++: ST-GCN's ten blocks with a learned graph, a shortcut around it, and temporal branches.
 
     Args:
-        layout: the joints and bones of the input.
-        classes: how many actions there are.
+        layout: joints and bones of the input.
+        classes: number of actions.
         in_channels: 3 = x, y, confidence.
-        width: channels of the first four blocks; the next three have twice as many, the last three four
-            times.
-        dropout: probability of dropping a value after each block's temporal convolution but the first's.
+        width: channels of the first four blocks; twice this in the next three, four times in the last three.
+        dropout: probability of dropping a value after each temporal convolution except the first block's.
 
     Raises:
-        ConfigError: if the width is less than six, the temporal branches.
+        ConfigError: if the width is less than six, the number of temporal branches.
     """
     graph = torch.from_numpy(adjacency(layout, "spatial"))
 
@@ -49,10 +48,10 @@ def st_gcn_plus_plus(
         return Block(
             _spatial(shape.in_channels, shape.out_channels, graph),
             _temporal(shape.out_channels, shape.stride, shape.dropout),
-            shape.way_around(),
+            shape.shortcut(),
         )
 
-    blocks = ten_blocks(block, in_channels, width, dropout)
+    blocks = build_blocks(block, in_channels, width, dropout)
     classify = nn.Linear(4 * width, classes)
     nn.init.normal_(classify.weight, std=0.01)
     nn.init.zeros_(classify.bias)
@@ -65,17 +64,17 @@ def st_gcn_plus_plus(
 
 def _spatial(channels: int, out_channels: int, graph: Tensor) -> nn.Module:
     convolution = learned_graph_convolution(channels, out_channels, graph)
-    return with_way_around(nn.Sequential(convolution, nn.BatchNorm2d(out_channels)), channels, out_channels)
+    return with_shortcut(nn.Sequential(convolution, nn.BatchNorm2d(out_channels)), channels, out_channels)
 
 
 def learned_graph_convolution(in_channels: int, out_channels: int, graph: Tensor) -> SpatialGraphConvolution:
-    """A graph convolution in which any joint may hear of any other, as much as is learned.
+    """A graph convolution with learned links between all joints.
 
-    Every link is there, and its importance is at first that of the layout's graph.
+    The links are initialised with the layout's graph.
 
     Args:
         in_channels, out_channels: of the features.
-        graph: ``(subset, joint, joint)``, where learning starts.
+        graph: ``(subset, joint, joint)``, the initial links.
     """
     convolution = SpatialGraphConvolution(in_channels, out_channels, torch.ones_like(graph))
     convolution.importance.detach().copy_(graph)

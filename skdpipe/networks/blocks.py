@@ -1,4 +1,4 @@
-"""The ten blocks of ST-GCN, that most networks after it have too, each with blocks of another kind."""
+"""The ten blocks of ST-GCN; most later networks use the same sequence with blocks of their own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1
 
 @dataclass(frozen=True)
 class BlockShape:
-    """What distinguishes one of the blocks from the others.
+    """The settings that differ between blocks.
 
     Attributes:
         number: from 1.
         in_channels, out_channels: of the features.
-        stride: frames from output to output.
+        stride: of the temporal convolution, in frames.
         dropout: probability of dropping a value, zero in the first block.
     """
 
@@ -30,12 +30,12 @@ class BlockShape:
     stride: int
     dropout: float
 
-    def way_around(self) -> nn.Module | None:
-        """The residual path; the first block has none."""
+    def shortcut(self) -> nn.Module | None:
+        """The residual connection; None in the first block."""
         return None if self.number == 1 else residual_path(self.in_channels, self.out_channels, self.stride)
 
 
-def ten_blocks(
+def build_blocks(
     build: Callable[[BlockShape], Block],
     in_channels: int,
     width: int,
@@ -43,17 +43,16 @@ def ten_blocks(
     *,
     without: Collection[int] = (),
 ) -> nn.Sequential:
-    """The blocks one after another, with four times the width as channels in the end.
+    """The ten blocks in sequence; the last has ``4 * width`` channels.
 
-    They have their numbers for names, so that equal blocks of networks with more and with fewer have equal
-    names.
+    Each block is named by its number, so equal blocks of networks of different depth have equal names.
 
     Args:
         build: makes a block of a shape.
         in_channels: of the first block's input.
-        width: channels of blocks 1 to 4; blocks 5 to 7 have twice as many, 8 to 10 four times.
-        dropout: of all blocks but the first.
-        without: numbers of blocks left out, none of which may change the shape.
+        width: channels of blocks 1 to 4; blocks 5 to 7 have ``2 * width``, blocks 8 to 10 ``4 * width``.
+        dropout: of all blocks except the first.
+        without: numbers of blocks to leave out; none of them may change the shape.
     """
     blocks = nn.Sequential()
     channels = in_channels
