@@ -277,7 +277,7 @@ class _Run:
                 recipe,
                 seed=self._experiment.seed,
                 device=self._device,
-                revision=self._experiment.distillation.revision != "none",
+                revision=self._experiment.distillation.revision,
                 augment=chosen,
                 state_file=self._state_file(method),
                 task=task,

@@ -19,7 +19,6 @@ from skdpipe.distill.losses import (
     relative_node_loss,
     reverse_kl_divergence,
 )
-from skdpipe.distill.tape import unrecorded
 from skdpipe.distill.training import Losses, Objective
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput
 from skdpipe.progress import Task
@@ -80,26 +79,22 @@ def student_objective(
 
     def losses(batch: Batch) -> Losses:
         own = student(batch.low, batch.low_mask)
-        through = [own.logits]
+        task = settings.task * of_labelled(own.logits, batch)
         shown = batch.high_mask.any(dim=1)
-        compared = bool(shown.any()) and (settings.node or settings.edge)
-        if compared:
-            through.append(adaptation(own.features[batch.paired]).float())
-        with unrecorded():  # a tape is asked for the way from the parameters to here
-            task = settings.task * of_labelled(own.logits, batch)
-            if not shown.any():
-                return Losses(task)
-            known = answer(batch, shown)
-            distillation = {}
-            if settings.kl:
-                kl = _KL[settings.kl_direction](
-                    own.logits[shown].float(), known.logits.float(), settings.temperature
-                )
-                distillation["kl"] = settings.kl * kl
-            if compared:
-                wanted = known.features[batch.paired[shown]].float()
-                distillation |= _feature_losses(*same_frames(through[1], wanted), settings)
-            return Losses(task, distillation, tuple(through))
+        if not shown.any():
+            return Losses(task)
+        known = answer(batch, shown)
+        distillation = {}
+        if settings.kl:
+            kl = _KL[settings.kl_direction](
+                own.logits[shown].float(), known.logits.float(), settings.temperature
+            )
+            distillation["kl"] = settings.kl * kl
+        if settings.node or settings.edge:
+            adapted = adaptation(own.features[batch.paired]).float()
+            wanted = known.features[batch.paired[shown]].float()
+            distillation |= _feature_losses(*same_frames(adapted, wanted), settings)
+        return Losses(task, distillation)
 
     def of_labelled(logits: Tensor, batch: Batch) -> Tensor:
         if not batch.labelled.any():

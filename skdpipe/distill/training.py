@@ -7,10 +7,9 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,15 +20,11 @@ from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.config import Recipe
 from skdpipe.dataset import Augment, Batch, PairedClips, batches
-from skdpipe.distill.gradients import RevisionReport, revised_gradients, revised_gradients_by_tape
-from skdpipe.distill.tape import Tape
+from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.errors import DataError
 from skdpipe.progress import Task
 
-# A derivative along a direction and a second backward pass cost as much as two backward passes: with two
-# distillation losses a backward pass for each is no slower (measured: 0.96 and 1.02 times), with one it is
-# a third faster, and tells the cosines in every step.
-_TAPE_PAYS: Final = 3
+Revision = Literal["none", "summed", "per_loss"]
 
 
 class Losses(NamedTuple):
@@ -38,13 +33,10 @@ class Losses(NamedTuple):
     Attributes:
         task: the task loss.
         distillation: further losses by name, each already weighted.
-        through: the network's results through which all of them reach the parameters; where they are named,
-            gradient revision takes whichever way is cheaper.
     """
 
     task: Tensor
     distillation: Mapping[str, Tensor] = {}
-    through: tuple[Tensor, ...] = ()
 
 
 Objective = Callable[[Batch], Losses]
@@ -76,7 +68,7 @@ def train(
     *,
     seed: int,
     device: torch.device,
-    revision: bool,
+    revision: Revision,
     augment: Augment | None,
     state_file: Path,
     task: Task,
@@ -119,7 +111,7 @@ def train(
         begin = time.perf_counter()
         modules.train()
         data.begin_epoch(epoch)
-        done, tapes = _Steps(), False
+        done = _Steps()
         order, noise, dropout = (np.random.default_rng([seed, epoch, use]) for use in range(3))
         torch.manual_seed(int(dropout.integers(2**63)))
         for step, batch in enumerate(
@@ -130,20 +122,15 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * rate(recipe, epoch + step / steps)
             on_device = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
-            with (
-                Tape() if tapes else nullcontext() as tape,
-                torch.autocast(device.type, torch.float16, enabled=half),
-            ):
+            with torch.autocast(device.type, torch.float16, enabled=half):
                 losses = objective(on_device)
             if epoch < distil_from:
-                losses = losses._replace(distillation={}, through=())
-            report = _backward(losses, parameters, scaler, revision=revision, tape=tape)
+                losses = losses._replace(distillation={})
+            report = _backward(losses, parameters, scaler, revision)
             scaler.step(optimiser)
             scaler.update()
             latest = done.add(losses, report)
-            # Not in an epoch's first step, which tells the cosines.
-            tapes = revision and bool(losses.through) and len(losses.distillation) >= _TAPE_PAYS
-            del losses, tape  # before the next step makes its own
+            del losses  # frees the graph before the next step builds its own
             _require_finite(latest, epoch)
             task.advance_to(epoch + (step + 1) / steps, f"loss {latest['task']:.3f}")
         _require_finite({"weights": sum(float(each.detach().sum()) for each in parameters)}, epoch)
@@ -163,31 +150,21 @@ def rate(recipe: Recipe, epoch: float) -> float:
 
 
 def _backward(
-    losses: Losses,
-    parameters: list[nn.Parameter],
-    scaler: GradScaler,
-    *,
-    revision: bool,
-    tape: Tape | None = None,
+    losses: Losses, parameters: list[nn.Parameter], scaler: GradScaler, revision: Revision
 ) -> RevisionReport | None:
     """Leave the gradient of a step (scaled if a scaler is on) in the parameters."""
+    task = scaler.scale(losses.task)
     scaled = {name: scaler.scale(loss) for name, loss in losses.distillation.items()}
-    if revision and scaled:
-        task = scaler.scale(losses.task)
-        if tape is not None and losses.through:
-            gradients, report = revised_gradients_by_tape(task, scaled, parameters, losses.through, tape)
-        else:
-            gradients, report = revised_gradients(task, scaled, parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        return report
-    for parameter in parameters:
-        parameter.grad = None
-    total = scaler.scale(losses.task)
-    for loss in scaled.values():
-        total = total + loss
-    total.backward()  # type: ignore[no-untyped-call]
-    return None
+    report = None
+    if revision == "none" or not scaled:
+        total = torch.stack([task, *scaled.values()]).sum()
+        gradients = torch.autograd.grad(total, parameters, materialize_grads=True)
+    else:
+        revised = revised_gradients if revision == "per_loss" else summed_revised_gradients
+        gradients, report = revised(task, scaled, parameters)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    return report
 
 
 class _Steps:
