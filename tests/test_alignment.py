@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from skdpipe.distill.tape import Tape
 from torch import Tensor, nn
 
 from skdpipe.config import Distillation, Recipe
@@ -16,7 +17,6 @@ from skdpipe.distill.alignment import require_same_joints, same_frames
 from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
 from skdpipe.distill.losses import node_loss
 from skdpipe.distill.objective import student_objective
-from skdpipe.distill.tape import Tape
 from skdpipe.errors import ConfigError
 from skdpipe.networks import GraphNetwork, NetworkOutput, adaptation_layer, st_2sgcn
 from skdpipe.networks.graph import adjacency

@@ -20,6 +20,7 @@ import pytest
 import torch
 import yaml
 from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, blurred, fill, tiny_experiment
+from skdpipe.distill.tape import Tape
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
@@ -47,7 +48,6 @@ from skdpipe.distill.objective import (
     student_objective,
     teacher_objective,
 )
-from skdpipe.distill.tape import Tape
 from skdpipe.distill.training import Curve, Losses, Objective, _backward, _restore, _store, rate, train
 from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures
