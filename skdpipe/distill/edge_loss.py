@@ -2,19 +2,21 @@
 
 Equation numbers, features and the teacher's part are as in `skdpipe.distill.losses`.
 
-A row with V = TN vertices has V² potentials, which are never stored as a whole. The loss is a sum over them, and
-its gradient a sum ``Σ_j w_ij (v_i - v_j)`` for each vertex, with weights ``w_ij`` that depend only on the potentials.
-Both are accumulated over blocks of vertex pairs that fit into the processor's cache. The matrices are symmetric:
-only blocks on and above the diagonal are computed, and those above count twice. The gradient of β has the same form
-for lengths and is added to the weights; for squares it is proportional to ``v_i - mean v``. The lengths of the first
-blocks are stored between the passes over the blocks, up to 16 megabytes; the others are computed again.
+A row with V = TN vertices has V² potentials, which are never stored as a whole. The loss is a sum over
+them, and its gradient a sum ``Σ_j w_ij (v_i - v_j)`` for each vertex, with weights ``w_ij`` that depend
+only on the potentials. Both are accumulated over blocks of vertex pairs that fit into the processor's
+cache. The matrices are symmetric: only blocks on and above the diagonal are computed, and those above count
+twice. The gradient of β has the same form for lengths and is added to the weights; for squares it is
+proportional to ``v_i - mean v``. The lengths of the first blocks are stored between the passes over the
+blocks, up to 16 megabytes; the others are computed again.
 
 Squared distances are ``|v_i|² + |v_j|² - 2 <v_i, v_j>`` of vertices about their mean, with a rounding error
-proportional to ``|v|²``. Lengths must not be dominated by it and are computed in double precision. Their gradient has
-weights ``1 / |v_i - v_j|``, which are large and cancel if vertices nearly coincide; such blocks are summed in double
-precision, the others in single. Squares are compared with their mean β, beside which the rounding error is small, and
-have weights of at most one; on a CPU they are computed in single precision. On a GPU everything is in double precision
-because of TF32. No product uses an operation that autocast changes.
+proportional to ``|v|²``. Lengths must not be dominated by it and are computed in double precision. Their
+gradient has weights ``1 / |v_i - v_j|``, which are large and cancel if vertices nearly coincide; such
+blocks are summed in double precision, the others in single. Squares are compared with their mean β, beside
+which the rounding error is small, and have weights of at most one; on a CPU they are computed in single
+precision. On a GPU everything is in double precision because of TF32. No product uses an operation that
+autocast changes.
 """
 
 from __future__ import annotations
@@ -32,9 +34,10 @@ def edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Difference of the pairwise potentials of student and teacher, as printed.
 
     ``l_δ(ψ(v^s_i, v^s_j), ψ(v^t_i, v^t_j))`` (Eq. 10), averaged over rows and over all pairs of vertices of
-    a row, including each vertex with itself; Huber ``l_δ``, δ = 1 (Eq. 11); ``ψ(v_i, v_j) = |v_i - v_j|² / β``
-    (Eq. 9), β the mean of ``|v_i - v_j|²`` over all pairs of the mini-batch, separate for student and teacher.
-    Eq. 10 is a sum instead of a mean, ``(TN)²`` times larger, and grows with the length of the clip.
+    a row, including each vertex with itself; Huber ``l_δ``, δ = 1 (Eq. 11); ``ψ(v_i, v_j) =
+    |v_i - v_j|² / β`` (Eq. 9), β the mean of ``|v_i - v_j|²`` over all pairs of the mini-batch, separate for
+    student and teacher. Eq. 10 is a sum instead of a mean, ``(TN)²`` times larger, and grows with the length
+    of the clip.
 
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
@@ -46,8 +49,8 @@ def edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
 def official_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Difference of the pairwise potentials of student and teacher, as in the released code.
 
-    As :func:`edge_loss`, but with ``ψ(v_i, v_j) = |v_i - v_j| / β``, not squared, and β for each row: the mean
-    of ``|v_i - v_j|`` over the row's pairs of distinct points.
+    As :func:`edge_loss`, but with ``ψ(v_i, v_j) = |v_i - v_j| / β``, not squared, and β for each row: the
+    mean of ``|v_i - v_j|`` over the row's pairs of distinct points.
 
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
@@ -56,16 +59,16 @@ def official_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return _loss(_length_loss, student, teacher)
 
 
-# Squared distances below this fraction of the vertices' squares (about their mean, plus the mean's square) are
-# rounding errors and count as zero.
+# Squared distances below this fraction of the vertices' squares (about their mean, plus the mean's square)
+# are rounding errors and count as zero.
 _COINCIDENT = 1e-12
-# A block's gradient is summed in double precision if two vertices are closer than this fraction of the largest
-# distance from the mean.
+# A block's gradient is summed in double precision if two vertices are closer than this fraction of the
+# largest distance from the mean.
 _CLOSE = 0.01
 
-# Vertices along the side of a block, pairs in a block (several rows if they are short), pairs whose lengths are
-# stored. On a CPU a block takes one or two megabytes: it fits into the cache, and the overhead of an operation is
-# small. A GPU needs larger blocks.
+# Vertices along the side of a block, pairs in a block (several rows if they are short), pairs whose lengths
+# are stored. On a CPU a block takes one or two megabytes: it fits into the cache, and the overhead of an
+# operation is small. A GPU needs larger blocks.
 _CPU_SIZES = (384, 2**18, 2**22)
 _CUDA_SIZES = (512, 2**21, 2**25)
 
@@ -177,9 +180,7 @@ def _length_loss(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple
                 if products not in sums:
                     sums[products] = _WeightedDifferences(own.vertices.to(products))
                 sums[products].add(weights.to(products), a, b)
-            gradient_sum = torch.stack([differences.sum().double() for differences in sums.values()]).sum(
-                dim=0
-            )
+            gradient_sum = torch.stack([each.sum().double() for each in sums.values()]).sum(dim=0)
             gradient[rows] = gradient_sum.mul_(2 / pairs * own.inverse_scale)
     return total / pairs, None if gradient is None else gradient.view(student.shape)
 
