@@ -1,9 +1,9 @@
-"""Train a student with a distillation loss of your own beside the paper's, its gradient revised like theirs.
+"""Train a student with your own distillation loss beside one of the paper's, with gradient revision.
 
     python examples/own_loss.py pose_cache models/run --config movenet
 
-Goes on from examples/own_videos.py: the skeletons are in the cache, teacher and student in the run's folder.
-Writes ``attention.safetensors`` there, for `skdpipe predict --bundle`.
+Continues examples/own_videos.py: the cache contains the skeletons, the run's folder teacher and student.
+Writes ``attention.safetensors`` to that folder, for `skdpipe predict --bundle`.
 """
 
 from __future__ import annotations
@@ -30,32 +30,29 @@ from skdpipe.progress import Progress
 
 
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """How differently student and teacher spread their attention over frames and joints.
+    """Attention transfer (Zagoruyko and Komodakis, ICLR 2017) over frames and joints.
 
-    ``|Q_s / |Q_s| - Q_t / |Q_t||²`` averaged over rows, ``Q = Σ_channel X²``: attention transfer
-    (Zagoruyko and Komodakis, ICLR 2017).
+    ``|Q_s / |Q_s| - Q_t / |Q_t||²`` averaged over rows, ``Q = Σ_channel X²``.
 
     Args:
         student, teacher: ``(row, channel, frame, joint)``; channels may differ.
     """
     if len(student) == 0:
         return student.sum()
-    own, wanted = (F.normalize(x.square().sum(dim=1).flatten(1)) for x in (student, teacher))
-    return (own - wanted).square().sum(dim=1).mean()
+    own, target = (F.normalize(x.square().sum(dim=1).flatten(1)) for x in (student, teacher))
+    return (own - target).square().sum(dim=1).mean()
 
 
-def learn_with_attention(student: GraphNetwork, teacher: GraphNetwork, weight: float) -> Objective:
-    """An objective for the training loop: task loss, soft labels, and attention."""
+def attention_objective(student: GraphNetwork, teacher: GraphNetwork, weight: float) -> Objective:
+    """The objective for the training loop: task loss, KL, and attention."""
 
     def losses(batch: Batch) -> Losses:
         with torch.no_grad():
-            known = teacher(batch.high, batch.high_mask)
+            target = teacher(batch.high, batch.high_mask)
         own = student(batch.low, batch.low_mask)
-        attention = attention_loss(own.features[batch.paired], known.features[batch.paired])
-        soft_labels = kl_divergence(own.logits, known.logits, temperature=1.0)
-        return Losses(
-            cross_entropy(own.logits, batch.label), {"kl": soft_labels, "attention": weight * attention}
-        )
+        attention = attention_loss(own.features[batch.paired], target.features[batch.paired])
+        kl = kl_divergence(own.logits, target.logits, temperature=1.0)
+        return Losses(cross_entropy(own.logits, batch.label), {"kl": kl, "attention": weight * attention})
 
     return losses
 
@@ -64,7 +61,7 @@ def train_student(experiment: Experiment, cache: PoseCache, run: Path, weight: f
     """Train a student on the experiment's clips and test it.
 
     Raises:
-        SkdpipeError: if the cache or the run's bundles do not give what is needed.
+        SkdpipeError: if clips are missing in the cache or bundles in the run's folder.
     """
     device, clip = torch.device("cpu"), experiment.clip
     manifest = build_manifest(cache, experiment)
@@ -78,12 +75,12 @@ def train_student(experiment: Experiment, cache: PoseCache, run: Path, weight: f
     with Progress().task("training", experiment.recipe.epochs, unit="epochs") as task:
         train(
             student,
-            learn_with_attention(student, teacher, weight),
+            attention_objective(student, teacher, weight),
             training,
             experiment.recipe,
             seed=experiment.seed,
             device=device,
-            revision=True,
+            revision="per_loss",
             augment=None,
             state_file=run / "attention.state",
             task=task,

@@ -1,4 +1,4 @@
-"""Memory that a training step frees and the next one wants again."""
+"""Reuse of freed memory between training steps."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import ctypes
 import sys
 from typing import Final
 
-# mallopt's names for its settings (malloc.h of the GNU C library).
+# Parameters of mallopt (malloc.h of the GNU C library).
 _TRIM_THRESHOLD: Final = -1
 _MMAP_MAX: Final = -4
 
 
 def keep_freed_memory() -> bool:
-    """Have the C library keep what is freed instead of giving it back to the system, until the process ends.
+    """Make the C library keep freed memory instead of returning it to the system, until the process ends.
 
-    A step on the CPU allocates and frees feature maps of many megabytes. The GNU C library maps such blocks
-    afresh each time, and the system then fills page after page with zeros, which can cost as much as the
-    arithmetic. For a process that trains, and does nothing else, memory kept is memory well used.
+    A training step on the CPU allocates and frees feature maps of many megabytes. By default the GNU C
+    library maps such blocks again each time, and the system fills every page with zeros, which can take as
+    long as the arithmetic. Memory use does not shrink afterwards, so this is for processes that only train.
 
     Returns:
-        Whether it could be had: only the GNU C library knows these settings.
+        Whether the setting was applied; only the GNU C library has it.
     """
     if not sys.platform.startswith("linux"):
         return False

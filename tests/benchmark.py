@@ -36,6 +36,7 @@ from plain_st_gcn import PlainStGcn
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from skdpipe.distill.tape import Tape
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -45,7 +46,6 @@ from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import edges
 from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
 from skdpipe.distill.objective import baseline_objective, student_objective
-from skdpipe.distill.tape import Tape
 from skdpipe.distill.training import Objective
 from skdpipe.networks import (
     GraphNetwork,

@@ -1,4 +1,4 @@
-"""The edge losses with all pairs in one matrix and PyTorch's own gradient: the plain reference."""
+"""Reference edge losses: all pairs in one matrix, gradient by autograd."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def _squared_potential(features: Tensor) -> Tensor:
 
 def _potential(features: Tensor) -> Tensor:
     squared = _squared_distances(features)
-    apart = squared > 0
-    # The inner where keeps the root's infinite slope at zero out of the gradient.
-    length = torch.where(apart, torch.where(apart, squared, 1).sqrt(), 0)
-    scale = length.sum(dim=(1, 2), keepdim=True) / apart.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+    distinct = squared > 0
+    # The inner where avoids the infinite derivative of the root at zero.
+    length = torch.where(distinct, torch.where(distinct, squared, 1).sqrt(), 0)
+    scale = length.sum(dim=(1, 2), keepdim=True) / distinct.sum(dim=(1, 2), keepdim=True).clamp_min(1)
     return length / torch.where(scale > 0, scale, 1)
 
 
 def _squared_distances(features: Tensor) -> Tensor:
-    """``(row, vertex, vertex)``; below a millionth of the vertices' own length, rounding."""
+    """``(row, vertex, vertex)``; zero below the rounding error of the vertices' squares."""
     vertices = features.flatten(2).transpose(1, 2).double()
     norm = vertices.square().sum(dim=2)
     norms = norm.unsqueeze(1) + norm.unsqueeze(2)

@@ -1,4 +1,4 @@
-"""Transfer: a trained network goes on with other classes."""
+"""Transfer: training of a network continues on other classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:
-    """Four classes: the body's two actions, and the same under other names."""
+    """Four classes: two actions, each under two names."""
     cache = fill(PoseCache(tmp_path_factory.mktemp("cache")))
     for quality in ("high", "low"):
         for entry in list(cache.entries(quality)):
@@ -36,13 +36,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:
 
 
 @pytest.fixture(scope="module")
-def known(cache: PoseCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(cache: PoseCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment = tiny_experiment(only_classes=ACTIONS, methods=("baseline",))
     result = distill_student(experiment, cache, tmp_path_factory.mktemp("models"), device=CPU)
     return result.folder / "baseline.safetensors"
 
 
-def test_classes_can_be_chosen_and_left_out(cache: PoseCache) -> None:
+def test_classes_can_be_included_and_excluded(cache: PoseCache) -> None:
     assert build_manifest(cache, tiny_experiment(only_classes=ACTIONS)).classes == ACTIONS
     others = build_manifest(cache, tiny_experiment(without_classes=ACTIONS))
     assert others.classes == tuple(f"other {action}" for action in ACTIONS)
@@ -50,32 +50,34 @@ def test_classes_can_be_chosen_and_left_out(cache: PoseCache) -> None:
         build_manifest(cache, tiny_experiment(only_classes=("juggling",)))
 
 
-def test_it_begins_with_the_known_weights_and_a_new_classifier(
-    cache: PoseCache, known: Path, tmp_path: Path
+def test_initial_weights_are_the_bundles_except_the_classifiers(
+    cache: PoseCache, trained: Path, tmp_path: Path
 ) -> None:
     still = Recipe(epochs=1, batch=4, learning_rate=1e-9, momentum=0, weight_decay=0)
     experiment = tiny_experiment(without_classes=ACTIONS, recipe=still)
-    result = finetune_student(known, experiment, cache, tmp_path, device=CPU)
+    result = finetune_student(trained, experiment, cache, tmp_path, device=CPU)
     assert list(result.figures) == ["baseline"]
-    before = load_bundle(known).network.state_dict()
+    before = load_bundle(trained).network.state_dict()
     tuned = load_bundle(result.folder / "baseline.safetensors")
-    assert tuned.classes == tuple(f"other {action}" for action in ACTIONS)
+    assert tuned.metadata.classes == tuple(f"other {action}" for action in ACTIONS)
     for name, value in tuned.network.state_dict().items():
         if "running" not in name and "tracked" not in name:
             same = torch.allclose(value, before[name], rtol=0, atol=1e-5)
             assert same is (not name.startswith("classify.weight")) or name == "classify.bias"
 
 
-def test_folder_and_bundle_know_what_they_began_with(cache: PoseCache, known: Path, tmp_path: Path) -> None:
+def test_folder_and_bundle_contain_the_digest_of_the_initial_weights(
+    cache: PoseCache, trained: Path, tmp_path: Path
+) -> None:
     experiment = tiny_experiment(without_classes=ACTIONS, name="tuned")
-    first = finetune_student(known, experiment, cache, tmp_path, device=CPU)
-    assert finetune_student(known, experiment, cache, tmp_path, device=CPU).figures == first.figures
-    began = load_bundle(first.folder / "baseline.safetensors").run["data"]["initial"]
-    assert hashlib.sha256(known.read_bytes()).hexdigest().startswith(began)
-    with pytest.raises(DataError, match=r"holds a run with data\.initial"):
+    first = finetune_student(trained, experiment, cache, tmp_path, device=CPU)
+    assert finetune_student(trained, experiment, cache, tmp_path, device=CPU).figures == first.figures
+    digest = load_bundle(first.folder / "baseline.safetensors").metadata.run["data"]["initial"]
+    assert hashlib.sha256(trained.read_bytes()).hexdigest().startswith(digest)
+    with pytest.raises(DataError, match=r"contains a run with data\.initial"):
         finetune_student(first.folder / "baseline.safetensors", experiment, cache, tmp_path, device=CPU)
 
 
-def test_a_bundle_that_is_not_there(cache: PoseCache, tmp_path: Path) -> None:
+def test_a_missing_bundle_raises_an_error(cache: PoseCache, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle at"):
         finetune_student(tmp_path / "none.safetensors", tiny_experiment(), cache, tmp_path, device=CPU)

@@ -1,4 +1,4 @@
-"""Freed memory is kept: in a process of its own, since the setting is the process's."""
+"""Reuse of freed memory, in a separate process because the setting applies to the whole process."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of the GNU C library")
-def test_the_next_step_finds_its_memory() -> None:
-    """80 MB five times: page after page again if it was given back."""
-    given_back, kept = (
+def test_freed_memory_is_reused() -> None:
+    """Five allocations of 80 MB: page faults occur again only if the memory was returned."""
+    returned, kept = (
         int(subprocess.run([sys.executable, "-c", _PROGRAM, how], capture_output=True, check=True).stdout)
-        for how in ("give", "keep")
+        for how in ("return", "keep")
     )
-    assert kept < given_back / 10
+    assert kept < returned / 10

@@ -120,12 +120,12 @@ def compare(
 
 def print_results(result: DistillationResult) -> None:
     from skdpipe.dataset import BOTH
-    from skdpipe.distill import NAMES
+    from skdpipe.distill import method_named
 
     table = Table("", "top-1 %", "top-5 %", "parameters", "GFLOPs", "ms a clip", title=f"{result.folder}")
     for method, figures in result.figures.items():
         table.add_row(
-            NAMES[method],
+            method_named(method).title,
             f"{figures.top1:.2f}",
             f"{figures.top5:.2f}",
             f"{figures.parameters:,}",

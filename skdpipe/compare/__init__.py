@@ -1,6 +1,6 @@
 """`skdpipe compare`: one experiment over scenarios, students and seeds, as a table.
 
-`plan` says which runs there are, `processes` works at them, `table` puts together what they reached.
+`plan` derives the runs from the settings, `processes` executes them, `table` collects their results.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache
 from skdpipe.compare.plan import Plan, PlannedRun, load_comparison
-from skdpipe.compare.processes import in_processes, reason_of_failure
+from skdpipe.compare.processes import reason_of_failure, run_in_processes
 from skdpipe.compare.table import (
     HEADINGS,
     Row,
@@ -28,20 +28,21 @@ from skdpipe.compare.table import (
     to_json,
     to_markdown,
 )
-from skdpipe.distill import DISTILLED, distill_student
+from skdpipe.distill import distill_student
+from skdpipe.distill.run_folder import RunFolder
 from skdpipe.memory import keep_freed_memory
 from skdpipe.progress import Progress
 
-__all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "compare"]
+__all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "run_comparison"]
 
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """What a comparison gave.
+    """The result of a comparison.
 
     Attributes:
-        folder: holds comparison.md, .csv and .json, and all runs.
-        rows: of the table; what failed is missing.
+        folder: contains comparison.md, .csv and .json, and all runs.
+        rows: of the table, without the networks of failed runs.
         failed: the reason of each run that failed.
     """
 
@@ -58,9 +59,9 @@ class _Job:
 
     @property
     def is_trained(self) -> bool:
-        """Whether all of its networks are there."""
-        there = self.folder / self.run.folder
-        return all((there / f"{method}.safetensors").is_file() for method in self.run.experiment.methods)
+        """Whether all networks of the run are trained."""
+        folder = RunFolder(self.folder / self.run.folder)
+        return all(folder.has(method) for method in self.run.experiment.methods)
 
 
 def run_comparison(
@@ -73,22 +74,22 @@ def run_comparison(
     processes: int,
     progress: Progress,
 ) -> ComparisonResult:
-    """Train and test all that a comparison names, and write its table.
+    """Train and test all networks of a comparison, and write its table.
 
-    Called again it goes on where it stopped: what is trained is not trained again. A run that fails keeps
-    none of the others from being done, but for those that want its teacher.
+    An interrupted comparison continues: trained networks are not trained again. After a failed run the others
+    are still executed, except those that need its teacher.
 
     Args:
         config: YAML with the sections experiment and comparison.
         overrides: ``key.path=value`` of the experiment, or ``comparison.key=value``.
-        cache: where the skeletons are.
-        models: the comparison's folder is made in here.
-        devices: by name; runs take the one that is free.
-        processes: runs at a time on each device; each has its share of the processor's cores.
-        progress: shows how many runs are done, and the time left.
+        cache: contains the skeletons.
+        models: the comparison's folder is created in this folder.
+        devices: names; each run uses one that is free.
+        processes: number of runs at a time on each device, which share the processor's cores.
+        progress: shows the number of finished runs and the time left.
 
     Raises:
-        ConfigError: if a setting of any run does not fit.
+        ConfigError: if a setting of any run is not valid.
     """
     comparison, plan = load_comparison(config, overrides)
     folder = models / comparison.name
@@ -101,12 +102,13 @@ def run_comparison(
                 if run.teacher is not None and run.teacher.folder in failed:
                     failed[run.folder] = f"{run.title}: its teacher failed"
             jobs = [_Job(run, folder, cache) for run in runs if run.folder not in failed]
-            trained = [job for job in jobs if job.is_trained]  # they are only looked at: here, in no time
-            looked_at = ((job, reason_of_failure(_train, job, devices[0])) for job in trained)
-            worked_at = in_processes(
-                [job for job in jobs if job not in trained], _train, list(devices) * processes, threads
+            trained = [job for job in jobs if job.is_trained]
+            # Trained runs only check their folder, which needs no process.
+            checks = ((job, reason_of_failure(_distill, job, devices[0])) for job in trained)
+            trainings = run_in_processes(
+                [job for job in jobs if job not in trained], _distill, list(devices) * processes, threads
             )
-            for job, reason in chain(looked_at, worked_at):
+            for job, reason in chain(checks, trainings):
                 if reason is not None:
                     failed[job.run.folder] = f"{job.run.title}: {reason}"
                 done += 1
@@ -117,11 +119,11 @@ def run_comparison(
     return ComparisonResult(folder, _write_tables(plan, folder, reasons), reasons)
 
 
-def _train(job: _Job, device: str) -> None:
+def _distill(job: _Job, device: str) -> None:
     keep_freed_memory()
-    run = job.run
-    distilled = DISTILLED & set(run.experiment.methods)
-    teacher = job.folder / run.teacher.folder / "teacher.safetensors" if run.teacher and distilled else None
+    run, teacher = job.run, None
+    if run.teacher is not None and run.needs_teacher:
+        teacher = RunFolder(job.folder / run.teacher.folder).bundle("teacher")
     distill_student(
         run.experiment,
         PoseCache(job.cache),
@@ -132,7 +134,7 @@ def _train(job: _Job, device: str) -> None:
 
 
 def _write_tables(plan: Plan, folder: Path, failed: Sequence[str]) -> list[Row]:
-    """Write the table of what is finished by now, each file at once or not at all."""
+    """Write the table of the networks finished so far."""
     trained = read_results(plan, folder)
     rows = rows_of(trained)
     for suffix, text in (

@@ -1,4 +1,4 @@
-"""From the settings of a comparison to the runs it takes."""
+"""The runs of a comparison, derived from its settings."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from skdpipe.config import (
     parse_config,
     to_plain,
 )
-from skdpipe.distill import DISTILLED
+from skdpipe.distill.methods import BASELINE, STUDENT, TEACHER, method_named
 from skdpipe.errors import ConfigError
 
-_OF_TABLE: Final = "comparison."
-_OWN: Final = {"name": "name", "seed": "seeds", "methods": "methods"}  # what a comparison sets, and by what
+_PREFIX: Final = "comparison."
+# Settings of the experiment that differ between runs, and the settings of the comparison that determine them.
+_PER_RUN: Final = {"name": "name", "seed": "seeds", "methods": "methods"}
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training or more of one experiment, in a folder of its own.
+    """One or more methods of one experiment, trained in one folder.
 
     Attributes:
         scenario, student: the row; empty for a teacher that rows share.
-        variant: a further column; empty for the comparison's methods.
-        experiment: what is trained; its name is the folder's.
-        parent: the folder that the run's lies in, relative to the comparison's.
-        teacher: the run whose teacher it uses, if that is another's.
+        variant: a column beside those of the methods; empty for the comparison's methods.
+        experiment: the settings of the run; its name is that of the folder.
+        parent: the folder that contains the run's folder, relative to the comparison's.
+        teacher: the run that trains the teacher.
     """
 
     scenario: str
@@ -54,35 +55,41 @@ class PlannedRun:
         return self.parent / self.experiment.name
 
     @property
+    def needs_teacher(self) -> bool:
+        """Whether any of its methods is distilled."""
+        return any(method_named(name).distilled for name in self.experiment.methods)
+
+    @property
     def title(self) -> str:
-        """What to call it."""
+        """The run in messages."""
         row = [self.scenario, self.student, self.variant] if self.scenario else ["teacher"]
         return ", ".join([*filter(None, row), f"seed {self.experiment.seed}"])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a comparison: first the teachers, which the others need."""
+    """All runs of a comparison; the teachers are trained first."""
 
     teachers: tuple[PlannedRun, ...]
     rows: tuple[PlannedRun, ...]
 
 
 def load_comparison(path: Path, overrides: Sequence[str] = ()) -> tuple[Comparison, Plan]:
-    """Read a comparison and lay out its runs; every setting of every run is checked.
+    """Read a comparison and plan its runs; all settings of all runs are checked.
 
     Args:
         path: YAML with the sections experiment and comparison.
         overrides: ``key.path=value`` of the experiment, or ``comparison.key=value``.
 
     Raises:
-        ConfigError: if a setting does not exist or fit, in whatever run, or two names give one folder.
+        ConfigError: if a setting of any run does not exist or is not valid, or two names give the same
+            folder.
     """
-    of_table = [each for each in overrides if each.startswith(_OF_TABLE)]
-    of_experiment = [each for each in overrides if not each.startswith(_OF_TABLE)]
+    of_comparison = [each for each in overrides if each.startswith(_PREFIX)]
+    of_experiment = [each for each in overrides if not each.startswith(_PREFIX)]
     for override in of_experiment:
         _require_shared([override.partition("=")[0]], f"setting '{override}'")
-    stripped = [each.removeprefix(_OF_TABLE) for each in of_table]
+    stripped = [each.removeprefix(_PREFIX) for each in of_comparison]
     comparison = load_config(Comparison, path, stripped, section="comparison")
     settings = load_section(path, "experiment", of_experiment)
     return comparison, plan(comparison, settings, str(path))
@@ -91,12 +98,12 @@ def load_comparison(path: Path, overrides: Sequence[str] = ()) -> tuple[Comparis
 def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Plan:
     """The runs of a comparison.
 
-    A teacher is shared by all runs that would train the same one: same seed, network, recipe and clips.
+    Runs with the same seed, teacher network, recipe and clips share a teacher.
 
     Args:
         comparison: rows and columns.
         settings: of the experiment, as in YAML.
-        where: what an error names.
+        where: named in an error.
     """
     for what, names in (
         ("scenarios", comparison.scenarios),
@@ -109,18 +116,18 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
     teachers: dict[str, PlannedRun] = {}
     rows = []
     columns = {"": {}, **comparison.variants}
-    for seed, scenario, student, (variant, changes) in product(  # the whole table, then once more
+    for seed, scenario, student, (variant, changes) in product(  # the whole table for one seed, then the next
         comparison.seeds, comparison.scenarios, comparison.students, columns.items()
     ):
         changed = _merged(settings, comparison.scenarios[scenario], comparison.students[student], changes)
-        methods = comparison.methods if not variant else ("student",)
-        trained = [method for method in methods if method != "teacher"]
+        methods = comparison.methods if not variant else (STUDENT.name,)
+        trained = [method for method in methods if method != TEACHER.name]
         name = f"{_slug(variant)}-seed{seed}" if variant else f"seed{seed}"
         row = ", ".join(filter(None, (scenario, student, variant)))
-        changed |= {"name": name, "seed": seed, "methods": trained or ["baseline"]}
+        changed |= {"name": name, "seed": seed, "methods": trained or [BASELINE.name]}
         experiment = parse_config(Experiment, changed, f"{where}: {row}")
         teacher = None
-        if "teacher" in comparison.methods or DISTILLED & set(trained):
+        if TEACHER.name in comparison.methods or any(method_named(name).distilled for name in trained):
             teacher = _teacher_of(experiment)
             teacher = teachers.setdefault(teacher.experiment.name, teacher)
         if trained:
@@ -130,11 +137,11 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
 
 
 def _teacher_of(experiment: Experiment) -> PlannedRun:
-    """The run that trains the experiment's teacher, and nothing that the teacher does not depend on."""
+    """The run that trains the experiment's teacher, with only the settings that the teacher depends on."""
     alone = replace(
         experiment,
         name="teacher",
-        methods=("teacher",),
+        methods=(TEACHER.name,),
         derive_low=Degradation() if experiment.derive_low is not None else None,
         unlabelled=False,
         labels=replace(experiment.labels, low=1.0),
@@ -142,14 +149,14 @@ def _teacher_of(experiment: Experiment) -> PlannedRun:
         distillation=Distillation(),
         smoothing_window=1,
     )
-    changed = to_plain(alone, only_changed=True)  # a setting that is added later makes no other teacher
+    changed = to_plain(alone, only_changed=True)  # new settings of later versions keep the digest
     digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{experiment.teacher.name}-{digest}-seed{experiment.seed}"
     return PlannedRun("", "", "", replace(alone, name=name), Path("teachers"))
 
 
 def _merged(*changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings laid over one another; the later wins."""
+    """Nested settings merged; later ones override earlier ones."""
     result: dict[str, Any] = {}
     for change in changes:
         for key, value in change.items():
@@ -161,21 +168,21 @@ def _merged(*changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _slug(name: str) -> str:
-    """A folder's name that can be read."""
+    """A readable folder name."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "unnamed"
 
 
 def _require_shared(keys: Iterable[str], where: str) -> None:
     for key in keys:
-        if key in _OWN:
+        if key in _PER_RUN:
             raise ConfigError(
-                f"{where}: each run has a {key} of its own; change comparison.{_OWN[key]} instead"
+                f"{where}: the {key} differs between runs; change comparison.{_PER_RUN[key]} instead"
             )
 
 
 def _require_different_folders(names: Mapping[str, object], where: str) -> None:
     if not names and not where.endswith("variants"):
-        raise ConfigError(f"{where} is empty; expected one name with its changes (or none: {{}}) at least")
+        raise ConfigError(f"{where} is empty; expected at least one name with its changes (no changes: {{}})")
     folders: dict[str, str] = {}
     for name in names:
         other = folders.setdefault(_slug(name), name)

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: several at once, each with its device or its share of the threads."""
+"""Jobs in separate processes, several at a time, each with a device and a number of threads."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Job = TypeVar("Job")
 Worker = Callable[[Job, str], None]
 
 
-def in_processes(
+def run_in_processes(
     jobs: Sequence[Job], worker: Worker[Job], devices: Sequence[str], threads: int
 ) -> Iterator[tuple[Job, str | None]]:
-    """Work at jobs in as many processes as there are devices, each job in a fresh one.
+    """Execute each job in a new process; one job at a time on each device.
 
-    Whatever ends this generator ends the processes; should this process be killed, they end by themselves.
+    The processes end with this generator, and also if this process is killed.
 
     Args:
         jobs: picklable.
-        worker: called with a job and its device; a function of a module.
-        devices: by name; one that stands there twice takes two jobs at a time.
-        threads: PyTorch's, of each process.
+        worker: called with a job and its device; defined at the top level of a module.
+        devices: names; a device that is listed twice executes two jobs at a time.
+        threads: number of PyTorch's threads in each process.
 
     Yields:
-        Each job when it ends, and why it failed, or None.
+        Each job when it ends, with the reason if it failed, otherwise None.
     """
     waiting, free = list(jobs), list(devices)
     running: dict[Connection, tuple[SpawnProcess, Job, str]] = {}
@@ -40,7 +40,7 @@ def in_processes(
             while waiting and free:
                 job, device = waiting.pop(0), free.pop(0)
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(worker, job, device, threads, theirs))
+                process = context.Process(target=_execute, args=(worker, job, device, threads, theirs))
                 process.start()
                 theirs.close()
                 running[ours] = process, job, device
@@ -63,7 +63,7 @@ def in_processes(
             process.join()
 
 
-def _work(worker: Worker[Job], job: Job, device: str, threads: int, end: Connection) -> None:
+def _execute(worker: Worker[Job], job: Job, device: str, threads: int, end: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
@@ -75,7 +75,7 @@ def _work(worker: Worker[Job], job: Job, device: str, threads: int, end: Connect
 
 
 def reason_of_failure(worker: Worker[Job], job: Job, device: str) -> str | None:
-    """Work at a job here; why it failed, or None."""
+    """Execute a job in this process; the reason if it failed, otherwise None."""
     try:
         worker(job, device)
     except (SkdpipeError, OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What the runs of a comparison reached, as a table."""
+"""The results of a comparison as a table."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from skdpipe.compare.plan import Plan, PlannedRun
-from skdpipe.distill import NAMES
 from skdpipe.distill.experiment import recovered_gap
+from skdpipe.distill.methods import BASELINE, METHODS, SMOOTHED, TEACHER, Method, method_named
+from skdpipe.distill.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """One trained network: its place in the table, and what it reached.
+    """One trained network: its cell of the table and its results.
 
     Attributes:
-        scenario, student, column, seed: column is HQS-T, LQS-S... or a variant's name.
+        scenario, student, column, seed: column is a method's title (HQS-T, LQS-S...) or a variant's name.
         top1, top5, parameters, gflops: as in `Figures`.
-        seconds: its training took.
+        seconds: duration of its training.
         losses: of its last epoch, by name.
-        correct: by test clip, whether it was named right.
-        run: the folder in the comparison's own whose config.yaml has all its settings.
+        correct: for each test clip whether it was classified correctly.
+        run: the run's folder, relative to the comparison's; its config.yaml contains all settings.
     """
 
     scenario: str
@@ -54,10 +55,10 @@ class Row:
 
     Attributes:
         top1: of each column, in order of the seeds.
-        recovered: for SKD, SKD* and each variant the recovered gap of the means, None where there is no gap.
-        significance: for the same columns, of the difference to LQS-S (see `significance`).
-            Both over the seeds that all columns concerned have; a column that shares none has neither.
-        minutes: all its trainings took, the shared teacher's aside.
+        recovered: for SKD, SKD* and each variant the recovered gap of the means, None if there is no gap.
+        significance: for the same columns, p of the difference to LQS-S (see :func:`significance`). Both use
+            the seeds that the compared columns share, and are missing without such seeds.
+        minutes: duration of all trainings except the teacher's.
     """
 
     scenario: str
@@ -69,39 +70,40 @@ class Row:
 
 
 def read_results(plan: Plan, folder: Path) -> list[TrainedNetwork]:
-    """What the finished runs reached; unfinished ones are passed over, and rows that have none."""
+    """The results of the finished runs; rows without any are left out."""
     found = []
     for run in plan.rows:
-        place = run.scenario, run.student
+        row = run.scenario, run.student
         own = [
             each
-            for method in run.experiment.methods
-            for each in _read(folder / run.folder, run, *place, method, run.variant)
+            for method in map(method_named, run.experiment.methods)
+            for each in _read(folder, run, *row, method, run.variant or method.title)
         ]
-        if own and run.teacher is not None:  # so that a row has its teachers of the same seeds
-            found += _read(folder / run.teacher.folder, run.teacher, *place, "teacher", "")
+        if own and run.teacher is not None:  # the row's teacher of the same seed
+            found += _read(folder, run.teacher, *row, TEACHER, TEACHER.title)
         found += own
-    # A row and its variants name the same teacher.
+    # A row and its variants have the same teacher.
     return list({(each.scenario, each.student, each.column, each.seed): each for each in found}.values())
 
 
 def _read(
-    folder: Path, run: PlannedRun, scenario: str, student: str, method: str, variant: str
+    folder: Path, run: PlannedRun, scenario: str, student: str, method: Method, column: str
 ) -> list[TrainedNetwork]:
-    results, answers = folder / "results.json", folder / f"{method}.predictions.json"
-    if not results.is_file() or not answers.is_file():
+    """One network, or none if it is not finished."""
+    files = RunFolder(folder / run.folder)
+    if not files.results.is_file() or not files.predictions(method.name).is_file():
         return []
-    said = json.loads(results.read_text(encoding="utf-8")).get(method)
-    if said is None:
+    results = json.loads(files.results.read_text(encoding="utf-8")).get(method.name)
+    if results is None:
         return []
-    said_of_clips = json.loads(answers.read_text(encoding="utf-8"))
-    clips = zip(*(said_of_clips[each] for each in ("clip", "predicted", "label")), strict=True)
-    figures, curves = said["figures"], said["curves"]
+    predictions = json.loads(files.predictions(method.name).read_text(encoding="utf-8"))
+    clips = zip(*(predictions[each] for each in ("clip", "predicted", "label")), strict=True)
+    figures, curves = results["figures"], results["curves"]
     return [
         TrainedNetwork(
             scenario=scenario,
             student=student,
-            column=variant or NAMES[method],
+            column=column,
             seed=run.experiment.seed,
             top1=figures["top1"],
             top5=figures["top5"],
@@ -116,7 +118,7 @@ def _read(
 
 
 def rows_of(trained: Sequence[TrainedNetwork]) -> list[Row]:
-    """The table's rows, in the order in which scenarios and students come first."""
+    """The rows of the table, in the order in which their networks first occur."""
     rows = []
     for scenario, student in dict.fromkeys((each.scenario, each.student) for each in trained):
         here = [each for each in trained if (each.scenario, each.student) == (scenario, student)]
@@ -124,14 +126,15 @@ def rows_of(trained: Sequence[TrainedNetwork]) -> list[Row]:
         for each in here:
             by_column.setdefault(each.column, []).append(each)
         top1 = {column: tuple(each.top1 for each in group) for column, group in by_column.items()}
-        compared = [column for column in by_column if column not in {"HQS-T", "LQS-S", "LQS-SWA-S"}]
+        references = {TEACHER.title, BASELINE.title, SMOOTHED.title}
+        compared = [column for column in by_column if column not in references]
         recovered, p_values = {}, {}
         for column in compared:
-            if gap := _of_common_seeds(by_column, "HQS-T", "LQS-S", column):
+            if gap := _of_common_seeds(by_column, TEACHER.title, BASELINE.title, column):
                 recovered[column] = recovered_gap(*(fmean(each.top1 for each in group) for group in gap))
-            if pair := _of_common_seeds(by_column, column, "LQS-S"):
+            if pair := _of_common_seeds(by_column, column, BASELINE.title):
                 p_values[column] = significance(lead_by_clip(*pair))
-        minutes = sum(each.seconds for each in here if each.column != "HQS-T") / 60
+        minutes = sum(each.seconds for each in here if each.column != TEACHER.title) / 60
         rows.append(Row(scenario, student, top1, recovered, p_values, minutes))
     return rows
 
@@ -139,39 +142,42 @@ def rows_of(trained: Sequence[TrainedNetwork]) -> list[Row]:
 def _of_common_seeds(
     by_column: Mapping[str, Sequence[TrainedNetwork]], *columns: str
 ) -> list[list[TrainedNetwork]]:
-    """What the columns reached with the seeds that all of them have, in order; nothing if there are none."""
+    """The networks of each column with the seeds that all columns have, in order; empty if there are none."""
     by_seed = [{each.seed: each for each in by_column.get(column, ())} for column in columns]
     common = sorted(set.intersection(*(set(each) for each in by_seed)))
     return [[each[seed] for seed in common] for each in by_seed] if common else []
 
 
 def lead_by_clip(one: Sequence[TrainedNetwork], other: Sequence[TrainedNetwork]) -> NDArray[np.int64]:
-    """For each test clip in how many seeds more the one was right than the other, ``(clip,)``.
+    """For each test clip the number of seeds with a correct prediction by one minus those by the other.
 
-    Seeds may test different clips, where the seed draws the split; a clip counts in the seeds that test it.
+    If the seed determines the split, seeds have different test clips; a clip counts only in its seeds.
 
     Args:
-        one, other: of the same seeds, in the same order.
+        one, other: networks of the same seeds, in the same order.
+
+    Returns:
+        ``(clip,)``.
     """
     lead: defaultdict[str, int] = defaultdict(int)
-    for mine, theirs in zip(one, other, strict=True):
-        for clip in mine.correct.keys() & theirs.correct.keys():
-            lead[clip] += mine.correct[clip] - theirs.correct[clip]
+    for a, b in zip(one, other, strict=True):
+        for clip in a.correct.keys() & b.correct.keys():
+            lead[clip] += a.correct[clip] - b.correct[clip]
     return np.array([lead[clip] for clip in sorted(lead)], np.int64)
 
 
 def significance(lead: NDArray[np.int64]) -> float:
-    """How probable so large a difference of two methods would be if they were equally good (two-sided p).
+    """Two-sided p of the hypothesis that two methods are equally accurate.
 
-    If they were, the two might as well have changed places in any clip: each clip's lead d_c has either sign
-    with probability 1/2, and p is the probability of |Σ ± d_c| >= |Σ d_c|, exactly, by the distribution of
-    S = Σ B_c |d_c| with fair coins B_c. With one seed this is McNemar's exact test (McNemar 1947; recommended
-    for classifiers by Dietterich 1998). With several, a clip's answers stay together, as they are not
-    independent: a paired permutation test (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses",
-    2005) whose pairs are clips. Clips are the sample: p says nothing of other seeds; the spread does.
+    Under this hypothesis each clip's lead d_c has either sign with probability 1/2, and p is the exact
+    probability of |Σ ± d_c| >= |Σ d_c|, from the distribution of S = Σ B_c |d_c| with fair coins B_c. With
+    one seed this is McNemar's exact test (McNemar 1947; recommended for classifiers by Dietterich 1998). With
+    several it is a paired permutation test (Good, "Permutation, Parametric and Bootstrap Tests of
+    Hypotheses", 2005) whose pairs are clips, as predictions for one clip are not independent. The sample are
+    the clips; p does not cover the variation between seeds, which the spread shows.
 
     Args:
-        lead: ``(clip,)``, in how many seeds more the one method was right.
+        lead: ``(clip,)``, see :func:`lead_by_clip`.
     """
     sizes, counts = np.unique(np.abs(lead[lead != 0]), return_counts=True)
     probability = np.ones(1)  # of S = 0, 1, 2...
@@ -185,20 +191,19 @@ def significance(lead: NDArray[np.int64]) -> float:
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
-    """The columns that any row has: methods in the paper's order, then variants."""
-    there = list(dict.fromkeys(column for row in rows for column in row.top1))
-    return [name for name in NAMES.values() if name in there] + [
-        name for name in there if name not in NAMES.values()
-    ]
+    """The columns of all rows: methods in the order of `METHODS`, then variants."""
+    found = list(dict.fromkeys(column for row in rows for column in row.top1))
+    titles = [method.title for method in METHODS]
+    return [title for title in titles if title in found] + [name for name in found if name not in titles]
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
-    """Mean and, of several, standard deviation."""
+    """Mean and, of several values, standard deviation."""
     return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def cells_of(row: Row, columns: Sequence[str]) -> list[str]:
-    """A row as text: scenario, student, each column, recovered gaps, significance, minutes."""
+    """The cells of a row as text: scenario, student, each column, recovered gaps, significance, minutes."""
     gaps = ", ".join(f"{column} {_as_gap(share)}" for column, share in row.recovered.items())
     p_values = ", ".join(
         f"{column} {'< 0.001' if p < 0.001 else f'{p:.3f}'}" for column, p in row.significance.items()
@@ -209,11 +214,11 @@ def cells_of(row: Row, columns: Sequence[str]) -> list[str]:
 
 
 def _as_gap(share: float | None) -> str:
-    return "no gap" if share is None else f"{round(share, 2) + 0:.0%}"  # next to nothing has no sign
+    return "no gap" if share is None else f"{round(share, 2) + 0:.0%}"  # no sign for zero
 
 
 def _cell(values: Sequence[float], seeds: int) -> str:
-    """Says so where others in the row have more seeds."""
+    """Mean and spread, with the number of seeds if other columns of the row have more."""
     if not values:
         return ""
     return mean_and_spread(values) + ("" if len(values) == seeds else f" ({len(values)} of {seeds} seeds)")
@@ -231,7 +236,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 
 def to_csv(trained: Sequence[TrainedNetwork]) -> str:
-    """A line for each trained network."""
+    """One line for each trained network."""
     names = [field.name for field in fields(TrainedNetwork) if field.name not in {"losses", "correct"}]
     losses = sorted({name for each in trained for name in each.losses})
     text = io.StringIO()
@@ -245,7 +250,7 @@ def to_csv(trained: Sequence[TrainedNetwork]) -> str:
 
 
 def to_json(rows: Sequence[Row], trained: Sequence[TrainedNetwork], failed: Sequence[str]) -> str:
-    """Everything but the answers to each clip, and the reason of each run that failed."""
+    """Rows and networks without the predictions for single clips, and the reason of each failed run."""
     networks: list[dict[str, Any]] = [asdict(each) for each in trained]
     for network in networks:
         del network["correct"]

@@ -1,9 +1,11 @@
-"""Structural knowledge distillation: a teacher on good skeletons, a student on poor ones (Bian et al., 2021).
+"""Structural knowledge distillation (Bian et al., 2021): teacher on high, student on low quality.
 
-`losses` holds an equation in each function, `gradients` the revision, `objective` what each method
-minimises, `training` the training loop, `experiment` the experiment.
+`methods` is the table of trained networks, `losses`, `edge_loss` and `gradients` are the paper's equations,
+`objective` combines them, `training` is the training loop, `method_training` trains one method and
+`experiment` all methods of a run.
 """
 
-from skdpipe.distill.experiment import DISTILLED, NAMES, DistillationResult, distill_student, finetune_student
+from skdpipe.distill.experiment import DistillationResult, distill_student, finetune_student
+from skdpipe.distill.methods import METHODS, Method, method_named
 
-__all__ = ["DISTILLED", "NAMES", "DistillationResult", "distill_student", "finetune_student"]
+__all__ = ["METHODS", "DistillationResult", "Method", "distill_student", "finetune_student", "method_named"]

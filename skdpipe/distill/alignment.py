@@ -1,6 +1,6 @@
-"""Feature maps of networks that differ, brought to where they can be compared vertex by vertex.
+"""Alignment of student and teacher feature maps: the same frames, and a check for the same joints.
 
-The adaptation layer maps channels; here it is frames, and joints are checked.
+The number of channels is matched by the adaptation layer.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from skdpipe.networks import GraphNetwork, Network
 
 
 def same_frames(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Two feature maps with as many frames as the coarser one has.
+    """Both feature maps with the frames of the coarser one.
 
-    Networks of other strides shorten a clip differently. The finer map is averaged along time (adaptive
-    average pooling): of T frames, frame ``i`` of the coarser map's T' gets the mean of frames
-    ``floor(i T/T')`` to ``ceil((i + 1) T/T') - 1``. Maps with as many frames stay as they are. Not in the
+    Networks with different strides have feature maps of different lengths. The finer map is averaged along
+    time (adaptive average pooling): of its T frames, frame ``i`` of the coarser map's T' frames gets the mean
+    of frames ``floor(i T/T')`` to ``ceil((i + 1) T/T') - 1``. Maps of equal length are unchanged. Not in the
     paper, whose networks have the same strides.
 
     Args:
         student: ``(row, channel, frame, joint)``.
-        teacher: the same but for the number of frames.
+        teacher: the same shape except for the number of frames.
     """
     frames = min(student.shape[2], teacher.shape[2])
     return _with_frames(student, frames), _with_frames(teacher, frames)
@@ -33,30 +33,31 @@ def _with_frames(features: Tensor, frames: int) -> Tensor:
     row, _, found, joint = features.shape
     if found == frames:
         return features
-    if row == 0:  # which pooling refuses
+    if row == 0:  # adaptive pooling raises an error
         return features[:, :, :frames]
     return F.adaptive_avg_pool2d(features, (frames, joint))
 
 
 def require_same_joints(student: GraphNetwork, teacher: Network, clip: tuple[int, int, int, int]) -> None:
-    """Find out before training whether the feature maps have the same joints.
+    """Check before training that the feature maps have the same joints, with one empty clip.
 
     Args:
-        student: of which one empty clip is asked, in evaluation; its mode and statistics stay.
-        teacher: likewise.
+        student: its training mode and statistics are not changed.
+        teacher: in evaluation mode.
         clip: ``(person, channel, frame, joint)`` of the clips.
 
     Raises:
-        ConfigError: if they do not.
+        ConfigError: if the joints differ.
     """
     device = next(student.parameters()).device
     x, mask = torch.zeros(1, *clip, device=device), torch.ones(1, clip[0], dtype=torch.bool, device=device)
     mode = student.training
     with torch.no_grad():
-        found, wanted = (network(x, mask).features.shape[-1] for network in (student.eval(), teacher))
+        joints, expected = (network(x, mask).features.shape[-1] for network in (student.eval(), teacher))
     student.train(mode)
-    if found != wanted:
+    if joints != expected:
         raise ConfigError(
-            f"the student's features have {found} joints, the teacher's {wanted}; expected as many: choose "
-            "networks that keep the same joints, or set distillation.node and distillation.edge to 0"
+            f"the student's features have {joints} joints, the teacher's {expected}; expected the same "
+            "number: choose networks that keep the same joints, or set distillation.node and "
+            "distillation.edge to 0"
         )

@@ -1,21 +1,22 @@
-"""The edge loss of structural knowledge distillation (Eq. 8-11), block by block.
+"""The edge loss of structural knowledge distillation (Eq. 8-11), computed in blocks.
 
 Equation numbers, features and the teacher's part are as in `skdpipe.distill.losses`.
 
-The potentials of a clip's TN vertices are a matrix of ``(TN)²``, which is never held for a sample. The
-loss needs one sum over it, and its gradient one sum for each vertex, ``Σ_j w_ij (v_i - v_j)``, where
-``w_ij`` follows from the potentials alone: both come from a walk over blocks of pairs of vertices that
-fit in the cache. The matrices are symmetric; blocks above the diagonal count twice. β's own gradient is
-such a sum too: it joins the weights, or, with squares, lies along ``v_i - mean v``. Lengths are kept,
-as far as sixteen megabytes reach, from the walk that finds β to those that need it.
+A row with V = TN vertices has V² potentials, which are never stored as a whole. The loss is a sum over
+them, and its gradient a sum ``Σ_j w_ij (v_i - v_j)`` for each vertex, with weights ``w_ij`` that depend
+only on the potentials. Both are accumulated over blocks of vertex pairs that fit into the processor's
+cache. The matrices are symmetric: only blocks on and above the diagonal are computed, and those above count
+twice. The gradient of β has the same form for lengths and is added to the weights; for squares it is
+proportional to ``v_i - mean v``. The lengths of the first blocks are stored between the passes over the
+blocks, up to 16 megabytes; the others are computed again.
 
-Vertices are moved to their mean, and distances come as ``|v_i|² + |v_j|² - 2 <v_i, v_j>``, whose rounding
-is that of ``|v|²``. Lengths must not take it for theirs, so they are found in double precision, where
-nothing that single precision could tell apart is lost to cancellation. So are the products of their
-gradient in blocks where points nearly coincide, with weights ``1 / |v_i - v_j|`` that dwarf all others and
-cancel; where none are near, single precision does. Squares are compared with their mean β, beside which
-that rounding is as small as any, and have weights of one at most: on a CPU they are single throughout. On a
-GPU double keeps TF32 away, and no product is made by an operation that autocast would change.
+Squared distances are ``|v_i|² + |v_j|² - 2 <v_i, v_j>`` of vertices about their mean, with a rounding error
+proportional to ``|v|²``. Lengths must not be dominated by it and are computed in double precision. Their
+gradient has weights ``1 / |v_i - v_j|``, which are large and cancel if vertices nearly coincide; such
+blocks are summed in double precision, the others in single. Squares are compared with their mean β, beside
+which the rounding error is small, and have weights of at most one; on a CPU they are computed in single
+precision. On a GPU everything is in double precision because of TF32. No product uses an operation that
+autocast changes.
 """
 
 from __future__ import annotations
@@ -30,68 +31,69 @@ from torch.autograd.function import once_differentiable
 
 
 def edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """How differently the vertices of student and teacher lie to one another, as the paper has it.
+    """Difference of the pairwise potentials of student and teacher, as printed.
 
-    ``l_δ(ψ(v^s_i, v^s_j), ψ(v^t_i, v^t_j))`` (Eq. 10) averaged over all pairs of vertices of a row, a
-    vertex with itself included, and over rows; Huber ``l_δ``, δ = 1 (Eq. 11); ``ψ(v_i, v_j) =
-    |v_i - v_j|² / β`` (Eq. 9), β the mean of ``|v_i - v_j|²`` over all pairs of the mini-batch, student
-    and teacher each their own. Eq. 10 has the sum, ``(TN)²`` times larger, which grows with the clip.
+    ``l_δ(ψ(v^s_i, v^s_j), ψ(v^t_i, v^t_j))`` (Eq. 10), averaged over rows and over all pairs of vertices of
+    a row, including each vertex with itself; Huber ``l_δ``, δ = 1 (Eq. 11); ``ψ(v_i, v_j) =
+    |v_i - v_j|² / β`` (Eq. 9), β the mean of ``|v_i - v_j|²`` over all pairs of the mini-batch, separate for
+    student and teacher. Eq. 10 is a sum instead of a mean, ``(TN)²`` times larger, and grows with the length
+    of the clip.
 
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
         teacher: the same rows, frames and joints; any number of channels.
     """
-    return _loss(_squared_walk, student, teacher)
+    return _loss(_squared_loss, student, teacher)
 
 
 def official_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """How differently the vertices of student and teacher lie to one another, as released.
+    """Difference of the pairwise potentials of student and teacher, as in the released code.
 
-    As :func:`edge_loss`, but with ``ψ(v_i, v_j) = |v_i - v_j| / β``, not squared, and a β for each row:
-    the mean of ``|v_i - v_j|`` over the row's pairs of distinct points.
+    As :func:`edge_loss`, but with ``ψ(v_i, v_j) = |v_i - v_j| / β``, not squared, and β for each row: the
+    mean of ``|v_i - v_j|`` over the row's pairs of distinct points.
 
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
         teacher: the same rows, frames and joints; any number of channels.
     """
-    return _loss(_length_walk, student, teacher)
+    return _loss(_length_loss, student, teacher)
 
 
-# Squared distances below this fraction of the vertices' own squares (about their mean, and the mean's) are
-# rounding: points a millionth apart.
+# Squared distances below this fraction of the vertices' squares (about their mean, plus the mean's square)
+# are rounding errors and count as zero.
 _COINCIDENT = 1e-12
-# Vertices pull at one another in double precision where any are nearer than this fraction of the farthest
-# one's distance from the mean.
-_NEAR = 0.01
+# A block's gradient is summed in double precision if two vertices are closer than this fraction of the
+# largest distance from the mean.
+_CLOSE = 0.01
 
-# Vertices along a block's side, pairs in a block (of several rows if they are short), pairs that are kept.
-# A processor's block takes a megabyte or two: small enough for its cache, large enough that starting an
-# operation costs little. A GPU wants work for thousands of threads.
-_CPU = (384, 2**18, 2**22)
-_CUDA = (512, 2**21, 2**25)
-
-
-# From student and teacher to the loss and, if asked for, its gradient by the student.
-_Walk = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
+# Vertices along the side of a block, pairs in a block (several rows if they are short), pairs whose lengths
+# are stored. On a CPU a block takes one or two megabytes: it fits into the cache, and the overhead of an
+# operation is small. A GPU needs larger blocks.
+_CPU_SIZES = (384, 2**18, 2**22)
+_CUDA_SIZES = (512, 2**21, 2**25)
 
 
-def _loss(walk: _Walk, student: Tensor, teacher: Tensor) -> Tensor:
+# From student and teacher to the loss and, if required, its gradient with respect to the student.
+_LossWithGradient = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
+
+
+def _loss(compute: _LossWithGradient, student: Tensor, teacher: Tensor) -> Tensor:
     same = len(student) == len(teacher) and student.shape[2:] == teacher.shape[2:]
     assert same, f"{tuple(student.shape)} against {tuple(teacher.shape)}"
     if len(student) == 0:
         return student.sum()
     if not torch.is_grad_enabled():
         student = student.detach()
-    value: Tensor = _WithGradient.apply(walk, student, teacher.detach())  # type: ignore[no-untyped-call]
+    value: Tensor = _WithGradient.apply(compute, student, teacher.detach())  # type: ignore[no-untyped-call]
     return value
 
 
 class _WithGradient(torch.autograd.Function):
-    """A walk that finds loss and gradient at once."""
+    """A loss whose gradient is computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, walk: _Walk, student: Tensor, teacher: Tensor) -> Tensor:
-        value, gradient = walk(student, teacher, ctx.needs_input_grad[1])
+    def forward(ctx: Any, compute: _LossWithGradient, student: Tensor, teacher: Tensor) -> Tensor:
+        value, gradient = compute(student, teacher, ctx.needs_input_grad[1])
         ctx.save_for_backward(gradient)
         return value.to(_precision(student))
 
@@ -102,92 +104,94 @@ class _WithGradient(torch.autograd.Function):
         return None, outer * gradient, None
 
 
-def _squared_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
-    """Potentials ``|v_i - v_j|² / β``: the squared distances of vertices divided by √β."""
+def _squared_loss(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
+    """Potentials ``|v_i - v_j|² / β``: squared distances of vertices divided by √β."""
     tiling = _tile(student)
     products = torch.float64 if student.is_cuda else _precision(student)
-    shrink, shrink_teacher = (_shrink(features, tiling, products) for features in (student, teacher))
+    inverse_scale, teacher_inverse_scale = (
+        _inverse_scale(features, tiling, products) for features in (student, teacher)
+    )
     vertices = len(student) * tiling.vertices
     gradient = _unset_gradient(student) if differentiate else None
-    factor = 4 * shrink / (vertices * tiling.vertices)
+    factor = 4 * inverse_scale / (vertices * tiling.vertices)
     total = student.new_zeros((), dtype=torch.float64)
-    stretch = total.clone()
+    scale_slope = total.clone()
     for rows in tiling.chunks:
-        own = _centred(student[rows], products).shrunk(shrink)
-        known = _centred(teacher[rows], products).shrunk(shrink_teacher)
-        one, norm = torch.ones_like(own.norm), own.norm - known.norm
-        left = _stacked(own.at, one, norm, known.at)
-        right = _stacked(-2 * own.at, norm, one, 2 * known.at)
-        pull = _Pull(left[:, : own.at.shape[1] + 1])
+        own = _centred(student[rows], products).scaled(inverse_scale)
+        target = _centred(teacher[rows], products).scaled(teacher_inverse_scale)
+        one, norm = torch.ones_like(own.norm), own.norm - target.norm
+        left = _stacked(own.at, one, norm, target.at)
+        right = _stacked(-2 * own.at, norm, one, 2 * target.at)
+        differences = _WeightedDifferences(left[:, : own.at.shape[1] + 1])
         for a, b in tiling.blocks:
             x = _product(left[..., a], right[..., b])
             slope = x.clamp(-1, 1)
             total.add_(_huber(x, slope), alpha=_times(a, b))
             if differentiate:
-                pull.add(slope, a, b)
+                differences.add(slope, a, b)
         if gradient is not None:
-            pulled = pull.sum()
-            gradient[rows] = factor * pulled
-            stretch += 2 * (own.at * pulled).sum() / vertices
+            gradient_sum = differences.sum()
+            gradient[rows] = factor * gradient_sum
+            scale_slope += 2 * (own.at * gradient_sum).sum() / vertices
     if gradient is not None:
-        # β = 2 mean |v_i - mean v|², so that its gradient lies along v_i - mean v.
+        # β = 2 mean |v_i - mean v|², so its gradient is proportional to v_i - mean v.
         for rows in tiling.chunks:
-            own = _centred(student[rows], products).shrunk(shrink)
-            gradient[rows] -= factor * stretch * own.at
+            own = _centred(student[rows], products).scaled(inverse_scale)
+            gradient[rows] -= factor * scale_slope * own.at
         gradient = gradient.view(student.shape)
     return total / (vertices * tiling.vertices), gradient
 
 
-def _shrink(features: Tensor, tiling: _Tiling, precision: torch.dtype) -> Tensor:
-    """``1/√β``; 1 if all vertices of all rows coincide, NaN if squares overflow."""
+def _inverse_scale(features: Tensor, tiling: _Tiling, precision: torch.dtype) -> Tensor:
+    """``1/√β``; 1 if all vertices of each row coincide, NaN if squares overflow."""
     norms = [_centred(features[rows], precision).norm for rows in tiling.chunks]
     scale = 2 * torch.cat(norms).double().mean()
     return torch.where(scale == 0, 1, scale.where(scale.isfinite(), torch.nan)).rsqrt()
 
 
-def _length_walk(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
-    """Potentials ``|v_i - v_j| / β``: first β, then the loss and its slope in β, then the gradient."""
+def _length_loss(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
+    """Potentials ``|v_i - v_j| / β``: first β, then the loss and its derivative by β, then the gradient."""
     tiling = _tile(student)
     pairs = len(student) * tiling.vertices**2
     gradient = _unset_gradient(student) if differentiate else None
     total = student.new_zeros((), dtype=torch.float64)
     for rows in tiling.chunks:
-        own, known = (_Lengths(features[rows], tiling) for features in (student, teacher))
-        stretch = torch.zeros_like(own.pairs)
+        own, target = (_Lengths(features[rows], tiling) for features in (student, teacher))
+        scale_slope = torch.zeros_like(own.pairs)
         slopes = []
         for k, (a, b) in enumerate(tiling.blocks):
             length = own[k]
-            x = _difference(own, length, known, k)
+            x = _difference(own, length, target, k)
             slope = x.clamp(-1, 1)
-            stretch.add_(_dot(slope, length), alpha=_times(a, b))
+            scale_slope.add_(_dot(slope, length), alpha=_times(a, b))
             total.add_(_huber(x, slope), alpha=_times(a, b))
-            if differentiate and k < tiling.kept:
-                known.forget(k)
+            if differentiate and k < tiling.stored:
+                target.free(k)
                 slopes.append(slope)
         if gradient is not None:
-            stretch = (stretch * own.shrink / own.pairs).to(own.shrink.dtype)
-            pulls: dict[torch.dtype, _Pull] = {}
+            scale_slope = (scale_slope * own.inverse_scale / own.pairs).to(own.inverse_scale.dtype)
+            sums: dict[torch.dtype, _WeightedDifferences] = {}
             for k, (a, b) in enumerate(tiling.blocks):
                 length = own[k]
-                slope = slopes[k] if k < tiling.kept else _difference(own, length, known, k).clamp_(-1, 1)
+                slope = slopes[k] if k < tiling.stored else _difference(own, length, target, k).clamp_(-1, 1)
                 inverse = length.reciprocal().masked_fill_(length == 0, 0)
-                weights = slope.sub_(stretch).mul_(inverse)
-                products = own.precision_of_pull(inverse)
-                if products not in pulls:
-                    pulls[products] = _Pull(own.vertices.to(products))
-                pulls[products].add(weights.to(products), a, b)
-            pulled = torch.stack([pull.sum().double() for pull in pulls.values()]).sum(dim=0)
-            gradient[rows] = pulled.mul_(2 / pairs * own.shrink)
+                weights = slope.sub_(scale_slope).mul_(inverse)
+                products = own.summation_precision(inverse)
+                if products not in sums:
+                    sums[products] = _WeightedDifferences(own.vertices.to(products))
+                sums[products].add(weights.to(products), a, b)
+            gradient_sum = torch.stack([each.sum().double() for each in sums.values()]).sum(dim=0)
+            gradient[rows] = gradient_sum.mul_(2 / pairs * own.inverse_scale)
     return total / pairs, None if gradient is None else gradient.view(student.shape)
 
 
 class _Lengths:
-    """``|v_i - v_j|`` of each block; the first blocks are kept, the others found anew each time.
+    """``|v_i - v_j|`` of each block; the first blocks are stored, the others computed on each access.
 
     Attributes:
-        vertices: ``(row, channel + 1, vertex)`` float64, about their mean, and a last channel of ones.
-        pairs: of distinct points in each row, at least one, ``(row, 1, 1)``.
-        shrink: ``1/β``, ``(row, 1, 1)``.
+        vertices: ``(row, channel + 1, vertex)`` float64, about their mean; the last channel is one.
+        pairs: number of pairs of distinct points in each row, at least one, ``(row, 1, 1)``.
+        inverse_scale: ``1/β``, ``(row, 1, 1)``.
     """
 
     def __init__(self, features: Tensor, tiling: _Tiling) -> None:
@@ -195,33 +199,36 @@ class _Lengths:
         at, self._norm, floor = _centred(features, torch.float64)
         self._floor = floor.to(self._precision)
         self.vertices = _stacked(at, torch.ones_like(self._norm))
-        self._reach = self._norm.amax().sqrt()  # the farthest vertex's distance from the mean
-        self._kept: dict[int, Tensor] = {}
+        self._largest = self._norm.amax().sqrt()  # largest distance of a vertex from the mean
+        self._stored: dict[int, Tensor] = {}
         total = at.new_zeros((len(at), 1, 1))
-        apart = total.clone()
+        distinct = total.clone()
         for k, (a, b) in enumerate(tiling.blocks):
-            length = self._find(k)
+            length = self._compute(k)
             total.add_(length.sum(dim=(1, 2), keepdim=True), alpha=_times(a, b))
-            apart.add_(length.sign().sum(dim=(1, 2), keepdim=True), alpha=_times(a, b))
-            if k < tiling.kept:
-                self._kept[k] = length
-        self.pairs = apart.clamp_min(1)
+            distinct.add_(length.sign().sum(dim=(1, 2), keepdim=True), alpha=_times(a, b))
+            if k < tiling.stored:
+                self._stored[k] = length
+        self.pairs = distinct.clamp_min(1)
         scale = total / self.pairs
-        self.shrink = torch.where(scale > 0, scale, 1).reciprocal().to(self._precision)
+        self.inverse_scale = torch.where(scale > 0, scale, 1).reciprocal().to(self._precision)
 
     def __getitem__(self, block: int) -> Tensor:
-        return self._kept[block] if block in self._kept else self._find(block)
+        return self._stored[block] if block in self._stored else self._compute(block)
 
-    def precision_of_pull(self, inverse: Tensor) -> torch.dtype:
-        """In which a block of ``1 / |v_i - v_j|``, 0 for 1/0, may pull; a GPU does not wait to choose."""
-        near = inverse.is_cuda or _NEAR * self._reach * inverse.amax() > 1
-        return torch.float64 if near else self._precision
+    def summation_precision(self, inverse: Tensor) -> torch.dtype:
+        """The precision in which to sum a block of ``1 / |v_i - v_j|`` (0 for 1/0).
 
-    def forget(self, block: int) -> None:
-        """Keep a block no longer."""
-        del self._kept[block]
+        Always double on a GPU, where the choice would wait for the device.
+        """
+        close = inverse.is_cuda or _CLOSE * self._largest * inverse.amax() > 1
+        return torch.float64 if close else self._precision
 
-    def _find(self, block: int) -> Tensor:
+    def free(self, block: int) -> None:
+        """Free the stored lengths of a block."""
+        del self._stored[block]
+
+    def _compute(self, block: int) -> Tensor:
         a, b = self._tiling.blocks[block]
         at = self.vertices[:, :-1]
         squared = self._norm[:, a, None] + self._norm[:, None, b]
@@ -230,40 +237,40 @@ class _Lengths:
         return squared.masked_fill_(coincident, 0).sqrt_()
 
 
-def _difference(own: _Lengths, length: Tensor, known: _Lengths, block: int) -> Tensor:
-    """Of the two potentials in a block, whose own lengths have been found."""
-    return (own.shrink * length).addcmul_(known.shrink, known[block], value=-1)
+def _difference(own: _Lengths, length: Tensor, target: _Lengths, block: int) -> Tensor:
+    """Difference of the two potentials in a block, given the student's lengths."""
+    return (own.inverse_scale * length).addcmul_(target.inverse_scale, target[block], value=-1)
 
 
 def _huber(x: Tensor, slope: Tensor) -> Tensor:
-    """``Σ l_δ(x)`` (Eq. 11) with the help of its derivative; ``x`` is overwritten."""
+    """``Σ l_δ(x)`` (Eq. 11), given its derivative; ``x`` is overwritten."""
     return torch.dot(slope.flatten(), x.sub_(slope, alpha=0.5).flatten())
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
-    """Inner product of each row's blocks, ``(row, 1, 1)``."""
+    """Inner products of the rows' blocks, ``(row, 1, 1)``."""
     if len(x) == 1:
         return torch.dot(x.flatten(), y.flatten()).view(1, 1, 1)
     return (x * y).sum(dim=(1, 2), keepdim=True)
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
-    """``x^T y`` of each row in their own precision, under autocast too."""
+    """``x^T y`` of each row in the precision of ``x`` and ``y``, also under autocast."""
     into = x.new_empty(len(x), x.shape[2], y.shape[2])
     torch.bmm(x.mT, y, out=into)
     return into
 
 
 def _stacked(*parts: Tensor) -> Tensor:
-    """Channels of vertices side by side, ``(row, channel, vertex)``; a single one is ``(row, vertex)``."""
+    """Concatenated channels ``(row, channel, vertex)``; a single channel may be ``(row, vertex)``."""
     return torch.cat([part if part.dim() == 3 else part.unsqueeze(1) for part in parts], dim=1)
 
 
-class _Pull:
+class _WeightedDifferences:
     """``Σ_j w_ij (v_i - v_j)`` for each vertex, from symmetric weights in blocks.
 
     Args:
-        vertices: ``(row, channel + 1, vertex)``, the last channel of ones: what it pulls is ``Σ_j w_ij``.
+        vertices: ``(row, channel + 1, vertex)``; the last channel is one and accumulates ``Σ_j w_ij``.
     """
 
     def __init__(self, vertices: Tensor) -> None:
@@ -271,7 +278,7 @@ class _Pull:
         self._others = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
 
     def add(self, weights: Tensor, a: slice, b: slice) -> None:
-        """Takes the weights of vertices ``a`` with vertices ``b``, and of ``b`` with ``a``."""
+        """Add the weights of vertices ``a`` with ``b``, and of ``b`` with ``a``."""
         self._others[..., a].baddbmm_(self._vertices[..., b], weights.mT)
         if a != b:
             self._others[..., b].baddbmm_(self._vertices[..., a], weights)
@@ -283,11 +290,11 @@ class _Pull:
 
 class _Vertices(NamedTuple):
     at: Tensor  # (row, channel, vertex), about their mean
-    norm: Tensor  # (row, vertex): |v_i|²; zero where all vertices of a row coincide
+    norm: Tensor  # (row, vertex): |v_i|²; zero if all vertices of the row coincide
     floor: Tensor  # (row, vertex): squared distances up to the sum of two floors are zero
 
-    def shrunk(self, by: Tensor) -> _Vertices:
-        """Vertices on another scale; at zero where all of them coincide."""
+    def scaled(self, by: Tensor) -> _Vertices:
+        """Vertices multiplied by a factor; zero in rows whose vertices all coincide."""
         factor = torch.where(self.floor.isinf(), 0, by).to(self.at.dtype)
         return _Vertices(self.at * factor[:, None, :1], self.norm * factor**2, self.floor * by**2)
 
@@ -299,20 +306,20 @@ def _centred(features: Tensor, precision: torch.dtype) -> _Vertices:
     at = vertices.to(precision, copy=True).sub_(mean)
     norm = at.square().sum(dim=1)
     floor = _COINCIDENT * (norm + mean.square().sum(dim=1)) + torch.finfo(_precision(features)).tiny
-    alike = (norm.mean(dim=1) < floor.mean(dim=1))[:, None]  # not where both overflow
-    return _Vertices(at, norm.masked_fill(alike, 0), floor.masked_fill(alike, torch.inf))
+    coincide = (norm.mean(dim=1) < floor.mean(dim=1))[:, None]  # false if both overflow
+    return _Vertices(at, norm.masked_fill(coincide, 0), floor.masked_fill(coincide, torch.inf))
 
 
 class _Tiling(NamedTuple):
     vertices: int
-    chunks: list[slice]  # of rows that are walked together
-    blocks: list[tuple[slice, slice]]  # of vertices with vertices, on and above the diagonal
-    kept: int  # so many blocks' lengths may be kept
+    chunks: list[slice]  # of rows that are processed together
+    blocks: list[tuple[slice, slice]]  # pairs of vertex spans, on and above the diagonal
+    stored: int  # number of blocks whose lengths are stored
 
 
 def _tile(features: Tensor) -> _Tiling:
-    """Blocks small enough for the cache and large enough to keep all cores busy."""
-    side, pairs, kept = _CUDA if features.is_cuda else _CPU
+    """Blocks that fit into the cache and are large enough for all cores."""
+    side, pairs, stored = _CUDA_SIZES if features.is_cuda else _CPU_SIZES
     vertices = features.shape[2:].numel()
     parts = -(-vertices // side)
     side = -(-vertices // parts)
@@ -322,12 +329,12 @@ def _tile(features: Tensor) -> _Tiling:
         vertices,
         [slice(start, start + rows) for start in range(0, len(features), rows)],
         list(combinations_with_replacement(spans, 2)),
-        kept // (rows * side**2),
+        stored // (rows * side**2),
     )
 
 
 def _times(a: slice, b: slice) -> int:
-    """A block above the diagonal stands for its mirror image too."""
+    """2 for a block above the diagonal, which also represents its mirror image."""
     return 1 if a == b else 2
 
 
@@ -336,5 +343,5 @@ def _unset_gradient(student: Tensor) -> Tensor:
 
 
 def _precision(x: Tensor) -> torch.dtype:
-    """Half precision counts as single."""
+    """Single for half precision, otherwise that of ``x``."""
     return torch.promote_types(x.dtype, torch.float32)

@@ -1,15 +1,14 @@
-"""The losses of structural knowledge distillation: an equation, a function.
+"""The losses of structural knowledge distillation, one function for each equation.
 
 Equation numbers are those of Bian et al., "Structural Knowledge Distillation for Efficient
 Skeleton-Based Action Recognition", IEEE TIP 30 (2021).
 
-Logits are ``(batch, class)``. Features are ``(row, channel, frame, joint)``, a row being one real
-person of one clip: select them by the mask beforehand, so that padding enters no loss. Student
-features have passed the adaptation layer. The teacher is constant: no gradient reaches it. With no
-rows at all a feature loss is zero, and so is its gradient.
+Logits are ``(batch, class)``. Features are ``(row, channel, frame, joint)``; a row is one real person of one
+clip (padded people must be removed with the mask). Student features are those after the adaptation layer. The
+teacher is constant: no gradient flows to it. Without rows, a feature loss and its gradient are zero.
 
-The edge loss (Eq. 8-11) is in `skdpipe.distill.edge_loss`. Eq. 6, ``L_GM = λ L_node + (1-λ) L_edge``, is
-no function: gradient revision takes node and edge loss one by one, so λ and 1-λ are weights of these.
+The edge loss (Eq. 8-11) is in `skdpipe.distill.edge_loss`. Eq. 6, ``L_GM = λ L_node + (1-λ) L_edge``, has no
+function: gradient revision needs node and edge loss separately, so λ and 1-λ are weights of the two.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from torch import Tensor
 
 
 def cross_entropy(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
-    """How surprised the network is by the label, averaged over the batch.
+    """Cross-entropy, averaged over the batch: the task loss of the released code.
 
-    ``-1/b Σ_i log P_i[label_i]``; with smoothing ε the label has ``1-ε`` of the probability and the
-    rest is shared by all classes. The task loss of the released code.
+    ``-1/b Σ_i log P_i[label_i]``; with smoothing ε, a share ε of the target probability is distributed evenly
+    over all classes.
 
     Args:
         logits: ``(batch, class)``.
@@ -34,10 +33,10 @@ def cross_entropy(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tens
 
 
 def binary_cross_entropy_per_class(logits: Tensor, label: Tensor) -> Tensor:
-    """The task loss as printed: a binary cross-entropy for each class on softmax outputs.
+    """Binary cross-entropy of each class on softmax outputs: the task loss as printed.
 
     ``L_T = -1/b Σ_i Σ_j Y_ij log P_ij + (1 - Y_ij) log(1 - P_ij)`` (Eq. 2), Y one-hot. ``1 - P_ij`` is
-    taken as the sum of the other classes' probabilities, which stays exact when P_ij is near one.
+    computed as the sum of the other classes' probabilities, which is exact when P_ij is near one.
 
     Args:
         logits: ``(batch, class)``, at least two classes.
@@ -52,10 +51,10 @@ def binary_cross_entropy_per_class(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """How far the student's soft predictions are from the teacher's, as is usual: ``KL(P_t || P_s)``.
+    """Divergence of the student's soft predictions from the teacher's, ``KL(P_t || P_s)``.
 
-    ``τ²/b Σ_i Σ_j P_t log(P_t / P_s)`` with ``P = softmax(logits / τ)`` (Eq. 4). The released code has
-    this direction; Eq. 5 as printed is :func:`reverse_kl_divergence`.
+    ``τ²/b Σ_i Σ_j P_t log(P_t / P_s)`` with ``P = softmax(logits / τ)`` (Eq. 4). This is the usual direction
+    and that of the released code; Eq. 5 as printed is :func:`reverse_kl_divergence`.
 
     Args:
         student_logits: ``(batch, class)``.
@@ -67,7 +66,7 @@ def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: f
 
 
 def reverse_kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """The divergence as printed, the student first: ``KL(P_s || P_t)``.
+    """Divergence of the teacher's soft predictions from the student's, ``KL(P_s || P_t)``, as printed.
 
     ``τ²/b Σ_i Σ_j P_s log(P_s / P_t)`` (Eq. 5) with ``P = softmax(logits / τ)`` (Eq. 4).
 
@@ -81,12 +80,12 @@ def reverse_kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temper
 
 
 def _soft_predictions(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """``log softmax(L / τ)`` of both (Eq. 4); the teacher's is constant."""
+    """``log softmax(L / τ)`` of both (Eq. 4)."""
     return F.log_softmax(student / temperature, dim=1), F.log_softmax(teacher.detach() / temperature, dim=1)
 
 
 def node_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """How far the student's features are from the teacher's at each vertex.
+    """Squared distance of the student's features from the teacher's at each vertex.
 
     ``1/(bTN) Σ_ijk |r(X^s_ijk) - X^t_ijk|²`` (Eq. 7): summed over channels, averaged over rows, frames
     and joints.
@@ -103,20 +102,20 @@ def node_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def relative_node_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """:func:`node_loss` as a share of the teacher's own strength: 1 if the student answers zero everywhere.
+    """:func:`node_loss` divided by the teacher's mean square: 1 if the student's features are all zero.
 
     ``Σ |r(X^s) - X^t|² / Σ |X^t|²``. Eq. 7 is a sum over channels and grows with the square of the teacher's
-    features, so that its gradient can dwarf the task's; this one does not, as the edge loss does not
-    thanks to its β. Not in the paper.
+    features, so its gradient can be much larger than the task's. This variant, like the edge loss with its β,
+    does not depend on their scale. Not in the paper.
 
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
         teacher: the same shape.
     """
-    strength = node_loss(torch.zeros_like(teacher), teacher)
-    return node_loss(student, teacher) / torch.where(strength > 0, strength, 1)
+    scale = node_loss(torch.zeros_like(teacher), teacher)
+    return node_loss(student, teacher) / torch.where(scale > 0, scale, 1)
 
 
 def _at_least_single(x: Tensor) -> Tensor:
-    """Half precision as single, everything else as it is."""
+    """Half precision converted to single; other precisions unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -34,12 +34,13 @@ class Method:
 
 TEACHER: Final = Method("teacher", "HQS-T", "high")
 BASELINE: Final = Method("baseline", "LQS-S", "low")
+SMOOTHED: Final = Method("smoothed", "LQS-SWA-S", "low", smoothed=True)
 STUDENT: Final = Method("student", "SKD", "low", distilled=True)
 
 METHODS: Final = (
     TEACHER,
     BASELINE,
-    Method("smoothed", "LQS-SWA-S", "low", smoothed=True),
+    SMOOTHED,
     STUDENT,
     Method("student_smoothed", "SKD*", "low", smoothed=True, distilled=True),
 )
@@ -47,5 +48,5 @@ METHODS: Final = (
 
 
 def method_named(name: str) -> Method:
-    """The method of that name."""
+    """The method with a name of `METHODS`."""
     return next(method for method in METHODS if method.name == name)

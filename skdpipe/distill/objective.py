@@ -1,4 +1,4 @@
-"""What teacher, baselines and students minimise, as functions from a batch to losses."""
+"""The objectives of teacher, baselines and students: functions from a batch to its losses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from skdpipe.distill.losses import (
     relative_node_loss,
     reverse_kl_divergence,
 )
-from skdpipe.distill.tape import unrecorded
 from skdpipe.distill.training import Losses, Objective
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput
 from skdpipe.progress import Task
@@ -30,29 +29,29 @@ _EDGE: Final = {"paper": edge_loss, "official": official_edge_loss}
 
 
 def task_loss(logits: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
-    """Eq. 2 by the recipe's name."""
+    """The task loss that the recipe names (Eq. 2)."""
     if recipe.task_loss == "cross_entropy":
         return cross_entropy(logits.float(), label, recipe.label_smoothing)
     return binary_cross_entropy_per_class(logits.float(), label)
 
 
 def pooled(features: Tensor) -> Tensor:
-    """Features averaged over frames and joints, all rows as the vertices of one.
+    """Features averaged over frames and joints, with all rows as the vertices of one row.
 
-    From ``(row, channel, frame, joint)`` to ``(1, channel, row, 1)``: the node loss compares what is seen of
-    each person as a whole, the edge loss how the people of the batch lie to one another (Park et al.,
-    "Relational Knowledge Distillation", CVPR 2019).
+    From ``(row, channel, frame, joint)`` to ``(1, channel, row, 1)``: the node loss then compares one vector
+    per person, and the edge loss the distances between the people of the batch (Park et al., "Relational
+    Knowledge Distillation", CVPR 2019).
     """
     return features.mean(dim=(2, 3)).t()[None, :, :, None]
 
 
 def teacher_objective(network: GraphNetwork, recipe: Recipe) -> Objective:
-    """The teacher's objective: the task loss on high-quality skeletons."""
+    """The task loss on high-quality skeletons."""
     return lambda batch: Losses(task_loss(network(batch.high, batch.high_mask).logits, batch.label, recipe))
 
 
 def baseline_objective(network: GraphNetwork, recipe: Recipe) -> Objective:
-    """The baseline's objective: the task loss on low-quality skeletons."""
+    """The task loss on low-quality skeletons."""
     return lambda batch: Losses(task_loss(network(batch.low, batch.low_mask).logits, batch.label, recipe))
 
 
@@ -62,69 +61,65 @@ def student_objective(
     adaptation: nn.Module,
     recipe: Recipe,
     settings: Distillation,
-    kept: NetworkOutput | None = None,
+    cached: NetworkOutput | None = None,
 ) -> Objective:
-    """The student's objective: task loss, KL, node and edge loss (Eq. 3 and 6).
+    """Task loss, KL, node and edge loss of the student (Eq. 3 and 6).
 
-    The teacher answers once for each batch, and no gradient reaches it. It is asked about the clips that
-    high quality shows, and KL is averaged over these. The task loss is averaged over all, a clip whose label
-    low quality does not have adding zero: a label that is alone in its batch weighs no more than any other.
-    Node and edge losses see the people that both views show; the others have no counterpart.
+    The task loss is a sum over the labelled clips divided by the number of all clips, so each label has the
+    same weight in every batch. KL is averaged over the clips that have high quality. Node and edge losses
+    compare the people that both qualities have.
 
     Args:
-        student, teacher: the teacher in evaluation mode.
-        adaptation: brings the student's features to as many channels as the teacher's.
+        student: the network that is trained.
+        teacher: in evaluation mode; computed once per batch, without gradients.
+        adaptation: maps the student's features to the number of the teacher's channels.
         recipe, settings: losses and their factors.
-        kept: what the teacher says of each clip of the data (see `cache_teacher_outputs`); it is not asked then.
+        cached: the teacher's outputs for all clips of the data (see :func:`cache_teacher_outputs`), used
+            instead of the teacher.
     """
 
     def losses(batch: Batch) -> Losses:
         own = student(batch.low, batch.low_mask)
-        through = [own.logits]
-        shown = batch.high_mask.any(dim=1)
-        compared = bool(shown.any()) and (settings.node or settings.edge)
-        if compared:
-            through.append(adaptation(own.features[batch.paired]).float())
-        with unrecorded():  # a tape is asked for the way from the parameters to here
-            task = settings.task * of_labelled(own.logits, batch)
-            if not shown.any():
-                return Losses(task)
-            known = answer(batch, shown)
-            distillation = {}
-            if settings.kl:
-                kl = _KL[settings.kl_direction](
-                    own.logits[shown].float(), known.logits.float(), settings.temperature
-                )
-                distillation["kl"] = settings.kl * kl
-            if compared:
-                wanted = known.features[batch.paired[shown]].float()
-                distillation |= _feature_losses(*same_frames(through[1], wanted), settings)
-            return Losses(task, distillation, tuple(through))
+        task = settings.task * labelled_task_loss(own.logits, batch)
+        has_high = batch.high_mask.any(dim=1)
+        if not has_high.any():
+            return Losses(task)
+        target = teacher_output(batch, has_high)
+        distillation = {}
+        if settings.kl:
+            divergence = _KL[settings.kl_direction]
+            kl = divergence(own.logits[has_high].float(), target.logits.float(), settings.temperature)
+            distillation["kl"] = settings.kl * kl
+        if settings.node or settings.edge:
+            adapted = adaptation(own.features[batch.paired]).float()
+            features = target.features[batch.paired[has_high]].float()
+            distillation |= _feature_losses(*same_frames(adapted, features), settings)
+        return Losses(task, distillation)
 
-    def of_labelled(logits: Tensor, batch: Batch) -> Tensor:
+    def labelled_task_loss(logits: Tensor, batch: Batch) -> Tensor:
         if not batch.labelled.any():
             return 0 * logits.sum()
         share = batch.labelled.float().mean()
         return share * task_loss(logits[batch.labelled], batch.label[batch.labelled], recipe)
 
     @torch.no_grad()
-    def answer(batch: Batch, shown: Tensor) -> NetworkOutput:
-        if kept is not None:
-            return NetworkOutput(*(each[batch.number[shown]] for each in kept))
-        return teacher(batch.high[shown], batch.high_mask[shown])
+    def teacher_output(batch: Batch, has_high: Tensor) -> NetworkOutput:
+        if cached is not None:
+            return NetworkOutput(*(each[batch.number[has_high]] for each in cached))
+        return teacher(batch.high[has_high], batch.high_mask[has_high])
 
     return losses
 
 
-def _feature_losses(adapted: Tensor, wanted: Tensor, settings: Distillation) -> dict[str, Tensor]:
-    """Node and edge loss of the same people's features, ``(row, channel, frame, joint)``."""
+def _feature_losses(student: Tensor, teacher: Tensor, settings: Distillation) -> dict[str, Tensor]:
+    """Node and edge loss of the features of the same people, ``(row, channel, frame, joint)``."""
     if settings.pooled:
-        adapted, wanted = pooled(adapted), pooled(wanted)
+        student, teacher = pooled(student), pooled(teacher)
     losses = {}
     if settings.node:
-        losses["node"] = settings.node * _NODE[settings.node_variant](adapted, wanted)
+        losses["node"] = settings.node * _NODE[settings.node_variant](student, teacher)
     if settings.edge:
-        losses["edge"] = settings.edge * _EDGE[settings.edge_variant](adapted, wanted)
+        losses["edge"] = settings.edge * _EDGE[settings.edge_variant](student, teacher)
     return losses
 
 
@@ -132,22 +127,24 @@ def _feature_losses(adapted: Tensor, wanted: Tensor, settings: Distillation) -> 
 def cache_teacher_outputs(
     teacher: Network, data: PairedClips, recipe: Recipe, megabytes: float, device: torch.device, task: Task
 ) -> NetworkOutput | None:
-    """What a teacher says of each clip as it is, or None if that takes more memory.
+    """The teacher's outputs for all clips in order, or None if they need more memory.
 
     Args:
         teacher: in evaluation mode.
-        data: the clips, whose good skeletons it sees in their order.
-        recipe: how many it sees at a time.
-        megabytes: of the device's memory (10^6 bytes), that all answers may take.
+        data: the clips; the teacher's input is their high quality, without augmentation.
+        recipe: batch size and loader workers.
+        megabytes: limit of the device's memory (10^6 bytes) for all outputs.
         device: where the teacher is.
-        task: told how many clips are answered.
+        task: shows the number of clips done.
     """
-    answers: list[NetworkOutput] = []
+    outputs: list[NetworkOutput] = []
+    done = 0
     for batch in batches(data, recipe.batch, workers=recipe.loader_workers):
-        answer = teacher(batch.high.to(device), batch.high_mask.to(device))
-        if len(data) / len(answer.logits) * sum(each.nbytes for each in answer) > megabytes * 1e6:
+        output = teacher(batch.high.to(device), batch.high_mask.to(device))
+        if len(data) / len(output.logits) * sum(each.nbytes for each in output) > megabytes * 1e6:
             return None
-        answers.append(answer)
-        task.advance_to(sum(len(each.logits) for each in answers), "")
-    logits, features = zip(*answers, strict=True)
+        outputs.append(output)
+        done += len(output.logits)
+        task.advance_to(done, "")
+    logits, features = zip(*outputs, strict=True)
     return NetworkOutput(torch.cat(logits), torch.cat(features))

@@ -1,22 +1,78 @@
-"""Whose a run's folder is: its config.yaml says what the run is, and no other goes on in it."""
+"""The folder of a run: its settings, a bundle and predictions for each method, and the results."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from skdpipe.atomic_file import write_text_atomically
-from skdpipe.config import Experiment, parse_config, to_plain
+from skdpipe.config import Experiment, MethodName, parse_config, to_plain
 from skdpipe.dataset import Manifest
 from skdpipe.errors import ConfigError, DataError
 
 
-def describe(manifest: Manifest, teacher: Path | None, initial: Path | None) -> dict[str, Any]:
-    """What a run is made from besides its settings; files by the beginning of their SHA-256."""
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings of the run and a description of its data."""
+        return self.path / "config.yaml"
+
+    @property
+    def results(self) -> Path:
+        """Figures and curves of each trained method."""
+        return self.path / "results.json"
+
+    def bundle(self, method: MethodName) -> Path:
+        """The trained network of a method."""
+        return self.path / f"{method}.safetensors"
+
+    def predictions(self, method: MethodName) -> Path:
+        """Key, label and predicted class of each test clip."""
+        return self.path / f"{method}.predictions.json"
+
+    def training_state(self, method: MethodName) -> Path:
+        """The state of an unfinished training."""
+        return self.path / f"{method}.state"
+
+    def has(self, method: MethodName) -> bool:
+        """Whether a method is trained."""
+        return self.bundle(method).is_file()
+
+    def write_results(self, method: MethodName, run: Mapping[str, Any]) -> None:
+        """Add a method to the results; ``run`` is that of its bundle's metadata."""
+        results = json.loads(self.results.read_text(encoding="utf-8")) if self.results.is_file() else {}
+        results[method] = {key: run.get(key) for key in ("figures", "curves", "versions")}
+        write_text_atomically(self.results, json.dumps(results, indent=1))
+
+    def write_predictions(self, method: MethodName, manifest: Manifest, logits: Tensor) -> None:
+        """Write the predicted class of each test clip, from logits ``(clip, class)``."""
+        clips = manifest.part(train=False)
+        predictions = {
+            "clip": [clip.key for clip in clips],
+            "label": [manifest.classes.index(clip.label) for clip in clips],
+            "predicted": logits.argmax(dim=1).tolist(),
+        }
+        write_text_atomically(self.predictions(method), json.dumps(predictions))
+
+
+def data_description(manifest: Manifest, teacher: Path | None, initial: Path | None) -> dict[str, Any]:
+    """The data of a run as plain values; bundles by the start of their SHA-256."""
     return {
         "classes": list(manifest.classes),
         "high": manifest.high,
@@ -24,49 +80,57 @@ def describe(manifest: Manifest, teacher: Path | None, initial: Path | None) -> 
         "training_clips": len(manifest.part(train=True)),
         "test_clips": len(manifest.part(train=False)),
         "clips": manifest.digest,
-        **{
-            name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path else None
-            for name, path in (("teacher", teacher), ("initial", initial))
-        },
+        "teacher": _file_digest(teacher),
+        "initial": _file_digest(initial),
     }
 
 
-def claim(folder: Path, here: Mapping[str, Any]) -> None:
-    """Write what the run is, or make sure that it is what was trained here before.
+def open_run_folder(folder: RunFolder, settings: Mapping[str, Any]) -> None:
+    """Create the folder's config, or check that the folder contains the same run.
+
+    Runs of earlier versions can be continued: settings that did not exist then have their default values.
 
     Args:
         folder: of the run.
-        here: its settings and what `describe` says, plain values all.
+        settings: plain values: the experiment and its :func:`data_description`.
 
     Raises:
-        DataError: if the folder holds another run.
+        DataError: if the folder contains another run.
     """
-    config = folder / "config.yaml"
-    if config.is_file() and any(path.suffix in {".safetensors", ".state"} for path in folder.iterdir()):
-        there = _with_newer_settings(yaml.safe_load(config.read_text(encoding="utf-8")), config)
-        for key, found, wanted in _differences(there, here):
-            if key != "experiment.methods":  # the others may be trained later
-                raise DataError(
-                    f"{folder} holds a run with {key} {found}, and not {wanted}; choose another name with "
-                    "--set name=NAME, or delete the folder"
-                )
-    else:
-        write_text_atomically(config, yaml.safe_dump(here, sort_keys=False, allow_unicode=True))
+    trained = folder.config.is_file() and any(
+        path.suffix in {".safetensors", ".state"} for path in folder.path.iterdir()
+    )
+    if not trained:
+        write_text_atomically(folder.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        return
+    existing = _with_current_settings(
+        yaml.safe_load(folder.config.read_text(encoding="utf-8")), folder.config
+    )
+    for key, found, expected in _differences(existing, settings):
+        if key != "experiment.methods":  # more methods may be trained later
+            raise DataError(
+                f"{folder.path} contains a run with {key} {found}, expected {expected}; choose another name "
+                "with --set name=NAME, or delete the folder"
+            )
 
 
-def _with_newer_settings(there: object, config: Path) -> object:
-    """A run of an earlier version knew no settings that were added since: they have their defaults."""
-    if not (isinstance(there, dict) and isinstance(there.get("experiment"), dict)):
-        return there
+def _file_digest(path: Path | None) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path else None
+
+
+def _with_current_settings(content: object, config: Path) -> object:
+    """The content of a config file with the names and defaults of this version."""
+    if not (isinstance(content, dict) and isinstance(content.get("experiment"), dict)):
+        return content
     try:
-        experiment = parse_config(Experiment, there["experiment"], str(config))
-    except ConfigError:  # a setting that is no more: it is named as a difference
-        return there
-    return {**there, "experiment": to_plain(experiment)}
+        experiment = parse_config(Experiment, content["experiment"], str(config))
+    except ConfigError:  # a removed setting; it is reported as a difference
+        return content
+    return {**content, "experiment": to_plain(experiment)}
 
 
 def _differences(a: object, b: object, key: str = "") -> Iterator[tuple[str, object, object]]:
-    """Where two trees of plain values differ: the key, and the value in each."""
+    """The keys at which two trees of plain values differ, with both values."""
     if isinstance(a, dict) and isinstance(b, dict):
         for name in {**a, **b}:
             yield from _differences(a.get(name), b.get(name), f"{key}.{name}".lstrip("."))

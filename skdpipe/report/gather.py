@@ -18,8 +18,8 @@ from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Experiment, parse_config
 from skdpipe.dataset import PairedClip, build_manifest, load_qualities
-from skdpipe.distill import NAMES
-from skdpipe.distill.training import Curve
+from skdpipe.distill.methods import METHODS, method_named
+from skdpipe.distill.training_state import Curve
 from skdpipe.errors import DataError
 from skdpipe.evaluate import Figures
 from skdpipe.inference import batch_input
@@ -51,7 +51,7 @@ class TrainedMethod:
     @property
     def title(self) -> str:
         """As the paper calls it."""
-        return NAMES[self.method]
+        return method_named(self.method).title
 
     @property
     def sees_high(self) -> bool:
@@ -111,7 +111,7 @@ def load_run(folder: Path) -> LoadedRun:
             f"{config} is not of a run; expected experiment and data, as `skdpipe distill` writes"
         )
     experiment, data = parse_config(Experiment, said["experiment"], str(config)), said["data"]
-    bundles = {method: folder / f"{method}.safetensors" for method in NAMES}
+    bundles = {method: folder / f"{method}.safetensors" for method in (each.name for each in METHODS)}
     methods = tuple(_trained(method, load_bundle(path)) for method, path in bundles.items() if path.is_file())
     if not methods:
         raise DataError(f"nothing in {folder} is trained; let `skdpipe distill` finish a method first")

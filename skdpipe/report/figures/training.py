@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from skdpipe.distill.training import Curve
+from skdpipe.distill.training_state import Curve
 from skdpipe.report.figures.style import BLACK, ORANGE, PURPLE, SKY, Look, look_of, tidy
 
 _TERMS = {

@@ -1,4 +1,4 @@
-"""The edge loss: against all pairs at once and loops, by hand, its gradient, its symmetries, its memory."""
+"""The edge loss: references by all pairs and by loops, hand-derived values, gradient, symmetries, memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skdpipe.distill import edges
+from skdpipe.distill import edge_loss as module
 from skdpipe.distill.edge_loss import edge_loss, official_edge_loss
 
 EdgeLoss = Callable[[Tensor, Tensor], Tensor]
@@ -40,12 +40,12 @@ def with_gradient(loss: EdgeLoss, student: Tensor, teacher: Tensor) -> tuple[Ten
 
 
 def assert_near(found: Tensor, expected: Tensor, tolerance: float) -> None:
-    """As a share of what is expected as a whole; beside 1e-15, where all pulls cancel."""
+    """Relative to the norm of the expected tensor, or 1e-15 if all terms cancel."""
     assert (found.double() - expected).norm() <= tolerance * expected.norm() + 1e-15
 
 
 def assert_as_plain(loss: EdgeLoss, student: Tensor, teacher: Tensor, tolerance: float) -> None:
-    """Value and gradient, against the plain version in double precision."""
+    """Compare value and gradient with the plain version in double precision."""
     value, gradient = with_gradient(loss, student, teacher)
     expected, plain_gradient = with_gradient(PLAIN[loss], student.double(), teacher.double())
     assert value.item() == pytest.approx(expected.item(), rel=tolerance)
@@ -54,8 +54,8 @@ def assert_as_plain(loss: EdgeLoss, student: Tensor, teacher: Tensor, tolerance:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four vertices to a side, the first five blocks of a row kept."""
-    monkeypatch.setattr(edges, "_CPU", (4, 32, 80))
+    """Four vertices along a side; the lengths of the first five blocks of a row are stored."""
+    monkeypatch.setattr(module, "_CPU_SIZES", (4, 32, 80))
 
 
 class TestAgainstPlain:
@@ -73,23 +73,23 @@ class TestAgainstPlain:
         assert (gradient == 0).all()
 
     @each_loss
-    @pytest.mark.parametrize("kept", [0, 16, 80, 10**6])
-    def test_keeping_lengths_changes_nothing(
-        self, monkeypatch: pytest.MonkeyPatch, loss: EdgeLoss, kept: int
+    @pytest.mark.parametrize("stored", [0, 16, 80, 10**6])
+    def test_storing_lengths_does_not_change_the_result(
+        self, monkeypatch: pytest.MonkeyPatch, loss: EdgeLoss, stored: int
     ) -> None:
-        monkeypatch.setattr(edges, "_CPU", (4, 16, kept))
+        monkeypatch.setattr(module, "_CPU_SIZES", (4, 16, stored))
         assert_as_plain(loss, features(0), features(1), 1e-10)
 
     @each_loss
     @pytest.mark.parametrize("more", [-1, 0, 1])
     def test_around_the_edge_of_a_block(self, loss: EdgeLoss, more: int) -> None:
-        vertices = edges._CPU[0] + more
+        vertices = module._CPU_SIZES[0] + more
         assert_as_plain(loss, features(0, 1, 8, 1, vertices), features(1, 1, 8, 1, vertices), 1e-10)
 
     @each_loss
     @pytest.mark.parametrize("spread", [1.0, 4.0])
     @pytest.mark.usefixtures("small_blocks")
-    def test_straight_part_of_huber_and_duplicates(self, loss: EdgeLoss, spread: float) -> None:
+    def test_linear_part_of_huber_and_duplicates(self, loss: EdgeLoss, spread: float) -> None:
         student, teacher = features(0), features(1)
         teacher[0, :, 0] *= spread
         teacher[1, :, 0, 0] = teacher[1, :, 1, 2]
@@ -113,21 +113,21 @@ class TestAgainstPlain:
 
     @pytest.mark.usefixtures("small_blocks")
     @pytest.mark.parametrize(("gap", "precisions"), [(1e-3, 2), (0.1, 1)])
-    def test_pull_in_blocks_where_vertices_nearly_coincide(
+    def test_precision_of_blocks_whose_vertices_nearly_coincide(
         self, monkeypatch: pytest.MonkeyPatch, gap: float, precisions: int
     ) -> None:
-        seen = set()
+        used = set()
 
-        class Watched(edges._Pull):
+        class Recorded(module._WeightedDifferences):
             def add(self, weights: Tensor, a: slice, b: slice) -> None:
-                seen.add(weights.dtype)
+                used.add(weights.dtype)
                 super().add(weights, a, b)
 
-        monkeypatch.setattr(edges, "_Pull", Watched)
+        monkeypatch.setattr(module, "_WeightedDifferences", Recorded)
         student, teacher = features(0, 1, 16, 3, 4).float(), features(1, 1, 16, 3, 4).float()
         student[..., 0, 1] = student[..., 0, 0] + gap
         assert_as_plain(official_edge_loss, student, teacher, 1e-6)
-        assert len(seen) == precisions
+        assert len(used) == precisions
 
     @each_loss
     def test_non_contiguous_features(self, loss: EdgeLoss) -> None:
@@ -177,7 +177,7 @@ class TestByHand:
         expected = 2 * (1 / 32 + 1 / 8 + 9 / 32) / 9
         assert official_edge_loss(points(0, 1, 2), points(0, 1, 1)).item() == pytest.approx(expected)
 
-    def test_paper_takes_one_scale_for_the_mini_batch_and_release_one_a_row(self) -> None:
+    def test_paper_has_one_scale_for_the_mini_batch_and_release_one_for_each_row(self) -> None:
         student, teacher = features(0), features(0)
         teacher[1] *= 3
         assert edge_loss(student, teacher).item() > 0.1
@@ -189,7 +189,7 @@ def huber(x: float, y: float) -> float:
 
 
 def naive_pairs(x: Tensor, power: float) -> list[list[float]]:
-    """For each row the distance of every pair of vertices, to the power, in Eq. 10's order."""
+    """For each row the distances of all pairs of vertices to a power, in the order of Eq. 10."""
     rows, _, frames, joints = x.shape
     vertices = [(t, v) for t in range(frames) for v in range(joints)]
     return [
@@ -229,7 +229,7 @@ def naive_official_edge_loss(student: Tensor, teacher: Tensor) -> float:
 @pytest.mark.parametrize("spread", [1.0, 4.0])
 def test_against_loops(loss: EdgeLoss, naive: Callable[[Tensor, Tensor], float], spread: float) -> None:
     student, teacher = features(0), features(1)
-    teacher[0, :, 0] *= spread  # far enough for the straight part of Huber
+    teacher[0, :, 0] *= spread  # far enough for the linear part of Huber
     teacher[1, :, 0, 0] = teacher[1, :, 1, 2]  # two vertices in one place
     assert loss(student, teacher).item() == pytest.approx(naive(student, teacher), rel=1e-10)
 
@@ -250,7 +250,7 @@ class TestGradient:
         assert torch.autograd.gradcheck(lambda s: loss(s, teacher), (features(0).requires_grad_(),))
 
     @each_loss
-    def test_is_multiplied_by_what_comes_from_outside(self, loss: EdgeLoss) -> None:
+    def test_is_multiplied_by_the_incoming_gradient(self, loss: EdgeLoss) -> None:
         _, gradient = with_gradient(loss, features(0), features(1))
         _, tenfold = with_gradient(lambda s, t: 10 * loss(s, t), features(0), features(1))
         torch.testing.assert_close(tenfold, 10 * gradient)
@@ -264,24 +264,22 @@ class TestGradient:
     @each_loss
     @pytest.mark.parametrize("value", [0.0, 0.1, 1000.1])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    def test_student_that_sees_every_vertex_alike(
-        self, loss: EdgeLoss, value: float, dtype: torch.dtype
-    ) -> None:
-        """All potentials are zero, not rounding errors divided by one another, and so is the gradient."""
+    def test_student_with_equal_vertices(self, loss: EdgeLoss, value: float, dtype: torch.dtype) -> None:
+        """All potentials and the gradient are zero, not quotients of rounding errors."""
         student, teacher = torch.full((2, 64, 3, 4), value, dtype=dtype), features(0, channels=64).to(dtype)
         result, gradient = with_gradient(loss, student, teacher)
         assert result.item() == loss(torch.zeros_like(student), teacher).item() > 0.1
         assert (gradient == 0).all()
 
     @each_loss
-    def test_row_that_is_alike_beside_one_that_is_not(self, loss: EdgeLoss) -> None:
+    def test_row_with_equal_vertices_beside_another(self, loss: EdgeLoss) -> None:
         student = features(0, channels=64)
         student[0] = 0.1
         assert_as_plain(loss, student, features(1, channels=64), 1e-10)
         assert (with_gradient(loss, student, features(1, channels=64))[1][0] == 0).all()
 
     @each_loss
-    def test_coincident_pair_moves_as_one(self, loss: EdgeLoss) -> None:
+    def test_coincident_vertices_have_equal_gradients(self, loss: EdgeLoss) -> None:
         student, teacher = features(0), features(1)
         for x in (student, teacher):
             x[..., 0, 0] = x[..., 0, 1]
@@ -296,12 +294,14 @@ class TestGradient:
             assert gradient.isfinite().all()
 
     @each_loss
-    def test_is_not_sought_where_nobody_wants_it(
+    def test_is_not_computed_if_it_is_not_needed(
         self, loss: EdgeLoss, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         student, teacher = features(0).requires_grad_(), features(1)
         expected = loss(student, teacher)
-        monkeypatch.setattr(edges._Pull, "sum", lambda _: pytest.fail("a gradient was found"))
+        monkeypatch.setattr(
+            module._WeightedDifferences, "sum", lambda _: pytest.fail("a gradient was computed")
+        )
         with torch.no_grad():
             assert loss(student, teacher) == expected
         assert loss(student.detach(), teacher) == expected
@@ -314,7 +314,7 @@ class TestGradient:
 
 
 @each_loss
-def test_not_a_number_is_not_hidden(loss: EdgeLoss) -> None:
+def test_nan_reaches_value_and_gradient(loss: EdgeLoss) -> None:
     student = features(0)
     student[0, 0, 0, 0] = torch.nan
     value, gradient = with_gradient(loss, student, features(1))
@@ -322,7 +322,7 @@ def test_not_a_number_is_not_hidden(loss: EdgeLoss) -> None:
     assert gradient[0].isnan().any()
 
 
-def test_overflow_is_not_hidden() -> None:
+def test_overflow_reaches_value_and_gradient() -> None:
     value, gradient = with_gradient(edge_loss, 1e25 * features(0).float(), features(1).float())
     assert value.isnan()
     assert gradient.isnan().all()
@@ -336,7 +336,7 @@ def test_teacher_may_have_other_channels(loss: EdgeLoss) -> None:
 
 
 @each_loss
-def test_unlike_vertices_are_refused(loss: EdgeLoss) -> None:
+def test_different_vertices_are_rejected(loss: EdgeLoss) -> None:
     with pytest.raises(AssertionError, match="against"):
         loss(features(0, frames=3), features(1, frames=1))
 
@@ -344,22 +344,22 @@ def test_unlike_vertices_are_refused(loss: EdgeLoss) -> None:
 @each_loss
 @settings(max_examples=25)
 @given(seed=st.integers(0, 1000), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
-def test_only_shape_is_seen(loss: EdgeLoss, seed: int, scale: float, shift: float) -> None:
-    """Rotating, moving or scaling a network's features changes nothing, since β divides the scale away."""
+def test_invariant_to_rotation_shift_and_scale(loss: EdgeLoss, seed: int, scale: float, shift: float) -> None:
+    """Rotation and shift keep distances; the scale cancels with β."""
     student, teacher = features(seed), features(seed + 1)
     rotation, _ = torch.linalg.qr(features(seed + 2, rows=1, channels=1, frames=3, joints=3)[0, 0])
 
-    def moved(x: Tensor) -> Tensor:
+    def transformed(x: Tensor) -> Tensor:
         return scale * (torch.einsum("dc,rctv->rdtv", rotation, x) + shift)
 
     expected = loss(student, teacher)
-    torch.testing.assert_close(loss(moved(student), teacher), expected, rtol=1e-7, atol=0)
-    torch.testing.assert_close(loss(student, moved(teacher)), expected, rtol=1e-7, atol=0)
+    torch.testing.assert_close(loss(transformed(student), teacher), expected, rtol=1e-7, atol=0)
+    torch.testing.assert_close(loss(student, transformed(teacher)), expected, rtol=1e-7, atol=0)
 
 
 @each_loss
 @pytest.mark.usefixtures("small_blocks")
-def test_twice_the_rows_or_another_order_of_vertices_changes_nothing(loss: EdgeLoss) -> None:
+def test_invariant_to_repeated_rows_and_order_of_vertices(loss: EdgeLoss) -> None:
     """Means, not sums: over rows, frames and joints."""
     student, teacher = features(0), features(1)
     expected = loss(student, teacher)
@@ -369,33 +369,33 @@ def test_twice_the_rows_or_another_order_of_vertices_changes_nothing(loss: EdgeL
 
 
 class Largest(TorchDispatchMode):
-    """How many elements the largest tensor has that is made meanwhile."""
+    """Records the number of elements of the largest tensor that is created."""
 
     elements = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        tensors: Iterable[Any] = made if isinstance(made, tuple | list) else (made,)
+        created = func(*args, **(kwargs or {}))
+        tensors: Iterable[Any] = created if isinstance(created, tuple | list) else (created,)
         self.elements = max([self.elements, *(x.numel() for x in tensors if isinstance(x, Tensor))])
-        return made
+        return created
 
 
 @each_loss
-def test_no_matrix_of_all_pairs_is_made(loss: EdgeLoss) -> None:
+def test_no_matrix_of_all_pairs_is_created(loss: EdgeLoss) -> None:
     student, teacher = (features(seed, 2, 4, 75, 25).float() for seed in (0, 1))
     with Largest() as blockwise:
         with_gradient(loss, student, teacher)
     with Largest() as plain:
         with_gradient(PLAIN[loss], student[:1], teacher[:1])
     assert plain.elements == (75 * 25) ** 2
-    assert blockwise.elements <= edges._CPU[1] < plain.elements / 10
+    assert blockwise.elements <= module._CPU_SIZES[1] < plain.elements / 10
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_kept_lengths_are_bounded(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(edges, "_CPU", (4, 32, 100))
+def test_stored_lengths_are_bounded(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(module, "_CPU_SIZES", (4, 32, 100))
     x = features(0, rows, 3, 5, 9)
-    lengths = edges._Lengths(x[:2], edges._tile(x))
-    assert 0 < sum(block.numel() for block in lengths._kept.values()) <= 100
+    lengths = module._Lengths(x[:2], module._tile(x))
+    assert 0 < sum(block.numel() for block in lengths._stored.values()) <= 100

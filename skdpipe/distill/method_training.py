@@ -1,0 +1,205 @@
+"""Training of one method of a run: its clips, network and objective, its test, its bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
+from skdpipe.cache import PoseCache, Quality
+from skdpipe.config import Estimator, Experiment, NetworkChoice, load_config, to_plain
+from skdpipe.dataset import Augment, Manifest, PairedClips, augment
+from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
+from skdpipe.distill.methods import TEACHER, Method
+from skdpipe.distill.objective import (
+    baseline_objective,
+    cache_teacher_outputs,
+    student_objective,
+    teacher_objective,
+)
+from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill.training import Objective, train
+from skdpipe.distill.training_state import Curve
+from skdpipe.evaluate import Figures, evaluate
+from skdpipe.inference.metadata import BundleMetadata, read_metadata
+from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer
+from skdpipe.progress import Progress
+from skdpipe.skeleton import layout_named
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the methods of a run share.
+
+    Attributes:
+        experiment: data, networks and recipe.
+        cache: contains the skeletons.
+        manifest: the clips.
+        folder: the files of the run.
+        data: :func:`data_description` of the run, saved in each bundle.
+        device: where to train.
+        progress: shows epochs and time left.
+        initial: a bundle with the initial weights of the baselines, except the classifier's.
+    """
+
+    experiment: Experiment
+    cache: PoseCache
+    manifest: Manifest
+    folder: RunFolder
+    data: Mapping[str, Any]
+    device: torch.device
+    progress: Progress
+    initial: Path | None
+
+
+def train_method(run: RunContext, method: Method) -> Figures:
+    """Train, test and save a method, unless it is already trained; its figures."""
+    if not run.folder.has(method.name):
+        torch.manual_seed(run.experiment.seed)
+        network = untrained_network(run, network_choice(run, method))
+        clips = _clips(run, method, train=True)
+        modules, objective = _objective(run, method, network, clips)
+        curves = _train(run, method, modules, objective, clips)
+        figures = evaluate_method(run, method, network)
+        bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves))
+        save_bundle(bundle, run.folder.bundle(method.name))
+    trained = read_metadata(run.folder.bundle(method.name)).run
+    run.folder.write_results(method.name, trained)
+    run.folder.training_state(method.name).unlink(missing_ok=True)
+    return Figures(**trained["figures"])
+
+
+def evaluate_method(run: RunContext, method: Method, network: GraphNetwork) -> Figures:
+    """Test a network on the test clips of the run and write its predictions."""
+    test, batch = _clips(run, method, train=False), run.experiment.recipe.batch
+    figures, logits = evaluate(network, test, quality=method.quality, batch=batch, device=run.device)
+    run.folder.write_predictions(method.name, run.manifest, logits)
+    return figures
+
+
+def network_choice(run: RunContext, method: Method) -> NetworkChoice:
+    """The network of a method."""
+    return run.experiment.teacher if method == TEACHER else run.experiment.student
+
+
+def untrained_network(run: RunContext, choice: NetworkChoice) -> GraphNetwork:
+    """A new network for the clips of the run, on its device."""
+    return build_network(choice, run.experiment.clip, len(run.manifest.classes)).to(run.device)
+
+
+def skeleton_source(run: RunContext, method: Method) -> tuple[str, Estimator | None]:
+    """The estimator's fingerprint of a method's skeletons, and its settings unless they were imported.
+
+    If low quality is derived by dropping frames, the settings drop the same frames, for prediction.
+    """
+    derive = run.experiment.derive_low
+    quality: Quality = "high" if derive else method.quality
+    settings = run.manifest.high if quality == "high" else run.manifest.low
+    first = next(run.cache.entries(quality, settings))
+    path = first.path.with_name("estimator.yaml")
+    estimator = load_config(Estimator, path) if path.is_file() else None
+    if estimator is not None and derive is not None and method.quality == "low":
+        estimator = replace(estimator, every=estimator.every * derive.every)
+    return first.origin.estimator, estimator
+
+
+def _clips(run: RunContext, method: Method, *, train: bool) -> PairedClips:
+    experiment, distillation = run.experiment, run.experiment.distillation
+    unlabelled = method.distilled and distillation.has_losses
+    return PairedClips(
+        run.cache,
+        run.manifest.part(train=train, quality=method.quality, labelled=not unlabelled),
+        run.manifest.classes,
+        experiment.clip,
+        method.clip_format(experiment.clip, experiment.smoothing_window),
+        experiment.derive_low,
+        experiment.seed,
+        fresh=train and method.distilled and distillation.resample_degradation,
+    )
+
+
+def _objective(
+    run: RunContext, method: Method, network: GraphNetwork, clips: PairedClips
+) -> tuple[nn.ModuleDict, Objective]:
+    """What is trained and what it minimises; sets the network's initial weights."""
+    recipe = run.experiment.recipe
+    modules = nn.ModuleDict({"network": network})
+    if method == TEACHER:
+        return modules, teacher_objective(network, recipe)
+    if method.distilled:
+        return _student_objective(run, network, clips)
+    if run.initial is not None:
+        initialise_except_classifier(network, load_bundle(run.initial).network)
+    return modules, baseline_objective(network, recipe)
+
+
+def _student_objective(
+    run: RunContext, network: GraphNetwork, clips: PairedClips
+) -> tuple[nn.ModuleDict, Objective]:
+    recipe, settings = run.experiment.recipe, run.experiment.distillation
+    teacher = load_bundle(run.folder.bundle("teacher")).network.to(run.device).eval()
+    if settings.warm_start:
+        initialise_from_teacher(network, teacher)
+    adaptation: nn.Module = nn.Identity()
+    if settings.adaptation or network.feature_channels != teacher.feature_channels:
+        adaptation = adaptation_layer(network.feature_channels, teacher.feature_channels).to(run.device)
+    cached = None
+    if recipe.augment is None and settings.teacher_cache_megabytes:
+        cached = _cached_outputs(run, teacher, clips)
+    modules = nn.ModuleDict({"network": network, "adaptation": adaptation})
+    return modules, student_objective(network, teacher, adaptation, recipe, settings, cached)
+
+
+def _cached_outputs(run: RunContext, teacher: Network, clips: PairedClips) -> NetworkOutput | None:
+    recipe, megabytes = run.experiment.recipe, run.experiment.distillation.teacher_cache_megabytes
+    with run.progress.task(f"caching outputs of {TEACHER.title}", len(clips), unit="clips") as task:
+        return cache_teacher_outputs(teacher, clips, recipe, megabytes, run.device, task)
+
+
+def _train(
+    run: RunContext, method: Method, modules: nn.ModuleDict, objective: Objective, clips: PairedClips
+) -> list[Curve]:
+    recipe, distillation = run.experiment.recipe, run.experiment.distillation
+    transform: Augment | None = None
+    if recipe.augment is not None:
+        mirror = layout_named(run.experiment.clip.layout).mirror
+        transform = partial(augment, mirror=mirror, settings=recipe.augment)
+    with run.progress.task(f"training {method.title}", recipe.epochs, unit="epochs") as task:
+        return train(
+            modules,
+            objective,
+            clips,
+            recipe,
+            seed=run.experiment.seed,
+            device=run.device,
+            revision=distillation.revision,
+            augment=transform,
+            state_file=run.folder.training_state(method.name),
+            task=task,
+            distil_from=distillation.start,
+        )
+
+
+def _metadata(run: RunContext, method: Method, figures: Figures, curves: list[Curve]) -> BundleMetadata:
+    fingerprint, estimator = skeleton_source(run, method)
+    return BundleMetadata(
+        network_choice(run, method),
+        run.manifest.classes,
+        method.clip_format(run.experiment.clip, run.experiment.smoothing_window),
+        fingerprint,
+        estimator,
+        run={
+            "method": method.name,
+            "experiment": to_plain(run.experiment),
+            "data": run.data,
+            "figures": asdict(figures),
+            "curves": [asdict(curve) for curve in curves],
+            "versions": versions(),
+        },
+    )

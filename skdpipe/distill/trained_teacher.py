@@ -1,0 +1,72 @@
+"""A teacher that was trained in another run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from skdpipe.bundle import Bundle, load_bundle, save_bundle
+from skdpipe.distill.alignment import require_same_joints
+from skdpipe.distill.initial_weights import initialise_from_teacher
+from skdpipe.distill.method_training import (
+    RunContext,
+    evaluate_method,
+    network_choice,
+    skeleton_source,
+    untrained_network,
+)
+from skdpipe.distill.methods import STUDENT, TEACHER
+from skdpipe.errors import BundleError
+from skdpipe.skeleton import layout_named
+
+
+def load_teacher(run: RunContext, path: Path) -> Bundle:
+    """Read a teacher that was trained for the run's classes, clip format and estimator.
+
+    Raises:
+        BundleError: if it cannot be read, or was trained for others.
+    """
+    bundle = load_bundle(path)
+    for what, found, expected in (
+        ("classes", ", ".join(bundle.metadata.classes), ", ".join(run.manifest.classes)),
+        ("clips", bundle.metadata.clip, run.experiment.clip),
+        ("the skeletons of", bundle.metadata.fingerprint, skeleton_source(run, TEACHER)[0]),
+    ):
+        if found != expected:
+            raise BundleError(f"{path} was trained for {what} {found}; expected {expected}")
+    return bundle
+
+
+def require_comparable(run: RunContext, teacher: Bundle | None) -> None:
+    """Check before training that the student can be compared with the teacher.
+
+    Node and edge loss compare feature maps, and a warm start copies the teacher's weights.
+
+    Args:
+        run: teacher and student are built by its settings.
+        teacher: used instead of the settings' teacher if given.
+
+    Raises:
+        ConfigError: if the feature maps have different joints.
+        DataError: if the student has weights that the teacher does not have.
+    """
+    settings, clip = run.experiment.distillation, run.experiment.clip
+    if not (settings.node or settings.edge or settings.warm_start):
+        return
+    if teacher is not None:
+        network = teacher.network.to(run.device)
+    else:
+        network = untrained_network(run, network_choice(run, TEACHER))
+    student = untrained_network(run, network_choice(run, STUDENT))
+    if settings.warm_start:
+        initialise_from_teacher(student, network)
+    if settings.node or settings.edge:
+        joints = len(layout_named(clip.layout))
+        require_same_joints(student, network.eval(), (clip.people, 3, clip.frames, joints))
+
+
+def adopt_teacher(run: RunContext, teacher: Bundle) -> None:
+    """Save a trained teacher in the run's folder, with its figures on the run's test clips."""
+    figures = evaluate_method(run, TEACHER, teacher.network)
+    metadata = replace(teacher.metadata, run={**teacher.metadata.run, "figures": asdict(figures)})
+    save_bundle(Bundle(teacher.network.cpu(), metadata), run.folder.bundle(TEACHER.name))

@@ -1,0 +1,324 @@
+"""The training loop: schedule, reproducibility, interruption, single steps, divergence."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from distillation_setup import (
+    CPU,
+    RECIPE,
+    DistillationSetup,
+    InterruptionError,
+    equal_states,
+    first_batch,
+    state_of,
+    task_until,
+    training_clips,
+)
+from moving_body import fill
+from torch import nn
+from torch.amp.grad_scaler import GradScaler
+
+from skdpipe.cache import PoseCache
+from skdpipe.config import Augmentation, Distillation, Recipe
+from skdpipe.dataset import Batch, PairedClips
+from skdpipe.distill.objective import student_objective, teacher_objective
+from skdpipe.distill.training import Losses, Revision, compute_gradients, learning_rate_factor, train
+from skdpipe.distill.training_state import Curve, load_training_state, save_training_state
+from skdpipe.errors import DataError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PairedClips:
+    return training_clips(fill(PoseCache(tmp_path_factory.mktemp("cache"))))
+
+
+# The schedule
+
+
+@pytest.mark.parametrize(
+    ("epoch", "factor"),
+    [(0, 1), (14.99, 1), (15, 0.1), (29.99, 0.1), (30, 0.01), (44.99, 0.01), (45, 0.001), (59.99, 0.001)],
+)
+def test_learning_rate_of_the_paper(epoch: float, factor: float) -> None:
+    recipe = Recipe(epochs=60, milestones=(15, 30, 45), decay=0.1)
+    assert learning_rate_factor(recipe, epoch) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "factor"), [(0, 0), (1, 0.5), (2, 1), (7, 0.5), (4.5, math.cos(math.pi / 8) ** 2), (12, 0)]
+)
+def test_warm_up_and_cosine(epoch: float, factor: float) -> None:
+    # (1 + cos x) / 2 is cos² (x / 2); ten epochs of cosine follow two of warm-up
+    assert learning_rate_factor(Recipe(epochs=12, warmup=2), epoch) == pytest.approx(factor, abs=1e-3)
+
+
+def test_milestones_count_from_the_start_of_training() -> None:
+    recipe = Recipe(epochs=12, warmup=2, milestones=(4,), decay=0.5)
+    assert [learning_rate_factor(recipe, epoch) for epoch in (2, 3.9, 4, 11)] == [1, 1, 0.5, 0.5]
+
+
+def test_the_optimiser_gets_the_schedule(data: PairedClips, tmp_path: Path) -> None:
+    """Without momentum and decay, and with a gradient of one, a weight falls by the sum of the rates."""
+    weight = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(weight.weight)
+    recipe = Recipe(4, 4, 0.2, momentum=0, weight_decay=0, milestones=(1, 3), decay=0.5)
+    train(
+        weight,
+        lambda batch: Losses(weight.weight.sum()),
+        data,
+        recipe,
+        seed=0,
+        device=CPU,
+        revision="per_loss",
+        augment=None,
+        state_file=tmp_path / "state",
+        task=task_until(),
+    )
+    assert weight.weight.item() == pytest.approx(-0.2 * 2 * (1 + 0.5 + 0.5 + 0.25))  # two steps an epoch
+
+
+# Reproducibility
+
+
+def test_a_training_is_determined_by_its_seed(data: PairedClips, tmp_path: Path) -> None:
+    runs = []
+    for number, seed in enumerate((0, 0, 1)):
+        setup = DistillationSetup(recipe=replace(RECIPE, augment=Augmentation()))
+        curves = setup.train(data, tmp_path / str(number), seed=seed)
+        runs.append((curves, state_of(setup.modules)))
+    assert runs[0][0] == runs[1][0] != runs[2][0]
+    assert equal_states(runs[0][1], runs[1][1])
+    assert not equal_states(runs[0][1], runs[2][1])
+
+
+def test_golden_losses(data: PairedClips, tmp_path: Path) -> None:
+    """The losses of one tiny run, with tolerances for other platforms."""
+    curves = DistillationSetup().train(data, tmp_path)
+    assert [curve.losses["task"] for curve in curves] == pytest.approx([0.6989, 0.6863, 0.6881], rel=2e-3)
+    first = {"task": 0.6989, "kl": 0.009025, "node": 3.693, "edge": 0.2411}
+    assert curves[0].losses == pytest.approx(first, rel=0.01)
+
+
+def test_teacher_and_student_fit_the_clips(data: PairedClips, tmp_path: Path) -> None:
+    batch = first_batch(data)
+    setup = DistillationSetup(recipe=Recipe(epochs=25, batch=4, learning_rate=0.1, warmup=1))
+    train(
+        setup.teacher,
+        teacher_objective(setup.teacher, setup.recipe),
+        data,
+        setup.recipe,
+        seed=0,
+        device=CPU,
+        revision="per_loss",
+        augment=None,
+        state_file=tmp_path / "teacher.state",
+        task=task_until(),
+    )
+    curves = setup.train(data, tmp_path)
+    assert not setup.modules.training
+    with torch.no_grad():
+        assert (setup.teacher(batch.high, batch.high_mask).logits.argmax(1) == batch.label).all()
+        assert (setup.student(batch.low, batch.low_mask).logits.argmax(1) == batch.label).all()
+    for name in ("task", "kl", "node"):
+        assert curves[-1].losses[name] < 0.7 * curves[0].losses[name]
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("at", [0.5, 1.0, 1.5, 2.5, 3.0])
+def test_an_interrupted_training_gives_the_same_result(data: PairedClips, tmp_path: Path, at: float) -> None:
+    """Also with dropout and augmentation, at any time of the interruption."""
+    recipe = replace(RECIPE, augment=Augmentation(), warmup=1)
+    uninterrupted = DistillationSetup(recipe=recipe, dropout=0.3)
+    curves = uninterrupted.train(data, tmp_path / "uninterrupted")
+    with pytest.raises(InterruptionError):
+        DistillationSetup(recipe=recipe, dropout=0.3).train(data, tmp_path / "broken", until=at)
+    assert (tmp_path / "broken/student.state").is_file() == (at > 1)
+    torch.manual_seed(77)  # any other use of the generator
+    resumed = DistillationSetup(recipe=recipe, dropout=0.3)
+    assert resumed.train(data, tmp_path / "broken") == curves
+    assert equal_states(state_of(resumed.modules), state_of(uninterrupted.modules))
+
+
+def test_a_finished_training_is_not_repeated(data: PairedClips, tmp_path: Path) -> None:
+    first, second = DistillationSetup(), DistillationSetup()
+    curves = first.train(data, tmp_path)
+    assert second.train(data, tmp_path, until=0) == curves  # would raise at the first step
+    assert equal_states(state_of(first.modules), state_of(second.modules))
+
+
+def test_a_damaged_state_raises_an_error(data: PairedClips, tmp_path: Path) -> None:
+    state = tmp_path / "student.state"
+    state.write_bytes(b"half a file")
+    with pytest.raises(DataError, match=rf"^{state} is damaged [^\n]*; delete it to train from the start$"):
+        DistillationSetup().train(data, tmp_path)
+
+
+def test_the_loss_scale_is_restored(tmp_path: Path) -> None:
+    network = nn.Linear(2, 2)
+    optimiser, path = torch.optim.SGD(network.parameters(), 0.1), tmp_path / "state"
+    halved = GradScaler("cpu", init_scale=128.0)
+    save_training_state(path, network, optimiser, halved, [Curve({"task": 1.0})])
+    new = GradScaler("cpu")
+    assert load_training_state(path, network, optimiser, new) == [Curve({"task": 1.0})]
+    assert new.get_scale() == 128.0
+    save_training_state(path, network, optimiser, GradScaler("cpu", enabled=False), [])
+    assert load_training_state(path, network, optimiser, GradScaler("cpu")) == []  # continued on a GPU
+
+
+# One step
+
+
+@pytest.fixture
+def one_step() -> DistillationSetup:
+    """One step on all clips, of plain gradient descent."""
+    return DistillationSetup(recipe=Recipe(1, 8, 0.1, momentum=0, weight_decay=0, milestones=(9,)))
+
+
+def test_without_revision_a_step_follows_the_plain_sum(
+    data: PairedClips, tmp_path: Path, one_step: DistillationSetup
+) -> None:
+    twin = copy.deepcopy(one_step.modules).train()
+    losses = student_objective(twin["network"], one_step.teacher, twin["adaptation"], RECIPE, Distillation())(
+        first_batch(data)
+    )
+    total = losses.task + sum(losses.distillation.values())
+    gradients = torch.autograd.grad(total, list(twin.parameters()))
+    one_step.train(data, tmp_path, revision="none")
+    for before, gradient, after in zip(
+        twin.parameters(), gradients, one_step.modules.parameters(), strict=True
+    ):
+        torch.testing.assert_close(after, before - 0.1 * gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_a_conflict_is_revised_and_reported(data: PairedClips, tmp_path: Path) -> None:
+    """Task and distillation loss have opposite gradients in the first weight; the second one is free."""
+    weights = nn.Linear(2, 1, bias=False)
+    nn.init.zeros_(weights.weight)
+
+    def objective(batch: Batch) -> Losses:
+        shared, free = weights.weight[0]
+        return Losses(-shared, {"against": 5 * shared + 2 * free, "along": -shared})
+
+    recipe = Recipe(1, 8, 0.1, momentum=0, weight_decay=0, milestones=(9,))
+    options = {"seed": 0, "device": CPU, "augment": None, "task": task_until()}
+    (curve,) = train(
+        weights, objective, data, recipe, revision="per_loss", state_file=tmp_path / "1", **options
+    )
+    # task -1 and along -1; of (5, 2) only the second component remains
+    torch.testing.assert_close(weights.weight.data, torch.tensor([[0.2, -0.2]]))
+    assert curve.revised == {"against": 1.0, "along": 0.0}
+    assert curve.cosines == pytest.approx({"against": -5 / math.hypot(5, 2), "along": 1.0})
+    nn.init.zeros_(weights.weight)
+    (curve,) = train(weights, objective, data, recipe, revision="none", state_file=tmp_path / "2", **options)
+    torch.testing.assert_close(weights.weight.data, torch.tensor([[-0.3, -0.2]]))
+    assert curve.revised == {}
+
+
+@pytest.mark.parametrize("revision", ["none", "summed", "per_loss"])
+def test_batch_norm_statistics_are_updated_once_a_step(
+    data: PairedClips, tmp_path: Path, one_step: DistillationSetup, revision: Revision
+) -> None:
+    batch = first_batch(data)
+    joints = batch.low[batch.low_mask].permute(0, 3, 1, 2).flatten(1, 2)  # (row, joint x channel, frame)
+    one_step.train(data, tmp_path, revision=revision)
+    norm = one_step.student.normalise.norm
+    torch.testing.assert_close(norm.running_mean, 0.1 * joints.mean(dim=(0, 2)), rtol=1e-4, atol=1e-6)
+    counts = {
+        int(module.num_batches_tracked)
+        for module in one_step.student.modules()
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    }
+    assert counts == {1}
+
+
+def test_the_adaptation_layer_is_trained_and_the_teacher_is_not(data: PairedClips, tmp_path: Path) -> None:
+    setup = DistillationSetup()
+    teacher, adaptation = state_of(setup.teacher), state_of(setup.adaptation)
+    setup.train(data, tmp_path)
+    assert equal_states(teacher, state_of(setup.teacher))
+    assert not setup.teacher.training
+    assert all(parameter.grad is None for parameter in setup.teacher.parameters())
+    assert not any(
+        torch.equal(value, adaptation[name]) for name, value in setup.adaptation.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize("scale", [1.0, 1024.0])
+@pytest.mark.parametrize("revision", ["none", "summed", "per_loss"])
+def test_the_loss_scale_is_a_factor_of_the_gradients(
+    data: PairedClips, revision: Revision, scale: float
+) -> None:
+    setup = DistillationSetup()
+    parameters = list(setup.modules.parameters())
+    plain, scaled = [], []
+    for gradients, scaler in (
+        (plain, GradScaler("cpu", enabled=False)),
+        (scaled, GradScaler("cpu", init_scale=scale)),
+    ):
+        torch.manual_seed(0)
+        compute_gradients(setup.objective(first_batch(data)), parameters, scaler, revision)
+        gradients.extend(parameter.grad.clone() for parameter in parameters)
+    for one, other in zip(plain, scaled, strict=True):
+        torch.testing.assert_close(other / scale, one, rtol=1e-4, atol=1e-6)
+
+
+def test_divergence_raises_an_error_and_leaves_no_state(data: PairedClips, tmp_path: Path) -> None:
+    setup = DistillationSetup(recipe=replace(RECIPE, learning_rate=1e18))
+    expected = (
+        r"^training diverged: \w+ is (nan|inf) in epoch 1, expected a finite number; lower recipe\.learn"
+    )
+    with pytest.raises(DataError, match=expected):
+        setup.train(data, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("which", ["task", "kl"])
+def test_a_loss_that_is_not_finite_is_named(data: PairedClips, tmp_path: Path, which: str) -> None:
+    setup = DistillationSetup()
+
+    def objective(batch: Batch) -> Losses:
+        losses = setup.objective(batch)
+        broken = {
+            name: loss * (math.nan if name == which else 1) for name, loss in losses.distillation.items()
+        }
+        return Losses(losses.task * (math.nan if which == "task" else 1), broken)
+
+    with pytest.raises(DataError, match=f"training diverged: {which} is nan in epoch 1"):
+        setup.train(data, tmp_path, objective=objective)
+
+
+def test_weights_that_are_not_finite_are_not_saved(data: PairedClips, tmp_path: Path) -> None:
+    setup = DistillationSetup(recipe=replace(RECIPE, epochs=1, batch=8))
+
+    def objective(batch: Batch) -> Losses:
+        bias = setup.student.classify.bias
+        return Losses((bias * 0).sqrt().sum())  # finite, but its gradient is not
+
+    with pytest.raises(DataError, match="training diverged: weights is nan in epoch 1"):
+        setup.train(data, tmp_path, objective=objective)
+    assert not list(tmp_path.iterdir())
+
+
+def test_distillation_starts_in_its_first_epoch(data: PairedClips, tmp_path: Path) -> None:
+    late, plain = DistillationSetup(), DistillationSetup()
+    task_alone = plain.train(data, tmp_path / "plain", objective=lambda b: Losses(plain.objective(b).task))
+    curves = late.train(data, tmp_path / "late", distil_from=1)
+    assert [set(curve.losses) for curve in curves[:2]] == [{"task"}, {"task", "kl", "node", "edge"}]
+    assert curves[0].losses == task_alone[0].losses
+    assert curves[1].losses["task"] != task_alone[1].losses["task"]
+
+
+def test_summed_revision_reports_the_sum(data: PairedClips, tmp_path: Path) -> None:
+    curves = DistillationSetup().train(data, tmp_path, revision="summed")
+    assert curves[0].losses.keys() == {"task", "kl", "node", "edge"}
+    assert curves[0].cosines.keys() == curves[0].revised.keys() == {"sum"}
