@@ -1,4 +1,4 @@
-"""Reading and writing video; the only file that knows the decoder (PyAV, FFmpeg's libraries)."""
+"""Reading and writing of videos; the only file that imports the decoder (PyAV, the libraries of FFmpeg)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ Frame = NDArray[np.uint8]
 EXTENSIONS = frozenset(
     {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"}
 )
-_FALLBACK_FPS = 25.0  # for the rare container that states none
+_FALLBACK_FPS = 25.0  # for containers that do not state a rate
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What the container says: frames per second, width and height in pixels (before a phone's picture is
-    turned upright), frames (0 if unknown)."""
+    """Metadata of a video according to its container.
+
+    Attributes:
+        fps: frames per second.
+        size: width and height in pixels, before the frames of a phone are rotated upright.
+        frames: number of frames, 0 if unknown.
+    """
 
     fps: float
     size: tuple[int, int]
@@ -38,10 +43,10 @@ class VideoInfo:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Read a video's header.
+    """Read the header of a video.
 
     Raises:
-        VideoError: if the file cannot be opened or has no picture.
+        VideoError: if the file cannot be opened or has no video stream.
     """
     with _open(path) as (container, stream):
         fps = float(stream.average_rate or stream.guessed_rate or _FALLBACK_FPS)
@@ -52,12 +57,13 @@ def probe(path: Path) -> VideoInfo:
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """All frames in order as RGB ``(height, width, 3)`` uint8, upright as a player shows them.
+    """Decode all frames in order as RGB ``(height, width, 3)`` uint8, rotated upright as in a player.
 
-    A file that was cut off is an error where its container tells (MP4, AVI); Matroska does not.
+    A truncated file is an error if the container detects it (MP4, AVI); Matroska does not.
 
     Raises:
-        VideoError: if the file cannot be opened, has no picture, breaks off, or changes its size.
+        VideoError: if the file cannot be opened, has no video stream, is truncated, or has frames of several
+            sizes.
     """
     with _open(path) as (container, stream):
         stream.thread_type = "AUTO"
@@ -65,36 +71,38 @@ def read_frames(path: Path) -> Iterator[Frame]:
         try:
             for packet in container.demux(stream):
                 if packet.is_corrupt:
-                    raise VideoError(f"{path}: the file is cut off or damaged; fetch or convert it again")
+                    raise VideoError(
+                        f"{path}: the file is truncated or damaged; download or convert it again"
+                    )
                 for frame in packet.decode():
-                    picture = _upright(frame)
-                    if shape is not None and picture.shape != shape:
+                    image = _rotate_upright(frame)
+                    if shape is not None and image.shape != shape:
                         raise VideoError(
-                            f"{path}: the picture changes from {shape[1]}x{shape[0]} to "
-                            f"{picture.shape[1]}x{picture.shape[0]} in mid-video; convert it to one size"
+                            f"{path}: the frame size changes from {shape[1]}x{shape[0]} to "
+                            f"{image.shape[1]}x{image.shape[0]}; convert the video to one size"
                         )
-                    shape = picture.shape
-                    yield picture
+                    shape = image.shape
+                    yield image
         except av.error.FFmpegError as error:
             raise VideoError(
-                f"{path}: decoding broke off ({error.strerror}); convert or replace the file"
+                f"{path}: decoding failed ({error.strerror}); convert or replace the file"
             ) from error
         if shape is None:
-            raise VideoError(f"{path}: not one frame could be decoded; expected a video with pictures")
+            raise VideoError(f"{path}: no frame could be decoded; expected a video with one frame or more")
 
 
 def write_video(path: Path, frames: Iterable[Frame], fps: float, *, quality: int = 18) -> None:
-    """Write RGB frames as H.264; the same frames give the same file.
+    """Write RGB frames as H.264; equal frames give equal files.
 
     Args:
-        path: where to; its folder is made.
-        frames: ``(height, width, 3)`` uint8, one or more, all of one even size: the coding keeps colour
-            for blocks of 2x2 pixels, and padding would give back another size than was written.
+        path: the file; its folder is created.
+        frames: ``(height, width, 3)`` uint8, one or more, all of one even size. H.264 stores one colour for
+            each block of 2x2 pixels, and padding would change the size of the video.
         fps: frames per second.
         quality: x264's constant rate factor, 0 (lossless) to 51.
 
     Raises:
-        VideoError: if there are no such frames, or the file cannot be written.
+        VideoError: if the frames do not have this form, or the file cannot be written.
     """
     frames = iter(frames)
     first = next(frames, None)
@@ -112,7 +120,7 @@ def write_video(path: Path, frames: Iterable[Frame], fps: float, *, quality: int
                 "crf": str(quality),
                 "preset": "veryfast",
                 "threads": "1",
-                "x264-params": "cpu-independent=1",  # without it, equal frames gave now and then other bytes
+                "x264-params": "cpu-independent=1",  # without it, equal frames sometimes give other bytes
             }
             for frame in chain([first], frames):
                 if frame.shape != first.shape:
@@ -120,11 +128,11 @@ def write_video(path: Path, frames: Iterable[Frame], fps: float, *, quality: int
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())
     except (av.error.FFmpegError, ValueError) as error:
-        raise VideoError(f"{path}: cannot be written ({error}); expected uint8 pictures and .mp4") from error
+        raise VideoError(f"{path}: cannot be written ({error}); expected uint8 frames and .mp4") from error
 
 
 def content_key(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes, shortened to 32 digits.
+    """The first 32 hexadecimal digits of the sha256 of a file.
 
     Raises:
         VideoError: if the file cannot be read.
@@ -138,7 +146,7 @@ def content_key(path: Path) -> str:
 
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and the stream of moving pictures that FFmpeg thinks best."""
+    """The container and its best video stream according to FFmpeg."""
     try:
         container = av.open(_url(path))
     except FileNotFoundError as error:
@@ -151,26 +159,26 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if not isinstance(stream, VideoStream) or stream.disposition & covers or _is_text(container):
             kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
             found = "text" if _is_text(container) else kinds
-            raise VideoError(f"{path}: has no moving picture (found {found}); expected a video")
-        if stream.codec_context is None:  # touching its decoder would end the process
+            raise VideoError(f"{path}: has no video stream (found {found}); expected a video")
+        if stream.codec_context is None:  # accessing the decoder would crash the process
             raise VideoError(
-                f"{path}: FFmpeg here does not know its coding; convert it, to H.264 for example"
+                f"{path}: this FFmpeg has no decoder for the codec; convert the video, for example to H.264"
             )
         yield container, stream
 
 
 def _url(path: Path) -> str:
-    """The path for FFmpeg, which takes a bare ``take 1: wave.mp4`` for a network protocol."""
+    """The path as a URL; FFmpeg would parse ``take 1: wave.mp4`` as a network protocol."""
     return f"file:{path}"
 
 
 def _is_text(container: InputContainer) -> bool:
-    """FFmpeg would play a text file as a terminal's screen."""
+    """Whether FFmpeg would decode the file as text on a terminal."""
     return container.format.name == "tty"
 
 
-def _upright(frame: av.VideoFrame) -> Frame:
-    """The picture, turned as the camera says that it was held."""
-    picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+def _rotate_upright(frame: av.VideoFrame) -> Frame:
+    """The frame as RGB, rotated according to the video's metadata."""
+    image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

@@ -1,4 +1,4 @@
-"""Extraction finds every video, does only what is missing, and survives whatever interrupts it."""
+"""Extraction finds all videos, extracts only what is missing, and can be interrupted at any time."""
 
 import os
 import signal
@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -18,39 +17,23 @@ import yaml
 from conftest import WriteVideo
 from hypothesis import given
 from hypothesis import strategies as st
+from recording_progress import RecordingProgress
 from rich.console import Console
 from squares import GRID, SIDE, SquareFinder, square_frames
 
-import skdpipe.extraction.run
+import skdpipe.cache.video_index
+import skdpipe.video
 from skdpipe.cache import PoseCache
 from skdpipe.config import Estimator, Extraction
-from skdpipe.errors import CacheError, DataError, PoseError, VideoError
+from skdpipe.errors import CacheError, DataError, PoseError
 from skdpipe.extraction import ExtractionReport, Source, extract_videos, open_sources
 from skdpipe.extraction.video_list import VideoItem, find_videos, shard, shard_of
-from skdpipe.progress import Progress, Task
+from skdpipe.pose.estimate import SampledEstimator, estimate_video
+from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
 from skdpipe.video import content_key, probe, read_frames, write_video
 
 FRAMES = 20  # of every video here by default
-
-
-class Recorder(Progress):
-    """Keeps what would be shown: for each task its total and the values it went through."""
-
-    def __init__(self) -> None:
-        super().__init__(quiet=True)
-        self.tasks: dict[str, tuple[float | None, list[float]]] = {}
-
-    @contextmanager
-    def task(self, name: str, total: float | None = None, *, unit: str = "") -> Iterator[Task]:
-        values: list[float] = []
-        self.tasks[name] = total, values
-
-        class Recording(Task):
-            def advance_to(self, done: float, note: str = "") -> None:
-                values.append(done)
-
-        yield Recording()
 
 
 @pytest.fixture
@@ -62,12 +45,12 @@ def two_qualities(every: int = 1) -> tuple[Source, Source]:
     return Source("high", SquareFinder(128)), Source("low", SquareFinder(127), every)
 
 
-def looked_at(*sources: Source) -> list[int]:
-    """How many frames each source's estimator has seen."""
+def frames_processed(*sources: Source) -> list[int]:
+    """Number of frames that each source's estimator has processed."""
     return [sum(source.estimator.calls) for source in sources]  # type: ignore[attr-defined]
 
 
-# Which videos there are --------------------------------------------------------------------------
+# The video list --------------------------------------------------------------------------
 
 
 def touch(root: Path, *names: str) -> None:
@@ -76,8 +59,8 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def listed(where: Path, root: Path) -> list[tuple[str, str | None, str | None]]:
-    return [(str(i.path.relative_to(root)), i.label, i.split) for i in find_videos(where)]
+def find(where: Path, root: Path) -> list[tuple[str, str | None, str | None]]:
+    return [(str(item.path.relative_to(root)), item.label, item.split) for item in find_videos(where)]
 
 
 def test_one_file_is_one_video_without_a_label(tmp_path: Path) -> None:
@@ -86,14 +69,14 @@ def test_one_file_is_one_video_without_a_label(tmp_path: Path) -> None:
     assert find_videos(tmp_path / "strange.xyz") == [VideoItem(tmp_path / "strange.xyz")]
 
 
-def test_a_folder_is_searched_for_videos_alone(tmp_path: Path) -> None:
+def test_only_videos_are_found_in_a_folder(tmp_path: Path) -> None:
     touch(tmp_path, "b.MP4", "a.avi", "notes.txt", ".hidden.mp4", "._a.avi", "a.mp4.part")
-    assert listed(tmp_path, tmp_path) == [("a.avi", None, None), ("b.MP4", None, None)]
+    assert find(tmp_path, tmp_path) == [("a.avi", None, None), ("b.MP4", None, None)]
 
 
-def test_folders_name_the_labels(tmp_path: Path) -> None:
+def test_folder_names_are_labels(tmp_path: Path) -> None:
     touch(tmp_path, "wave/a.mp4", "wave/deep/down/b.mp4", "rub hands ü/c.mkv", "stray.mp4")
-    assert listed(tmp_path, tmp_path) == [
+    assert find(tmp_path, tmp_path) == [
         ("rub hands ü/c.mkv", "rub hands ü", None),
         ("stray.mp4", None, None),
         ("wave/a.mp4", "wave", None),
@@ -101,9 +84,9 @@ def test_folders_name_the_labels(tmp_path: Path) -> None:
     ]
 
 
-def test_folders_named_train_and_test_are_splits(tmp_path: Path) -> None:
+def test_folders_with_names_of_splits_are_splits(tmp_path: Path) -> None:
     touch(tmp_path, "Train/wave/a.mp4", "test/wave/b.mp4", "val/c.mp4")
-    assert listed(tmp_path, tmp_path) == [
+    assert find(tmp_path, tmp_path) == [
         ("Train/wave/a.mp4", "wave", "train"),
         ("test/wave/b.mp4", "wave", "test"),
         ("val/c.mp4", None, "val"),
@@ -114,7 +97,7 @@ def test_linked_folders_are_searched(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/a.mp4")
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "wave").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert listed(tmp_path / "videos", tmp_path) == [("videos/wave/a.mp4", "wave", None)]
+    assert find(tmp_path / "videos", tmp_path) == [("videos/wave/a.mp4", "wave", None)]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +109,7 @@ def test_linked_folders_are_searched(tmp_path: Path) -> None:
         '"path","label","split","subject"\n"a b.mp4","rub hands","train","7"\n"sub/ü.mp4",wave,"",""',
     ],
 )
-def test_a_csv_names_videos_relative_to_itself(tmp_path: Path, text: str) -> None:
+def test_paths_in_a_csv_are_relative_to_it(tmp_path: Path, text: str) -> None:
     (tmp_path / "list.csv").write_text(text, encoding="utf-8")
     assert find_videos(tmp_path / "list.csv") == [
         VideoItem(tmp_path / "a b.mp4", "rub hands", "train", "7"),
@@ -154,7 +137,7 @@ def test_a_csv_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, wh
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_path_and_a_folder_without_videos_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist; expected a video, a folder"):
         find_videos(tmp_path / "nowhere")
     touch(tmp_path, "notes.txt")
@@ -163,7 +146,7 @@ def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(), max_size=50), st.integers(1, 12))
-def test_shards_lose_nothing_and_share_nothing(items: list[int], count: int) -> None:
+def test_shards_are_disjoint_and_complete(items: list[int], count: int) -> None:
     shards = [shard(items, index, count) for index in range(count)]
     assert Counter(item for part in shards for item in part) == Counter(items)
     lengths = [len(part) for part in shards]
@@ -172,20 +155,20 @@ def test_shards_lose_nothing_and_share_nothing(items: list[int], count: int) -> 
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "1", "1/", "/2", "a/b", "-1/2", "1/2/3", "²/3", ""])
-def test_a_shard_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_shard_is_refused(text: str) -> None:
     with pytest.raises(DataError, match="shard"):
         shard_of([1, 2, 3], text)
 
 
-# What is found -----------------------------------------------------------------------------------
+# Extracted sequences -----------------------------------------------------------------------------------
 
 
-def test_the_cache_gets_the_people_of_both_qualities(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_the_people_of_both_qualities_are_saved(square_video: WriteVideo, cache: PoseCache) -> None:
     path = square_video("a b ü.mp4", fps=12.5)
     sources = two_qualities(every=3)
     item = VideoItem(path, "wave", "train", "7")
     report = extract_videos([item], sources, cache)
-    assert (report.done, report.skipped, report.failed, report.without_people) == (1, 0, [], [])
+    assert (report.done, report.skipped, report.failed, report.without_people) == (1, 0, (), ())
     assert report.frames == FRAMES
     (pair,) = report.pairs
     assert (pair.people_high, pair.people_low, pair.matched) == (1, 1, 1)
@@ -197,15 +180,15 @@ def test_the_cache_gets_the_people_of_both_qualities(square_video: WriteVideo, c
         key, estimator = content_key(path), source.estimator.fingerprint
         assert sequence.origin == Origin(str(path), key, estimator, "wave", "train", "7")
         assert (sequence.fps, sequence.size, sequence.video_frames) == (12.5, (64, 48), FRAMES)
-        assert sequence.people == 2  # the second place stays empty
+        assert sequence.people == 2  # the second person stays unseen
         assert not sequence.seen[:, 1].any()
-        # The square walks two pixels a frame from x = 4 and turns back when it touches the edge at 48.
-        walk = np.array([4 + 2 * f if f <= 22 else 92 - 2 * f for f in sequence.frame_index])
-        corner = np.stack([walk, np.full_like(walk, 10)], axis=-1)[:, None]
+        # The square moves by two pixels per frame from x = 4 and turns back at the edge, x = 48.
+        left = np.array([4 + 2 * f if f <= 22 else 92 - 2 * f for f in sequence.frame_index])
+        corner = np.stack([left, np.full_like(left, 10)], axis=-1)[:, None]
         np.testing.assert_allclose(sequence.keypoints[:, 0, :, :2], corner + GRID * (SIDE - 1), atol=1e-4)
 
 
-def test_people_keep_their_places(tmp_path: Path, cache: PoseCache) -> None:
+def test_people_keep_their_indices(tmp_path: Path, cache: PoseCache) -> None:
     shown = {"size": (160, 100), "frames": 12}
     top, bottom = square_frames(start=(4, 10), **shown), square_frames(start=(100, 70), step=1, **shown)
     write_video(tmp_path / "two.mp4", (np.maximum(a, b) for a, b in zip(top, bottom, strict=True)), 10)
@@ -226,7 +209,7 @@ def test_one_decoding_pass_serves_both_qualities(
         decoded.append(path)
         return read_frames(path)
 
-    monkeypatch.setattr(skdpipe.extraction.run, "read_frames", counting)
+    monkeypatch.setattr(skdpipe.video, "read_frames", counting)
     path = square_video("a.mp4")
     sources = two_qualities(every=4)
     extract_videos([VideoItem(path)], sources, cache, batch=8)
@@ -235,47 +218,53 @@ def test_one_decoding_pass_serves_both_qualities(
 
 
 @pytest.mark.parametrize(("every", "batch"), [(1, 1), (1, 16), (2, 3), (3, 5), (7, 2), (20, 4), (99, 1)])
-def test_every_so_many_frames_are_looked_at(square_video: WriteVideo, every: int, batch: int) -> None:
+def test_estimators_process_every_nth_frame(square_video: WriteVideo, every: int, batch: int) -> None:
     sources = [Source("high", SquareFinder()), Source("low", SquareFinder(), every)]
-    heard: list[int] = []
-    sequences = estimate(square_video("a.mp4"), sources, Origin(), 1, batch, heard.append)
-    assert sum(heard) == FRAMES
+    decoded: list[int] = []
+    sequences = estimate_video(
+        square_video("a.mp4"),
+        [SampledEstimator(source.estimator, source.every) for source in sources],
+        Origin(),
+        people=1,
+        batch=batch,
+        on_frames=decoded.append,
+    )
+    assert sum(decoded) == FRAMES
     for source, sequence in zip(sources, sequences, strict=True):
         expected = range(0, FRAMES, source.every)
         np.testing.assert_array_equal(sequence.frame_index, expected)
         assert sequence.seen.all()
-        assert looked_at(source) == [len(expected)]
+        assert frames_processed(source) == [len(expected)]
         assert max(source.estimator.calls) <= batch  # type: ignore[attr-defined]
     rows = sequences[1].frame_index
     np.testing.assert_array_equal(sequences[1].keypoints, sequences[0].keypoints[rows])
 
 
-def test_a_video_without_people_is_kept_and_reported(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_a_video_without_people_is_cached_and_reported(square_video: WriteVideo, cache: PoseCache) -> None:
     dark, bright = square_video("dark.mp4", brightness=60), square_video("bright.mp4")
     report = extract_videos([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
     assert report.done == 2
-    assert report.without_people == [dark]
+    assert report.without_people == (dark,)
     assert [pair.matched for pair in report.pairs] == [0, 1]
     assert report.oks == pytest.approx(1)
     empty = [entry for entry in cache.entries("high") if entry.empty]
     assert [(entry.frames, entry.people) for entry in empty] == [(FRAMES, 2)]
     again = extract_videos([VideoItem(dark), VideoItem(bright)], two_qualities(), cache)
-    assert (again.done, again.skipped, again.without_people) == (0, 2, [dark])
-    assert [pair.matched for pair in again.pairs] == [0, 1]
+    assert (again.done, again.skipped, again.without_people, again.pairs) == (0, 2, (dark,), ())
 
 
-def test_nothing_matched_has_no_similarity() -> None:
+def test_the_similarity_is_nan_without_matched_people() -> None:
     assert np.isnan(ExtractionReport().oks)
 
 
-def test_the_settings_are_left_beside_the_sequences(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_the_settings_are_saved_beside_the_sequences(square_video: WriteVideo, cache: PoseCache) -> None:
     config = Estimator(plugin="squares:SquareFinder", options={"threshold": 99}, every=2)
     source = Source("low", SquareFinder(99), 2, config)
     extract_videos([VideoItem(square_video("a.mp4"))], [source], cache)
     (entry,) = cache.entries()
-    left = yaml.safe_load(entry.path.with_name("estimator.yaml").read_text(encoding="utf-8"))
-    assert left["plugin"] == config.plugin
-    assert left["every"] == 2
+    saved = yaml.safe_load(entry.path.with_name("estimator.yaml").read_text(encoding="utf-8"))
+    assert saved["plugin"] == config.plugin
+    assert saved["every"] == 2
     assert {path.suffix for path in entry.path.parent.iterdir()} == {".safetensors", ".yaml"}
 
 
@@ -290,38 +279,38 @@ def test_both_qualities_are_opened_from_settings() -> None:
         open_sources(Extraction(high, Estimator()), "cpu")  # type: ignore[arg-type]
 
 
-# Doing only what is missing ----------------------------------------------------------------------
+# Resuming ----------------------------------------------------------------------
 
 
-def test_what_is_there_is_not_done_again(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_cached_videos_are_not_extracted_again(square_video: WriteVideo, cache: PoseCache) -> None:
     items = [VideoItem(square_video("a.mp4"), "wave"), VideoItem(square_video("b.mp4", step=1), "push")]
     extract_videos(items[:1], two_qualities(), cache)
     sources = two_qualities()
     report = extract_videos(items, sources, cache)
-    assert (report.done, report.skipped, len(report.pairs)) == (1, 1, 2)
-    assert looked_at(*sources) == [FRAMES, FRAMES]
+    assert (report.done, report.skipped, len(report.pairs)) == (1, 1, 1)
+    assert frames_processed(*sources) == [FRAMES, FRAMES]
     sources = two_qualities()
     assert extract_videos(items, sources, cache).skipped == 2
-    assert looked_at(*sources) == [0, 0]
+    assert frames_processed(*sources) == [0, 0]
 
 
-def test_one_quality_alone_is_made_when_the_other_is_there(
-    square_video: WriteVideo, cache: PoseCache
-) -> None:
+def test_only_the_missing_quality_is_extracted(square_video: WriteVideo, cache: PoseCache) -> None:
     item = VideoItem(square_video("a.mp4"))
     extract_videos([item], two_qualities()[:1], cache)
     high, low = two_qualities(every=5)
     report = extract_videos([item], (high, low), cache)
     assert (report.done, report.frames, len(report.pairs)) == (1, FRAMES, 1)
-    assert looked_at(high, low) == [0, 4]
+    assert frames_processed(high, low) == [0, 4]
 
 
-def test_a_renamed_video_is_known_and_a_copy_is_skipped(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_a_renamed_video_is_recognised_and_a_copy_is_skipped(
+    square_video: WriteVideo, cache: PoseCache
+) -> None:
     first = square_video("a.mp4")
     second = square_video("copy.mp4")
     assert content_key(first) == content_key(second)
     report = extract_videos([VideoItem(first, "wave"), VideoItem(second, "wave")], two_qualities(), cache)
-    assert (report.done, report.skipped, report.failed) == (1, 1, [])
+    assert (report.done, report.skipped, report.failed) == (1, 1, ())
     renamed = first.rename(first.with_name("new name.mp4"))
     assert extract_videos([VideoItem(renamed, "wave")], two_qualities(), cache).skipped == 1
     assert {entry.origin.source for entry in cache.entries()} == {str(renamed)}
@@ -344,20 +333,20 @@ def test_a_copy_with_another_label_or_split_is_reported(
     assert {entry.origin.label for entry in cache.entries()} == {"wave"}
 
 
-def test_labels_change_without_a_new_estimate(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_labels_can_change_without_a_new_extraction(square_video: WriteVideo, cache: PoseCache) -> None:
     path = square_video("a.mp4")
     extract_videos([VideoItem(path, "wave")], two_qualities(), cache)
     before = [cache.load(entry.path).keypoints for entry in cache.entries()]
     sources = two_qualities()
     extract_videos([VideoItem(path, "push", "test", "7")], sources, cache)
-    assert looked_at(*sources) == [0, 0]
+    assert frames_processed(*sources) == [0, 0]
     for entry, keypoints in zip(cache.entries(), before, strict=True):
         assert (entry.origin.label, entry.origin.split, entry.origin.subject) == ("push", "test", "7")
         np.testing.assert_array_equal(cache.load(entry.path).keypoints, keypoints)
 
 
-def test_saying_nothing_keeps_what_was_said(square_video: WriteVideo, cache: PoseCache) -> None:
-    """`skdpipe extract one.mp4` must not wipe out the label that its folder gave it."""
+def test_labels_that_are_not_specified_are_kept(square_video: WriteVideo, cache: PoseCache) -> None:
+    """`skdpipe extract one.mp4` must not delete the label that an earlier call took from its folder."""
     path = square_video("a.mp4")
     extract_videos([VideoItem(path, "wave", "train", "7")], two_qualities()[:1], cache)
     extract_videos([VideoItem(path)], two_qualities(), cache)
@@ -367,7 +356,7 @@ def test_saying_nothing_keeps_what_was_said(square_video: WriteVideo, cache: Pos
     ]
 
 
-def test_a_damaged_file_is_made_again(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_a_damaged_file_is_extracted_again(square_video: WriteVideo, cache: PoseCache) -> None:
     item = VideoItem(square_video("a.mp4"))
     extract_videos([item], two_qualities(), cache)
     damaged = next(cache.entries("low")).path
@@ -375,12 +364,53 @@ def test_a_damaged_file_is_made_again(square_video: WriteVideo, cache: PoseCache
     damaged.write_bytes(content[:-100])
     sources = two_qualities()
     assert extract_videos([item], sources, cache).done == 1
-    assert looked_at(*sources) == [0, FRAMES]
+    assert frames_processed(*sources) == [0, FRAMES]
     assert damaged.stat().st_size == len(content)
     cache.load(damaged)
 
 
-# What goes wrong ---------------------------------------------------------------------------------
+def test_resuming_reads_headers_only_and_does_not_hash_unchanged_videos(
+    square_video: WriteVideo, cache: PoseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [VideoItem(square_video(f"{n}.mp4", start=(4, n)), "wave") for n in range(3)]
+    for item in items:
+        os.utime(item.path, (1e9, 1e9))
+    extract_videos(items, two_qualities(), cache)
+    hashed: list[Path] = []
+
+    def recording(path: Path) -> str:
+        hashed.append(path)
+        return content_key(path)
+
+    def refuse(self: PoseCache, path: Path) -> None:
+        raise AssertionError(f"{path} was loaded")
+
+    monkeypatch.setattr(skdpipe.cache.video_index, "content_key", recording)
+    monkeypatch.setattr(PoseCache, "load", refuse)
+    report = extract_videos(items, two_qualities(), cache)
+    assert (report.done, report.skipped, hashed) == (0, 3, [])
+    os.utime(items[1].path, (1e9, 1e9 + 1))
+    report = extract_videos(items, two_qualities(), cache)
+    assert (report.done, report.skipped, hashed) == (0, 3, [items[1].path])
+
+
+def test_a_video_whose_content_changed_is_extracted_again(square_video: WriteVideo, cache: PoseCache) -> None:
+    path = square_video("a.mp4")
+    os.utime(path, (1e9, 1e9))
+    extract_videos([VideoItem(path)], two_qualities(), cache)
+    square_video("a.mp4", step=1)
+    assert extract_videos([VideoItem(path)], two_qualities(), cache).done == 1
+    assert len(list(cache.entries("high"))) == 2
+
+
+def test_another_number_of_people_is_extracted_again(square_video: WriteVideo, cache: PoseCache) -> None:
+    item = VideoItem(square_video("a.mp4"))
+    extract_videos([item], two_qualities(), cache)
+    assert extract_videos([item], two_qualities(), cache, people=3).done == 1
+    assert {entry.people for entry in cache.entries()} == {3}
+
+
+# Failures ---------------------------------------------------------------------------------
 
 
 def test_a_video_that_fails_does_not_stop_the_others(
@@ -400,19 +430,21 @@ def test_a_video_that_fails_does_not_stop_the_others(
     assert extract_videos([VideoItem(path) for path in good], two_qualities(), cache).skipped == 2
 
 
-def test_a_cache_that_cannot_be_written_stops_everything(square_video: WriteVideo, tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("a file, where a folder should be")
+def test_a_cache_that_cannot_be_written_stops_the_extraction(
+    square_video: WriteVideo, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file instead of a folder")
     sources = two_qualities()
     items = [VideoItem(square_video(f"{i}.mp4", step=i)) for i in range(3)]
     with pytest.raises(CacheError, match="cannot write"):
         extract_videos(items, sources, PoseCache(tmp_path / "taken"))
-    assert looked_at(*sources) == [FRAMES, FRAMES]
+    assert frames_processed(*sources) == [FRAMES, FRAMES]
     with pytest.raises(CacheError, match=r"cannot write .*estimator\.yaml"):
         extract_videos(items, [Source("low", SquareFinder(), 1, Estimator())], PoseCache(tmp_path / "taken"))
 
 
 class Interrupted(SquareFinder):
-    """Ctrl-C arrives in the middle of a video."""
+    """Ctrl-C is pressed in the middle of a video."""
 
     def __call__(self, frames):  # type: ignore[no-untyped-def]
         if len(self.calls) == 7:
@@ -420,18 +452,18 @@ class Interrupted(SquareFinder):
         return super().__call__(frames)
 
 
-def test_after_ctrl_c_the_rest_is_done(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_after_ctrl_c_the_rest_is_extracted(square_video: WriteVideo, cache: PoseCache) -> None:
     items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(5)]
     threads = threading.active_count()
     first = Source("high", Interrupted()), Source("low", SquareFinder(127))
     with pytest.raises(KeyboardInterrupt):
         extract_videos(items, first, cache, batch=8)
     assert threading.active_count() == threads
-    assert len(list(cache.entries())) == 4  # two videos of three calls each; the third broke off
+    assert len(list(cache.entries())) == 4  # two videos of three calls each; the third was interrupted
     sources = two_qualities()
     report = extract_videos(items, sources, cache, batch=8)
-    assert (report.done, report.skipped, report.failed) == (3, 2, [])
-    assert looked_at(*sources) == [3 * FRAMES, 3 * FRAMES]
+    assert (report.done, report.skipped, report.failed) == (3, 2, ())
+    assert frames_processed(*sources) == [3 * FRAMES, 3 * FRAMES]
     assert len([cache.load(entry.path) for entry in cache.entries()]) == 10
 
 
@@ -448,7 +480,9 @@ extract_videos(find_videos(Path(sys.argv[2])), sources, PoseCache(Path(sys.argv[
 """
 
 
-def test_after_kill_9_the_rest_is_done(square_video: WriteVideo, cache: PoseCache, tmp_path: Path) -> None:
+def test_after_kill_9_the_rest_is_extracted(
+    square_video: WriteVideo, cache: PoseCache, tmp_path: Path
+) -> None:
     items = find_videos(square_video("videos/0.mp4").parent)
     items += [VideoItem(square_video(f"videos/{i}.mp4", start=(4, i))) for i in range(1, 8)]
     arguments = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "videos")]
@@ -460,20 +494,18 @@ def test_after_kill_9_the_rest_is_done(square_video: WriteVideo, cache: PoseCach
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    entries = list(cache.entries())  # whatever is there is whole
+    entries = list(cache.entries())  # every file is complete
     assert 4 <= len(entries) < 16
     sources = two_qualities()
     report = extract_videos(items, sources, cache, batch=8)
-    assert report.failed == []
+    assert report.failed == ()
     assert report.done + report.skipped == 8
-    there = Counter(entry.quality for entry in entries)
-    assert looked_at(*sources) == [(8 - there["high"]) * FRAMES, (8 - there["low"]) * FRAMES]
+    cached = Counter(entry.quality for entry in entries)
+    assert frames_processed(*sources) == [(8 - cached["high"]) * FRAMES, (8 - cached["low"]) * FRAMES]
     assert len([cache.load(entry.path) for entry in cache.entries()]) == 16
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later(
-    square_video: WriteVideo, cache: PoseCache
-) -> None:
+def test_unfinished_files_are_removed_after_a_day(square_video: WriteVideo, cache: PoseCache) -> None:
     items = find_videos(square_video("videos/0.mp4").parent)
     extract_videos(items, two_qualities(), cache, batch=8)
     folder = next(cache.entries()).path.parent
@@ -486,11 +518,15 @@ def test_what_a_killed_process_left_is_removed_a_day_later(
     assert new.exists()
 
 
-# What is shown -----------------------------------------------------------------------------------
+# Progress -----------------------------------------------------------------------------------
 
 
-def promise(path: Path, frames: int) -> Path:
-    """Make an AVI's header lie about how many frames follow."""
+def values_of(progress: RecordingProgress, task: str) -> list[float]:
+    return [done for done, _ in progress.named(task).updates]
+
+
+def with_stated_frames(path: Path, frames: int) -> Path:
+    """Overwrite the number of frames in the header of an AVI."""
     content = bytearray(path.read_bytes())
     at = content.index(b"strh") + 8 + 32  # dwLength of the stream's header
     content[at : at + 4] = frames.to_bytes(4, "little")
@@ -498,62 +534,65 @@ def promise(path: Path, frames: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("promised", [7, FRAMES, 300])
-def test_the_bar_reaches_its_end_whatever_the_container_promises(
-    square_video: WriteVideo, cache: PoseCache, promised: int
+@pytest.mark.parametrize("stated", [7, FRAMES, 300])
+def test_the_bar_reaches_its_end_for_any_stated_number_of_frames(
+    square_video: WriteVideo, cache: PoseCache, stated: int
 ) -> None:
     paths = [
         square_video("a.mp4"),
-        promise(square_video("b.avi", step=1), promised),
+        with_stated_frames(square_video("b.avi", step=1), stated),
         square_video("c.mp4", step=3),
     ]
-    assert probe(paths[1]).frames == promised
+    assert probe(paths[1]).frames == stated
     assert len(list(read_frames(paths[1]))) == FRAMES
-    shown = Recorder()
+    progress = RecordingProgress()
     report = extract_videos(
-        [VideoItem(p) for p in paths], two_qualities(every=3), cache, batch=6, progress=shown
+        [VideoItem(p) for p in paths], two_qualities(every=3), cache, batch=6, progress=progress
     )
     assert (report.done, report.frames) == (3, 3 * FRAMES)
-    assert shown.tasks["looking up"] == (3, [1, 2, 3])
-    total, values = shown.tasks["extracting"]
-    assert total == 2 * FRAMES + promised
+    assert progress.named("looking up").total == 3
+    assert values_of(progress, "looking up") == [1, 2, 3]
+    total, values = progress.named("extracting").total, values_of(progress, "extracting")
+    assert total == 2 * FRAMES + stated
     assert values[-1] == total
     assert values == sorted(values)
-    assert {FRAMES, FRAMES + promised} <= set(values)  # where a video ends, its share is full
+    assert {FRAMES, FRAMES + stated} <= set(values)  # the bar is at the end of each video
     assert set(values) >= {6, 12, 18}
 
 
-def test_a_video_that_fails_does_not_hold_up_the_bar(
+def test_the_bar_reaches_its_end_if_a_video_fails(
     square_video: WriteVideo, cache: PoseCache, tmp_path: Path
 ) -> None:
     square_video("cut.avi", step=3, frames=200, size=(128, 96))
     whole = (tmp_path / "cut.avi").read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) * 4 // 5])
-    shown = Recorder()
+    progress = RecordingProgress()
     items = [
         VideoItem(tmp_path / "cut.avi"),
         VideoItem(square_video("a.mp4")),
         VideoItem(tmp_path / "none.mp4"),
     ]
-    report = extract_videos(items, two_qualities(), cache, progress=shown)
+    report = extract_videos(items, two_qualities(), cache, progress=progress)
     assert (report.done, len(report.failed)) == (1, 2)
-    total, values = shown.tasks["extracting"]
+    total, values = progress.named("extracting").total, values_of(progress, "extracting")
     assert total == values[-1] == 200 + FRAMES
     assert values == sorted(values)
 
 
-def test_with_nothing_promised_frames_are_counted(square_video: WriteVideo, cache: PoseCache) -> None:
-    items = [VideoItem(promise(square_video(f"{i}.avi", step=i), 0)) for i in (1, 2)]
+def test_without_stated_frames_the_decoded_frames_are_counted(
+    square_video: WriteVideo, cache: PoseCache
+) -> None:
+    items = [VideoItem(with_stated_frames(square_video(f"{i}.avi", step=i), 0)) for i in (1, 2)]
     if probe(items[0].path).frames:
-        pytest.skip("this FFmpeg knows the number of frames all the same")
-    shown = Recorder()
-    extract_videos(items, two_qualities(), cache, batch=8, progress=shown)
-    total, values = shown.tasks["extracting"]
+        pytest.skip("this FFmpeg finds the number of frames in another way")
+    progress = RecordingProgress()
+    extract_videos(items, two_qualities(), cache, batch=8, progress=progress)
+    total, values = progress.named("extracting").total, values_of(progress, "extracting")
     assert total is None
     assert values[-1] == 2 * FRAMES
 
 
-def test_without_a_terminal_the_end_is_one_line(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_without_a_terminal_the_end_of_a_task_is_one_line(square_video: WriteVideo, cache: PoseCache) -> None:
     text = StringIO()
     extract_videos(
         [VideoItem(square_video("a.mp4"))],
@@ -568,70 +607,9 @@ def test_without_a_terminal_the_end_is_one_line(square_video: WriteVideo, cache:
     assert extracting.endswith("video 1 of 1")
 
 
-def test_on_a_terminal_there_is_a_bar(square_video: WriteVideo, cache: PoseCache) -> None:
+def test_on_a_terminal_a_bar_is_shown(square_video: WriteVideo, cache: PoseCache) -> None:
     text = StringIO()
     console = Console(file=text, force_terminal=True, width=120)
     extract_videos([VideoItem(square_video("a.mp4"))], two_qualities(), cache, progress=Progress(console))
     assert f"{FRAMES}/{FRAMES}" in text.getvalue()
     assert "frames/s" in text.getvalue()
-
-
-# Reading ahead -----------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(), max_size=40), st.integers(1, 8))
-def test_ahead_gives_the_same_items(items: list[int], most: int) -> None:
-    assert list(ahead(iter(items), most)) == items
-
-
-def test_ahead_does_not_run_away() -> None:
-    made: list[int] = []
-
-    def items() -> Iterator[int]:
-        for item in range(100):
-            made.append(item)
-            yield item
-
-    reader = ahead(items(), 5)
-    assert next(reader) == 0
-    time.sleep(0.05)
-    assert len(made) <= 7  # one was taken, five wait, one more waits for room
-    reader.close()
-
-
-@pytest.mark.parametrize(
-    "error", [VideoError("broken off"), KeyboardInterrupt(), SystemExit(3), MemoryError()]
-)
-def test_ahead_hands_errors_on_after_the_items_before(error: BaseException) -> None:
-    def items() -> Iterator[int]:
-        yield from (1, 2, 3)
-        raise error
-
-    threads = threading.active_count()
-    reader = ahead(items(), 2)
-    assert [next(reader) for _ in range(3)] == [1, 2, 3]
-    with pytest.raises(type(error)) as caught:
-        next(reader)
-    assert caught.value is error
-    assert threading.active_count() == threads
-
-
-@pytest.mark.parametrize("taken", [0, 1, 5])
-def test_ahead_stops_its_thread_when_the_reader_leaves(taken: int) -> None:
-    closed = threading.Event()
-
-    def endless() -> Iterator[int]:
-        try:
-            while True:
-                yield 0
-        finally:
-            closed.set()
-
-    threads = threading.active_count()
-    reader = ahead(endless(), 3)
-    for _ in range(taken):
-        next(reader)
-    reader.close()
-    del reader
-    assert threading.active_count() == threads
-    assert closed.is_set() or taken == 0  # what never began need not end

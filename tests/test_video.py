@@ -1,4 +1,4 @@
-"""Frames survive a video, and whatever is no video is refused in one line."""
+"""Written frames are read back, and files that are not videos are refused with one line."""
 
 import os
 import struct
@@ -17,10 +17,10 @@ from skdpipe.video import VideoInfo, content_key, probe, read_frames, write_vide
 
 
 def colours(frames: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
-    """Four broad bands of colour whose brightness rises from frame to frame."""
+    """Four bands of colour whose brightness increases from frame to frame."""
     bands = np.array([(200, 40, 40), (30, 160, 60), (40, 60, 200), (120, 120, 120)], np.uint8)
-    picture = bands[np.arange(size[0]) * 4 // size[0]][None].repeat(size[1], axis=0)
-    return np.stack([picture + np.uint8(i) for i in range(frames)])
+    image = bands[np.arange(size[0]) * 4 // size[0]][None].repeat(size[1], axis=0)
+    return np.stack([image + np.uint8(i) for i in range(frames)])
 
 
 def encode(path: Path, codec: str, frames: np.ndarray, **options: str) -> Path:
@@ -35,19 +35,19 @@ def encode(path: Path, codec: str, frames: np.ndarray, **options: str) -> Path:
 
 
 def noise(frames: int) -> np.ndarray:
-    """Pictures that take some room in a file: blocks of random colour."""
+    """Frames that do not compress well: blocks of random colour."""
     blocks = np.random.default_rng(0).integers(0, 255, (frames, 6, 8, 3), dtype=np.uint8)
     return blocks.repeat(16, axis=1).repeat(16, axis=2)
 
 
-def shortened(path: Path, share: float) -> Path:
+def truncated(path: Path, share: float) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     return path
 
 
 def reason(path: Path) -> str:
-    """Why a file is refused: one line that names it, alike from the header's and the frames' reader."""
+    """The reason for which a file is refused, without the path at the beginning of the message."""
     with pytest.raises(VideoError) as caught:
         list(read_frames(path))
     text = str(caught.value)
@@ -66,27 +66,27 @@ def reason(path: Path) -> str:
     height=st.integers(8, 40),
     fps=st.sampled_from([1.0, 12.0, 12.5, 24.0, 30000 / 1001, 60.0]),
 )
-def test_what_is_written_is_read_back(tmp_path_factory, frames, width, height, fps) -> None:
+def test_written_frames_are_read_back(tmp_path_factory, frames, width, height, fps) -> None:
     path = tmp_path_factory.mktemp("video") / "a.mp4"
     ramp = np.linspace(0, 200, 4 * width * height).reshape(2 * height, 2 * width)
-    film = np.stack([(ramp + 5 * i).astype(np.uint8)[..., None].repeat(3, axis=2) for i in range(frames)])
-    write_video(path, film, fps)
+    written = np.stack([(ramp + 5 * i).astype(np.uint8)[..., None].repeat(3, axis=2) for i in range(frames)])
+    write_video(path, written, fps)
     info = probe(path)
     assert (info.size, info.frames) == ((2 * width, 2 * height), frames)
     assert info.fps == pytest.approx(fps, rel=1e-6)
     back = np.stack(list(read_frames(path)))
-    assert back.shape == film.shape
+    assert back.shape == written.shape
     assert back.dtype == np.uint8
-    np.testing.assert_allclose(back.astype(int), film, atol=12)
-    assert np.abs(back.astype(int) - film).mean() < 3
+    np.testing.assert_allclose(back.astype(int), written, atol=12)
+    assert np.abs(back.astype(int) - written).mean() < 3
 
 
 def test_colours_and_their_order_survive(tmp_path: Path) -> None:
-    film = colours(12)
-    write_video(tmp_path / "a.mp4", film, 10)
+    written = colours(12)
+    write_video(tmp_path / "a.mp4", written, 10)
     back = np.stack(list(read_frames(tmp_path / "a.mp4")))
     middles = [8, 24, 40, 56]  # of the bands
-    np.testing.assert_allclose(back[:, 24, middles].astype(int), film[:, 24, middles], atol=6)
+    np.testing.assert_allclose(back[:, 24, middles].astype(int), written[:, 24, middles], atol=6)
 
 
 def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
     "name",
     ["a b.mp4", "späße 日本.mp4", "take 1: wave.mp4", "http:wave.mp4", "-v.mp4", "%03d.mp4", "a?b#c.mp4"],
 )
-def test_any_file_name_will_do(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # a relative name, where FFmpeg might see a protocol or an option
+def test_any_file_name_can_be_used(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # relative names, which FFmpeg could parse as a protocol or an option
     write_video(Path("a folder") / name, square_frames(frames=3), 10)
     write_video(Path(name), square_frames(frames=3), 10)
     assert Path(name).is_file()
@@ -111,25 +111,25 @@ def test_any_file_name_will_do(tmp_path: Path, name: str, monkeypatch: pytest.Mo
 
 
 def test_a_name_that_is_not_utf8_can_be_read(square_video: WriteVideo) -> None:
-    odd = os.fsencode(square_video("a.mp4", frames=3).parent) + b"/caf\xe9.mp4"
-    Path(os.fsdecode(odd)).write_bytes((square_video("a.mp4", frames=3)).read_bytes())
-    assert len(list(read_frames(Path(os.fsdecode(odd))))) == 3
+    name = os.fsencode(square_video("a.mp4", frames=3).parent) + b"/caf\xe9.mp4"
+    Path(os.fsdecode(name)).write_bytes((square_video("a.mp4", frames=3)).read_bytes())
+    assert len(list(read_frames(Path(os.fsdecode(name))))) == 3
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video", "libx264"])
 @pytest.mark.parametrize("ending", ["avi", "mkv", "mov"])
-def test_other_containers_and_codings_can_be_read(tmp_path: Path, codec: str, ending: str) -> None:
+def test_other_containers_and_codecs_can_be_read(tmp_path: Path, codec: str, ending: str) -> None:
     path = encode(tmp_path / f"a.{ending}", codec, colours(7))
     assert len(list(read_frames(path))) == 7
     assert probe(path).size == (64, 48)
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_picture_is_turned_as_the_phone_was_held(tmp_path: Path, degrees: int) -> None:
+def test_frames_are_rotated_upright(tmp_path: Path, degrees: int) -> None:
     path = tmp_path / "phone.mp4"
     write_video(path, colours(3), 10)
     (upright,) = {frame.tobytes() for frame in list(read_frames(path))[:1]}
-    # The track header's matrix, 16.16 fixed point, turns the stored picture clockwise when it is shown.
+    # The matrix in the track header, 16.16 fixed point, rotates the stored frames clockwise in a player.
     cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
     matrix = struct.pack(">9i", cosine << 16, sine << 16, 0, -sine << 16, cosine << 16, 0, 0, 0, 1 << 30)
     content = bytearray(path.read_bytes())
@@ -141,7 +141,7 @@ def test_a_picture_is_turned_as_the_phone_was_held(tmp_path: Path, degrees: int)
     np.testing.assert_array_equal(shown, np.rot90(stored, -degrees // 90))
 
 
-def test_reading_may_stop_early(square_video: WriteVideo) -> None:
+def test_reading_can_stop_early(square_video: WriteVideo) -> None:
     path = square_video("a.mp4")
     frames = read_frames(path)
     next(frames)
@@ -151,8 +151,8 @@ def test_reading_may_stop_early(square_video: WriteVideo) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"text\n" * 99])
-def test_no_file_stays_open_after_an_error(tmp_path: Path, content: bytes) -> None:
-    bad = [sound(tmp_path / "sound.mp4"), tmp_path / "other.mp4", tmp_path / "other.txt"]
+def test_files_are_closed_after_an_error(tmp_path: Path, content: bytes) -> None:
+    bad = [audio_file(tmp_path / "audio.mp4"), tmp_path / "other.mp4", tmp_path / "other.txt"]
     for path in bad[1:]:
         path.write_bytes(content)
     for path in bad:
@@ -177,12 +177,12 @@ def open_files() -> set[Path]:
         ("three_people_aerobics.avi", VideoInfo(10.0, (384, 288), 393)),
     ],
 )
-def test_real_clips_are_decoded_whole(clips: Path, name: str, info: VideoInfo) -> None:
+def test_real_clips_are_decoded_completely(clips: Path, name: str, info: VideoInfo) -> None:
     assert probe(clips / name) == info
     assert sum(1 for _ in read_frames(clips / name)) == info.frames
 
 
-# What is no video --------------------------------------------------------------------------------
+# Files that are not videos --------------------------------------------------------------------------------
 
 
 def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
@@ -207,14 +207,14 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     assert "not a readable video" in reason(tmp_path / "empty.mp4")
 
 
-def sound(path: Path, cover: bool = False) -> Path:
+def audio_file(path: Path, cover: bool = False) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
         if cover:
-            picture = container.add_stream("mjpeg")
-            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
-            picture.disposition = av.stream.Disposition.attached_pic
-            container.mux(picture.encode(av.VideoFrame.from_ndarray(colours(1)[0], format="rgb24")))
+            image = container.add_stream("mjpeg")
+            image.width, image.height, image.pix_fmt = 64, 48, "yuvj420p"
+            image.disposition = av.stream.Disposition.attached_pic
+            container.mux(image.encode(av.VideoFrame.from_ndarray(colours(1)[0], format="rgb24")))
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 44100
         for number in range(20):
@@ -224,12 +224,12 @@ def sound(path: Path, cover: bool = False) -> Path:
     return path
 
 
-def test_sound_alone_is_refused(tmp_path: Path) -> None:
-    assert reason(sound(tmp_path / "a.mp4")) == "has no moving picture (found audio); expected a video"
+def test_audio_without_video_is_refused(tmp_path: Path) -> None:
+    assert reason(audio_file(tmp_path / "a.mp4")) == "has no video stream (found audio); expected a video"
 
 
-def test_the_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
-    path = sound(tmp_path / "song.mp4", cover=True)
+def test_the_cover_image_of_an_audio_file_is_not_a_video(tmp_path: Path) -> None:
+    path = audio_file(tmp_path / "song.mp4", cover=True)
     with av.open(str(path)) as container:
         assert container.streams.video, "the file should have a cover"
     assert "found audio, video" in reason(path)
@@ -237,27 +237,27 @@ def test_the_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.7, 0.9])
 @pytest.mark.parametrize("name", ["index_last.mp4", "index_first.mp4", "a.avi"])
-def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, name: str, share: float) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) -> None:
     options = {"movflags": "faststart"} if name == "index_first.mp4" else {}
     path = encode(tmp_path / name, "mpeg4" if name == "a.avi" else "libx264", noise(30), **options)
     assert len(list(read_frames(path))) == 30
-    assert reason(shortened(path, share))
+    assert reason(truncated(path, share))
 
 
-def test_a_coding_without_a_decoder_is_refused(tmp_path: Path) -> None:
+def test_a_codec_without_a_decoder_is_refused(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", "libx264", noise(3))
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
-    assert "does not know its coding" in reason(path)
+    assert "no decoder for the codec" in reason(path)
 
 
-def test_a_picture_that_changes_its_size_is_refused(tmp_path: Path) -> None:
+def test_a_video_whose_frame_size_changes_is_refused(tmp_path: Path) -> None:
     large = encode(tmp_path / "a.mpg", "mpeg1video", noise(5)).read_bytes()
     small = encode(tmp_path / "b.mpg", "mpeg1video", noise(5)[:, :48, :64]).read_bytes()
     (tmp_path / "both.mpg").write_bytes(large + small)
     assert "changes from 128x96 to 64x48" in reason(tmp_path / "both.mpg")
 
 
-# What cannot be written --------------------------------------------------------------------------
+# Writing errors --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -270,10 +270,10 @@ def test_a_picture_that_changes_its_size_is_refused(tmp_path: Path) -> None:
         ("a.mp4", [colours(1)[0], colours(1)[0, :40]], 10, "expected one size"),
         ("a.mp4", colours(2) / 255, 10, "cannot be written .* expected uint8"),
         ("a.xyz", colours(2), 10, "cannot be written .* and .mp4"),
-        ("a.webm", colours(2), 10, "cannot be written"),  # H.264 does not go into WebM
+        ("a.webm", colours(2), 10, "cannot be written"),  # WebM cannot contain H.264
     ],
 )
-def test_what_cannot_be_written_is_refused(tmp_path: Path, name, frames, fps, why: str) -> None:
+def test_videos_that_cannot_be_written_are_refused(tmp_path: Path, name, frames, fps, why: str) -> None:
     with pytest.raises(VideoError, match=why) as caught:
         write_video(tmp_path / name, frames, fps)
     assert "\n" not in str(caught.value)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skdpipe.synthetic.actions import PAIR_ACTIONS, ActionParameters, MotionStyle
+from skdpipe.synthetic.actions import PAIR_ACTIONS
 from skdpipe.synthetic.body import Array, Body, sample_body
 from skdpipe.synthetic.camera import Camera
 from skdpipe.synthetic.clothes import Clothes
 from skdpipe.synthetic.draw import Colour
+from skdpipe.synthetic.motion import ActionParameters, MotionStyle
 
 # Random streams: [seed, stream, subject, take]; scene.py uses 1, 2 and 4.
 _SUBJECT, _PARTNER = 0, 3
