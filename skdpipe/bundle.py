@@ -21,7 +21,6 @@ from skdpipe.networks import GraphNetwork
 from skdpipe.skeleton import layout_named
 
 
-
 def build_network(choice: NetworkChoice, clip: ClipFormat, classes: int) -> GraphNetwork:
     """The untrained network of a config, for clips of a format."""
     return networks.build_network(

@@ -1,4 +1,4 @@
-"""Mapped joints keep their names; joints that a layout lacks are the mean of others, or mapping is refused."""
+"""Mapped joints keep their names; joints that a layout lacks are means of others, or mapping is refused."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _clips(run: RunContext, method: Method, *, train: bool) -> PairedClips:
         method.clip_format(experiment.clip, experiment.smoothing_window),
         experiment.derive_low,
         experiment.seed,
-        fresh=train and method.distilled and distillation.resample_degradation,
+        resample=train and method.distilled and distillation.resample_degradation,
     )
 
 
