@@ -1,4 +1,4 @@
-"""Mapped joints keep their names; joints that a layout lacks are the mean of others, or mapping is refused."""
+"""Mapped joints keep their names; joints that a layout lacks are the mean of others, or an error is raised."""
 
 from __future__ import annotations
 
