@@ -4,8 +4,7 @@ import numpy as np
 
 from skdpipe.skeleton import Keypoints
 
-# A figure in layout penn-13, 120 px tall and 40 px wide, its middle at the origin: its area is 4,800 square
-# pixels.
+# A figure in layout penn-13, 120 px tall and 40 px wide, with its middle at the origin; area 4,800 px².
 FIGURE = np.array(
     [[0, -60], [-20, -40], [20, -40], [-20, -15], [20, -15], [-20, 10], [20, 10],
      [-12, 5], [12, 5], [-12, 32], [12, 32], [-12, 60], [12, 60]], np.float32,

@@ -1,4 +1,4 @@
-"""Mapped joints keep their names; joints that a layout lacks are means of others, or mapping is refused."""
+"""Mapped joints keep their names; missing joints are the mean of others, or the mapping is an error."""
 
 from __future__ import annotations
 

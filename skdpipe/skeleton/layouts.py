@@ -69,7 +69,7 @@ class Layout:
 
 
 # COCO's constants (https://cocodataset.org/#keypoints-eval). COCO has no constants for the joints of the
-# second group: each uses the value of the joint at the same place, or of the pair of joints around it.
+# second group: each uses the value of the joint at the same position, or of the pair of joints around it.
 _SIGMAS = {
     "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
     "hip": 0.107, "knee": 0.087, "ankle": 0.089,
