@@ -14,9 +14,8 @@ import copy
 import math
 import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -36,17 +35,17 @@ from plain_st_gcn import PlainStGcn
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from skdpipe.distill.tape import Tape
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import Augmentation, ClipFormat, Distillation
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
-from skdpipe.distill import edges
-from skdpipe.distill.gradients import revised_gradients, revised_gradients_by_tape
+from skdpipe.distill import edge_loss as blockwise
+from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.distill.objective import baseline_objective, student_objective
 from skdpipe.distill.training import Objective
+from skdpipe.inference.runtimes import Floats, Mask, OnnxRuntime, OpenVinoRuntime, Runtime
 from skdpipe.networks import (
     GraphNetwork,
     adaptation_layer,
@@ -161,7 +160,7 @@ class StepSize(NamedTuple):
 
 
 class LoaderSize(NamedTuple):
-    """Training whose wait for batches is measured; ``of_each`` clips of two actions, two in three train."""
+    """A training whose waiting time is measured; ``of_each`` clips of two actions, two thirds to train."""
 
     layout: str
     frames: int
@@ -300,8 +299,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 EDGE_LOSSES: Final[dict[str, tuple[EdgeLoss, EdgeLoss]]] = {
-    "edge_loss": (plain_edges.edge_loss, edges.edge_loss),
-    "official_edge_loss": (plain_edges.official_edge_loss, edges.official_edge_loss),
+    "edge_loss": (plain_edges.edge_loss, blockwise.edge_loss),
+    "official_edge_loss": (plain_edges.official_edge_loss, blockwise.official_edge_loss),
 }
 
 
@@ -315,7 +314,7 @@ def edge(setting: Setting) -> Iterator[Row]:
 
 
 def edge_step(loss: EdgeLoss, size: EdgeSize, setting: Setting) -> Callable[[], object]:
-    """A forward and a backward pass over random features ``(row, channel, frame, joint)``."""
+    """A forward and a backward pass on random features ``(row, channel, frame, joint)``."""
     generator = torch.Generator().manual_seed(setting.seed)
     student, teacher = (torch.randn(*size, generator=generator).to(setting.device) for _ in range(2))
     student.requires_grad_()
@@ -349,7 +348,7 @@ def _peak_on_cuda(loss: EdgeLoss, setting: Setting) -> float:
 
 
 def _each_in_a_new_process(sides: list[EdgeLoss], setting: Setting) -> list[float]:
-    """A peak for each side and round, of processes that have imported all and calculated nothing."""
+    """A peak for each side and round, each in a new process."""
     each = [side for side in sides for _ in range(setting.rounds)]
     return [_new_process("fork", _peak_on_cpu, side, setting) for side in each]
 
@@ -362,9 +361,9 @@ def _new_process(
 
 
 def _peak_on_cpu(loss: EdgeLoss, setting: Setting) -> float:
-    """Megabytes beyond the inputs; nothing else has been calculated in this process."""
+    """Megabytes beyond the inputs, in a process that has computed nothing else."""
     prepare_process(setting)
-    edge_step(loss, _TINY, setting)()  # loads what PyTorch loads late
+    edge_step(loss, _TINY, setting)()  # loads libraries that PyTorch loads on first use
     step = edge_step(loss, setting.sizes.peak, setting)
     before = _resident("VmRSS")
     step()
@@ -372,9 +371,9 @@ def _peak_on_cpu(loss: EdgeLoss, setting: Setting) -> float:
 
 
 def _resident(which: Literal["VmRSS", "VmHWM"]) -> float:
-    """Megabytes of memory now, or at the most.
+    """Current or peak memory in megabytes.
 
-    From /proc, since a new process inherits the ``ru_maxrss`` of the one that starts it.
+    From /proc, because a new process inherits the ``ru_maxrss`` of its parent.
     """
     found = re.search(rf"{which}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found, f"no {which} in /proc/self/status; expected Linux"
@@ -479,7 +478,7 @@ def _break_even(batch: int, seconds: float, apart: float, measured: Measured) ->
 
 
 # --------------------------------------------------------------------------------------------------------
-# revision: gradient revision against a backward pass for each loss
+# revision: gradient revision of each loss against revision of their sum
 
 
 BUILDERS: Final[dict[str, Callable[..., GraphNetwork]]] = {
@@ -495,30 +494,34 @@ BUILDERS: Final[dict[str, Callable[..., GraphNetwork]]] = {
 }
 
 
+Revise = Callable[
+    [Tensor, Mapping[str, Tensor], list[nn.Parameter]], tuple[tuple[Tensor, ...], RevisionReport]
+]
+
+
 @dataclass(frozen=True)
-class Lesson:
-    """A student, its adaptation layer, what a frozen ST-GCN of the same width asks of it, and asking that."""
+class DistillationStep:
+    """A student, its adaptation layer and a frozen ST-GCN of the same width as its teacher."""
 
     modules: nn.ModuleDict
-    distil: Objective
-    alone: Objective
-    ask: Callable[[], object]
+    distillation: Objective
+    task_only: Objective
     batch: Batch
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """What is trained."""
+        """The trained parameters."""
         return list(self.modules.parameters())
 
 
-def lesson(network: str, size: StepSize, setting: Setting, *, keep: bool) -> Lesson:
+def distillation_step(network: str, size: StepSize, setting: Setting, *, cached: bool) -> DistillationStep:
     """Random clips, labels and weights; all three distillation losses.
 
     Args:
         network: the student, of `BUILDERS`.
         size: of the batch.
         setting: device and seed.
-        keep: the teacher has answered before, as where nothing is augmented.
+        cached: the teacher's outputs are cached, as in training without augmentation.
     """
     torch.manual_seed(setting.seed)
     layout, recipe = layout_named(size.layout), tiny_experiment().recipe
@@ -534,42 +537,38 @@ def lesson(network: str, size: StepSize, setting: Setting, *, keep: bool) -> Les
     parts = Batch(torch.randn(shape), mask, torch.randn(shape), mask, mask, label, labelled, number)
     batch = Batch(*(part.to(setting.device) for part in parts))
     settings = Distillation(node_variant="relative")
-    folded = deployed(teacher)
-    kept = folded(batch.high, batch.high_mask) if keep else None
-    return Lesson(
+    outputs = torch.no_grad()(partial(teacher.eval(), batch.high, batch.high_mask))
+    return DistillationStep(
         nn.ModuleDict({"network": student, "adaptation": adaptation}).train(),
-        student_objective(student, folded, adaptation, recipe, settings, kept),
+        student_objective(student, teacher, adaptation, recipe, settings, outputs() if cached else None),
         baseline_objective(student, recipe),
-        partial(folded, batch.high, batch.high_mask),
         batch,
     )
 
 
 def gradient_revision(setting: Setting) -> Iterator[Row]:
-    """Forward pass, losses and revised gradient; the teacher's answers are kept."""
+    """Forward pass, losses and revised gradient, with cached teacher outputs."""
     for size in setting.sizes.steps:
         for network in BUILDERS:
-            taught = lesson(network, size, setting, keep=True)
-            sides = partial(_revise, taught, by_tape=False), partial(_revise, taught, by_tape=True)
+            step = distillation_step(network, size, setting, cached=True)
+            sides = (
+                partial(_revise, step, revised_gradients),
+                partial(_revise, step, summed_revised_gradients),
+            )
             comparison = Comparison(f"{network}, {_step_name(size)}", *sides)
-            yield timed(comparison, setting, partial(_alone, taught), products=by_products(*sides))
+            yield timed(comparison, setting, partial(_without_forward, step), products=by_products(*sides))
 
 
-def _revise(taught: Lesson, *, by_tape: bool) -> object:
-    with Tape() if by_tape else nullcontext() as tape:
-        losses = taught.distil(taught.batch)
-    if tape is None:
-        return revised_gradients(losses.task, losses.distillation, taught.parameters)
-    return revised_gradients_by_tape(
-        losses.task, losses.distillation, taught.parameters, losses.through, tape
-    )
+def _revise(step: DistillationStep, revise: Revise) -> tuple[Tensor, ...]:
+    losses = step.distillation(step.batch)
+    return revise(losses.task, losses.distillation, step.parameters)[0]
 
 
-def _alone(taught: Lesson, measured: Measured) -> str:
+def _without_forward(step: DistillationStep, measured: Measured) -> str:
     """The ratio without the forward pass and the losses, which both sides have in common."""
     start = perf_counter()
     for _ in range(3):
-        taught.distil(taught.batch)
+        step.distillation(step.batch)
         _synchronise()
     common = (perf_counter() - start) / 3
     plain, ours = (median(seconds) - common for seconds in (measured.plain, measured.ours))
@@ -584,33 +583,33 @@ def _step_name(size: StepSize) -> str:
 # step: a whole step of distillation
 
 
-def distillation_step(setting: Setting) -> Iterator[Row]:
-    """Teacher, student, all losses, revision and optimiser, against the student's step on its own."""
+def whole_step(setting: Setting) -> Iterator[Row]:
+    """Teacher, student, losses, revision of each loss and optimiser, against a step without distillation."""
     for size in setting.sizes.steps:
-        for keep, how in ((False, "teacher asked"), (True, "its answers kept")):
-            taught = lesson("ST-GCN", size, setting, keep=keep)
-            sides = partial(_learn, taught, distil=True), partial(_learn, taught, distil=False)
-            products = by_products(*sides, beside=None if keep else taught.ask)
-            yield timed(Comparison(f"{_step_name(size)}, {how}", *sides), setting, products=products)
+        for cached, name in ((False, "teacher computed"), (True, "teacher cached")):
+            step = distillation_step("ST-GCN", size, setting, cached=cached)
+            sides = partial(_update, step, distil=True), partial(_update, step, distil=False)
+            products = by_products(*sides)
+            yield timed(Comparison(f"{_step_name(size)}, {name}", *sides), setting, products=products)
 
 
-def _learn(taught: Lesson, *, distil: bool) -> None:
+def _update(step: DistillationStep, *, distil: bool) -> None:
     if distil:
-        gradients, _ = cast("tuple[tuple[Tensor, ...], object]", _revise(taught, by_tape=True))
+        gradients = _revise(step, revised_gradients)
     else:
-        task = taught.alone(taught.batch).task
-        gradients = torch.autograd.grad(task, taught.parameters, materialize_grads=True)
+        task = step.task_only(step.batch).task
+        gradients = torch.autograd.grad(task, step.parameters, materialize_grads=True)
     with torch.no_grad():
-        for parameter, gradient in zip(taught.parameters, gradients, strict=True):
+        for parameter, gradient in zip(step.parameters, gradients, strict=True):
             parameter.sub_(gradient, alpha=1e-4)
 
 
 # --------------------------------------------------------------------------------------------------------
-# loader: how long training waits for its batches
+# loader: time that training waits for batches
 
 
 def loader(setting: Setting) -> Iterator[Row]:
-    """A step of plain training, and the part of it in which the next batch is read, moved and augmented."""
+    """Time of a plain training step, and its part in which the next batch is read, moved and augmented."""
     for size in setting.sizes.loaders:
         with TemporaryDirectory() as folder:
             yield _waiting(_training_clips(PoseCache(Path(folder)), size), size, setting)
@@ -629,16 +628,16 @@ def _waiting(data: PairedClips, size: LoaderSize, setting: Setting) -> Row:
     read = (perf_counter() - start) / len(data)
     epoch = _Epoch(data, size, setting)
     epoch.run()
-    found = [epoch.run() for _ in range(setting.rounds)]
-    whole, waiting = ([seconds[part] for seconds in found] for part in (0, 1))
-    shares = [part / all_of_it for all_of_it, part in found]
+    rounds = [epoch.run() for _ in range(setting.rounds)]
+    whole, waiting = ([seconds[part] for seconds in rounds] for part in (0, 1))
+    shares = [wait / step for step, wait in rounds]
     name = f"{size.frames} frames, {size.layout}, width {size.width}, batch {size.batch}"
     measured = _in_milliseconds(Measured(whole, waiting, shares))
-    return Row(name, measured, also=f"{1000 * read:.2g} ms to read a clip once")
+    return Row(name, measured, also=f"{1000 * read:.2g} ms to read a clip")
 
 
 class _Epoch:
-    """Trains an ST-GCN as :func:`skdpipe.distill.training.train` does, with a clock."""
+    """Trains an ST-GCN as :func:`skdpipe.distill.training.train` does, and measures the time."""
 
     def __init__(self, data: PairedClips, size: LoaderSize, setting: Setting) -> None:
         self._data, self._size, self._device = data, size, setting.device
@@ -649,29 +648,29 @@ class _Epoch:
         self._optimiser = torch.optim.SGD(self._network.parameters(), lr=0.01, momentum=0.9, nesterov=True)
 
     def run(self) -> tuple[float, float]:
-        """Seconds of a step, and of waiting in it."""
+        """Mean seconds of a step, and of waiting for its batch."""
         steps, waiting, start = 0, 0.0, perf_counter()
-        ready = self._ready()
+        batches_on_device = self._batches()
         while True:
-            asked = perf_counter()
-            batch = next(ready, None)
-            waiting += perf_counter() - asked
+            requested = perf_counter()
+            batch = next(batches_on_device, None)
+            waiting += perf_counter() - requested
             if batch is None:
                 return (perf_counter() - start) / steps, waiting / steps
-            self._learn(batch)
+            self._update(batch)
             steps += 1
 
-    def _ready(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[Batch]:
         for batch in batches(self._data, self._size.batch, shuffle=self._rng):
-            seen = augment(batch, self._rng, mirror=self._layout.mirror, settings=Augmentation())
-            yield Batch(*(tensor.to(self._device, non_blocking=True) for tensor in seen))
+            augmented = augment(batch, self._rng, mirror=self._layout.mirror, settings=Augmentation())
+            yield Batch(*(tensor.to(self._device, non_blocking=True) for tensor in augmented))
 
-    def _learn(self, batch: Batch) -> None:
+    def _update(self, batch: Batch) -> None:
         self._optimiser.zero_grad()
         loss = F.cross_entropy(self._network(batch.low, batch.low_mask).logits, batch.label)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
-        loss.item()  # the loop looks at it too: on a GPU that waits for the step to end
+        loss.item()  # as in the training loop; waits for the end of the step on a GPU
 
 
 # --------------------------------------------------------------------------------------------------------
@@ -694,8 +693,8 @@ SECTIONS: Final = {
     "edge": Section("Edge loss, forward and backward; (row, channel, frame, joint)", edge),
     "st-gcn": Section("ST-GCN, training step", st_gcn_against_released, plain="released"),
     "runtimes": Section("ST-GCN, evaluation in each runtime", runtimes, "PyTorch", "runtime"),
-    "revision": Section("Gradient revision, three losses", gradient_revision, "each loss", "by tape"),
-    "step": Section("A whole step", distillation_step, "distilling", "plain"),
+    "revision": Section("Gradient revision, three losses", gradient_revision, "per loss", "summed"),
+    "step": Section("A whole step", whole_step, "distillation", "plain"),
     "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),
 }
 

@@ -1,6 +1,6 @@
-"""A body that moves sideways or up and down: actions that a tiny network learns in seconds.
+"""A body that moves sideways or up and down: two actions for tiny networks.
 
-As skeletons in a cache, and as videos of a white box that `BoxEstimator` finds.
+As skeletons in a cache, and as videos of a white box for `BoxEstimator`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from skdpipe.video import write_video
 
 SIZE = (64, 48)
 ACTIONS = ("sideways", "up and down")
-_WAY = {"sideways": (9, 0), "up and down": (0, 9)}  # pixels either way
+_AMPLITUDE = {"sideways": (9, 0), "up and down": (0, 9)}  # pixels along x and y
 _BODY = (10, 24)  # width and height of the box around it in pixels
 
 # x, y of the 17 joints in the box around the body, both from 0 to 1.
@@ -32,40 +32,40 @@ _STANDING = np.array(
 
 
 def centres(action: str, frames: int, number: int) -> NDArray[np.float64]:
-    """Where the body's middle is, ``(frame, 2)``; clips of other numbers begin elsewhere in the movement."""
+    """The centre of the body, ``(frame, 2)``; the clip's number is the phase of the movement."""
     swing = np.sin(np.linspace(0, 2 * np.pi, frames) + number)
-    return np.array(SIZE) / 2 + swing[:, None] * np.array(_WAY[action])
+    return np.array(SIZE) / 2 + swing[:, None] * np.array(_AMPLITUDE[action])
 
 
 def pose_in(left: float, top: float, width: float, height: float) -> Keypoints:
-    """A standing person ``(joint, 3)`` that fills a box."""
+    """A standing person ``(joint, 3)`` in a bounding box."""
     place = _STANDING * (width, height) + (left, top)
     return np.column_stack([place, np.ones(17)]).astype(np.float32)
 
 
 def a_sequence(action: str, number: int = 0, *, frames: int = 12, **origin: str | None) -> PoseSequence:
-    """One person, seen in every frame."""
+    """One moving person without missing joints."""
     corners = centres(action, frames, number) - np.array(_BODY) / 2
     keypoints = np.stack([pose_in(*corner, *_BODY) for corner in corners])[:, None]
     key = f"{ACTIONS.index(action):02x}{number:02x}"
-    known = Origin(f"{action} {number}.mp4", key, "eyes", action)
+    default = Origin(f"{action} {number}.mp4", key, "eyes", action)
     return PoseSequence(
-        keypoints, np.arange(frames, dtype=np.int32), frames, COCO_17, 12.0, SIZE, replace(known, **origin)
+        keypoints, np.arange(frames, dtype=np.int32), frames, COCO_17, 12.0, SIZE, replace(default, **origin)
     )
 
 
 def blurred(sequence: PoseSequence) -> PoseSequence:
-    """What a poor estimator sees: every other frame, shaken, with three joints in ten missing."""
+    """Low quality: every other frame, with noise and three in ten joints missing."""
     rng = generator_for(0, sequence.origin.key)
-    poor = occlude(sample_frames(sequence, 2), 0.3, rng)
-    shaken = poor.keypoints + rng.normal(0, 2, poor.keypoints.shape) * (1, 1, 0)
+    degraded = occlude(sample_frames(sequence, 2), 0.3, rng)
+    noisy = degraded.keypoints + rng.normal(0, 2, degraded.keypoints.shape) * (1, 1, 0)
     return replace(
-        poor, keypoints=shaken.astype(np.float32), origin=replace(sequence.origin, estimator="squint")
+        degraded, keypoints=noisy.astype(np.float32), origin=replace(sequence.origin, estimator="squint")
     )
 
 
 def fill(cache: PoseCache, of_each: int = 6) -> PoseCache:
-    """So many clips of each action in both qualities, every third for the test."""
+    """Add ``of_each`` clips of each action in both qualities, every third one for the test."""
     for action in ACTIONS:
         for number in range(of_each):
             sequence = a_sequence(action, number, split="train" if number % 3 else "test")
@@ -75,7 +75,7 @@ def fill(cache: PoseCache, of_each: int = 6) -> PoseCache:
 
 
 def tiny_experiment(**changes: object) -> Experiment:
-    """Networks of four blocks and four channels, two epochs of two steps."""
+    """Networks with four blocks and four channels; two epochs of two steps."""
     network = NetworkChoice("st_2sgcn", width=4)
     settings: dict[str, object] = {
         "name": "tiny",
@@ -88,23 +88,22 @@ def tiny_experiment(**changes: object) -> Experiment:
 
 
 def film(path: Path, action: str, number: int = 0, *, frames: int = 12) -> Path:
-    """A video of a white box that moves like the body; with no action the box stays away."""
-    pictures = []
+    """A video of a white box that moves like the body; an empty action gives a video without the box."""
+    images = []
     for left, top in np.rint(centres(action or ACTIONS[0], frames, number) - np.array(_BODY) / 2).astype(int):
-        picture = np.full((SIZE[1], SIZE[0], 3), 20, np.uint8)
+        image = np.full((SIZE[1], SIZE[0], 3), 20, np.uint8)
         if action:
-            picture[max(top, 0) : top + _BODY[1], max(left, 0) : left + _BODY[0]] = 240
-        pictures.append(picture)
-    write_video(path, pictures, 12.0)
+            image[max(top, 0) : top + _BODY[1], max(left, 0) : left + _BODY[0]] = 240
+        images.append(image)
+    write_video(path, images, 12.0)
     return path
 
 
 class BoxEstimator:
-    """Takes what is bright for a standing person.
+    """Detects a bright box as a standing person.
 
     Args:
-        shake: pixels by which it errs, alike in every frame of one call.
-        layout: of its skeletons; by default COCO's.
+        shake: standard deviation of its error in pixels, the same in every frame.
     """
 
     def __init__(self, shake: float = 0.0) -> None:
@@ -119,9 +118,9 @@ class BoxEstimator:
         return f"box shake={self._shake}"
 
     def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> list[Keypoints]:
-        return [self._see(frame) for frame in frames]
+        return [self._detect(frame) for frame in frames]
 
-    def _see(self, frame: NDArray[np.uint8]) -> Keypoints:
+    def _detect(self, frame: NDArray[np.uint8]) -> Keypoints:
         rows, columns = np.nonzero(frame[..., 0] > 128)
         if not len(rows):
             return np.zeros((0, 17, 3), np.float32)

@@ -28,7 +28,9 @@ ROWS = {
             *("2s-AGCN", "AS-GCN", "Shift-GCN", "MS-G3D", "CTR-GCN"),
         )
     ),
-    "step": tuple(f"8 frames, penn-13, width 6, 1x2, {how}" for how in ("teacher asked", "its answers kept")),
+    "step": tuple(
+        f"8 frames, penn-13, width 6, 1x2, {how}" for how in ("teacher computed", "teacher cached")
+    ),
     "loader": ("8 frames, penn-13, width 4, batch 4",),
 }
 # Two sides with their unit, the ratio, lowest..highest; the loader's ratio is a share in per cent.
