@@ -118,27 +118,32 @@ def _draw(
 
 
 def measure_pose(
-    estimator: PoseEstimator, *, pictures: int, seed: int, batch: int
+    estimator: PoseEstimator, *, images: int, seed: int, batch: int
 ) -> tuple[PoseAccuracy, float]:
-    """Compare an estimator with the exact joints of actors of another seed than the training's.
+    """Compare an estimator with the exact joints of synthetic images.
+
+    Args:
+        estimator: the estimator, with the layout COCO-17.
+        images: number of images.
+        seed: seed of the images; it should differ from that of the training.
+        batch: number of images in one call of the estimator.
 
     Returns:
-        The accuracy over all joints inside the picture, hidden ones included, and frames a second.
+        The accuracy over all joints inside the image, including occluded ones, and the rate in frames per
+        second.
 
     Raises:
-        PoseError: if the estimator finds other joints than the actors have.
+        PoseError: if the estimator has another layout.
     """
     if estimator.layout.joints != COCO_17.joints:
-        raise PoseError(
-            f"the estimator finds {estimator.layout.name} joints; expected {COCO_17.name}, the actors' own"
-        )
-    actors = Actors(images=pictures, seed=seed)
+        raise PoseError(f"the estimator has the layout {estimator.layout.name}; expected {COCO_17.name}")
+    actors = Actors(images=images, seed=seed)
     pairs: list[tuple[Keypoints, Keypoints]] = []
     spent = 0.0
-    for first in range(0, pictures, batch):
-        shots = [render_image(actors, index) for index in range(first, min(first + batch, pictures))]
+    for first in range(0, images, batch):
+        rendered = [render_image(actors, index) for index in range(first, min(first + batch, images))]
         start = time.perf_counter()
-        found = estimator([frame for frame, _, _ in shots])
+        found = estimator([frame for frame, _, _ in rendered])
         spent += time.perf_counter() - start
-        pairs.extend((truth, people) for (_, truth, _), people in zip(shots, found, strict=True))
-    return pose_accuracy(pairs, estimator.layout), pictures / max(spent, 1e-9)
+        pairs.extend((truth, people) for (_, truth, _), people in zip(rendered, found, strict=True))
+    return pose_accuracy(pairs, estimator.layout), images / max(spent, 1e-9)

@@ -545,7 +545,7 @@ def test_the_embedded_networks_find_actors_they_never_saw(name: str, backbone: s
     if not embedded_path(name).is_file():
         pytest.skip(f"no {embedded_path(name)} yet: `skdpipe train-pose configs/pose-{name}.yaml` makes it")
     estimator = OpenPifPaf(load_weights(backbone, name), long_edge=edge)
-    accuracy, rate = measure_pose(estimator, pictures=24, seed=99, batch=8)
+    accuracy, rate = measure_pose(estimator, images=24, seed=99, batch=8)
     assert accuracy.found > 0.8
     assert accuracy.pck_found > 0.6
     assert accuracy.extra < 0.3
