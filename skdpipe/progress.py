@@ -80,7 +80,7 @@ class Progress:
 
     @contextmanager
     def task(self, name: str, total: float | None = None, *, unit: str = "") -> Iterator[Task]:
-        """Display a task of ``total`` units of work (None: unknown) for the duration of the ``with`` block."""
+        """Display a task of ``total`` units of work (None: unknown) during the ``with`` block."""
         if self._quiet:
             yield Task()
         elif self._console.is_terminal:

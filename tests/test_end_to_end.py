@@ -54,7 +54,7 @@ def test_the_demonstration_shows_truth_beside_prediction(played: Path) -> None:
     for name in ("HQS-T", "LQS-S", "LQS-SWA-S", "SKD", "top-1", "GFLOPs", "mean OKS", "truth", "prediction"):
         assert name in text
     assert re.search(r"\d of 3 right", text)
-    assert "30 videos extracted, 0 there already, 0 failed" in " ".join(text.split())
+    assert "30 videos extracted, 0 already present, 0 failed" in " ".join(text.split())
 
 
 def test_the_demonstration_leaves_a_picture(played: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_bundles_hold_config_seed_and_figures(played: Path) -> None:
 def test_played_again_it_does_only_what_is_missing(played: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in played.rglob("*.safetensors")}
     text = play(played.parent)
-    assert "0 videos extracted, 30 there already, 0 failed" in " ".join(text.split())
+    assert "0 videos extracted, 30 already present, 0 failed" in " ".join(text.split())
     assert {p: p.stat().st_mtime_ns for p in played.rglob("*.safetensors")} == before
 
 

@@ -93,7 +93,7 @@ def list_weights(context: typer.Context) -> None:
 def fetch_weights(
     names: Annotated[list[str], typer.Argument(help="Names from `skdpipe pose-weights`.")],
 ) -> None:
-    """Download weights, verify their checksums, and convert them to safetensors; no code in them is executed."""
+    """Download weights, verify their checksums, and convert them to safetensors; no code is executed."""
     from skdpipe import Progress, fetch_pose_weights
 
     for name in names:

@@ -49,7 +49,7 @@ def named_configs() -> dict[str, Path]:
     package = Path(__file__).parents[1]
     installed = package / "configs"
     folder = installed if installed.is_dir() else package.parent / "configs"  # in the source tree
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"), key=lambda file: file.stem)}
 
 
 def list_configs() -> list[ConfigFile]:

@@ -116,7 +116,7 @@ def _complaint(kind: object, problem: ErrorDetails) -> str:
     *parents, last = problem["loc"] or ("settings",)
     key = ".".join(map(str, (*parents, last)))
     if problem["type"] == "unexpected_keyword_argument":
-        return f"{key} is not a setting; expected one of {', '.join(_settings_of(kind, parents))}"
+        return f"{key} is no setting; expected one of {', '.join(_settings_of(kind, parents))}"
     if problem["type"] == "missing":
         return f"{key} is missing and has no default; add it"
     expected = problem["msg"].removeprefix("Value error, ")
