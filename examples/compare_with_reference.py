@@ -3,8 +3,8 @@
     python examples/compare_with_reference.py ../shared/data/clips /tmp/compared
 
 Extracts every fifth frame of each clip in both qualities of a config and compares with
-``CLIPS/reference_poses/<clip>.json``. The cache folder should be this script's own: it keeps everybody, not
-the best two. What it holds already is not extracted again.
+``CLIPS/reference_poses/<clip>.json``. Use a separate cache folder: its sequences contain all people instead
+of the most confident two. Clips that are already in it are not extracted again.
 """
 
 from __future__ import annotations
@@ -21,29 +21,37 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from skdpipe.cache import Entry, PoseCache
-from skdpipe.config import Extraction, config_path, load_config
-from skdpipe.errors import DataError, VideoError
-from skdpipe.extraction import extract_videos, open_sources
-from skdpipe.extraction.video_list import find_videos
+from skdpipe import (
+    COCO_17,
+    DataError,
+    Extraction,
+    Keypoints,
+    PoseCache,
+    PoseSequence,
+    Progress,
+    VideoError,
+    extract_videos,
+    find_videos,
+    load_config,
+    open_sources,
+)
+from skdpipe.cache import Entry
 from skdpipe.pose.accuracy import PoseAccuracy, pose_accuracy
-from skdpipe.progress import Progress
-from skdpipe.skeleton import COCO_17, Keypoints, PoseSequence
 
-# Every fifth frame is what the references have; so many places for people that nobody is left out.
+# The references have every fifth frame and all people; no clip has more than 30.
 _SETTINGS = ("people=30", "high.every=5", "low.every=5")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One clip by one estimator, over the frames that the reference has too.
+    """One clip and estimator, over the frames that the reference contains.
 
     Attributes:
-        clip: the clip's file name.
+        clip: file name of the clip.
         estimator: name of the estimator.
-        reference: name of what made the reference.
-        reference_people, found_people: how many people each frame shows, ``(frame,)``.
-        accuracy: of the found people, the reference taken for the truth.
+        reference: name of the estimator of the reference.
+        reference_people, found_people: number of people in each frame, ``(frame,)``.
+        accuracy: of the found people, with the reference as truth.
     """
 
     clip: str
@@ -55,24 +63,24 @@ class Comparison:
 
     @property
     def agreement(self) -> float:
-        """Share of the frames in which as many people are found as the reference has."""
+        """Fraction of the frames with the same number of people as the reference."""
         return float(np.mean(np.equal(self.reference_people, self.found_people)))
 
     @property
     def oks(self) -> float:
-        """Mean keypoint similarity of the people who are in both; NaN if there are none."""
+        """Mean object keypoint similarity of the people in both; NaN if there are none."""
         return self.accuracy.oks / self.accuracy.found if self.accuracy.found else float("nan")
 
 
 def compare_folder(
     clips: Path, cache: PoseCache, config: str, *, progress: Progress | None = None
 ) -> list[Comparison]:
-    """Extract the clips of a folder and compare both qualities with the references, clip by clip.
+    """Extract the clips of a folder and compare both qualities of each clip with its reference.
 
     Raises:
-        SkdpipeError: if the config, an estimator, the clips or a reference cannot be had.
+        SkdpipeError: if the config, an estimator, a clip or a reference cannot be loaded.
     """
-    settings = load_config(Extraction, config_path(config), _SETTINGS, section="extraction")
+    settings = load_config(Extraction, config, _SETTINGS, section="extraction")
     sources = open_sources(settings, torch.device("cpu"))
     report = extract_videos(find_videos(clips), sources, cache, people=settings.people, progress=progress)
     for _, reason in report.failed:
@@ -83,7 +91,7 @@ def compare_folder(
 
 
 def compare(entry: Entry, found: PoseSequence, references: Path) -> Comparison:
-    """Compare one cached sequence with its clip's reference, over the frames that both have.
+    """Compare one cached sequence with the reference of its clip, over the frames that both contain.
 
     Raises:
         DataError: if there is no reference.
@@ -134,7 +142,7 @@ def main(clips: Path, cache: Path, config: str = "movenet") -> None:
         )
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
-    console.print("same: frames with as many people; OKS: mean keypoint similarity of people found in both")
+    console.print("same: frames with the same number of people; OKS: of the people in both")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Look at cached skeletons: a few frames of each video with its people drawn in, as PNG.
+"""Draw cached skeletons: a few frames of each video with the people in it, as PNG.
 
-    python examples/draw_skeletons.py pose_cache pictures
+    python examples/draw_skeletons.py pose_cache images
 
-The person's left is blue, the right orange.
+The left side of a person is blue, the right side orange.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from skdpipe.cache import PoseCache
+from skdpipe import Frame, PoseCache, PoseSequence, read_frames
 from skdpipe.overlay import draw_people, write_image
-from skdpipe.skeleton import PoseSequence
-from skdpipe.video import Frame, read_frames
 
 
 def draw_strip(sequence: PoseSequence, count: int) -> Frame:
-    """So many frames of a video side by side, evenly spread over its sequence.
+    """Evenly spaced frames of a video with its skeletons, side by side.
+
+    Args:
+        sequence: the skeletons.
+        count: number of frames.
 
     Raises:
-        VideoError: if the video is no longer where it was extracted.
+        VideoError: if the video is no longer at the path from which it was extracted.
     """
     rows = np.linspace(0, len(sequence.frame_index) - 1, count).round().astype(int)
     people = {int(sequence.frame_index[row]): sequence.keypoints[row] for row in rows}
@@ -32,13 +34,13 @@ def draw_strip(sequence: PoseSequence, count: int) -> Frame:
     return np.hstack(drawn)
 
 
-def main(cache: Path, pictures: Path, frames: int = 4) -> None:
+def main(cache: Path, images: Path, frames: int = 4) -> None:
     """Draw every sequence of a cache: ``<quality>/<settings>/<video>.png``."""
     store = PoseCache(cache)
     for entry in store.entries():
-        picture = pictures / entry.quality / entry.settings / f"{Path(entry.origin.source).stem}.png"
-        write_image(picture, draw_strip(store.load(entry.path), frames))
-        Console().print(str(picture))
+        image = images / entry.quality / entry.settings / f"{Path(entry.origin.source).stem}.png"
+        write_image(image, draw_strip(store.load(entry.path), frames))
+        Console().print(str(image))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """MoveNet as a pose estimator from outside the package.
 
-A config names it by ``plugin: examples/movenet.py:MoveNet`` and no line of skdpipe knows of it: anything
-with a layout, a fingerprint and a call will do (`skdpipe.pose.PoseEstimator`). Needs ONNX Runtime
-(``pip install onnxruntime``) and the weights that configs/movenet.yaml tells of.
+A config uses it with ``plugin: examples/movenet.py:MoveNet``. Any object with a layout, a fingerprint and a
+call is a `skdpipe.PoseEstimator`; nothing in skdpipe depends on this file. It needs ONNX Runtime
+(``pip install onnxruntime``) and the weights described in configs/movenet.yaml.
 """
 
 from __future__ import annotations
@@ -16,28 +16,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from skdpipe.errors import PoseError
-from skdpipe.skeleton import COCO_17, Keypoints, Layout
-from skdpipe.video import Frame
+from skdpipe import COCO_17, Frame, Keypoints, Layout, PoseError
 
 _JOINTS = len(COCO_17)
-_PERSON = _JOINTS * 3 + 5  # y, x, score of each joint, then a box and the person's own score
+_PERSON = _JOINTS * 3 + 5  # y, x, score of each joint, then a box and the score of the person
 
 
 class MoveNet:
-    """Google's MoveNet MultiPose Lightning: up to six people in the whole picture.
+    """Google's MoveNet MultiPose Lightning: up to six people in the whole frame.
 
     Args:
-        weights: the ONNX file; its input's side says how large the network sees a frame.
+        weights: path of the ONNX file; the side of its input is the size to which a frame is scaled.
         person: people with a lower score are left out.
-        keypoint: joints with a lower score count as unseen. MoveNet places every joint, also those it
-            does not see, and says so by the score alone: below 0.2, six joints in ten lie elsewhere by more
-            than a fifth of the body when the picture is a third smaller; above 0.4, one in forty.
-        threads: of ONNX Runtime; 0 takes a thread for each core.
+        keypoint: joints with a lower score are unseen. MoveNet outputs every joint, hidden ones with a low
+            score. If the frame is scaled down by a third, six in ten joints with a score below 0.2 move by
+            more than a fifth of the body size, but only one in forty with a score above 0.4.
+        threads: number of threads of ONNX Runtime; 0 uses one per core.
 
     Raises:
-        PoseError: if ONNX Runtime is not installed, the weights are missing or another network's, or a
-            threshold is no score.
+        PoseError: if ONNX Runtime is not installed, the weights are missing or belong to another network, or
+            a threshold is not in [0, 1].
     """
 
     layout: Layout = COCO_17
@@ -55,7 +53,7 @@ class MoveNet:
 
     @property
     def fingerprint(self) -> str:
-        """Name and input side, checksum of the weights, thresholds."""
+        """Name and input size, checksum of the weights, thresholds."""
         settings = f"person{self._person:g} keypoint{self._keypoint:g}"
         return f"movenet-multipose-{self._side} {self._checksum[:16]} {settings}"
 
@@ -82,12 +80,12 @@ def letterbox(frame: Frame, side: int) -> Frame:
 
 
 def to_keypoints(rows: NDArray[np.float32], edge: int, threshold: float) -> Keypoints:
-    """MoveNet's rows as ``(person, joint, 3)`` in pixels; joints below the threshold are NaN, NaN, 0.
+    """MoveNet's output as keypoints ``(person, joint, 3)`` in pixels; unseen joints are NaN, NaN, 0.
 
     Args:
-        rows: ``(person, 56)``; in each ``y, x, score`` of every joint first, as shares of the square.
-        edge: the frame's longer edge in pixels, which fills the square.
-        threshold: least score of a seen joint.
+        rows: ``(person, 56)``; each row starts with ``y, x, score`` of every joint, relative to the square.
+        edge: longer edge of the frame in pixels, which fills the square.
+        threshold: lowest score of a seen joint.
     """
     y, x, score = np.moveaxis(rows[:, : _JOINTS * 3].reshape(-1, _JOINTS, 3), -1, 0)
     keypoints = np.stack([x * edge, y * edge, np.clip(score, 0, 1)], axis=-1)
@@ -96,7 +94,7 @@ def to_keypoints(rows: NDArray[np.float32], edge: int, threshold: float) -> Keyp
 
 
 def _open(path: Path, threads: int) -> tuple[Any, int]:
-    """A session on the weights, and the side of its square input."""
+    """A session for the weights, and the side of its square input."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -106,16 +104,18 @@ def _open(path: Path, threads: int) -> tuple[Any, int]:
     if not path.is_file():
         raise PoseError(
             f"no MoveNet weights at {path.absolute()}; expected multipose_256.onnx or multipose_384.onnx: "
-            "configs/movenet.yaml says where they come from, the option `weights` where they are"
+            "download them as described in configs/movenet.yaml and set the option `weights` to their path"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave busy cores to others
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # do not occupy idle cores
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common class
         reason = " ".join(str(error).split())
-        raise PoseError(f"{path} is no network that ONNX Runtime reads ({reason}); fetch it again") from error
+        raise PoseError(
+            f"{path} is not a network that ONNX Runtime can read ({reason}); download it again"
+        ) from error
     found = [(port.name, port.type, port.shape) for port in (*session.get_inputs(), *session.get_outputs())]
     side = found[0][2][1]
     expected = [

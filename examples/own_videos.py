@@ -1,9 +1,9 @@
-"""From a folder of videos to labels for a new one; `skdpipe extract`, `distill` and `predict` in Python.
+"""From a folder of videos to labels for a new one: `skdpipe extract`, `distill` and `predict` in Python.
 
     python examples/own_videos.py videos new_clip.mp4 --config movenet
 
-``videos`` holds a folder for each class (or train and test folders with classes in them). Skeletons are kept
-in ``pose_cache``, networks in ``models``; a second run does only what is missing.
+``videos`` contains one folder per class (or train and test folders with class folders in them). Skeletons are
+written to ``pose_cache``, networks to ``models``. Another call continues with what is missing.
 """
 
 from __future__ import annotations
@@ -14,25 +14,31 @@ import torch
 import typer
 from rich.console import Console
 
-from skdpipe.cache import PoseCache
-from skdpipe.config import Experiment, Extraction, config_path, load_config
-from skdpipe.distill import DistillationResult, distill_student
-from skdpipe.extraction import extract_videos, open_sources
-from skdpipe.extraction.video_list import find_videos
-from skdpipe.inference import Prediction
-from skdpipe.predict import load_predictor
-from skdpipe.progress import Progress
+from skdpipe import (
+    DistillationResult,
+    Experiment,
+    Extraction,
+    PoseCache,
+    Prediction,
+    Progress,
+    distill_student,
+    extract_videos,
+    find_videos,
+    load_config,
+    load_predictor,
+    open_sources,
+)
 
 
 def train_on(videos: Path, config: str, cache: PoseCache, models: Path) -> DistillationResult:
     """Extract both qualities of all videos, then train teacher, baselines and student.
 
     Raises:
-        SkdpipeError: as `extract` and `distill`.
+        SkdpipeError: as `extract_videos` and `distill_student`.
     """
     device, progress = torch.device("cuda" if torch.cuda.is_available() else "cpu"), Progress()
-    settings = load_config(Extraction, config_path(config), section="extraction")
-    experiment = load_config(Experiment, config_path(config), section="experiment")
+    settings = load_config(Extraction, config, section="extraction")
+    experiment = load_config(Experiment, config, section="experiment")
     sources = open_sources(settings, device)
     extract_videos(find_videos(videos), sources, cache, people=settings.people, progress=progress)
     return distill_student(experiment, cache, models, device=device, progress=progress)
@@ -41,12 +47,12 @@ def train_on(videos: Path, config: str, cache: PoseCache, models: Path) -> Disti
 def label(clip: Path, student: Path, config: str) -> Prediction:
     """Label one video with the config's low-cost estimator and a student.
 
-    A bundle names its OpenPifPaf estimator; a plugin must be named by the caller.
+    A bundle contains the settings of an OpenPifPaf estimator, but a plugin must be given by the caller.
 
     Raises:
         SkdpipeError: if the bundle or the video cannot be read.
     """
-    low_cost = load_config(Extraction, config_path(config), section="extraction").low
+    low_cost = load_config(Extraction, config, section="extraction").low
     return load_predictor(student, estimator=low_cost).predict(clip)
 
 

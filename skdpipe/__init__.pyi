@@ -1,64 +1,128 @@
 from .bundle import Bundle, load_bundle, save_bundle
 from .cache import PoseCache
-from .compare import run_comparison
-from .config import Estimator, Experiment, Extraction, Report, config_path, load_config
-from .degradation import fit_noise
-from .demo import run_demo
-from .distill import distill_student, finetune_student
+from .compare import ComparisonResult, run_comparison
+from .config import (
+    ClipFormat,
+    Comparison,
+    ConfigFile,
+    Degradation,
+    Estimator,
+    EstimatorNoise,
+    Experiment,
+    Extraction,
+    PoseTraining,
+    Report,
+    config_path,
+    config_schema,
+    describe_config,
+    list_configs,
+    load_config,
+)
+from .degradation import fit_noise, fit_noise_of_cache, save_noise
+from .demo import DemoResult, run_demo
+from .distill import DistillationResult, distill_student, finetune_student
 from .ensemble import Ensemble, evaluate_bundles
-from .errors import PoseError, SkdpipeError
-from .extraction import Source, VideoItem, extract_videos, find_videos, open_sources
+from .errors import (
+    BundleError,
+    CacheError,
+    ConfigError,
+    DataError,
+    FormatError,
+    MissingDependencyError,
+    PoseError,
+    SkdpipeError,
+    VideoError,
+)
+from .evaluate import Figures
+from .extraction import ExtractionReport, Source, VideoItem, extract_videos, find_videos, open_sources
 from .formats.convert import convert_poses
 from .formats.importing import import_poses
-from .inference import Prediction, Predictor
+from .formats.poses import load_poses, save_poses
+from .inference import BundleMetadata, Prediction, Predictor, read_metadata
 from .pose import PoseEstimator
+from .pose.load import load_estimator
+from .pose.openpifpaf.weights import fetch_pose_weights, list_pose_weights
 from .pose_training import measure_pose, train_pose
-from .predict import load_predictor
+from .predict import load_predictor, newest_bundle
 from .progress import Progress
 from .report import write_report
-from .skeleton import COCO_17, Keypoints, Layout, Origin, PoseSequence, map_layout
-from .video import Frame
+from .skeleton import COCO_17, LAYOUTS, Keypoints, Layout, Origin, PoseSequence, layout_named, map_layout
+from .video import Frame, read_frames
 
 __all__ = [
     "COCO_17",
+    "LAYOUTS",
     "Bundle",
+    "BundleError",
+    "BundleMetadata",
+    "CacheError",
+    "ClipFormat",
+    "Comparison",
+    "ComparisonResult",
+    "ConfigError",
+    "ConfigFile",
+    "DataError",
+    "Degradation",
+    "DemoResult",
+    "DistillationResult",
     "Ensemble",
     "Estimator",
+    "EstimatorNoise",
     "Experiment",
     "Extraction",
+    "ExtractionReport",
+    "Figures",
+    "FormatError",
     "Frame",
     "Keypoints",
     "Layout",
+    "MissingDependencyError",
     "Origin",
     "PoseCache",
     "PoseError",
     "PoseEstimator",
     "PoseSequence",
+    "PoseTraining",
     "Prediction",
     "Predictor",
     "Progress",
     "Report",
     "SkdpipeError",
     "Source",
+    "VideoError",
     "VideoItem",
     "config_path",
+    "config_schema",
     "convert_poses",
+    "describe_config",
     "distill_student",
     "evaluate_bundles",
     "extract_videos",
+    "fetch_pose_weights",
     "find_videos",
     "finetune_student",
     "fit_noise",
+    "fit_noise_of_cache",
     "import_poses",
+    "layout_named",
+    "list_configs",
+    "list_pose_weights",
     "load_bundle",
     "load_config",
+    "load_estimator",
+    "load_poses",
     "load_predictor",
     "map_layout",
     "measure_pose",
+    "newest_bundle",
     "open_sources",
+    "read_frames",
+    "read_metadata",
     "run_comparison",
     "run_demo",
     "save_bundle",
+    "save_noise",
+    "save_poses",
     "train_pose",
     "write_report",
 ]

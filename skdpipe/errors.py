@@ -1,13 +1,13 @@
-"""The errors a user can cause.
+"""Errors that a user can correct.
 
     SkdpipeError
-    ├── ConfigError      a setting that does not exist or does not fit
-    ├── VideoError       a file that cannot be decoded, is empty, or has no picture
-    ├── PoseError        an estimator or its weights cannot be had
-    ├── CacheError       a cached sequence that is damaged or does not match
+    ├── ConfigError      an unknown setting or an invalid value
+    ├── VideoError       a video that cannot be decoded or has no frames
+    ├── PoseError        an estimator or its weights are not available
+    ├── CacheError       a cached sequence is damaged or does not match
     ├── DataError        sequences, labels or splits that training cannot use
-    ├── FormatError      a foreign file that is not what its format promises
-    ├── BundleError      a trained model that does not fit the input
+    ├── FormatError      a foreign file that does not follow its format
+    ├── BundleError      a trained network that does not fit the input
     └── MissingDependencyError   an optional package that is not installed
 
 Each message is one line: what was found, what was expected, what to do.
@@ -17,23 +17,23 @@ from importlib.util import find_spec
 
 
 class SkdpipeError(Exception):
-    """A mistake in the input that the user can mend; the message says how."""
+    """A mistake in the input that the user can correct; the message contains the way to correct it."""
 
 
 class ConfigError(SkdpipeError):
-    """A setting that does not exist or does not fit."""
+    """An unknown setting or an invalid value."""
 
 
 class VideoError(SkdpipeError):
-    """A video that cannot be decoded, is empty, or has no picture."""
+    """A video that cannot be decoded or has no frames."""
 
 
 class PoseError(SkdpipeError):
-    """A pose estimator or its weights cannot be had."""
+    """A pose estimator or its weights are not available."""
 
 
 class CacheError(SkdpipeError):
-    """A cached sequence that is damaged or does not match."""
+    """A cached sequence is damaged or does not match."""
 
 
 class DataError(SkdpipeError):
@@ -41,11 +41,11 @@ class DataError(SkdpipeError):
 
 
 class FormatError(SkdpipeError):
-    """A foreign file that is not what its format promises."""
+    """A foreign file that does not follow its format."""
 
 
 class BundleError(SkdpipeError):
-    """A trained model that does not fit the input."""
+    """A trained network that does not fit the input."""
 
 
 class MissingDependencyError(SkdpipeError, ImportError):

@@ -1,4 +1,4 @@
-"""Progress bars with rate and time left; plain lines where there is no terminal."""
+"""Progress bars with rate and time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 class Task:
-    """One stretch of work."""
+    """A task whose progress is displayed; this one displays nothing."""
 
     def advance_to(self, done: float, note: str = "") -> None:
-        """Say how much is done; the note is shown behind the bar."""
+        """Set the amount of finished work, in the task's unit, and the note behind the bar."""
 
 
 class _Bar(Task):
@@ -53,21 +53,26 @@ class _Lines(Task):
             return
         self.last, self.finished = now, finishes or self.finished
         rate = (done - self.first) / max(1e-9, now - self.start)
-        of = f" of {self.total:g}" if self.total else ""
+        total = f" of {self.total:g}" if self.total else ""
         left = f", {(self.total - done) / rate:.0f} s left" if self.total and rate else ""
-        line = f"{self.name}: {done:g}{of} {self.unit}, {_pace(rate)}{left} {note}".rstrip()
+        line = f"{self.name}: {done:g}{total} {self.unit}, {_pace(rate)}{left} {note}".rstrip()
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _pace(rate: float, unit: str = "") -> str:
-    """How fast it goes; what takes longer than ten seconds by its length."""
+    """The rate per second; below 0.1 per second, the time per unit."""
     if 0 < rate < 0.1:
         return f"{1 / rate:.0f} s each"
     return f"{rate:.1f} {unit}/s" if unit else f"{rate:.1f}/s"
 
 
 class Progress:
-    """Where work reports to: bars on a terminal, a line now and then elsewhere, nothing if quiet."""
+    """Displays progress: bars on a terminal, a line every 30 seconds elsewhere, nothing if quiet.
+
+    Args:
+        console: by default standard error.
+        quiet: display nothing.
+    """
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self._console = console or Console(stderr=True)
@@ -75,7 +80,7 @@ class Progress:
 
     @contextmanager
     def task(self, name: str, total: float | None = None, *, unit: str = "") -> Iterator[Task]:
-        """A stretch of work of ``total`` units (None: unknown), for the length of the with block."""
+        """Display a task of ``total`` units of work (None: unknown) during the ``with`` block."""
         if self._quiet:
             yield Task()
         elif self._console.is_terminal:

@@ -1,13 +1,15 @@
-"""The commands: what is printed where, exit codes, and names that look like markup."""
+"""The commands: output on stdout and stderr, exit codes, help, and names that look like markup."""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,14 +40,16 @@ CONFIG: dict[str, dict[str, Any]] = {
 }
 
 
-class Answer(NamedTuple):
+class Output(NamedTuple):
     code: object
     out: str
     err: str
 
 
-Run = Callable[..., Answer]
+Run = Callable[..., Output]
 
+
+TORCH = ("--runtime", "torch")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,18 +58,18 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line, in this process."""
 
-    def run(*arguments: object) -> Answer:
+    def run(*arguments: object) -> Output:
         monkeypatch.setattr(sys, "argv", ["skdpipe", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main()
-        return Answer(end.value.code or 0, *capsys.readouterr())
+        return Output(end.value.code or 0, *capsys.readouterr())
 
     return run
 
 
 class Stage(NamedTuple):
-    """A folder with videos, their labels and a config; the brackets are there on purpose."""
+    """A folder with videos, their labels and a config; its names contain markup."""
 
     folder: Path
 
@@ -106,7 +110,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 @pytest.fixture
 def distilled(stage: Stage, run: Run) -> Stage:
-    """The stage with skeletons and networks; both commands do nothing if all is there."""
+    """The stage with skeletons and networks; both commands do nothing if they exist."""
     assert run("extract", stage.videos, *stage.options("config", "cache")).code == 0
     assert run("distill", *stage.options("config", "cache", "models"), "--device", "cpu").code == 0
     return stage
@@ -115,57 +119,58 @@ def distilled(stage: Stage, run: Run) -> Stage:
 # From videos to labels
 
 
-def test_extract_prints_what_it_did_and_does_it_once(stage: Stage, run: Run, tmp_path: Path) -> None:
+def test_extract_prints_counts_and_skips_what_exists(stage: Stage, run: Run, tmp_path: Path) -> None:
     cache = tmp_path / "cache [/b]"
     first, again = (
         run("extract", stage.videos, *stage.options("config"), "--cache", cache) for _ in range(2)
     )
     assert (first.code, again.code) == (0, 0)
     extracted, matched = first.out.splitlines()
-    assert extracted == f"{cache}: 12 videos extracted, 0 there already, 0 failed"
+    assert extracted == f"{cache}: 12 videos extracted, 0 already present, 0 failed"
     assert matched.startswith("people matched between the qualities: 12 of 12, mean OKS 0.")
-    assert again.out.splitlines() == [f"{cache}: 0 videos extracted, 12 there already, 0 failed"]
+    assert again.out.splitlines() == [f"{cache}: 0 videos extracted, 12 already present, 0 failed"]
 
 
-def test_extract_fails_if_a_video_does_and_says_which(stage: Stage, run: Run, tmp_path: Path) -> None:
+def test_extract_fails_if_a_video_fails_and_prints_its_path(stage: Stage, run: Run, tmp_path: Path) -> None:
     (tmp_path / "[bold]broken.mp4").write_bytes(b"no video")
     film(tmp_path / "empty [1].mp4", "")
-    answer = run("extract", tmp_path, *stage.options("config"), "--cache", tmp_path / "cache")
-    assert answer.code == 1
-    assert "1 videos extracted, 0 there already, 1 failed" in answer.out
-    assert f"failed: {tmp_path}/[bold]broken.mp4: not a readable video" in answer.err
-    assert f"nobody seen: {tmp_path}/empty [1].mp4\n" in answer.err
+    output = run("extract", tmp_path, *stage.options("config"), "--cache", tmp_path / "cache")
+    assert output.code == 1
+    assert "1 videos extracted, 0 already present, 1 failed" in output.out
+    assert f"failed: {tmp_path}/[bold]broken.mp4: not a readable video" in output.err
+    assert f"no person detected: {tmp_path}/empty [1].mp4\n" in output.err
 
 
 def test_distill_prints_the_table(distilled: Stage, run: Run) -> None:
-    answer = run("distill", *distilled.options("config", "cache", "models"))
-    assert answer.code == 0
-    assert "models :x:/run [1]" in " ".join(answer.out.split())
-    rows = {line.split("│")[1].strip(): line for line in answer.out.splitlines() if line.startswith("│")}
+    output = run("distill", *distilled.options("config", "cache", "models"))
+    assert output.code == 0
+    assert "models :x:/run [1]" in " ".join(output.out.split())
+    rows = {line.split("│")[1].strip(): line for line in output.out.splitlines() if line.startswith("│")}
     assert list(rows) == ["HQS-T", "LQS-S", "SKD"]
     assert "100.00" in rows["HQS-T"]
-    assert "2 classes, 8 training clips, 4 test clips" in answer.out
+    assert "2 classes, 8 training clips, 4 test clips" in output.out
 
 
-def test_predict_names_the_action(distilled: Stage, run: Run) -> None:
-    answer = run("predict", distilled.unseen, *distilled.options("models", "estimator"), "--top", 1)
-    assert answer.code == 0
-    lines = answer.out.splitlines()
+def test_predict_prints_the_label(distilled: Stage, run: Run) -> None:
+    output = run("predict", distilled.unseen, *distilled.options("models", "estimator"), "--top", 1, *TORCH)
+    assert output.code == 0
+    lines = output.out.splitlines()
     assert len(lines) == 2
     for line, (number, action) in zip(lines, enumerate(ACTIONS), strict=True):
         path = distilled.unseen / f"{number} [/red] :car:.mp4"
         assert re.fullmatch(re.escape(f"{path}: {LABELS[action]} ") + r"[01]\.\d{3}", line)
-    assert answer.err == f"bundle: {distilled.folder}/models :x:/run [1]/student.safetensors\n"
+    bundle = distilled.folder / "models :x:/run [1]/student.safetensors"
+    assert output.err == f"bundle: {bundle}, runtime: torch\n"
 
 
-def test_json_is_all_there_is_on_stdout(distilled: Stage, run: Run, tmp_path: Path) -> None:
+def test_json_is_the_only_output_on_stdout(distilled: Stage, run: Run, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     film(tmp_path / "empty.mp4", "")
     bundle = distilled.folder / "models :x:/run [1]/baseline.safetensors"
     options = ["--bundle", bundle, *distilled.options("estimator"), "--json"]
-    answer = run("predict", distilled.unseen, tmp_path, *options)
-    assert answer.code == 1
-    first, second, broken, empty = (json.loads(line) for line in answer.out.splitlines())
+    output = run("predict", distilled.unseen, tmp_path, *options)
+    assert output.code == 1
+    first, second, broken, empty = (json.loads(line) for line in output.out.splitlines())
     assert first["source"] == str(distilled.unseen / "0 [/red] :car:.mp4")
     assert (first["label"], second["label"]) == tuple(LABELS.values())
     assert (first["people"], first["frames"]) == (1, 6)
@@ -174,83 +179,83 @@ def test_json_is_all_there_is_on_stdout(distilled: Stage, run: Run, tmp_path: Pa
     assert broken.keys() == {"source", "error"}
     assert "not a readable video" in broken["error"]
     assert (empty["label"], empty["probabilities"], empty["people"]) == (None, {}, 0)
-    assert answer.err == f"error: {broken['error']}\n"
+    assert output.err == f"error: {broken['error']}\n"
 
 
-def test_a_clip_with_nobody_says_so(distilled: Stage, run: Run, tmp_path: Path) -> None:
+def test_a_clip_without_people_has_no_label(distilled: Stage, run: Run, tmp_path: Path) -> None:
     path = film(tmp_path / "empty.mp4", "")
-    answer = run("predict", path, *distilled.options("models", "estimator"))
-    assert (answer.code, answer.out) == (0, f"{path}: no person found in 6 frames\n")
+    output = run("predict", path, *distilled.options("models", "estimator"))
+    assert (output.code, output.out) == (0, f"{path}: no person found in 6 frames\n")
 
 
-def test_another_estimator_can_be_named(distilled: Stage, run: Run, tmp_path: Path) -> None:
+def test_another_estimator_can_be_given(distilled: Stage, run: Run, tmp_path: Path) -> None:
     estimator = tmp_path / "mine.yaml"
     estimator.write_text(yaml.safe_dump({"plugin": BOX_PLUGIN}))
     path = film(tmp_path / "clip.mp4", ACTIONS[0], 8)
-    answer = run("predict", path, *distilled.options("models"), "--estimator", estimator, "--json")
-    assert answer.code == 0
-    assert json.loads(answer.out)["frames"] == 12
+    output = run("predict", path, *distilled.options("models"), "--estimator", estimator, "--json")
+    assert output.code == 0
+    assert json.loads(output.out)["frames"] == 12
 
 
 def test_file_names_that_are_not_utf8_are_printed_readably(distilled: Stage, tmp_path: Path) -> None:
     path = tmp_path / "plain.mp4"
-    strange = tmp_path / "caf\udce9.mp4"
-    film(path, ACTIONS[0], 7).rename(strange)
+    not_utf8 = tmp_path / "caf\udce9.mp4"
+    film(path, ACTIONS[0], 7).rename(not_utf8)
     command = [
         sys.executable,
         "-m",
         "skdpipe",
         "predict",
-        str(strange),
+        str(not_utf8),
         *distilled.options("models", "estimator"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.startswith(f"{tmp_path}/caf\\udce9.mp4: ")) == (0, True)
 
 
-def test_evaluate_prints_each_bundle_and_their_fusion(distilled: Stage, run: Run) -> None:
+def test_evaluate_prints_each_bundle_and_the_fusion(distilled: Stage, run: Run) -> None:
     folder = distilled.folder / "models :x:/run [1]"
     bundles = [folder / f"{method}.safetensors" for method in ("teacher", "baseline", "student")]
-    answer = run("evaluate", *bundles, "--weights", 2, 1.5, 0, *distilled.options("cache"))
-    assert answer.code == 0
+    output = run("evaluate", *bundles, "--weights", 2, 1.5, 0, *distilled.options("cache"))
+    assert output.code == 0
     rows = [
-        [cell.strip() for cell in line.split("│")[1:-1]] for line in answer.out.splitlines() if "│" in line
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in output.out.splitlines() if "│" in line
     ]
     assert [row[0].split()[-1] for row in rows if row[2]] == ["[1]/teacher", "[1]/baseline", "[1]/student"]
     assert [row[2] for row in rows if row[2]] == ["2", "1.5", "0"]
     assert rows[0][3] == "100.00"
     assert rows[-1][0] == "fused"
-    assert answer.out.splitlines()[-1] == "4 test clips"
+    assert output.out.splitlines()[-1] == "4 test clips"
 
 
 @pytest.mark.parametrize(
     "spelling", ["{0} {1} --weights 1 0", "--weights 1 0 {0} {1}", "{0} --weights 1 --weights 0 {1}"]
 )
-def test_weights_may_be_spelt_in_a_row_or_one_by_one(
+def test_weights_may_follow_one_option_or_several(
     distilled: Stage, run: Run, monkeypatch: pytest.MonkeyPatch, spelling: str
 ) -> None:
     monkeypatch.chdir(distilled.folder / "models :x:/run [1]")
     monkeypatch.setenv("SKDPIPE_CACHE", distilled.options("cache")[1])
-    answer = run("evaluate", *spelling.format("teacher.safetensors", "baseline.safetensors").split())
-    rows = [line.split("│")[3].strip() for line in answer.out.splitlines() if line.startswith("│")]
-    assert (answer.code, [row for row in rows if row]) == (0, ["1", "0"])
+    output = run("evaluate", *spelling.format("teacher.safetensors", "baseline.safetensors").split())
+    rows = [line.split("│")[3].strip() for line in output.out.splitlines() if line.startswith("│")]
+    assert (output.code, [row for row in rows if row]) == (0, ["1", "0"])
 
 
-def test_one_bundle_needs_no_fusion_and_is_tested_on_what_is_asked_for(distilled: Stage, run: Run) -> None:
+def test_one_bundle_is_tested_on_the_given_quality_without_fusion(distilled: Stage, run: Run) -> None:
     bundle = distilled.folder / "models :x:/run [1]/baseline.safetensors"
     (high,) = (distilled.folder / "cache [/b]/high").iterdir()
-    answer = run("evaluate", bundle, "--quality", "high", "--high", high.name, *distilled.options("cache"))
-    assert answer.code == 0
-    assert "fused" not in answer.out
-    assert "high," in answer.out
-    answer = run("evaluate", bundle, "--low", "gone", *distilled.options("cache"))
-    assert "has no low settings 'gone'; found" in the_error(answer)
+    output = run("evaluate", bundle, "--quality", "high", "--high", high.name, *distilled.options("cache"))
+    assert output.code == 0
+    assert "fused" not in output.out
+    assert "high," in output.out
+    output = run("evaluate", bundle, "--low", "gone", *distilled.options("cache"))
+    assert "has no low settings 'gone'; found" in the_error(output)
 
 
-# Foreign skeletons
+# Skeletons from elsewhere
 
 
-def test_import_and_convert_say_what_they_did(run: Run, tmp_path: Path) -> None:
+def test_import_and_convert_print_counts(run: Run, tmp_path: Path) -> None:
     clips = [make_clip("one [1]", "sit", "train"), make_clip("two", "run", "val")]
     write_pyskl(clips, tmp_path / "set.pkl")
     names = tmp_path / "set.classes.txt"
@@ -258,9 +263,9 @@ def test_import_and_convert_say_what_they_did(run: Run, tmp_path: Path) -> None:
     first = run("import", "pyskl", tmp_path / "set.pkl", *options)
     assert (first.code, first.err.splitlines()) == (0, [])
     (folder,) = (tmp_path / "cache/low").iterdir()
-    assert first.out == f"{folder}: 2 clips imported, 0 there already, 0 failed\n"
+    assert first.out == f"{folder}: 2 clips imported, 0 already present, 0 failed\n"
     again = run("import", "pyskl", tmp_path / "set.pkl", *options)
-    assert again.out == f"{folder}: 0 clips imported, 2 there already, 0 failed\n"
+    assert again.out == f"{folder}: 0 clips imported, 2 already present, 0 failed\n"
     written = run("convert", "cache", folder, "openpifpaf", tmp_path / "json [2]")
     assert (written.code, written.out) == (0, f"{tmp_path}/json [2]: 2 clips written, 0 failed\n")
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json"))
@@ -270,54 +275,97 @@ def test_import_and_convert_say_what_they_did(run: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_import_names_the_clips_that_failed(run: Run, tmp_path: Path) -> None:
+def test_import_prints_the_clips_that_failed(run: Run, tmp_path: Path) -> None:
     write_openpifpaf([make_clip("one"), make_clip("two")], tmp_path / "in")
     broken = tmp_path / "in/sit/[red].json.openpifpaf.json"
     broken.write_text("none")
     (tmp_path / "skip.txt").write_text("two\n")
     film(tmp_path / "videos/one.mp4", ACTIONS[0])
-    answer = run(
+    output = run(
         "import",
         "openpifpaf",
         tmp_path / "in",
         *("--cache", tmp_path / "cache", "--skip", tmp_path / "skip.txt", "--videos", tmp_path / "videos"),
         *("--size", 320, 240),
     )
-    assert answer.code == 1
-    assert answer.out.endswith(": 1 clips imported, 0 there already, 1 left out, 1 failed\n")
-    *_, missing, failed = answer.err.splitlines()
-    assert missing == "without a video: 1 clips, known by their names alone"
+    assert output.code == 1
+    assert output.out.endswith(": 1 clips imported, 0 already present, 1 left out, 1 failed\n")
+    *_, missing, failed = output.err.splitlines()
+    assert missing == "without a video: 1 clips, identified by their names"
     assert failed.startswith(f"failed: {broken}, line 1 is not JSON")
 
 
-def test_convert_fails_if_a_clip_does_and_writes_the_others(run: Run, tmp_path: Path) -> None:
+def test_convert_fails_if_a_clip_fails_and_writes_the_others(run: Run, tmp_path: Path) -> None:
     write_openpifpaf([make_clip("one"), make_clip("two", "run")], tmp_path / "in")
     (tmp_path / "in/broken.openpifpaf.json").write_text("")
     options = ("--size", 320, 240, "--target-layout", "penn-13")
-    answer = run("convert", "openpifpaf", tmp_path / "in", "pyskl", tmp_path / "out.pkl", *options)
-    assert (answer.code, answer.out) == (1, f"{tmp_path}/out.pkl: 2 clips written, 1 failed\n")
-    assert "broken.openpifpaf.json is empty" in answer.err
+    output = run("convert", "openpifpaf", tmp_path / "in", "pyskl", tmp_path / "out.pkl", *options)
+    assert (output.code, output.out) == (1, f"{tmp_path}/out.pkl: 2 clips written, 1 failed\n")
+    assert "broken.openpifpaf.json is empty" in output.err
     layouts = [clip.layout.name for clip in load_pyskl(tmp_path / "out.pkl")]
     assert layouts == ["penn-13", "penn-13"]
+
+
+# Settings
+
+
+def test_config_show_prints_yaml_with_documentation(run: Run) -> None:
+    output = run("config", "show", "demo", "--section", "experiment", "--set", "recipe.epochs=3")
+    assert (output.code, output.err) == (0, "")
+    assert yaml.safe_load(output.out)["experiment"]["recipe"]["epochs"] == 3
+    assert "    # Number of passes over the training clips.\n    epochs: 3  # integer > 0" in output.out
+
+
+def test_config_list_prints_every_config(run: Run) -> None:
+    output = run("config", "list")
+    assert output.code == 0
+    names = {line.split()[0] for line in output.out.splitlines() if line.strip()}
+    assert {"demo", "paper", "published", "penn-scenarios"} <= names
+
+
+def test_config_schema_prints_json(run: Run) -> None:
+    whole, part = run("config", "schema"), run("config", "schema", "extraction")
+    assert json.loads(whole.out)["properties"].keys() >= {"extraction", "experiment", "comparison"}
+    assert json.loads(part.out)["required"] == ["high", "low"]
+
+
+def test_the_default_config_can_be_set_by_an_environment_variable(
+    stage: Stage, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SKDPIPE_CONFIG", stage.options("config")[1])
+    output = run("distill", "--cache", tmp_path / "empty", "--set", "clip.fill=x")
+    assert "mine [v1].yaml: experiment: clip.fill: found 'x'" in the_error(output)
+
+
+def test_a_renamed_setting_is_one_line_of_warning(stage: Stage, run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "old [name].yaml"
+    config.write_text("experiment: {distillation: {fresh_views: true, kept_megabytes: 5}}")
+    output = run("config", "show", config, "--set", "experiment.distillation.kept_megabytes=7")
+    assert output.code == 0
+    assert yaml.safe_load(output.out)["experiment"]["distillation"]["teacher_cache_megabytes"] == 7
+    first, second, third = output.err.splitlines()
+    assert first == f"warning: {config}: the setting fresh_views is now called resample_degradation"
+    assert second == f"warning: {config}: the setting kept_megabytes is now called teacher_cache_megabytes"
+    assert third.startswith("warning: setting 'distillation.kept_megabytes=7': the setting kept_megabytes is")
 
 
 # Mistakes
 
 
-def the_error(answer: Answer) -> str:
-    """The one line on stderr; nothing is on stdout."""
-    assert answer.code == 1
-    assert answer.out == ""
-    (line,) = answer.err.splitlines()
+def the_error(output: Output) -> str:
+    """The one line on stderr; stdout is empty."""
+    assert output.code == 1
+    assert output.out == ""
+    (line,) = output.err.splitlines()
     assert line.startswith("error: ")
     return line.removeprefix("error: ")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "tpu"])
-def test_an_unknown_device_is_named(run: Run, stage: Stage, device: str) -> None:
-    answer = run("distill", *stage.options("config", "cache"), "--device", device)
-    assert the_error(answer).startswith(f"cannot use device '{device}' (")
-    assert the_error(answer).endswith("; try cpu")
+def test_the_message_contains_an_unknown_device(run: Run, stage: Stage, device: str) -> None:
+    output = run("distill", *stage.options("config", "cache"), "--device", device)
+    assert the_error(output).startswith(f"cannot use device '{device}' (")
+    assert the_error(output).endswith("; try cpu")
 
 
 @pytest.mark.parametrize(
@@ -374,21 +422,23 @@ def test_a_mistake_is_one_line_on_stderr(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_estimator_file_is_named(run: Run, distilled: Stage) -> None:
-    answer = run("predict", distilled.unseen, *distilled.options("models"), "--estimator", "gone.yaml")
-    assert the_error(answer) == "no config file at gone.yaml (No such file or directory); expected YAML"
+def test_the_message_contains_a_missing_estimator_file(run: Run, distilled: Stage) -> None:
+    output = run("predict", distilled.unseen, *distilled.options("models"), "--estimator", "gone.yaml")
+    assert the_error(output) == "no config file at gone.yaml; expected YAML"
 
 
-def test_a_folder_that_cannot_be_written_is_named(run: Run, distilled: Stage, tmp_path: Path) -> None:
+def test_the_message_contains_a_folder_without_write_access(
+    run: Run, distilled: Stage, tmp_path: Path
+) -> None:
     (tmp_path / "models").write_text("a file where a folder should be")
-    answer = run("distill", *distilled.options("config", "cache"), "--models", tmp_path / "models")
-    assert the_error(answer).endswith(f"'{tmp_path / 'models' / 'run [1]'}'")
+    output = run("distill", *distilled.options("config", "cache"), "--models", tmp_path / "models")
+    assert the_error(output).endswith(f"'{tmp_path / 'models' / 'run [1]'}'")
 
 
-def test_a_missing_clip_is_named_before_any_is_labelled(run: Run, distilled: Stage) -> None:
-    answer = run("predict", distilled.unseen, "gone.mp4", *distilled.options("models", "estimator"))
-    assert (answer.code, answer.out) == (1, "")
-    assert "error: gone.mp4 does not exist; expected a video" in answer.err
+def test_a_missing_clip_is_an_error_before_any_is_labelled(run: Run, distilled: Stage) -> None:
+    output = run("predict", distilled.unseen, "gone.mp4", *distilled.options("models", "estimator"))
+    assert (output.code, output.out) == (1, "")
+    assert "error: gone.mp4 does not exist; expected a video" in output.err
 
 
 @pytest.mark.parametrize(
@@ -402,9 +452,9 @@ def test_a_missing_clip_is_named_before_any_is_labelled(run: Run, distilled: Sta
     ],
 )
 def test_a_command_that_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> None:
-    answer = run(*arguments)
-    assert (answer.code, answer.out) == (2, "")
-    assert "Error" in answer.err
+    output = run(*arguments)
+    assert (output.code, output.out) == (2, "")
+    assert "Error" in output.err
 
 
 INTERRUPTING = """
@@ -415,15 +465,13 @@ class Interrupting(BoxEstimator):
 """
 
 
-def test_an_interruption_is_exit_code_130_and_says_how_to_go_on(
-    run: Run, stage: Stage, tmp_path: Path
-) -> None:
+def test_an_interruption_is_exit_code_130_with_a_hint(run: Run, stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "plugin.py").write_text(INTERRUPTING)
     plugin = f"high.plugin={tmp_path}/plugin.py:Interrupting"
     options = [*stage.options("config"), "--cache", tmp_path / "cache", "--set", plugin]
-    answer = run("extract", stage.videos, *options)
-    assert (answer.code, answer.out) == (130, "")
-    assert answer.err.endswith("interrupted; the same command goes on where it stopped\n")
+    output = run("extract", stage.videos, *options)
+    assert (output.code, output.out) == (130, "")
+    assert output.err.endswith("interrupted; the same command continues where it stopped\n")
 
 
 # Help
@@ -433,14 +481,49 @@ def test_an_interruption_is_exit_code_130_and_says_how_to_go_on(
     "command",
     [
         "", "extract", "import", "convert", "fit-noise", "distill", "finetune", "compare", "predict",
-        "evaluate", "train-pose", "measure-pose", "demo",
+        "evaluate", "report", "train-pose", "measure-pose", "pose-weights", "config", "demo",
     ],
 )  # fmt: skip
 def test_every_command_has_help(run: Run, command: str) -> None:
-    answer = run(*[part for part in (command, "--help") if part])
-    assert answer.code == 0
-    assert "Usage: " in answer.out
-    assert (f" {command} " if command else "COMMAND") in answer.out.split("Usage: ")[1].splitlines()[0]
+    output = run(*[part for part in (command, "--help") if part])
+    assert output.code == 0
+    assert "Usage: " in output.out
+    assert (f" {command} " if command else "COMMAND") in output.out.split("Usage: ")[1].splitlines()[0]
+
+
+def test_help_has_panels_in_the_order_of_the_pipeline(run: Run) -> None:
+    text = run("--help").out
+    panels = re.findall(r"╭─ ([A-Z][a-z ]+) ─", text)
+    assert panels == [
+        "Options", "Everyday", "Skeletons from elsewhere", "Experiments", "Pose estimators", "Settings",
+    ]  # fmt: skip
+    commands = re.findall(r"^│ ([a-z-]+) ", text, re.MULTILINE)
+    assert [each for each in commands if not each.startswith("-")] == [
+        "extract", "distill", "predict", "demo", "import", "convert", "fit-noise", "finetune", "evaluate",
+        "compare", "report", "train-pose", "measure-pose", "pose-weights", "config",
+    ]  # fmt: skip
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    output = run("--version")
+    assert (output.code, output.out) == (0, f"skdpipe {version('skdpipe')}\n")
+
+
+@pytest.mark.parametrize(
+    "words", ["distill --config pen", "config show pen", "predict x.mp4 --estimator pen"]
+)
+def test_names_of_configs_are_completed(words: str) -> None:
+    environment = os.environ | {
+        "_SKDPIPE_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"skdpipe {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    code = "import sys; sys.argv = ['skdpipe']; from skdpipe.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert {"penn", "penn-scenarios"} <= set(done.stdout.split())
+    assert all(name.startswith("pen") for name in done.stdout.split())
 
 
 HELP = """
@@ -457,7 +540,7 @@ assert not heavy, heavy
 
 
 def test_help_imports_nothing_heavy() -> None:
-    for command in ([], ["distill"]):
+    for command in ([], ["distill"], ["config", "show"]):
         done = subprocess.run(
             [sys.executable, "-c", HELP, *command], capture_output=True, text=True, check=False
         )

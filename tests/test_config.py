@@ -1,9 +1,8 @@
-"""Settings: the shipped files are right, and a mistake is one line that says where it is."""
+"""Settings: the shipped files are valid, and the message of a mistake is one line with its place."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def complaint(kind: type[Any], path: Path, *overrides: str, section: str = "") -> str:
+def error_of(kind: type[Any], path: Path, *overrides: str, section: str = "") -> str:
     with pytest.raises(ConfigError) as caught:
         load_config(kind, path, overrides, section=section)
     text = str(caught.value)
@@ -71,7 +70,7 @@ def complaint(kind: type[Any], path: Path, *overrides: str, section: str = "") -
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_shipped_file_is_right(path: Path) -> None:
+def test_every_shipped_file_is_valid(path: Path) -> None:
     sections = yaml.safe_load(path.read_text(encoding="utf-8")).keys() & SECTIONS.keys()
     for section in sections:
         config = load_config(SECTIONS[section], path, section=section)
@@ -80,7 +79,7 @@ def test_every_shipped_file_is_right(path: Path) -> None:
         assert load_config(kind_of(path), path) is not None
 
 
-def test_the_shipped_experiments_name_known_layouts_and_themselves() -> None:
+def test_the_shipped_experiments_have_known_layouts_and_the_name_of_their_file() -> None:
     for path in SHIPPED:
         sections = yaml.safe_load(path.read_text(encoding="utf-8"))
         if "experiment" in sections:
@@ -90,48 +89,48 @@ def test_the_shipped_experiments_name_known_layouts_and_themselves() -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 8))
-def test_every_table_of_the_paper_has_its_comparison(number: int) -> None:
+def test_every_table_of_the_paper_has_a_comparison(number: int) -> None:
     comparison, plan = load_comparison(config_path(f"paper-table-{number}"))
     assert comparison.name == f"paper-table-{number}"
     assert len(plan.rows) >= len(comparison.seeds) * len(comparison.scenarios) * len(comparison.students)
     for run in (*plan.teachers, *plan.rows):
         assert run.experiment.clip.layout in LAYOUTS
         assert run.experiment.recipe.epochs == 60
-    # Tables II, V and VI have as many kinds of rows as these.
+    # Numbers of kinds of rows in tables II, V and VI.
     rows = {2: 2 * 3, 5: 2 * 4, 6: 4}
     if number in rows:
         assert len(plan.rows) == 3 * rows[number]
 
 
-def test_a_section_may_be_that_of_another_config(tmp_path: Path) -> None:
+def test_a_section_can_be_taken_from_another_config(tmp_path: Path) -> None:
     path = write(tmp_path, "experiment: paper")
     changed = load_config(Experiment, path, ["seed=3"], section="experiment")
     assert changed == replace(load_config(Experiment, config_path("paper"), section="experiment"), seed=3)
 
 
-def test_the_papers_recipe_is_the_papers() -> None:
+def test_the_config_paper_has_the_settings_of_the_paper() -> None:
     paper = load_config(Experiment, config_path("paper"), section="experiment")
     recipe = Recipe(60, 16, 0.1, 0.9, 1e-4, milestones=(15, 30, 45), decay=0.1)
     assert paper.recipe == recipe
-    assert paper.clip == ClipFormat(300, "replay", 2, "coco-17", "picture", smoothing=1)
+    assert paper.clip == ClipFormat(300, "replay", 2, "coco-17", "image", smoothing=1)
     assert paper.teacher == paper.student == NetworkChoice("st_gcn", "distance", 64)
     assert paper.distillation == Distillation(kl=1, node=0.5, edge=0.5, temperature=1)
     assert paper.smoothing_window == 3
 
 
-def test_shipped_configs_go_by_their_names_and_others_by_their_paths(tmp_path: Path) -> None:
+def test_shipped_configs_have_names_and_others_are_given_by_path(tmp_path: Path) -> None:
     assert {config_path(path.stem) for path in SHIPPED} == set(SHIPPED)
     mine = write(tmp_path, "name: mine")
     assert config_path(str(mine)) == mine
 
 
 @pytest.mark.parametrize("name", ["papers", "nowhere/mine.yaml", "mine.yml", ""])
-def test_a_config_that_is_not_there_is_named(name: str) -> None:
+def test_the_name_of_a_missing_config_is_in_the_message(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"^no config (file at |named '){name}[^\n]*expected[^\n]*YAML"):
         config_path(name)
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_the_message_about_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"one of demo,.*paper,.*penn,.*published"):
         config_path("papers")
 
@@ -175,7 +174,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
 )  # fmt: skip
 def test_a_mistake_is_one_line_with_key_found_and_expected(override: str, expected: str) -> None:
     path = config_path("paper")
-    text = complaint(Experiment, path, override, section="experiment")
+    text = error_of(Experiment, path, override, section="experiment")
     assert text.startswith(f"{path}: experiment: {expected}")
 
 
@@ -188,68 +187,68 @@ def test_a_mistake_is_one_line_with_key_found_and_expected(override: str, expect
         ("clip.frames=[1", "setting 'clip.frames=[1': while parsing a flow sequence"),
     ],
 )
-def test_an_override_that_cannot_be_read_is_quoted(override: str, expected: str) -> None:
-    assert complaint(Experiment, config_path("paper"), override, section="experiment").startswith(expected)
+def test_an_override_that_cannot_be_read_is_in_the_message(override: str, expected: str) -> None:
+    assert error_of(Experiment, config_path("paper"), override, section="experiment").startswith(expected)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("- 1\n- 2\n", " holds a list; expected a mapping of settings"),
-        ("just words", " holds a str; expected a mapping of settings"),
+        ("- 1\n- 2\n", " contains a list; expected a mapping of settings"),
+        ("just words", " contains a str; expected a mapping of settings"),
         ("a: [1\nb: 2", " is not YAML: while parsing"),
         ("other: {}\n1: {}", " has no section 'experiment'; found other, 1"),
         ("", " has no section 'experiment'; found nothing"),
-        ("experiment: 3", ": experiment holds a int; expected a mapping of settings"),
+        ("experiment: 3", ": experiment contains a int; expected a mapping of settings"),
         ("experiment: {1: 2}", ": experiment: 1: found 1; keys should be strings"),
     ],
 )
-def test_a_file_without_the_settings_is_named(tmp_path: Path, text: str, expected: str) -> None:
+def test_a_file_without_the_settings_is_an_error(tmp_path: Path, text: str, expected: str) -> None:
     path = write(tmp_path, text)
-    assert complaint(Experiment, path, section="experiment").startswith(f"{path}{expected}")
+    assert error_of(Experiment, path, section="experiment").startswith(f"{path}{expected}")
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_the_path_of_a_binary_file_is_in_the_message(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    assert complaint(Experiment, path).startswith(f"{path} is not YAML")
+    assert error_of(Experiment, path).startswith(f"{path} is not YAML")
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_the_path_of_a_file_that_cannot_be_read_is_in_the_message(tmp_path: Path) -> None:
     expected = f"no config file at {tmp_path / 'gone.yaml'} (No such file or directory); expected YAML"
-    assert complaint(Estimator, tmp_path / "gone.yaml") == expected
-    assert complaint(Estimator, tmp_path).startswith(f"no config file at {tmp_path} (Is a directory)")
+    assert error_of(Estimator, tmp_path / "gone.yaml") == expected
+    assert error_of(Estimator, tmp_path).startswith(f"no config file at {tmp_path} (Is a directory)")
 
 
-def test_what_has_no_default_must_be_set(tmp_path: Path) -> None:
+def test_a_setting_without_default_is_required(tmp_path: Path) -> None:
     path = write(tmp_path, "extraction: {high: {backbone: resnet18}}")
-    expected = f"{path}: extraction: low is not set and has no default; add it"
-    assert complaint(Extraction, path, section="extraction") == expected
+    expected = f"{path}: extraction: low is missing and has no default; add it"
+    assert error_of(Extraction, path, section="extraction") == expected
 
 
-def test_a_misspelt_setting_is_named_before_the_one_that_is_then_missing(tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_reported_before_the_one_that_is_missing(tmp_path: Path) -> None:
     path = write(tmp_path, "hihg: {}\nlow: {}")
     assert (
-        complaint(Extraction, path) == f"{path}: hihg is no setting; expected one of high, low, people, batch"
+        error_of(Extraction, path) == f"{path}: hihg is no setting; expected one of high, low, people, batch"
     )
 
 
-def test_a_long_value_is_cut_short_in_the_complaint(tmp_path: Path) -> None:
-    assert len(complaint(Experiment, write(tmp_path, f"seed: [{'1, ' * 1000}]"))) < 300
+def test_a_long_value_is_cut_short_in_the_error_of(tmp_path: Path) -> None:
+    assert len(error_of(Experiment, write(tmp_path, f"seed: [{'1, ' * 1000}]"))) < 300
 
 
-# What is read
+# Valid settings
 
 
-def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
+def test_an_empty_section_has_all_defaults(tmp_path: Path) -> None:
     assert load_config(Experiment, write(tmp_path, "experiment:"), section="experiment") == Experiment()
     assert load_config(Experiment, write(tmp_path, "")) == Experiment()
 
 
-def test_overrides_reach_any_depth_and_their_values_are_yaml(tmp_path: Path) -> None:
+def test_overrides_apply_at_any_depth_and_their_values_are_yaml(tmp_path: Path) -> None:
     path = write(tmp_path, "experiment: {derive_low: null, clip: {people: 1}}")
     overrides = [
-        "name=2024",  # a run may be called by a number
+        "name=2024",  # the name of a run may be a number
         "derive_low.every=10",
         "clip.frames=64",
         "recipe.learning_rate=1e-3",  # a string in YAML 1.1
@@ -301,23 +300,62 @@ experiments = st.builds(
 
 
 @given(experiments | estimators | st.builds(Extraction, estimators, estimators, positive, positive))
-def test_a_config_comes_back_from_plain_values_and_from_yaml(config: Any) -> None:
+def test_a_config_is_restored_from_plain_values_and_from_yaml(config: Any) -> None:
     written = to_plain(config)
     assert parse_config(type(config), written, "memory") == config
     assert parse_config(type(config), yaml.safe_load(yaml.safe_dump(written)), "YAML") == config
 
 
-def test_what_is_as_by_default_need_not_be_said() -> None:
-    """So that a setting that is added later changes nothing that is made of this."""
+def test_settings_with_their_defaults_can_be_left_out() -> None:
+    """A digest of the result does not change when a setting is added."""
     changed = Experiment(seed=3, recipe=Recipe(epochs=7), derive_low=Degradation())
-    said = to_plain(changed, only_changed=True)
-    assert said == {"seed": 3, "recipe": {"epochs": 7}, "derive_low": {}}
-    assert parse_config(Experiment, said, "said") == changed
+    plain = to_plain(changed, only_changed=True)
+    assert plain == {"seed": 3, "recipe": {"epochs": 7}, "derive_low": {}}
+    assert parse_config(Experiment, plain, "memory") == changed
     assert to_plain(Experiment(), only_changed=True) == {}
 
 
-@pytest.mark.parametrize("kind", [*SECTIONS.values(), PoseTraining, Estimator, Recipe, ClipFormat])
-def test_every_setting_is_documented(kind: type[Any]) -> None:
-    described = set(re.findall(r"\w+", kind.__doc__ or ""))
-    groups = {each.name for each in fields(kind) if is_dataclass(each.default_factory)}
-    assert {each.name for each in fields(kind)} <= described | groups
+# Renamed settings
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("distillation: {fresh_views: true}", {"distillation": {"resample_degradation": True}}),
+        ("distillation: {kept_megabytes: 5}", {"distillation": {"teacher_cache_megabytes": 5}}),
+        ("distillation: {revision: false}", {"distillation": {"revision": "none"}}),
+        ("clip: {scale: picture}", {"clip": {"scale": "image"}}),
+        ("derive_low: {noise: {misses_elsewhere: 0.1}}", {"derive_low": {"noise": {"misses_default": 0.1}}}),
+    ],
+)
+def test_the_old_name_of_a_setting_is_read_with_one_line_of_warning(
+    tmp_path: Path, old: str, new: dict[str, Any]
+) -> None:
+    path = write(tmp_path, old)
+    with pytest.warns(FutureWarning) as warned:
+        experiment = load_config(Experiment, path)
+    assert experiment == parse_config(Experiment, new, "new")
+    (line,) = (str(warning.message) for warning in warned)
+    assert line.startswith(f"{path}: ")
+    assert "\n" not in line
+
+
+def test_an_override_with_either_name_changes_a_setting_with_the_other_name(tmp_path: Path) -> None:
+    for written, override in (
+        ("kept_megabytes", "teacher_cache_megabytes"),
+        ("teacher_cache_megabytes", "kept_megabytes"),
+    ):
+        path = write(tmp_path, f"distillation: {{{written}: 5}}")
+        with pytest.warns(FutureWarning, match="kept_megabytes is now called teacher_cache_megabytes"):
+            experiment = load_config(Experiment, path, [f"distillation.{override}=7"])
+        assert experiment.distillation.teacher_cache_megabytes == 7
+
+
+def test_a_setting_under_both_names_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, "distillation: {kept_megabytes: 5, teacher_cache_megabytes: 5}")
+    assert error_of(Experiment, path).endswith("are the same setting; keep teacher_cache_megabytes only")
+
+
+def test_the_options_of_a_plugin_are_not_renamed(tmp_path: Path) -> None:
+    path = write(tmp_path, "plugin: mine.py:Mine\noptions: {pictures: 3}")
+    assert load_config(Estimator, path).options == {"pictures": 3}

@@ -54,7 +54,7 @@ def test_the_demonstration_prints_truth_and_prediction(demo_output: Path) -> Non
     for name in ("HQS-T", "LQS-S", "LQS-SWA-S", "SKD", "top-1", "GFLOPs", "mean OKS", "truth", "prediction"):
         assert name in text
     assert re.search(r"\d of 3 right", text)
-    assert "30 videos extracted, 0 there already, 0 failed" in " ".join(text.split())
+    assert "30 videos extracted, 0 already present, 0 failed" in " ".join(text.split())
 
 
 def test_the_demonstration_writes_an_image(demo_output: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_run_folder_contains_bundles_config_seed_and_figures(demo_output: Pa
 def test_a_second_run_does_only_what_is_missing(demo_output: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in demo_output.rglob("*.safetensors")}
     text = run_small_demo(demo_output.parent)
-    assert "0 videos extracted, 30 there already, 0 failed" in " ".join(text.split())
+    assert "0 videos extracted, 30 already present, 0 failed" in " ".join(text.split())
     assert {p: p.stat().st_mtime_ns for p in demo_output.rglob("*.safetensors")} == before
 
 

@@ -1,7 +1,7 @@
-"""The examples do what they say: an estimator from outside the package, the film in Python, one's own loss.
+"""The examples: an estimator from outside the package, the pipeline in Python, a loss of one's own.
 
-The reference poses come from the network that is tested, so agreement shows that pictures reach it and joints
-come back as they should; it says nothing about how good MoveNet is.
+The reference poses were made with the network under test. Agreement shows that frames are preprocessed and
+keypoints postprocessed correctly; it does not measure the accuracy of MoveNet.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ needs_movenet = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _as_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the repository's root, as the examples say; none of them stays imported."""
+    """The root of the repository is the working directory; no example stays imported."""
     monkeypatch.chdir(REPO)
     monkeypatch.syspath_prepend(REPO / "examples")
     for path in (REPO / "examples").glob("*.py"):
@@ -63,13 +63,13 @@ def movenet(**options: object) -> PoseEstimator:
 
 @pytest.fixture(scope="module")
 def lifter() -> list[Frame]:
-    """The weightlifter, whole and from the front, in three frames."""
+    """Three frames of the weightlifter, whole and from the front."""
     return [f for i, f in enumerate(read_frames(CLIPS / "clean_and_jerk.mp4")) if i in (0, 150, 290)]
 
 
 @needs_movenet
 @pytest.mark.parametrize("section", ["high", "low"])
-def test_the_config_names_an_estimator_that_the_package_does_not_know(section: str) -> None:
+def test_the_config_loads_an_estimator_from_outside_the_package(section: str) -> None:
     settings = load_config(Extraction, REPO / "configs/movenet.yaml", section="extraction")
     chosen: Estimator = getattr(settings, section)
     estimator = load_estimator(chosen, CPU)
@@ -94,7 +94,7 @@ def test_another_threshold_is_another_estimator() -> None:
 
 @needs_movenet
 @needs_clips
-def test_people_are_what_the_protocol_promises(lifter: list[Frame]) -> None:
+def test_people_are_as_the_protocol_requires(lifter: list[Frame]) -> None:
     found = movenet(keypoint=0.5)([*lifter, np.zeros_like(lifter[0])])
     assert [len(people) for people in found] == [1, 1, 1, 0]
     for people in found:
@@ -107,7 +107,7 @@ def test_people_are_what_the_protocol_promises(lifter: list[Frame]) -> None:
 
 @needs_movenet
 @needs_clips
-def test_in_a_mirror_left_is_right(lifter: list[Frame]) -> None:
+def test_in_a_mirror_image_left_is_right(lifter: list[Frame]) -> None:
     estimator, width = movenet(), lifter[0].shape[1]
     mirrored = estimator([np.ascontiguousarray(frame[:, ::-1]) for frame in lifter])
     for people, images in zip(estimator(lifter), mirrored, strict=True):
@@ -117,7 +117,9 @@ def test_in_a_mirror_left_is_right(lifter: list[Frame]) -> None:
 
 @needs_movenet
 @needs_clips
-def test_a_lifter_who_faces_us_has_his_left_on_the_right_and_his_head_above(lifter: list[Frame]) -> None:
+def test_a_lifter_who_faces_the_camera_has_his_left_side_on_the_right(
+    lifter: list[Frame],
+) -> None:
     for frame, (person,) in zip(lifter, movenet()(lifter), strict=True):
         joints = dict(zip(COCO_17.joints, person[:, :2], strict=True))
         for joint in ("shoulder", "hip", "ankle"):
@@ -125,34 +127,36 @@ def test_a_lifter_who_faces_us_has_his_left_on_the_right_and_his_head_above(lift
         assert joints["nose"][1] < joints["left_hip"][1] < joints["left_knee"][1] < frame.shape[0]
 
 
-def test_a_frame_lies_in_the_top_left_corner() -> None:
+def test_the_frame_is_in_the_top_left_corner_of_the_square() -> None:
     square = example("movenet").letterbox(np.full((100, 200, 3), 255, np.uint8), 64)
     assert square.shape == (64, 64, 3)
     assert np.all(square[:32] == 255)
     assert np.all(square[32:] == 0)
 
 
-def test_joints_by_hand() -> None:
+def test_keypoints_of_a_row_computed_by_hand() -> None:
     row = np.zeros((1, 56), np.float32)
     row[0, :9] = [0.5, 0.25, 0.9, 0.1, 1.2, 0.3, 0.4, 0.4, 0.1]
     nose, left_eye, right_eye = example("movenet").to_keypoints(row, 200, 0.2)[0, :3]
     assert nose == pytest.approx([50, 100, 0.9])
-    assert left_eye == pytest.approx([240, 20, 0.3])  # beyond the frame, as MoveNet has it
+    assert left_eye == pytest.approx([240, 20, 0.3])  # outside the frame, as in the output of MoveNet
     assert right_eye == pytest.approx([np.nan, np.nan, 0], nan_ok=True)
 
 
-# MoveNet: what a user may do wrong
+# MoveNet: mistakes of a user
 
 
-def complaint(**options: object) -> str:
+def error_of(**options: object) -> str:
     with pytest.raises(PoseError) as caught:
         movenet(**options)
     return str(caught.value)
 
 
-def test_without_onnx_runtime_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onnx_runtime_the_message_contains_a_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert complaint() == "MoveNet needs ONNX Runtime, which is not installed; run `pip install onnxruntime`"
+    assert error_of() == "MoveNet needs ONNX Runtime, which is not installed; run `pip install onnxruntime`"
 
 
 @needs_movenet
@@ -160,23 +164,23 @@ def test_without_onnx_runtime_the_message_says_how_to_get_it(monkeypatch: pytest
     ("options", "words"),
     [
         ({"weights": "nowhere.onnx"}, [str(REPO / "nowhere.onnx"), "expected multipose_256", "weights"]),
-        ({"weights": "LICENSE"}, ["LICENSE", "ONNX Runtime", "fetch it again"]),
+        ({"weights": "LICENSE"}, ["LICENSE", "ONNX Runtime", "download it again"]),
         ({"weights": str(WEIGHTS / "thunder.onnx")}, ["[1, 1, 17, 3]", "expected", "[1, 6, 56]"]),
         ({"person": 25}, ["person", "25", "from 0 to 1"]),
         ({"keypoint": "high"}, ["keypoint", "'high'", "from 0 to 1"]),
     ],
 )
 def test_a_mistake_in_the_options_is_one_line(options: dict[str, object], words: list[str]) -> None:
-    said = complaint(**options)
-    assert "\n" not in said
-    assert all(word in said for word in words), said
+    message = error_of(**options)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
 
 
 @needs_movenet
 def test_an_option_that_does_not_exist_is_one_line() -> None:
-    said = complaint(persn=0.25)
-    assert "\n" not in said
-    assert "persn" in said
+    message = error_of(persn=0.25)
+    assert "\n" not in message
+    assert "persn" in message
 
 
 def test_a_plugin_that_is_not_there_is_one_line() -> None:
@@ -199,7 +203,7 @@ def two_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_movenet
 @needs_clips
-def test_skeletons_are_the_reference_s(two_clips: Path, tmp_path: Path) -> None:
+def test_skeletons_agree_with_the_reference(two_clips: Path, tmp_path: Path) -> None:
     cache = PoseCache(tmp_path / "cache")
     compared = example("compare_with_reference").compare_folder(two_clips, cache, "movenet")
     rows = {(row.clip, row.estimator[-3:]): row for row in compared}
@@ -212,10 +216,10 @@ def test_skeletons_are_the_reference_s(two_clips: Path, tmp_path: Path) -> None:
     assert rows["three_people_aerobics.avi", "256"].oks > 0.8  # measured: 0.846
     assert all(row.agreement > 0.95 for row in compared)  # measured: 0.99 and 1
 
-    example("draw_skeletons").main(cache.root, tmp_path / "pictures", frames=3)
-    pictures = sorted((tmp_path / "pictures").glob("*/*/*.png"))
-    assert [picture.stem for picture in pictures] == ["clean_and_jerk", "three_people_aerobics"] * 2
-    assert cv2.imread(str(pictures[0])).shape == (256, 3 * 340, 3)
+    example("draw_skeletons").main(cache.root, tmp_path / "images", frames=3)
+    images = sorted((tmp_path / "images").glob("*/*/*.png"))
+    assert [image.stem for image in images] == ["clean_and_jerk", "three_people_aerobics"] * 2
+    assert cv2.imread(str(images[0])).shape == (256, 3 * 340, 3)
 
 
 @needs_movenet
@@ -232,7 +236,7 @@ def test_the_command_line_takes_the_config_by_name(tmp_path: Path) -> None:
     assert high.settings.startswith("movenet-multipose-384-k30-")
 
 
-# The film on a white box that moves sideways or up and down
+# The pipeline on videos of a white box that moves sideways or up and down
 
 CONFIG = f"""
 extraction:
@@ -240,7 +244,7 @@ extraction:
   low: {{plugin: "{BOX_PLUGIN}", options: {{shake: 2.0}}, every: 2}}
 experiment:
   name: boxes
-  clip: {{frames: 12, people: 1, scale: picture}}
+  clip: {{frames: 12, people: 1, scale: image}}
   teacher: {{name: st_2sgcn, width: 8}}
   student: {{name: st_2sgcn, width: 8}}
   recipe: {{epochs: 40, batch: 4, learning_rate: 0.02, warmup: 2}}
@@ -270,7 +274,7 @@ def test_own_videos_then_a_loss_of_one_s_own(tmp_path: Path) -> None:
         assert own_videos.label(clip, result.folder / "attention.safetensors", str(config)).label == action
 
 
-def test_attention_is_compared_by_its_shape_alone() -> None:
+def test_the_attention_loss_does_not_depend_on_scale() -> None:
     loss = example("own_loss").attention_loss
     features = torch.rand(2, 4, 3, 17, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert loss(7 * features.repeat(1, 3, 1, 1), features) == pytest.approx(0)

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from skdpipe.cli import skeletons
+from skdpipe.cli import poses
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.catalogue import FORMATS, TARGETS, format_named, target_named
 from skdpipe.formats.format import FormatOptions, refuse_useless
@@ -50,9 +50,9 @@ def test_class_names_must_be_names(tmp_path: Path, content: str, message: str) -
 def test_the_command_line_lists_every_format() -> None:
     """The cache is a source of `convert`; `import` writes it."""
     foreign = [each.name for each in FORMATS if each.name != "cache"]
-    assert list(get_args(skeletons.ForeignFormat)) == foreign
-    assert list(get_args(skeletons.SourceFormat)) == [each.name for each in FORMATS]
-    assert list(get_args(skeletons.TargetFormat)) == [each.name for each in TARGETS if each.name != "cache"]
+    assert list(get_args(poses.ForeignFormat)) == foreign
+    assert list(get_args(poses.SourceFormat)) == [each.name for each in FORMATS]
+    assert list(get_args(poses.TargetFormat)) == [each.name for each in TARGETS if each.name != "cache"]
 
 
 def test_the_command_line_has_every_option() -> None:

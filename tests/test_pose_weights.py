@@ -17,7 +17,7 @@ from skdpipe.errors import PoseError
 from skdpipe.pose.openpifpaf import catalogue, load_weights
 from skdpipe.pose.openpifpaf.catalogue import PublishedWeights
 from skdpipe.pose.openpifpaf.download import download
-from skdpipe.pose.openpifpaf.weights import available, fetch, find
+from skdpipe.pose.openpifpaf.weights import fetch, find, list_pose_weights
 from skdpipe.progress import Progress
 
 QUIET = Progress(quiet=True)
@@ -161,10 +161,10 @@ def test_weights_are_fetched_and_converted_once(
 ) -> None:
     published = served_network(server, tmp_path)
     monkeypatch.setattr(catalogue, "PUBLISHED", (published,))
-    assert not available()[-1].path.exists()
+    assert not list_pose_weights()[-1].path.exists()
     loaded = load_weights("shufflenetv2x1", "shufflenetv2x1-2019", QUIET)
-    assert available()[-1].path == folder / "shufflenetv2x1-2019.safetensors"
-    assert available()[-1].path.is_file()
+    assert list_pose_weights()[-1].path == folder / "shufflenetv2x1-2019.safetensors"
+    assert list_pose_weights()[-1].path.is_file()
     assert loaded.notes is not None
     assert loaded.notes["sha256"] == hashlib.sha256(server.content).hexdigest()
     assert loaded.notes["source"] == list(published.addresses)

@@ -1,9 +1,18 @@
-"""The command line: each command reads its settings, calls one public function, and prints.
+"""The command line: each command reads its settings, calls one public function, and prints the result.
 
-Nothing heavy is imported before a command runs, so that ``skdpipe --help`` answers at once.
+Modules with torch are imported when a command runs, so ``skdpipe --help`` is fast.
 """
 
-from skdpipe.cli import skeletons, training, inference, pose, demo  # noqa: F401, I001  # in the order of the help
+from skdpipe.cli import (  # noqa: F401, I001  # in the order of the help
+    extraction,
+    poses,
+    training,
+    inference,
+    demo,
+    experiments,
+    pose,
+    settings,
+)
 from skdpipe.cli.app import app, main
 
 __all__ = ["app", "main"]

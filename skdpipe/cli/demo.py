@@ -1,4 +1,4 @@
-"""The whole film in one command."""
+"""The command that runs the whole pipeline."""
 
 from __future__ import annotations
 
@@ -9,25 +9,33 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from skdpipe.cli.app import Config, Device, Overrides, app, device_of, print_line, stderr, stdout
-from skdpipe.cli.skeletons import print_extraction
+from skdpipe.cli.app import (
+    EVERYDAY,
+    ConfigOption,
+    Device,
+    Overrides,
+    app,
+    device_of,
+    print_line,
+    stderr,
+    stdout,
+)
+from skdpipe.cli.extraction import print_extraction
 from skdpipe.cli.training import print_results
 
 
-@app.command()
+@app.command(rich_help_panel=EVERYDAY)
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where videos, skeletons, networks and picture go.")] = Path(
-        "demo_output"
-    ),
-    config: Config = "demo",
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for videos, skeletons, networks and the image.")
+    ] = Path("demo_output"),
+    config: ConfigOption = "demo",
     overrides: Overrides = None,
     device: Device = "",
 ) -> None:
-    """See the whole film: actors, skeletons of two qualities, teacher and student, labels."""
-    from skdpipe.config import config_path
-    from skdpipe.demo import run_demo
+    """Run the whole pipeline on rendered videos: skeletons of two qualities, teacher, student, labels."""
+    from skdpipe import Progress, config_path, run_demo
     from skdpipe.memory import keep_freed_memory
-    from skdpipe.progress import Progress
 
     keep_freed_memory()
     result = run_demo(
@@ -35,7 +43,9 @@ def demo(
     )
     print_extraction(result.extraction, folder / "pose_cache")
     print_results(result.distillation)
-    table = Table("unseen clip", "truth", "prediction", "probability", title="Unseen clips of unseen actors")
+    table = Table(
+        "test clip", "label", "prediction", "probability", title="Test clips of people not in training"
+    )
     for truth, prediction in result.predictions:
         label = prediction.label or "no person found"
         probability = f"{prediction.probabilities[0][1]:.2f}" if prediction.label else ""

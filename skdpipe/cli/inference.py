@@ -1,4 +1,4 @@
-"""Commands that use a trained network."""
+"""Commands that run a trained network."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from skdpipe.cli.app import (
+    EVERYDAY,
+    EXPERIMENTS,
     Cache,
-    Config,
     Device,
     Models,
     Overrides,
     app,
+    complete_config,
     device_of,
     print_json,
     print_line,
@@ -29,28 +31,34 @@ if TYPE_CHECKING:
     from skdpipe.inference import Prediction
 
 
-@app.command()
+@app.command(rich_help_panel=EVERYDAY)
 def predict(
     clips: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.")],
-    bundle: Annotated[Path | None, typer.Option(help="A student's bundle; the newest if not given.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Bundle of a student; by default the newest.")] = None,
     models: Models = Path("models"),
     estimator: Annotated[
-        Path | None, typer.Option(help="YAML of another estimator than the bundle's own.")
-    ] = None,
-    top: Annotated[int, typer.Option(help="How many labels to print.", min=1)] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a clip, a line each.")] = False,
+        str,
+        typer.Option(
+            help="Config of another estimator than the bundle's: a YAML file or a name.",
+            autocompletion=complete_config,
+        ),
+    ] = "",
+    runtime: Annotated[
+        Literal["auto", "torch", "onnx", "openvino"],
+        typer.Option(help="What runs the student; auto takes the fastest that is installed."),
+    ] = "auto",
+    top: Annotated[int, typer.Option(help="Number of labels to print.", min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per clip and line.")] = False,
     device: Device = "",
 ) -> None:
-    """Label videos with the cheap estimator and the student alone."""
-    from skdpipe.config import Estimator, load_config
-    from skdpipe.extraction.video_list import find_videos
-    from skdpipe.predict import load_predictor, newest_bundle
+    """Label videos with the low-cost estimator and the student."""
+    from skdpipe import Estimator, find_videos, load_config, load_predictor, newest_bundle
 
     path = bundle or newest_bundle(models)
     other = load_config(Estimator, estimator) if estimator else None
-    predictor = load_predictor(path, device=device_of(device), estimator=other)
+    predictor = load_predictor(path, device=device_of(device), estimator=other, runtime=runtime)
     if not as_json:
-        stderr.print(f"bundle: {path}")
+        stderr.print(f"bundle: {path}, runtime: {predictor.runtime.name}")
     failed = False
     for item in [item for clip in clips for item in find_videos(clip)]:
         try:
@@ -83,15 +91,15 @@ def _print_prediction(prediction: Prediction, top: int, *, as_json: bool) -> Non
     print_line(f"{prediction.source}: {labels}")
 
 
-class _NumbersInARow(TyperCommand):
-    """Takes ``--weights 2 2 1`` for ``--weights 2 --weights 2 --weights 1``."""
+class _SeveralWeights(TyperCommand):
+    """Accepts ``--weights 2 2 1`` as ``--weights 2 --weights 2 --weights 1``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        spelt_out: list[str] = []
+        expanded: list[str] = []
         for word in args:
-            one_more = spelt_out[-2:-1] == ["--weights"] and _is_number(word)
-            spelt_out += ["--weights", word] if one_more else [word]
-        return super().parse_args(ctx, spelt_out)
+            another = expanded[-2:-1] == ["--weights"] and _is_number(word)
+            expanded += ["--weights", word] if another else [word]
+        return super().parse_args(ctx, expanded)
 
 
 def _is_number(word: str) -> bool:
@@ -102,24 +110,29 @@ def _is_number(word: str) -> bool:
     return True
 
 
-@app.command(cls=_NumbersInARow)
+@app.command(cls=_SeveralWeights, rich_help_panel=EXPERIMENTS)
 def evaluate(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles of the same classes and split.")],
     weights: Annotated[
-        list[float] | None, typer.Option(help="Of each bundle in the fusion: 2 2 1 1; equal if not given.")
+        list[float] | None,
+        typer.Option(help="Weight of each bundle in the fusion, e.g. 2 2 1 1; by default equal."),
     ] = None,
-    high: Annotated[str, typer.Option(help="Settings folder of the high quality; else as trained.")] = "",
-    low: Annotated[str, typer.Option(help="Settings folder of the low quality; else as trained.")] = "",
+    high: Annotated[
+        str, typer.Option(help="Settings folder of high quality; by default that of the training.")
+    ] = "",
+    low: Annotated[
+        str, typer.Option(help="Settings folder of low quality; by default that of the training.")
+    ] = "",
     quality: Annotated[
-        Literal["high", "low"] | None, typer.Option(help="Test all on this one; else as trained.")
+        Literal["high", "low"] | None,
+        typer.Option(help="Quality of the test clips; by default that of the training."),
     ] = None,
     overrides: Overrides = None,
     cache: Cache = Path("pose_cache"),
     device: Device = "",
 ) -> None:
-    """Test trained bundles on the cached test clips, each by itself and their scores added."""
-    from skdpipe.cache import PoseCache
-    from skdpipe.ensemble import evaluate_bundles
+    """Test bundles on the cached test clips, separately and with fused scores."""
+    from skdpipe import PoseCache, evaluate_bundles
 
     folders = [f"{name}={folder}" for name, folder in (("high", high), ("low", low)) if folder]
     result = evaluate_bundles(
@@ -145,37 +158,3 @@ def evaluate(
         table.add_row("fused", "", "", f"{result.top1:.2f}", f"{result.top5:.2f}")
     stdout.print(table)
     print_line(f"{result.clips} test clips")
-
-
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder, models/NAME.")],
-    output: Annotated[
-        Path | None, typer.Option(help="The HTML file; report.html in the run's folder if not given.")
-    ] = None,
-    beside: Annotated[
-        list[Path] | None, typer.Option(help="Another run to compare with; may be repeated.")
-    ] = None,
-    config: Config = "report",
-    overrides: Overrides = None,
-    cache: Cache = Path("pose_cache"),
-    device: Device = "",
-) -> None:
-    """Write one HTML file about a run: its table and figures, computed anew from networks and cache."""
-    from skdpipe.cache import PoseCache
-    from skdpipe.config import Report, config_path, load_config
-    from skdpipe.progress import Progress
-    from skdpipe.report import write_report
-
-    settings = load_config(Report, config_path(config), overrides or (), section="report")
-    path = output or run / "report.html"
-    write_report(
-        run,
-        PoseCache(cache),
-        path,
-        settings,
-        device=device_of(device),
-        progress=Progress(stderr),
-        beside=beside or (),
-    )
-    print_line(f"{path}")

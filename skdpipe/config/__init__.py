@@ -1,9 +1,10 @@
 """Settings: frozen dataclasses checked by pydantic, read from YAML, changed by ``key.path=value``.
 
-Nothing below `cli` and the public functions sees a config: networks and losses take plain arguments.
+Networks and losses take plain arguments, never a config.
 """
 
 from skdpipe.config.comparison import Comparison
+from skdpipe.config.describe import describe_config
 from skdpipe.config.experiment import (
     Augmentation,
     ClipFormat,
@@ -17,7 +18,8 @@ from skdpipe.config.experiment import (
     Recipe,
     Stream,
 )
-from skdpipe.config.load import change_config, config_path, load_config, load_section, parse_config, to_plain
+from skdpipe.config.files import ConfigFile, config_path, list_configs
+from skdpipe.config.load import change_config, load_config, load_section, parse_config, to_plain
 from skdpipe.config.pose import (
     Actors,
     CocoFile,
@@ -28,6 +30,7 @@ from skdpipe.config.pose import (
     Thresholds,
 )
 from skdpipe.config.report import Report, Robustness, TSne
+from skdpipe.config.schema import config_schema
 
 __all__ = [
     "Actors",
@@ -35,6 +38,7 @@ __all__ = [
     "ClipFormat",
     "CocoFile",
     "Comparison",
+    "ConfigFile",
     "Degradation",
     "Demonstration",
     "Distillation",
@@ -54,6 +58,9 @@ __all__ = [
     "Thresholds",
     "change_config",
     "config_path",
+    "config_schema",
+    "describe_config",
+    "list_configs",
     "load_config",
     "load_section",
     "parse_config",

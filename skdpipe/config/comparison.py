@@ -1,4 +1,4 @@
-"""Settings of a comparison: one experiment, many times, each time with a few settings changed."""
+"""Settings of a comparison: one experiment with several variations of its settings."""
 
 from __future__ import annotations
 
@@ -16,29 +16,34 @@ Changes = dict[str, Any]
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed should be named once")
+        raise ValueError("a seed should appear only once")
     return seeds
 
 
 @dataclass(frozen=True, config=STRICT)
 class Comparison:
-    """Which rows and columns a table has; changes are settings of the experiment, as in its YAML.
+    """Rows and columns of a comparison table.
+
+    Each variation is a mapping of experiment settings, written as in the experiment's YAML.
 
     Attributes:
-        name: the folder under ``models/`` for all runs and the table.
-        seeds: each row is trained so many times.
-        scenarios: changes by name, mostly of the data: how low quality comes about.
-        students: changes by name, mostly of the student's network.
-        methods: columns, each trained for every scenario and student.
-        variants: more columns: the student with other changes; the baselines are not trained again.
+        name: name of the folder under ``models/`` for all runs and the table.
+        seeds: random seeds; every row is trained once per seed.
+        scenarios: variations by name, mostly of the data: how low quality is obtained.
+        students: variations by name, mostly of the student's network.
+        methods: columns of the table; each is trained for every scenario and student.
+        variants: further columns: variations of the student by name; the baselines are not trained again.
     """
 
     name: FolderName = "comparison"
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_distinct)] = (0, 1, 2)
     scenarios: dict[str, Changes] = field(default_factory=lambda: {"all": {}})
     students: dict[str, Changes] = field(default_factory=lambda: {"student": {}})
-    methods: Annotated[
-        tuple[MethodName, ...],
-        Field(min_length=1),
-    ] = ("teacher", "baseline", "smoothed", "student", "student_smoothed")
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = (
+        "teacher",
+        "baseline",
+        "smoothed",
+        "student",
+        "student_smoothed",
+    )
     variants: dict[str, Changes] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
@@ -17,21 +17,28 @@ Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
 
 @dataclass(frozen=True, config=STRICT)
 class EstimatorNoise:
-    """How a poor estimator errs (`simulate_pose_errors`); `skdpipe fit-noise` finds it in real pairs.
+    """Errors of a simulated low-cost estimator; `skdpipe fit-noise` measures them on pairs of skeletons.
 
-    Sizes are shares of the body's (the diagonal of the box around it), shares are of the time, and each error
-    lasts so many frames of the video on average.
+    A share is the mean fraction of the frames that have the error. A size is a fraction of the body size (the
+    diagonal of the person's bounding box). A length is the mean duration of the error in frames of the video.
 
     Attributes:
-        jitter: standard deviation of each joint's place along x and along y, by joint name.
-        jitter_default: of the joints that are not named.
-        jitter_frames: for how long it goes the same way.
-        outliers, outlier_size, outlier_frames: joints that are far off, and how far.
-        swaps, swap_frames: left and right of a person exchanged.
-        misses, misses_default, miss_frames: joints that are not seen, by joint name.
-        lost, lost_frames: people who are not seen at all.
-        confidence, confidence_wrong, confidence_spread: mean of joints in their place, mean of those that are
-            far off or exchanged, standard deviation of both.
+        jitter: standard deviation of each joint's position error along x and along y, by joint name; a size.
+        jitter_default: the same for joints that ``jitter`` does not contain.
+        jitter_frames: correlation length of the jitter.
+        outliers: share of the frames in which a joint is far from its true position.
+        outlier_size: standard deviation of an outlier's position error along x and along y; a size.
+        outlier_frames: mean length of an outlier.
+        swaps: share of the frames in which left and right of a person are exchanged.
+        swap_frames: mean length of an exchange.
+        misses: share of the frames in which a joint is not detected, by joint name.
+        misses_default: the same for joints that ``misses`` does not contain.
+        miss_frames: mean length of a missed detection.
+        lost: share of the frames in which a whole person is not detected.
+        lost_frames: mean length of such a loss.
+        confidence: mean confidence of joints that are neither outliers nor exchanged.
+        confidence_wrong: mean confidence of outliers and exchanged joints.
+        confidence_spread: standard deviation of both confidences.
     """
 
     jitter: dict[str, NonNegativeFloat] = field(default_factory=dict)
@@ -52,21 +59,31 @@ class EstimatorNoise:
     confidence_spread: NonNegativeFloat = 0.0
 
 
+def _or_name(schema: dict[str, Any]) -> None:
+    """Allow the name or path of a file in a JSON schema."""
+    schema["anyOf"].append({"type": "string"})
+
+
 @dataclass(frozen=True, config=STRICT)
 class Degradation:
-    """How low quality is derived from high where there is no estimator of low quality; in this order.
+    """How low quality is derived from high quality, as an alternative to a low-cost estimator.
+
+    The degradations are applied in the order of the settings.
 
     Attributes:
-        noise: an estimator's errors, or a file that holds them, as `skdpipe fit-noise` writes.
-        every: one frame in so many is kept.
-        random_loss: share of the frames that are lost, drawn at random.
-        block_loss: share of the frames that are lost, all in one block.
-        limbs: share of the time that a whole arm or leg is hidden, each for itself.
-        limb_frames: how many frames it stays hidden on average; 0: throughout the clip.
-        occlusion: probability with which a joint of a frame is hidden.
+        noise: estimator errors, as settings or as the name or path of a file written by `skdpipe fit-noise`.
+        every: sampling step; one frame in ``every`` is kept (the paper's k = 1/every).
+        random_loss: fraction of the frames that are dropped at random.
+        block_loss: fraction of the frames that are dropped as one block.
+        limbs: fraction of the time that an arm (from the elbow) or a leg (from the knee) is hidden; each limb
+            is hidden independently.
+        limb_frames: mean length of such an occlusion in frames; 0 hides a limb for the whole clip.
+        occlusion: probability that a joint of a frame is hidden, independently of the others.
     """
 
-    noise: Annotated[EstimatorNoise | None, BeforeValidator(read_if_named)] = None
+    noise: Annotated[
+        EstimatorNoise | None, BeforeValidator(read_if_named), Field(json_schema_extra=_or_name)
+    ] = None
     every: PositiveInt = 1
     random_loss: BelowOne = 0.0
     block_loss: BelowOne = 0.0
@@ -77,16 +94,18 @@ class Degradation:
 
 @dataclass(frozen=True, config=STRICT)
 class ClipFormat:
-    """How a sequence becomes a network's input.
+    """How a pose sequence becomes the input of a network.
 
     Attributes:
-        frames: length of the clip.
-        fill: ``resample`` stretches the video to that length, ``replay`` repeats it from the start.
-        people: how many.
-        layout: joints that the network sees.
-        scale: ``body`` centres on the people and divides by their size, ``image`` by the frame's size.
-        smoothing: window of the sliding average in frames (1: none).
-        stream: what the network is shown: joints, bones, or how either moves.
+        frames: length of the input in frames.
+        fill: ``resample`` interpolates the sequence to that length, ``replay`` repeats it from the start or
+            cuts it.
+        people: number of people in the input; the most confident ones are used.
+        layout: joint layout of the input, for instance ``coco-17``, ``penn-13`` or ``ntu-25``.
+        scale: normalisation of the coordinates: ``body`` centres on the people and divides by their size,
+            ``image`` divides by the size of the frame.
+        smoothing: window of the sliding average in frames, an odd number; 1 switches it off.
+        stream: input features: joint positions, bone vectors, or the frame-to-frame motion of either.
     """
 
     frames: PositiveInt = 32
@@ -103,10 +122,10 @@ class NetworkChoice:
     """Which graph network.
 
     Attributes:
-        name: ``agcn`` is one stream of 2s-AGCN.
-        partitioning: of the ST-GCN family's graphs; the others have graphs of their own.
-        width: channels of the first blocks; MS-G3D as released has 96, all others 64.
-        dropout: probability of dropping a value.
+        name: architecture; ``agcn`` is one stream of 2s-AGCN.
+        partitioning: partition strategy of the graph in the ST-GCN family; other networks ignore it.
+        width: number of channels of the first blocks; the published networks have 64, MS-G3D has 96.
+        dropout: dropout probability.
     """
 
     name: Literal[
@@ -120,15 +139,15 @@ class NetworkChoice:
 
 @dataclass(frozen=True, config=STRICT)
 class Augmentation:
-    """How a clip is looked at while training; both qualities of a clip are always looked at alike.
+    """Random transforms of the training clips; both qualities of a clip get the same transform.
 
     Attributes:
-        rotation: by up to so many degrees to either side.
-        scale: larger or smaller by up to this share.
-        shear: x by up to this share of y, and y of x.
-        flip: probability of a mirror image, in which left and right joints change places.
-        crop: the shortest part of the clip that is stretched to the whole, as a share of it.
-        joint_dropout: probability with which a joint is hidden throughout the clip.
+        rotation: largest rotation in degrees, in either direction.
+        scale: largest relative change of size.
+        shear: largest shear factor of x by y and of y by x.
+        flip: probability of a mirror image, in which left and right joints are exchanged.
+        crop: shortest part of the clip, as a fraction of its length, that is stretched to the whole length.
+        joint_dropout: probability that a joint is hidden for the whole clip.
     """
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
@@ -141,17 +160,23 @@ class Augmentation:
 
 @dataclass(frozen=True, config=STRICT)
 class Recipe:
-    """How a network is trained.
+    """How a network is trained: SGD with Nesterov momentum.
 
     Attributes:
-        epochs, batch, learning_rate, momentum, weight_decay: SGD with Nesterov momentum.
-        milestones: epochs after which the learning rate is multiplied by ``decay``; if empty, a cosine.
-        warmup: epochs of linear warm-up.
-        label_smoothing: of the task loss.
-        task_loss: plain cross-entropy, or Eq. 2 as printed.
-        augment: look at clips at random while training; if not set, always alike.
+        epochs: number of passes over the training clips.
+        batch: number of clips in a training step.
+        learning_rate: learning rate after the warm-up.
+        momentum: Nesterov momentum; 0 gives plain SGD.
+        weight_decay: factor of the L2 penalty.
+        milestones: epochs after which the learning rate is multiplied by ``decay``; if empty, the learning
+            rate follows a cosine to 0.
+        decay: factor of the learning rate at each milestone.
+        warmup: number of epochs of linear warm-up.
+        label_smoothing: label smoothing of the task loss.
+        task_loss: ``cross_entropy``, or ``binary_cross_entropy_per_class`` for Eq. 2 as printed in the paper.
+        augment: random transforms of the training clips; ``{}`` uses their defaults, null switches them off.
         mixed_precision: use half precision on a GPU.
-        loader_workers: processes that prepare batches; 0 is best when all clips lie in memory.
+        loader_workers: number of processes that prepare batches; 0 is fastest if all clips fit into memory.
     """
 
     epochs: PositiveInt = 20
@@ -171,27 +196,33 @@ class Recipe:
 
 @dataclass(frozen=True, config=STRICT)
 class Distillation:
-    """What the student learns from the teacher (the paper's Eq. 3-14).
+    """Losses and options of structural knowledge distillation (Eq. 3-14 of the paper).
 
     Attributes:
         task: factor of the task loss; 1 in the paper.
-        kl, node, edge: factors of the three terms; with the paper's λ = 0.5, node and edge have 0.5 each.
-        temperature: τ of Eq. 4.
+        kl: factor of the KL divergence between the predictions of teacher and student (Eq. 4 and 5); 0
+            disables it.
+        node: factor of the node loss on features (Eq. 7); 0.5 for the paper's λ = 0.5; 0 disables it.
+        edge: factor of the edge loss on features (Eq. 8-11); 0.5 for the paper's λ = 0.5; 0 disables it.
+        temperature: softmax temperature τ of Eq. 4.
         kl_direction: ``teacher_student`` is KL(P_t || P_s), ``student_teacher`` is Eq. 5 as printed.
-        node_variant: Eq. 7 as in the ``paper``, or ``relative`` to the strength of the teacher's features.
-        edge_variant: potentials as in the ``paper`` or as in the ``official`` code.
-        adaptation: a 1x1 convolution on the student's features (always there when channels differ).
-        revision: of distillation gradients that conflict with the task's (Eq. 14): of each loss
-            (``per_loss``, Algorithm 1), of their sum (``summed``), or ``none``.
-        start: epochs of the task loss alone before the teacher is heard.
-        pooled: compare features averaged over frames and joints with one another, not at each vertex; then
-            the edges are those between the clips' people and not within each.
-        warm_start: the student begins with the teacher's weights; takes the same network for both, or a
-            smaller one of the ST-GCN family, which gets those of the blocks that it has.
-        resample_degradation: low quality that is derived is drawn anew in each epoch, for the student alone.
-        teacher_cache_megabytes: memory in which the teacher's answers to all training clips are kept, so that
-            it is asked once and not in each epoch; where they do not fit, or clips are augmented, it is asked
-            anew for each batch.
+        node_variant: ``paper`` is Eq. 7, ``relative`` divides it by the squared norm of the teacher's
+            features.
+        edge_variant: edge potentials as in the ``paper`` or as in the ``official`` code.
+        adaptation: a 1x1 convolution on the student's features; always used if the numbers of channels
+            differ.
+        revision: gradient revision (Eq. 14): the part of a distillation gradient that conflicts with the task
+            gradient is removed, for each loss (``per_loss``, Algorithm 1), for their sum (``summed``), or for
+            ``none``.
+        start: number of first epochs that use the task loss alone.
+        pooled: compare features averaged over frames and joints instead of features at each vertex; the edges
+            then connect the people of different clips.
+        warm_start: initialise the student with the teacher's weights. Both must be the same network, or the
+            student a smaller one of the ST-GCN family, which gets the weights of the blocks that it has.
+        resample_degradation: draw the derived low quality of the student again in each epoch.
+        teacher_cache_megabytes: memory for the teacher's outputs on all training clips, in MB (10^6 bytes),
+            so that they are computed once. If they do not fit or clips are augmented, they are computed for
+            each batch.
     """
 
     task: PositiveFloat = 1.0
@@ -212,18 +243,19 @@ class Distillation:
 
     @property
     def has_losses(self) -> bool:
-        """Whether the student hears the teacher at all, or merely begins with its weights."""
+        """Whether any distillation loss is used; without one, the teacher can give initial weights only."""
         return bool(self.kl or self.node or self.edge)
 
 
 @dataclass(frozen=True, config=STRICT)
 class LabelShares:
-    """How much of each class's training clips each quality has labels of, one clip at least.
+    """Fraction of each class's training labels that each quality uses; at least one per class.
 
     Attributes:
-        high: share whose label the teacher is told.
-        low: share whose label baselines and student are told. Of the others only the teacher tells the
-            student; baselines, and a student without distillation losses, do not train on them.
+        high: fraction of the training labels for the teacher.
+        low: fraction of the training labels for baselines and student. On the other clips the student is
+            trained with the distillation losses alone; baselines, and a student without these losses, do not
+            use them.
     """
 
     high: Share = 1.0
@@ -232,22 +264,32 @@ class LabelShares:
 
 @dataclass(frozen=True, config=STRICT)
 class Experiment:
-    """One distillation: data, networks, recipe.
+    """One distillation experiment: data, networks, recipe.
 
     Attributes:
-        name: the run's folder under ``models/``.
-        seed: of the split, weights, order, augmentation and occlusion.
-        high, low: settings folders in the cache; empty picks the only one there is.
-        derive_low: how low quality comes from high, instead of cached low quality.
-        unpaired: also train on clips that one quality alone shows; the test clips stay the paired ones.
-        unlabelled: also train the student on pairs without a label, by what the teacher says of them.
-        labels: how many of the labels that are there are used in training.
-        only_classes, without_classes: labels whose clips alone are used, or not used; empty: no such limit.
-        test_fraction: share of videos (or subjects) held out where the cache names no split.
-        validation: share of the training videos (or subjects) that is tested in place of the test clips, and
-            these are not looked at; for choosing settings.
-        smoothing_window: of LQS-SWA-S and SKD*.
-        methods: which rows of the table are trained.
+        name: name of the run's folder under ``models/``.
+        seed: random seed of the split, the initial weights, the order of clips, augmentation and degradation.
+        high: settings folder of high quality in the cache; if empty, the only one there is.
+        low: settings folder of low quality in the cache; if empty, the only one there is.
+        derive_low: derive low quality from high quality instead of using low quality from the cache.
+        unpaired: also train on clips that only one quality has; the test clips are always paired.
+        unlabelled: also train the student on paired clips without a label, with the distillation losses
+            alone.
+        labels: fraction of the available training labels that is used.
+        only_classes: use only clips with these labels; if empty, all classes.
+        without_classes: leave out the clips with these labels.
+        test_fraction: fraction of the videos (or subjects) that is held out for the test if the cache
+            contains no split.
+        validation: fraction of the training videos (or subjects) that is held out and tested instead of the
+            test clips, for choosing settings.
+        smoothing_window: window of the sliding average of LQS-SWA-S and SKD* in frames, an odd number.
+        methods: which methods are trained: ``teacher`` HQS-T, ``baseline`` LQS-S, ``smoothed`` LQS-SWA-S,
+            ``student`` SKD, ``student_smoothed`` SKD*.
+        clip: input of the networks.
+        teacher: network of the teacher.
+        student: network of baselines and student.
+        recipe: training of all networks.
+        distillation: losses and options of the student.
     """
 
     name: FolderName = "run"
@@ -263,10 +305,7 @@ class Experiment:
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     validation: BelowOne = 0.0
     smoothing_window: Window = 3
-    methods: Annotated[
-        tuple[MethodName, ...],
-        Field(min_length=1),
-    ] = (
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = (
         "teacher",
         "baseline",
         "smoothed",

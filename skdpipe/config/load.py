@@ -1,4 +1,4 @@
-"""From YAML, changed by ``key.path=value``, to checked settings and back."""
+"""Reads settings from YAML, applies ``key.path=value`` overrides, checks them, and converts them back."""
 
 from __future__ import annotations
 
@@ -12,53 +12,41 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from skdpipe.config.files import config_path
 from skdpipe.config.renamed import with_current_names
 from skdpipe.errors import ConfigError
 
 T = TypeVar("T")
 
 
-def config_path(name: str) -> Path:
-    """A config by path, or by the name of one that comes with skdpipe (``demo``, ``paper``...).
-
-    Raises:
-        ConfigError: if there is neither.
-    """
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.is_file():
-        if not path.is_file():
-            raise ConfigError(f"no config file at {path}; expected YAML")
-        return path
-    package = Path(__file__).parents[1]
-    folders = [package / "configs", package.parent / "configs"]
-    for folder in folders:
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
-    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-    raise ConfigError(f"no config named '{name}'; expected a YAML file or one of {', '.join(known)}")
-
-
-def load_config(kind: type[T], path: Path, overrides: Sequence[str] = (), *, section: str = "") -> T:
+def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = (), *, section: str = "") -> T:
     """Read a config of one kind from YAML and apply ``key.path=value`` overrides (values are YAML too).
 
+    >>> from skdpipe import Experiment, load_config
+    >>> experiment = load_config(Experiment, "demo", ["recipe.epochs=3"], section="experiment")
+    >>> experiment.name, experiment.recipe.epochs
+    ('demo', 3)
+
     Args:
-        kind: the dataclass to make.
-        path: the file.
-        overrides: keys relative to the section.
-        section: which part of the file; if empty, all of it.
+        kind: the dataclass of the settings.
+        path: path of the file, or the name of a config that comes with skdpipe.
+        overrides: keys are relative to the section.
+        section: the section of the file; if empty, the whole file.
 
     Raises:
-        ConfigError: if the file cannot be read, is not YAML, has no such section, or a key or value does
-            not fit.
+        ConfigError: if the file cannot be read, is not YAML or does not contain the section, or if a key or
+            value is not valid.
     """
-    values = load_section(path, section, overrides)
-    return parse_config(kind, values, f"{path}: {section}" if section else str(path))
+    file = path if isinstance(path, Path) else config_path(path)
+    values = load_section(file, section, overrides)
+    return parse_config(kind, values, f"{file}: {section}" if section else str(file))
 
 
 def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """A section's settings as plain values, not yet checked; arguments and errors as of `load_config`.
+    """The settings of a section as plain values that are not yet checked.
 
-    Where the section is no group of settings but a config's name or file, it is the same section there.
+    If the section contains the name or path of another config instead of settings, the same section of that
+    config is used. Arguments and errors are those of `load_config`.
     """
     values = _read(path)
     if section:
@@ -68,16 +56,16 @@ def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dic
         if isinstance(values[section], str):
             return load_section(config_path(values[section]), section, overrides)
         values = _mapping(values[section], f"{path}: {section}")
-    for override in overrides:
-        _override(values, override)
     values, renames = with_current_names(values, str(path))
+    for override in overrides:
+        renames += _override(values, override)
     for line in renames:
         warnings.warn(line, FutureWarning, stacklevel=3)
     return values
 
 
 def read_if_named(value: object) -> object:
-    """Settings that a string names the file of, or else the value itself.
+    """The settings in the file whose name or path is given as a string; any other value is returned as it is.
 
     Raises:
         ConfigError: as `config_path` and `load_config`.
@@ -95,46 +83,51 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _mapping(values: object, where: str) -> dict[str, Any]:
-    """What YAML gave, if it is settings; nothing at all is no settings."""
+    """The content of a YAML file or section as a mapping; an empty one has no settings."""
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{where} holds a {type(values).__name__}; expected a mapping of settings")
+        raise ConfigError(f"{where} contains a {type(values).__name__}; expected a mapping of settings")
     return values
 
 
 def parse_config(kind: type[T], values: object, where: str) -> T:
     """Check plain values against a config class.
 
+    Args:
+        kind: the dataclass of the settings.
+        values: nested plain values, as in YAML; settings that were renamed may have their old names.
+        where: start of an error message.
+
     Raises:
-        ConfigError: naming the first key that does not fit.
+        ConfigError: if a key or value is not valid; the message contains the first such key.
     """
     if isinstance(values, dict):
         values, _ = with_current_names(values, where)
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda each: each["type"] == "missing")  # it may be misspelt
+        first = min(error.errors(), key=lambda each: each["type"] == "missing")  # it may be a misspelt key
         raise ConfigError(f"{where}: {_complaint(kind, first)}") from error
 
 
 def _complaint(kind: object, problem: ErrorDetails) -> str:
-    """The key that does not fit, what was found there, and what was expected."""
+    """The key that is not valid, the value found, and the values expected."""
     *parents, last = problem["loc"] or ("settings",)
     key = ".".join(map(str, (*parents, last)))
     if problem["type"] == "unexpected_keyword_argument":
         return f"{key} is no setting; expected one of {', '.join(_settings_of(kind, parents))}"
     if problem["type"] == "missing":
-        return f"{key} is not set and has no default; add it"
+        return f"{key} is missing and has no default; add it"
     expected = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "dataclass_type":
         expected = "Input should be a group of settings"
     return f"{key}: found {problem['input']!r:.60}; {expected[0].lower()}{expected[1:]}"
 
 
-def _settings_of(kind: object, place: Sequence[int | str]) -> list[str]:
-    """The settings of a group, which lies at a place in a config class."""
-    for name in place:
+def _settings_of(kind: object, path: Sequence[int | str]) -> list[str]:
+    """The names of the settings of a group at a path in a config class."""
+    for name in path:
         hint = get_type_hints(kind).get(str(name), kind)
         kind = next((option for option in (hint, *get_args(hint)) if is_dataclass(option)), kind)
     assert is_dataclass(kind)
@@ -145,7 +138,7 @@ def change_config(config: T, overrides: Sequence[str], where: str) -> T:
     """A config with ``key.path=value`` overrides applied.
 
     Raises:
-        ConfigError: if a key or value does not fit.
+        ConfigError: if a key or value is not valid.
     """
     values = to_plain(config)
     for override in overrides:
@@ -154,24 +147,35 @@ def change_config(config: T, overrides: Sequence[str], where: str) -> T:
 
 
 def to_plain(config: object, *, only_changed: bool = False) -> dict[str, Any]:
-    """A config as plain YAML and JSON values, or what is not as by default; `parse_config` reads it back."""
+    """A config as plain values for YAML and JSON, which `parse_config` reads back.
+
+    Args:
+        config: the dataclass.
+        only_changed: leave out settings that have their defaults.
+    """
     kind = TypeAdapter(type(config))
     plain: dict[str, Any] = kind.dump_python(config, mode="json", exclude_defaults=only_changed)
     return plain
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(values: dict[str, Any], override: str) -> list[str]:
+    """Apply one override in place; returns a line for each rename that was applied."""
     key, sign, text = override.partition("=")
     if not sign or not key:
         raise ConfigError(f"cannot read the setting '{override}'; expected key.path=value")
-    *parents, last = key.split(".")
-    for parent in parents:
+    try:
+        nested = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"setting '{override}': {' '.join(str(error).split())}; expected YAML") from error
+    for name in reversed(key.split(".")):
+        nested = {name: nested}
+    nested, renames = with_current_names(nested, f"setting '{override}'")
+    for _ in key.split(".")[1:]:
+        ((parent, nested),) = nested.items()
         if values.get(parent) is None:
             values[parent] = {}
         values = values[parent]
         if not isinstance(values, dict):
             raise ConfigError(f"setting '{override}': {parent} is a value, not a group of settings")
-    try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"setting '{override}': {' '.join(str(error).split())}; expected YAML") from error
+    values.update(nested)
+    return renames

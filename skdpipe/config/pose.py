@@ -1,4 +1,4 @@
-"""Settings of what makes skeletons: estimators, their training, extraction, the demonstration."""
+"""Settings of pose estimators, their training, extraction and the demonstration."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from skdpipe.config.values import STRICT, Probability
 
 @dataclass(frozen=True, config=STRICT)
 class Actors:
-    """Pictures of procedural people for training a pose network.
+    """Rendered images of procedural people, for training a pose network.
 
     Attributes:
         images: number of images.
-        size: width and height of the drawn frame in pixels.
-        subjects: how many different people; takes vary clothes, view, light and background.
-        seed: of the cast; another seed is another world.
+        size: width and height of an image in pixels.
+        subjects: number of different people; clothes, view, light and background vary between images.
+        seed: random seed of the people and scenes.
     """
 
     images: PositiveInt = 20000
@@ -31,7 +31,12 @@ class Actors:
 
 @dataclass(frozen=True, config=STRICT)
 class CocoFile:
-    """A COCO keypoint file and the folder of its images."""
+    """A COCO keypoint data set.
+
+    Attributes:
+        annotations: path of the JSON file with keypoints.
+        images: path of the folder with the images.
+    """
 
     annotations: Path
     images: Path
@@ -39,19 +44,23 @@ class CocoFile:
 
 @dataclass(frozen=True, config=STRICT)
 class PoseTraining:
-    """How `train-pose` trains an OpenPifPaf network.
+    """How `skdpipe train-pose` trains an OpenPifPaf network: AdamW with a cosine schedule.
 
     Attributes:
-        backbone: OpenPifPaf's name.
-        long_edge: pixels of the longer side of the network's picture.
-        upsample: how much finer than the backbone's stride the heads' grid is.
-        data: actors or a COCO file.
-        steps, batch, learning_rate, weight_decay, warmup: AdamW with a cosine schedule.
-        batch_norm_momentum: weight of a new batch in the running statistics.
-        bfloat16: run the network in bfloat16 (losses stay in float32).
+        backbone: OpenPifPaf's name of the network.
+        long_edge: longer side of the network's input in pixels.
+        data: rendered actors or a COCO keypoint file.
+        upsample: factor by which the output fields are finer than the backbone's stride.
+        steps: number of training steps.
+        batch: number of images in a step.
+        learning_rate: learning rate after the warm-up.
+        weight_decay: weight decay of AdamW.
+        warmup: number of steps of linear warm-up.
+        batch_norm_momentum: weight of a batch in the running statistics of batch norm.
+        bfloat16: run the network in bfloat16; losses are computed in float32.
         half_file: store the weights in half precision.
-        seed: of initial weights, order and photometric noise.
-        workers: processes that prepare pictures.
+        seed: random seed of initial weights, order of images and photometric noise.
+        workers: number of processes that prepare images.
     """
 
     backbone: str
@@ -72,13 +81,16 @@ class PoseTraining:
 
 @dataclass(frozen=True, config=STRICT)
 class Thresholds:
-    """What OpenPifPaf's decoder accepts: confidences in [0, 1]; OpenPifPaf's names and defaults.
+    """Confidence thresholds of OpenPifPaf's decoder, with OpenPifPaf's names and defaults.
 
     Attributes:
-        seed, cif, caf: least confidence of where a person begins, of the joint maps, of the associations.
-        keypoint, instance: least confidence of a joint and of a person.
-        complete: place every joint of a person, however unsure (OpenPifPaf's ``--force-complete-pose``, with
-            which its published AP is measured); ``keypoint`` is then without effect.
+        seed: lowest confidence of a joint from which the decoding of a person starts.
+        keypoint: lowest confidence of a joint in the result.
+        instance: lowest confidence of a person in the result.
+        cif: lowest confidence in the joint maps.
+        caf: lowest confidence in the association maps.
+        complete: output all joints of a person whatever their confidence (``--force-complete-pose``, which is
+            used for OpenPifPaf's published AP); ``keypoint`` then has no effect.
     """
 
     seed: Probability = 0.2
@@ -91,14 +103,18 @@ class Thresholds:
 
 @dataclass(frozen=True, config=STRICT)
 class Estimator:
-    """A quality of skeletons: which estimator sees which frames.
+    """A pose estimator and the frames on which it runs: an OpenPifPaf network, or a plugin.
 
     Attributes:
-        backbone, weights, long_edge, thresholds: OpenPifPaf's (see `pose.openpifpaf`).
-        plugin: instead of OpenPifPaf, ``path/to/file.py:Name`` or ``package.module:Name``, something
-            that is called with ``options`` and gives a `PoseEstimator`.
+        backbone: OpenPifPaf's name of the network.
+        weights: name of embedded or published weights (`skdpipe pose-weights` lists them), or the path of a
+            file.
+        long_edge: frames are scaled so that their longer side has this many pixels.
+        thresholds: confidence thresholds of OpenPifPaf's decoder.
+        plugin: ``path/to/file.py:Name`` or ``package.module:Name`` of a callable that returns a
+            `PoseEstimator`, used instead of OpenPifPaf.
         options: keyword arguments of the plugin.
-        every: one frame in so many is looked at.
+        every: sampling step; the estimator runs on one frame in ``every``.
     """
 
     backbone: str = ""
@@ -112,12 +128,13 @@ class Estimator:
 
 @dataclass(frozen=True, config=STRICT)
 class Extraction:
-    """How videos become skeletons.
+    """How videos become pose sequences of two qualities.
 
     Attributes:
-        high, low: the two qualities; low alone is what prediction uses.
-        people: how many people a sequence keeps.
-        batch: frames that go through the network at once.
+        high: high-cost estimator, for the teacher.
+        low: low-cost estimator, for baselines, student and prediction.
+        people: number of people in a sequence; the most confident ones are stored.
+        batch: number of frames in one call of the estimator.
     """
 
     high: Estimator
@@ -128,14 +145,17 @@ class Extraction:
 
 @dataclass(frozen=True, config=STRICT)
 class Demonstration:
-    """How much the demonstration plays.
+    """Size of the demonstration's rendered data set.
 
     Attributes:
-        train_subjects, test_subjects: how many people act for training and for the test; nobody does both.
-        takes: clips of each action by each person (or pair).
-        frames, size, fps: of each clip.
-        seed: of the cast.
-        shown: how many unseen clips are labelled at the end.
+        train_subjects: number of people in the training videos.
+        test_subjects: number of other people in the test videos.
+        takes: number of clips of each action by each person or pair.
+        frames: length of a clip in frames.
+        size: width and height of the videos in pixels.
+        fps: frames per second of the videos.
+        seed: random seed of the people and scenes.
+        shown: number of test clips that are labelled and drawn at the end.
     """
 
     train_subjects: PositiveInt = 12

@@ -1,4 +1,4 @@
-"""Settings that were renamed: files and bundles with the old names stay readable."""
+"""Settings that were renamed: files and bundles with the old names can still be read."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ _VALUES: Final = {
     ("revision", True): "per_loss",
     ("revision", False): "none",
 }
+_OF_PLUGIN: Final = "options"  # keyword arguments of a plugin
 
 
 def with_current_names(values: dict[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
-    """Settings with today's names and values.
+    """Settings with the current names and values; a plugin's options are left as they are.
 
     Args:
         values: nested plain values, as in YAML.
-        where: named in an error.
+        where: start of an error message and of the lines that are returned.
 
     Returns:
         The settings, and a line for each rename that was applied.
 
     Raises:
-        ConfigError: if a setting is given by its old and its new name.
+        ConfigError: if a setting is given under its old and its new name.
     """
     current: dict[str, Any] = {}
     renames: list[str] = []
     for old, value in values.items():
         name = _NAMES.get(old, old)
         if name in current:
-            raise ConfigError(f"{where}: {old} and {name} are one setting; give it once, as {name}")
+            raise ConfigError(f"{where}: {old} and {name} are the same setting; keep {name} only")
         if name != old:
             renames.append(f"{where}: the setting {old} is now called {name}")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name != _OF_PLUGIN:
             value, inner = with_current_names(value, where)
             renames += inner
         elif isinstance(value, str | bool) and (name, value) in _VALUES:

@@ -1,4 +1,4 @@
-"""What single values of settings may be."""
+"""Types of single settings, with their ranges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
 
-STRICT: Final = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # a run may be called 2024
+STRICT: Final = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # a run may be named 2024
 
 
 def _odd(frames: int) -> int:

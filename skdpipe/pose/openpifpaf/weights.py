@@ -60,7 +60,7 @@ class AvailableWeights:
     path: Path
 
 
-def available() -> list[AvailableWeights]:
+def list_pose_weights() -> list[AvailableWeights]:
     """All weights that can be used by name, the embedded ones first."""
     embedded = [(name, backbone, embedded_path(name)) for name, backbone in catalogue.EMBEDDED.items()]
     return [
@@ -127,3 +127,19 @@ def fetch(published: PublishedWeights, progress: Progress) -> Path:
     notes = {"source": published.addresses, "sha256": sha256, "license": published.license}
     save_weights(network, converted, notes=notes)
     return converted
+
+
+def fetch_pose_weights(name: str, progress: Progress | None = None) -> Path:
+    """Download published weights, verify their checksum and convert them, unless that was done before.
+
+    Args:
+        name: one of `list_pose_weights`.
+        progress: shows the download.
+
+    Returns:
+        The path of the converted file.
+
+    Raises:
+        PoseError: if no weights have that name, or `fetch` fails.
+    """
+    return fetch(find(name), progress or Progress(quiet=True))

@@ -1,0 +1,93 @@
+"""Commands that compare and report experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from skdpipe.cli.app import (
+    EXPERIMENTS,
+    Cache,
+    ConfigName,
+    ConfigOption,
+    Device,
+    Models,
+    Overrides,
+    app,
+    device_of,
+    print_line,
+    print_problem,
+    stderr,
+    stdout,
+)
+
+
+@app.command(rich_help_panel=EXPERIMENTS)
+def compare(
+    config: ConfigName,
+    overrides: Overrides = None,
+    cache: Cache = Path("pose_cache"),
+    models: Models = Path("models"),
+    devices: Annotated[
+        list[str] | None, typer.Option("--device", help="cpu, cuda:0...; may be repeated for several GPUs.")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Number of simultaneous runs on each device.", min=1)] = 1,
+) -> None:
+    """Train and test over scenarios, students and seeds, and write a table."""
+    from skdpipe import Progress, config_path, run_comparison
+    from skdpipe.compare import HEADINGS, cells_of, columns_of
+
+    chosen = [str(device_of(device)) for device in devices or [""]]
+    result = run_comparison(
+        config_path(config),
+        overrides or (),
+        cache,
+        models,
+        devices=chosen,
+        processes=processes,
+        progress=Progress(stderr),
+    )
+    columns = columns_of(result.rows)
+    table = Table("scenario", "student", *columns, *HEADINGS, title=str(result.folder))
+    for row in result.rows:
+        table.add_row(*cells_of(row, columns))
+    stdout.print(table)
+    print_line(f"table in {result.folder}/comparison.md, .csv and .json")
+    for reason in result.failed:
+        print_problem("red", "failed", reason)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=EXPERIMENTS)
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, models/NAME.")],
+    output: Annotated[
+        Path | None, typer.Option(help="HTML file; by default report.html in the run's folder.")
+    ] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Folder of another run to compare with; may be repeated.")
+    ] = None,
+    config: ConfigOption = "report",
+    overrides: Overrides = None,
+    cache: Cache = Path("pose_cache"),
+    device: Device = "",
+) -> None:
+    """Write an HTML file about a run, with its table and figures."""
+    from skdpipe import PoseCache, Progress, Report, load_config, write_report
+
+    settings = load_config(Report, config, overrides or (), section="report")
+    path = output or run / "report.html"
+    write_report(
+        run,
+        PoseCache(cache),
+        path,
+        settings,
+        device=device_of(device),
+        progress=Progress(stderr),
+        beside=beside or (),
+    )
+    print_line(f"{path}")

@@ -1,0 +1,130 @@
+"""Commands about skeletons of other tools and data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from skdpipe.cli.app import ELSEWHERE, Cache, app, print_line, print_problem, stderr
+
+if TYPE_CHECKING:
+    from skdpipe.formats.reading import ReadingReport
+
+ForeignFormat = Literal["penn", "ntu", "kinetics", "openpose", "pyskl", "openpifpaf", "coco", "st-gcn", "skd"]
+SourceFormat = Literal["cache", ForeignFormat]
+TargetFormat = Literal["pyskl", "st-gcn", "openpifpaf", "coco", "openpose", "kinetics"]
+Split = Annotated[str | None, typer.Option(help="Name of the split, e.g. xsub, cross-view.")]
+SourceLayout = Annotated[str | None, typer.Option("--layout", help="Joint layout of the input.")]
+Labels = Annotated[Path | None, typer.Option(help="File with the class names, one per line, class 0 first.")]
+Size = Annotated[tuple[int, int] | None, typer.Option(help="Width and height of the frames in pixels.")]
+Rate = Annotated[
+    float | None, typer.Option(help="Frames per second, if the files do not contain them.", min=0.001)
+]
+Images = Annotated[Path | None, typer.Option(help="COCO file with the ids and names of the images.")]
+VideoFolder = Annotated[
+    Path | None,
+    typer.Option("--videos", help="Folder of the clips' videos; pairs them with extracted skeletons."),
+]
+Skip = Annotated[Path | None, typer.Option(help="File with the names of clips to leave out, one per line.")]
+
+
+@app.command("import", rich_help_panel=ELSEWHERE)
+def import_(
+    what: Annotated[ForeignFormat, typer.Argument(help="Format of the data set.")],
+    path: Annotated[Path, typer.Argument(help="File or folder of the data set.")],
+    quality: Annotated[
+        Literal["high", "low"], typer.Option("--as", help="Quality as which it is stored.")
+    ] = "high",
+    cache: Cache = Path("pose_cache"),
+    split: Split = None,
+    layout: SourceLayout = None,
+    labels: Labels = None,
+    size: Size = None,
+    fps: Rate = None,
+    images: Images = None,
+    videos: VideoFolder = None,
+    skip: Skip = None,
+) -> None:
+    """Import the skeletons of a data set or another tool into the pose cache."""
+    from skdpipe.cache import PoseCache
+    from skdpipe.formats.catalogue import format_named
+    from skdpipe.formats.format import FormatOptions, refuse_useless
+    from skdpipe.formats.importing import import_poses
+    from skdpipe.formats.reading import reading_of
+    from skdpipe.progress import Progress
+
+    options, known = FormatOptions(split, layout, labels, size, fps, images), format_named(what)
+    refuse_useless(options, [known])
+    reading = reading_of(known, path, options, videos, skip)
+    report = import_poses(reading, PoseCache(cache), quality, Progress(stderr))
+    _print_reading(report, f"{cache}/{quality}/{reading.settings}", "imported")
+
+
+@app.command(rich_help_panel=ELSEWHERE)
+def convert(
+    source: Annotated[SourceFormat, typer.Argument(help="The format to read.")],
+    path: Annotated[Path, typer.Argument(help="File or folder to read; for cache pose_cache/high/NAME.")],
+    target: Annotated[TargetFormat, typer.Argument(help="The format to write.")],
+    out: Annotated[Path, typer.Argument(help="File (pyskl, coco) or folder to write.")],
+    target_layout: Annotated[str | None, typer.Option(help="Map the joints to this layout.")] = None,
+    split: Split = None,
+    layout: SourceLayout = None,
+    labels: Labels = None,
+    size: Size = None,
+    fps: Rate = None,
+    images: Images = None,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames of an st-gcn array; by default 300.", min=1)
+    ] = None,
+    people: Annotated[
+        int | None, typer.Option(help="People of an st-gcn array; by default 2.", min=1)
+    ] = None,
+    videos: VideoFolder = None,
+    skip: Skip = None,
+) -> None:
+    """Convert skeletons, of another tool or of the pose cache, to another format."""
+    from skdpipe.formats.catalogue import format_named, target_named
+    from skdpipe.formats.convert import convert_poses
+    from skdpipe.formats.format import FormatOptions, refuse_useless
+    from skdpipe.formats.reading import reading_of
+    from skdpipe.progress import Progress
+    from skdpipe.skeleton import layout_named
+
+    options = FormatOptions(split, layout, labels, size, fps, images, frames, people)
+    known, wanted = format_named(source), target_named(target)
+    refuse_useless(options, [known, wanted])
+    reading = reading_of(known, path, options, videos, skip)
+    mapped = layout_named(target_layout) if target_layout else None
+    report = convert_poses(reading, wanted, out, options, Progress(stderr), layout=mapped)
+    _print_reading(report, str(out), "written")
+
+
+def _print_reading(report: ReadingReport, where: str, done: str) -> None:
+    """Print the number of clips and a line for each failure; exit code 1 if there is one."""
+    counts = [f"{report.done} clips {done}", f"{report.skipped} already present" * (done == "imported")]
+    counts += [f"{report.left_out} left out" * bool(report.left_out), f"{len(report.failed)} failed"]
+    print_line(f"{where}: {', '.join(filter(None, counts))}")
+    if report.without_video:
+        print_problem("yellow", "without a video", f"{report.without_video} clips, identified by their names")
+    for reason in report.failed:
+        print_problem("red", "failed", reason)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command("fit-noise", rich_help_panel=ELSEWHERE)
+def fit_noise(
+    output: Annotated[Path, typer.Argument(help="YAML file to write, for the setting derive_low.noise.")],
+    cache: Cache = Path("pose_cache"),
+    high: Annotated[str, typer.Option(help="Settings folder of high quality, if there are several.")] = "",
+    low: Annotated[str, typer.Option(help="Settings folder of low quality, if there are several.")] = "",
+    layout: Annotated[str, typer.Option(help="Joint layout of the noise.")] = "coco-17",
+) -> None:
+    """Measure the errors of a low-cost estimator on clips that the cache contains in both qualities."""
+    from skdpipe import PoseCache, fit_noise_of_cache, save_noise
+
+    noise = fit_noise_of_cache(PoseCache(cache), high, low, layout)
+    save_noise(noise, output)
+    print_line(f"noise settings in {output}")
