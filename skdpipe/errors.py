@@ -65,6 +65,6 @@ def require_extra(extra: str, *modules: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise MissingDependencyError(
-            f'{", ".join(missing)} not found; expected the optional packages of this command: run '
+            f"{', '.join(missing)} not found; expected the optional packages of this command: run "
             f'`pip install "skdpipe[{extra}]"`'
         )
