@@ -77,7 +77,7 @@ def _plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
 
 
 def _plugin_file(where: str) -> Path:
-    """The file of a plugin: relative to the working directory, or an example shipped with skdpipe."""
+    """The file of a plugin: relative to the working directory, or one of the examples that come with skdpipe."""
     package = Path(__file__).parents[1]
     candidates = (Path(where), package / where, package.parent / where)
     return next((path for path in candidates if path.is_file()), candidates[0])

@@ -29,10 +29,10 @@ from skdpipe.pose.pifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
 
 
 def _import_openpifpaf() -> Any:
-    """Import OpenPifPaf 0.13.0 and restore names that newer releases of its dependencies removed.
+    """Import OpenPifPaf 0.13.0 and restore the names it uses that newer releases of its dependencies removed.
 
-    The import needs ``ConvBNReLU`` of torchvision and, if matplotlib is installed, its ``cm.get_cmap``. The
-    encoders need ``np.int``; only their two modules get it.
+    Its import needs ``ConvBNReLU`` of torchvision and, if matplotlib is installed, ``cm.get_cmap``. Its encoders
+    need ``np.int``; only their two modules get it.
     """
     mobilenet: Any = torchvision.models.mobilenetv2
     if not hasattr(mobilenet, "ConvBNReLU"):
