@@ -57,6 +57,6 @@ def test_the_command_line_lists_every_format() -> None:
 
 def test_the_command_line_has_every_option() -> None:
     options = frozenset().union(*(each.options for each in FORMATS))
-    assert options <= signature(skeletons.import_).parameters.keys()
+    assert options <= signature(poses.import_).parameters.keys()
     options = options.union(*(each.options for each in TARGETS))
-    assert options <= signature(skeletons.convert).parameters.keys()
+    assert options <= signature(poses.convert).parameters.keys()

@@ -30,8 +30,8 @@ from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2
 def _import_openpifpaf() -> Any:
     """Import OpenPifPaf 0.13.0 and restore names that its dependencies have removed.
 
-    Its import needs ``ConvBNReLU`` of torchvision and, if matplotlib is installed, ``cm.get_cmap``. Its encoders
-    need ``np.int``; only their two modules get it.
+    Its import needs ``ConvBNReLU`` of torchvision and, if matplotlib is installed, ``cm.get_cmap``. Its
+    encoders need ``np.int``; only their two modules get it.
     """
     mobilenet: Any = torchvision.models.mobilenetv2
     if not hasattr(mobilenet, "ConvBNReLU"):
