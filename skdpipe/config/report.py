@@ -13,13 +13,13 @@ from skdpipe.config.values import STRICT, BelowOne, Probability
 
 @dataclass(frozen=True, config=STRICT)
 class Robustness:
-    """How the test clips are spoilt, from little to much; each list is one curve's horizontal axis.
+    """Degradations of the test clips; each list contains the strengths of one degradation.
 
     Attributes:
-        clips: so many of the test clips are tried, evenly spread over them.
-        occlusion: probabilities that a joint of a frame is hidden.
-        frame_loss: shares of the frames that are lost: evenly, at random, and in one block.
-        jitter: standard deviation of a joint's error as a share of the body's size.
+        clips: largest number of test clips; they are evenly spaced.
+        occlusion: probabilities that a joint of a frame is occluded.
+        frame_loss: shares of frames that are lost: evenly, at random, and in one block.
+        jitter: standard deviations of a joint's position error, as a share of the body size.
     """
 
     clips: PositiveInt = 1000
@@ -33,8 +33,8 @@ class TSne:
     """The map of the logits.
 
     Attributes:
-        clips: so many of the test clips are shown, evenly spread over them.
-        perplexity: how many neighbours a clip has, roughly; made smaller where there are few clips.
+        clips: largest number of test clips; they are evenly spaced.
+        perplexity: approximate number of neighbours of a clip; limited if there are few clips.
     """
 
     clips: PositiveInt = 2000
@@ -43,13 +43,14 @@ class TSne:
 
 @dataclass(frozen=True, config=STRICT)
 class Report:
-    """What a report shows.
+    """Content of a report.
 
     Attributes:
         seed: of t-SNE and of the random degradations.
-        response_clips: for how many test clips the response is drawn.
-        moments: at how many moments of each.
-        t_sne, robustness: how these two are made.
+        response_clips: number of test clips for which the joint response is drawn.
+        moments: number of frames of each at which it is drawn.
+        t_sne: settings of the map of the logits.
+        robustness: settings of the robustness curves.
     """
 
     seed: NonNegativeInt = 0

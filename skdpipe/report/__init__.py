@@ -1,13 +1,10 @@
-"""One self-contained HTML file about a run.
+"""`skdpipe report`: one self-contained HTML file about a run.
 
-`gather` reads what a run says and lets its networks answer the test clips again, `robustness` lets them
-answer spoilt ones, `measures` are the numbers behind the figures, `figures/` draws them, `page` is the HTML.
+`run_results` reads a run folder, `test_clips` its test clips; `predictions`, `response` and `robustness` run
+the networks on them, `measures` computes what the figures show, `figures/` draws them, `sections` puts them
+together with captions, and `page` fills `templates/report.html`.
 """
 
-from skdpipe.errors import require_extra
-
-require_extra("report", "matplotlib", "sklearn", "jinja2")
-
-from skdpipe.report.write import write_report  # noqa: E402
+from skdpipe.report.write import write_report
 
 __all__ = ["write_report"]

@@ -1,4 +1,4 @@
-"""How the networks bear test clips that are spoilt more than those they were trained on."""
+"""Robustness: accuracy on test clips that are degraded further than the training clips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from skdpipe.config import ClipFormat, Robustness
 from skdpipe.degradation import (
@@ -19,56 +18,59 @@ from skdpipe.degradation import (
     occlude,
     sample_frames,
 )
+from skdpipe.inference import batch_input
 from skdpipe.progress import Progress
-from skdpipe.report.gather import LoadedRun, Networks, UnseenClips, show
-from skdpipe.report.measures import spread
+from skdpipe.report.measures import evenly_spaced
+from skdpipe.report.predictions import DeployedNetworks, NetworkInput
+from skdpipe.report.run_results import LoadedRun
+from skdpipe.report.test_clips import TestClips
 from skdpipe.skeleton import PoseSequence
 
-Spoil = Callable[[PoseSequence, float, np.random.Generator], PoseSequence]
+Degrade = Callable[[PoseSequence, float, np.random.Generator], PoseSequence]
 
 
 class DegradationAxis(NamedTuple):
-    """A way to make a sequence worse.
+    """One kind of degradation with increasing strength.
 
     Attributes:
-        name: what happens to it.
-        unit: what a strength says; strength 0 is the sequence as it is.
-        strengths: from little to much.
-        spoil: makes a sequence worse by a strength, with random numbers of its own.
+        name: of the degradation.
+        unit: of the strength; strength 0 leaves a sequence unchanged.
+        strengths: in increasing order.
+        degrade: degrades a sequence by a strength, with random numbers from the generator.
     """
 
     name: str
     unit: str
     strengths: tuple[float, ...]
-    spoil: Spoil
+    degrade: Degrade
 
 
-def lose_evenly(sequence: PoseSequence, share: float, _: np.random.Generator) -> PoseSequence:
-    """Keep one frame in so many that, as nearly as may be, the share is lost."""
+def drop_frames_evenly(sequence: PoseSequence, share: float, _: np.random.Generator) -> PoseSequence:
+    """Keep every n-th frame, with the n for which the share of lost frames is nearest to ``share``."""
     return sample_frames(sequence, round(1 / (1 - share)))
 
 
 def degradation_axes(settings: Robustness) -> tuple[DegradationAxis, ...]:
-    """What the card tries."""
+    """All degradations of the robustness measurement."""
     lost, shares = "share of frames lost", settings.frame_loss
     return (
-        DegradationAxis("joints hidden", "probability that a joint is hidden", settings.occlusion, occlude),
+        DegradationAxis("joints occluded", "probability for each joint", settings.occlusion, occlude),
         DegradationAxis(
-            "joints shaken", "standard deviation as a share of the body's size", settings.jitter, jitter
+            "joints jittered", "standard deviation as a share of the body size", settings.jitter, jitter
         ),
-        DegradationAxis("frames lost evenly", lost, shares, lose_evenly),
+        DegradationAxis("frames lost evenly", lost, shares, drop_frames_evenly),
         DegradationAxis("frames lost at random", lost, shares, drop_random_frames),
         DegradationAxis("frames lost in one block", lost, shares, drop_block),
     )
 
 
 class EvaluatedNetwork(NamedTuple):
-    """A network, and how it is shown the clips.
+    """A network and the preprocessing of its input.
 
     Attributes:
-        method: whose network.
-        clip: what becomes of the skeletons before it sees them.
-        smoothed_for_test: whether they are smoothed although it was trained without.
+        method: name of the network's method.
+        clip: preprocessing of the sequences.
+        smoothed_for_test: whether they are smoothed although the network was trained without smoothing.
     """
 
     method: str
@@ -77,10 +79,11 @@ class EvaluatedNetwork(NamedTuple):
 
 
 def evaluated_networks(run: LoadedRun) -> list[EvaluatedNetwork]:
-    """Every network that sees poor skeletons, as it was trained; and with smoothing, where it was without."""
-    poor = [each for each in run.methods if not each.sees_high]
+    """All networks with low-quality input as trained, and those trained without smoothing also with it."""
     as_trained = [
-        EvaluatedNetwork(each.method, each.bundle.metadata.clip, smoothed_for_test=False) for each in poor
+        EvaluatedNetwork(each.name, each.bundle.metadata.clip, smoothed_for_test=False)
+        for each in run.methods
+        if each.method.quality == "low"
     ]
     window = run.experiment.smoothing_window
     smoothed = [
@@ -93,82 +96,82 @@ def evaluated_networks(run: LoadedRun) -> list[EvaluatedNetwork]:
 
 @dataclass(frozen=True)
 class RobustnessCurve:
-    """How accuracy falls under one way of spoiling.
+    """Accuracy under one kind of degradation.
 
     Attributes:
-        spoiling: which.
-        strengths: 0 and its strengths.
+        axis: the degradation.
+        strengths: 0, followed by the strengths of the axis.
         top1: by network, in percent at each strength.
     """
 
-    spoiling: DegradationAxis
+    axis: DegradationAxis
     strengths: tuple[float, ...]
     top1: dict[EvaluatedNetwork, tuple[float, ...]]
 
 
 def measure_robustness(
     run: LoadedRun,
-    clips: UnseenClips,
-    networks: Networks,
-    ways: Sequence[DegradationAxis],
+    clips: TestClips,
+    networks: DeployedNetworks,
+    axes: Sequence[DegradationAxis],
     most: int,
     seed: int,
     progress: Progress,
 ) -> list[RobustnessCurve]:
-    """Top-1 of every network on the test clips, each spoilt in every way by every strength.
+    """Top-1 of every evaluated network on test clips degraded along each axis at each strength.
 
-    The skeletons that the student sees are spoilt on top of what they lack already. A clip is spoilt alike
-    for all evaluated_networks, and in the same way in every report of the same seed.
+    The low-quality sequences are degraded further. All networks get the same degraded sequences, which depend
+    only on the seed and the clip.
 
     Args:
-        run: whose networks.
+        run: the run of the networks.
         clips: its test clips.
-        networks: ready to answer.
-        ways: what is tried.
-        most: so many clips are tried, evenly spread.
-        seed: of the randomness.
-        progress: shows clips done.
+        networks: its networks.
+        axes: the degradations.
+        most: largest number of test clips; they are evenly spaced.
+        seed: of the random degradations.
+        progress: shows the number of clips done.
     """
-    entrants = evaluated_networks(run)
-    chosen = spread(len(clips), most).tolist()
-    unspoilt = np.zeros(len(entrants), int)
-    right = [np.zeros((len(way.strengths), len(entrants)), int) for way in ways]
-    with progress.task("spoilt test clips", len(chosen), unit="clips") as task:
+    evaluated = evaluated_networks(run)
+    chosen = evenly_spaced(len(clips), most).tolist()
+    undegraded = np.zeros(len(evaluated), int)
+    correct = [np.zeros((len(axis.strengths), len(evaluated)), int) for axis in axes]
+    with progress.task("degraded test clips", len(chosen), unit="clips") as task:
         done = 0
-        for some, views in clips.few_at_a_time(chosen):
-            low, label = [view.low for view in views], clips.labels[some]
-            unspoilt += _count_right(networks, entrants, low, label)
-            for way, counts in zip(ways, right, strict=True):
-                for row, strength in enumerate(way.strengths):
-                    spoilt = [_spoil(way, each, strength, seed) for each in low]
-                    counts[row] += _count_right(networks, entrants, spoilt, label)
-            done += len(some)
+        for indices, pairs in clips.batches(chosen):
+            low, label = [pair.low for pair in pairs], clips.labels[indices]
+            undegraded += _count_correct(networks, evaluated, low, label)
+            for axis, counts in zip(axes, correct, strict=True):
+                for row, strength in enumerate(axis.strengths):
+                    degraded = [_degrade(axis, sequence, strength, seed) for sequence in low]
+                    counts[row] += _count_correct(networks, evaluated, degraded, label)
+            done += len(indices)
             task.advance_to(done)
-    percent = [100 * np.vstack([unspoilt, counts]) / len(chosen) for counts in right]
+    percent = [100 * np.vstack([undegraded, counts]) / len(chosen) for counts in correct]
     return [
         RobustnessCurve(
-            way, (0.0, *way.strengths), {each: tuple(table[:, i]) for i, each in enumerate(entrants)}
+            axis, (0.0, *axis.strengths), {each: tuple(table[:, i]) for i, each in enumerate(evaluated)}
         )
-        for way, table in zip(ways, percent, strict=True)
+        for axis, table in zip(axes, percent, strict=True)
     ]
 
 
-def _spoil(way: DegradationAxis, sequence: PoseSequence, strength: float, seed: int) -> PoseSequence:
-    """With random numbers that do not depend on the strength, so that more of it takes more away."""
-    return way.spoil(sequence, strength, generator_for(seed, f"{way.name}:{sequence.origin.key}"))
+def _degrade(axis: DegradationAxis, sequence: PoseSequence, strength: float, seed: int) -> PoseSequence:
+    """The random numbers do not depend on the strength: a larger strength removes more of the same."""
+    return axis.degrade(sequence, strength, generator_for(seed, f"{axis.name}:{sequence.origin.key}"))
 
 
-def _count_right(
-    networks: Networks,
-    entrants: Sequence[EvaluatedNetwork],
+def _count_correct(
+    networks: DeployedNetworks,
+    evaluated: Sequence[EvaluatedNetwork],
     sequences: Sequence[PoseSequence],
     label: NDArray[np.intp],
 ) -> NDArray[np.intp]:
-    shown: dict[ClipFormat, tuple[Tensor, Tensor]] = {}
-    right = []
-    for each in entrants:
-        if each.clip not in shown:
-            shown[each.clip] = show(sequences, each.clip)
-        predicted = networks.answer(each.method, shown[each.clip])[0].argmax(dim=1).numpy()
-        right.append(np.count_nonzero(predicted == label))
-    return np.array(right)
+    inputs: dict[ClipFormat, NetworkInput] = {}
+    correct = []
+    for each in evaluated:
+        if each.clip not in inputs:
+            inputs[each.clip] = batch_input(sequences, each.clip)
+        predicted = networks.infer(each.method, inputs[each.clip])[0].argmax(axis=1)
+        correct.append(np.count_nonzero(predicted == label))
+    return np.array(correct)

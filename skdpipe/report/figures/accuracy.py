@@ -1,4 +1,4 @@
-"""Who is right how often: confusion matrices, accuracy by class, accuracy against cost."""
+"""Figures of accuracy: confusion matrices, accuracy by class, accuracy against cost."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from skdpipe.distill.methods import BASELINE, STUDENT, TEACHER, method_named
 from skdpipe.report.figures.style import GREY, MARKERS, as_text, look_of, tidy
 
-_NAMED: Final = 60
-_WRITTEN: Final = 15
+_MOST_NAMES: Final = 60
+_MOST_WITH_NUMBERS: Final = 15
 
 
 def draw_confusion(matrices: Mapping[str, NDArray[np.floating]], classes: Sequence[str]) -> Figure:
-    """Confusion matrices ``(true, predicted)`` by title, side by side; rows of NaN are grey.
+    """Confusion matrices ``(true, predicted)`` by method name, side by side; rows of NaN are grey.
 
-    Up to 15 classes the percentages are written into the cells; beyond 60 only some classes are named.
+    With at most 15 classes the cells contain the percentages; with more than 60 only some classes are named.
     """
     count = len(classes)
     size = float(np.clip(0.087 * count, 3.4, 9.0))
     longest = max(len(as_text(name)) for name in classes)
-    font = float(np.clip(0.92 * 72 * size / min(count, _NAMED), 6.0, 9.0))
+    font = float(np.clip(0.92 * 72 * size / min(count, _MOST_NAMES), 6.0, 9.0))
     margin = 0.0075 * font * longest + 0.5
     figure = Figure((len(matrices) * (size + 0.2) + margin + 0.7, size + margin + 0.5), layout="constrained")
     row = figure.subplots(1, len(matrices), sharey=True, squeeze=False)[0]
-    places = range(0, count, -(-count // _NAMED))
-    names = [as_text(classes[place]) for place in places]
-    for axes, (title, matrix) in zip(row, matrices.items(), strict=True):
+    ticks = range(0, count, -(-count // _MOST_NAMES))
+    names = [as_text(classes[tick]) for tick in ticks]
+    for axes, (method, matrix) in zip(row, matrices.items(), strict=True):
         axes.set_facecolor(GREY)
         image = axes.imshow(100 * matrix, cmap="cividis", vmin=0, vmax=100, interpolation="none")
-        axes.set_title(title)
+        axes.set_title(method_named(method).title)
         axes.set_xlabel("predicted class")
-        axes.set_xticks(places, names, rotation=90, fontsize=font)
-        axes.set_yticks(places, names, fontsize=font)
-        if count <= _WRITTEN:
+        axes.set_xticks(ticks, names, rotation=90, fontsize=font)
+        axes.set_yticks(ticks, names, fontsize=font)
+        if count <= _MOST_WITH_NUMBERS:
             for (true, predicted), share in np.ndenumerate(matrix):
                 if share >= 0.005:
                     colour = "white" if share < 0.5 else "black"
@@ -60,38 +61,36 @@ def draw_confusion(matrices: Mapping[str, NDArray[np.floating]], classes: Sequen
 
 def draw_accuracy_by_class(
     accuracy: Mapping[str, NDArray[np.floating]],
-    titles: Mapping[str, str],
     classes: Sequence[str],
     clips: Sequence[int],
 ) -> Figure:
-    """A row for each class in the given order, a mark for each method.
+    """Top-1 by class: a row for each class in the given order, a marker for each method.
 
     Args:
-        accuracy: by method ``(class,)`` in percent, NaN where a class has no clip.
-        titles: of the methods.
+        accuracy: by method ``(class,)`` in percent, NaN for a class without a clip.
         classes: names.
-        clips: how many test clips each class has.
+        clips: number of test clips of each class.
     """
     count = len(classes)
     figure = Figure((10.5, 0.21 * count + 1.5), layout="constrained")
     axes = figure.subplots()
     y = np.arange(count)
-    if {"baseline", "student"} <= accuracy.keys():
-        before, after = accuracy["baseline"], accuracy["student"]
+    if {BASELINE.name, STUDENT.name} <= accuracy.keys():
+        before, after = accuracy[BASELINE.name], accuracy[STUDENT.name]
         gain = after - before
-        for better, worse_or_same in ((True, look_of("student").colour), (False, look_of("baseline").colour)):
-            rows = (gain > 0) if better else (gain < 0)
-            axes.hlines(y[rows], before[rows], after[rows], colors=worse_or_same, linewidth=2.5, alpha=0.45)
+        for rows, method in ((gain > 0, STUDENT), (gain < 0, BASELINE)):
+            colour = look_of(method.name).colour
+            axes.hlines(y[rows], before[rows], after[rows], colors=colour, linewidth=2.5, alpha=0.45)
         for row, points in enumerate(gain):
-            said = "no clip" if np.isnan(points) else f"{points:+.0f}" if points else "0"
-            axes.text(103, row, said, va="center", ha="left", fontsize=8)
-        axes.text(103, -1, f"{titles['student']} - {titles['baseline']}", va="center", fontsize=8)
-    for method, values in accuracy.items():
-        look = look_of(method)
-        hollow = "none" if method == "teacher" else look.colour
+            text = "no clip" if np.isnan(points) else f"{points:+.0f}" if points else "0"
+            axes.text(103, row, text, va="center", ha="left", fontsize=8)
+        axes.text(103, -1, f"{STUDENT.title} - {BASELINE.title}", va="center", fontsize=8)
+    for name, values in accuracy.items():
+        look = look_of(name)
         axes.scatter(
-            values, y, marker=look.marker, edgecolors=look.colour, facecolors=hollow,
-            s=28 if method == "student" else 48, label=titles[method], zorder=3, clip_on=False,
+            values, y, marker=look.marker, edgecolors=look.colour,
+            facecolors="none" if name == TEACHER.name else look.colour,
+            s=28 if name == STUDENT.name else 48, label=method_named(name).title, zorder=3, clip_on=False,
         )  # fmt: skip
     names = [f"{as_text(name)} ({number})" for name, number in zip(classes, clips, strict=True)]
     axes.set_yticks(y, names, fontsize=8)
@@ -106,27 +105,32 @@ def draw_accuracy_by_class(
 
 
 @dataclass(frozen=True)
-class Point:
-    """A network of a run: what it is and costs."""
+class CostPoint:
+    """A network in the figure of accuracy against cost.
+
+    Attributes:
+        run, method: names.
+        top1: in percent.
+        parameters, gflops, milliseconds: as in `Figures`.
+    """
 
     run: str
     method: str
-    title: str
     top1: float
     parameters: int
     gflops: float
     milliseconds: float
 
 
-def draw_cost(points: Sequence[Point]) -> Figure:
-    """Top-1 against GFLOPs and against time; a disc's area means parameters, its marker the run."""
+def draw_cost(points: Sequence[CostPoint]) -> Figure:
+    """Top-1 against GFLOPs and against time; areas grow with the parameters, markers stand for runs."""
     runs = list(dict.fromkeys(point.run for point in points))
     largest = max(point.parameters for point in points)
     figure = Figure((11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for axes, cost, unit in (
-        (left, [point.gflops for point in points], "GFLOPs a clip"),
-        (right, [point.milliseconds for point in points], "ms a clip, on the device that trained"),
+    for axes, cost, label in (
+        (left, [point.gflops for point in points], "GFLOPs per clip"),
+        (right, [point.milliseconds for point in points], "ms per clip, on the device used for training"),
     ):
         for x, point in zip(cost, points, strict=True):
             look, marker = look_of(point.method), MARKERS[runs.index(point.run) % len(MARKERS)]
@@ -143,7 +147,7 @@ def draw_cost(points: Sequence[Point]) -> Figure:
             axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.set_xlim(0, 1.15 * max(cost) or 1)
-        axes.set_xlabel(unit)
+        axes.set_xlabel(label)
         axes.margins(y=0.2)
         tidy(axes)
     left.set_ylabel("top-1 (%)")
@@ -154,9 +158,8 @@ def draw_cost(points: Sequence[Point]) -> Figure:
         colour = look_of(point.method).colour
         handles.append(Line2D([], [], marker=marker, color=colour, linestyle=""))
         prefix = f"{as_text(point.run, 20)}: " if len(runs) > 1 else ""
-        labels.append(
-            f"{prefix}{point.title}: {point.top1:.1f} %, {_in_millions(point.parameters)} parameters"
-        )
+        title, parameters = method_named(point.method).title, _in_millions(point.parameters)
+        labels.append(f"{prefix}{title}: {point.top1:.1f} %, {parameters} parameters")
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     return figure
 

@@ -1,43 +1,44 @@
-"""Robustness: how accuracy falls as the clips get worse."""
+"""Figure of the robustness curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from skdpipe.distill.methods import method_named
 from skdpipe.report.figures.style import look_of, tidy
 from skdpipe.report.robustness import RobustnessCurve
 
 
-def draw_robustness(card: Sequence[RobustnessCurve], titles: Mapping[str, str]) -> Figure:
-    """A panel for each way of spoiling, a line for each network; dashed where smoothed for the test alone."""
+def draw_robustness(curves: Sequence[RobustnessCurve]) -> Figure:
+    """A panel for each degradation, a line for each network; dashed if smoothed only for the test."""
     columns = 3
-    rows = -(-(len(card) + 1) // columns)
+    rows = -(-(len(curves) + 1) // columns)
     figure = Figure((12, 3.5 * rows))
     cells = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     figure.set_layout_engine("constrained", hspace=0.08)
-    panels = [next(cells) for _ in card]
-    for axes, each in zip(panels, card, strict=True):
-        for network, top1 in each.top1.items():
-            look, label = look_of(network.method), titles[network.method]
+    panels = [next(cells) for _ in curves]
+    for axes, curve in zip(panels, curves, strict=True):
+        for network, top1 in curve.top1.items():
+            look, label = look_of(network.method), method_named(network.method).title
             if network.smoothed_for_test:
                 label += ", smoothed for the test"
             axes.plot(
-                each.strengths, top1, color=look.colour, marker=look.marker, markersize=5, label=label,
+                curve.strengths, top1, color=look.colour, marker=look.marker, markersize=5, label=label,
                 linestyle="--" if network.smoothed_for_test else "-",
                 markerfacecolor="white" if network.smoothed_for_test else look.colour,
             )  # fmt: skip
-        axes.set_title(each.spoiling.name)
-        axes.set_xlabel(each.spoiling.unit)
-        axes.set_xticks(each.strengths, [f"{strength:g}" for strength in each.strengths])
+        axes.set_title(curve.axis.name)
+        axes.set_xlabel(curve.axis.unit)
+        axes.set_xticks(curve.strengths, [f"{strength:g}" for strength in curve.strengths])
         axes.set_ylim(0, 102)
         axes.tick_params(labelleft=True)
         tidy(axes)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel("top-1 (%)")
-    rest = list(cells)
-    for axes in rest:
+    unused = list(cells)
+    for axes in unused:
         axes.set_axis_off()
-    rest[0].legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
+    unused[0].legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
     return figure

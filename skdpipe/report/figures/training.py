@@ -1,25 +1,25 @@
-"""How training went: losses, and gradients in conflict."""
+"""Figures of the training: losses and gradient conflicts over epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from skdpipe.distill.methods import method_named
 from skdpipe.distill.training_state import Curve
 from skdpipe.report.figures.style import BLACK, ORANGE, PURPLE, SKY, Look, look_of, tidy
 
-_TERMS = {
-    "kl": Look(BLACK, "o"), "node": Look(ORANGE, "s"), "edge": Look(SKY, "^"),
-}  # fmt: skip
-_MANY = 30
+_LOSS_LOOKS: Final = {"kl": Look(BLACK, "o"), "node": Look(ORANGE, "s"), "edge": Look(SKY, "^")}
+_MOST_MARKERS: Final = 30
 
 
-def draw_losses(curves: Mapping[str, Sequence[Curve]], titles: Mapping[str, str]) -> Figure:
-    """A panel for each loss, a line for each method that has it, over epochs."""
+def draw_losses(curves: Mapping[str, Sequence[Curve]]) -> Figure:
+    """A panel for each loss, a line over epochs for each method that has this loss."""
     names = list(dict.fromkeys(name for each in curves.values() for curve in each for name in curve.losses))
     figure = Figure((3.1 * max(2, len(names)), 3.7), layout="constrained")
     row = figure.subplots(1, len(names), squeeze=False)[0]
@@ -28,37 +28,37 @@ def draw_losses(curves: Mapping[str, Sequence[Curve]], titles: Mapping[str, str]
         for method, each in curves.items():
             values = [curve.losses.get(name, np.nan) for curve in each]
             if np.isfinite(values).any():
-                _over_epochs(axes, values, look_of(method), titles[method])
+                _over_epochs(axes, values, look_of(method), method_named(method).title)
                 lowest, highest = min(lowest, np.nanmin(values)), max(highest, np.nanmax(values))
         if 0 < 20 * lowest < highest:
             axes.set_yscale("log")
         axes.set_title(name)
         tidy(axes)
-    row[0].set_ylabel("weighted loss, mean of the epoch")
+    row[0].set_ylabel("weighted loss, mean over the epoch")
     _legend_below(figure, row[0])
     return figure
 
 
-def draw_conflicts(curves: Mapping[str, Sequence[Curve]], titles: Mapping[str, str]) -> Figure:
-    """How often each distillation gradient was revised, and its cosine with the task's, over epochs.
+def draw_conflicts(curves: Mapping[str, Sequence[Curve]]) -> Figure:
+    """How often each distillation gradient was revised, and its cosine with the task gradient, over epochs.
 
-    Methods have lines of their own kind, losses colours and markers.
+    The line style stands for the method, colour and marker for the loss.
     """
     figure = Figure((11, 4), layout="constrained")
     share, cosine = figure.subplots(1, 2)
     for method, line in zip(curves, ("-", "--", ":", "-."), strict=False):
         for name in dict.fromkeys(name for curve in curves[method] for name in curve.revised):
-            look = _TERMS.get(name, Look(PURPLE, "D"))._replace(line=line)
-            label = f"{titles[method]}: {name}"
+            look = _LOSS_LOOKS.get(name, Look(PURPLE, "D"))._replace(line=line)
+            label = f"{method_named(method).title}: {name}"
             revised = [100 * curve.revised.get(name, np.nan) for curve in curves[method]]
             _over_epochs(share, revised, look, label)
             _over_epochs(cosine, [curve.cosines.get(name, np.nan) for curve in curves[method]], look, label)
-    share.set_title("Conflicts: gradients revised")
-    share.set_ylabel("steps of the epoch in which it was (%)")
+    share.set_title("Revised gradients")
+    share.set_ylabel("share of the epoch's steps (%)")
     share.set_ylim(-3, 103)
     cosine.axhline(0, color="#808080", linewidth=0.8)
-    cosine.set_title("Cosine with the task's gradient")
-    cosine.set_ylabel("cosine (below 0: conflict)")
+    cosine.set_title("Cosine with the task gradient")
+    cosine.set_ylabel("cosine (negative: conflict)")
     for axes in (share, cosine):
         tidy(axes)
     _legend_below(figure, share)
@@ -66,7 +66,7 @@ def draw_conflicts(curves: Mapping[str, Sequence[Curve]], titles: Mapping[str, s
 
 
 def _over_epochs(axes: Axes, values: Sequence[float], look: Look, label: str) -> None:
-    marker = look.marker if len(values) <= _MANY else ""
+    marker = look.marker if len(values) <= _MOST_MARKERS else ""
     epochs = range(1, len(values) + 1)
     axes.plot(
         epochs, values, color=look.colour, linestyle=look.line, marker=marker, markersize=5, label=label

@@ -1,0 +1,77 @@
+"""The Markdown table of configs/RESULTS.md, from the comparison.csv of a comparison.
+
+python -m skdpipe.compare.results_table models/NAME/comparison.csv
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, rows_of
+from skdpipe.errors import DataError, SkdpipeError
+
+_IN_CSV = {field.name for field in fields(TrainedNetwork)} - {"losses", "correct"}
+
+
+def results_table(csv_path: Path) -> str:
+    """A Markdown table of a comparison: one row per scenario and student, one column per method or variant.
+
+    Cells are top-1 in percent, mean ± standard deviation over the seeds. The last column is the recovered gap
+    (method - LQS-S) / (HQS-T - LQS-S) of each distilled method and each variant.
+
+    Raises:
+        DataError: if the file does not exist or is not a comparison.csv.
+    """
+    rows = rows_of(_read_networks(csv_path))
+    columns = columns_of(rows)
+    headings = ["scenario", "student", *columns, HEADINGS[0]]
+    lines = [headings, ["---"] * len(headings), *(cells_of(row, columns)[: len(headings)] for row in rows)]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+def _read_networks(csv_path: Path) -> list[TrainedNetwork]:
+    if not csv_path.is_file():
+        raise DataError(f"no file {csv_path}; expected the comparison.csv written by `skdpipe compare`")
+    with csv_path.open(encoding="utf-8", newline="") as file:
+        lines = csv.DictReader(file)
+        missing = _IN_CSV - {*(lines.fieldnames or ())}
+        if missing:
+            raise DataError(
+                f"{csv_path} has no column {', '.join(sorted(missing))}; expected the comparison.csv written "
+                "by `skdpipe compare`"
+            )
+        networks = [_network(line, f"{csv_path}, line {lines.line_num}") for line in lines]
+    if not networks:
+        raise DataError(f"{csv_path} contains no results; run `skdpipe compare` until a run is finished")
+    return networks
+
+
+def _network(line: dict[str, str], where: str) -> TrainedNetwork:
+    try:
+        return TrainedNetwork(
+            scenario=line["scenario"],
+            student=line["student"],
+            column=line["column"],
+            seed=int(line["seed"]),
+            top1=float(line["top1"]),
+            top5=float(line["top5"]),
+            parameters=int(line["parameters"]),
+            gflops=float(line["gflops"]),
+            seconds=float(line["seconds"]),
+            losses={},
+            correct={},  # the CSV has no predictions: there is no p in this table
+            run=line["run"],
+        )
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: {error}; expected a line written by `skdpipe compare`") from error
+
+
+if __name__ == "__main__":
+    try:
+        for path in sys.argv[1:]:
+            sys.stdout.write(results_table(Path(path)))
+    except SkdpipeError as error:
+        sys.exit(f"{error}")
