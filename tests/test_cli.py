@@ -42,8 +42,8 @@ CONFIG: dict[str, dict[str, Any]] = {
 
 class Output(NamedTuple):
     code: object
-    stdout: str
-    stderr: str
+    out: str
+    err: str
 
 
 Run = Callable[..., Output]
@@ -123,7 +123,7 @@ def test_extract_prints_counts_and_skips_what_exists(stage: Stage, run: Run) -> 
     run("extract", stage.videos, *stage.options("config", "cache"))
     again = run("extract", stage.videos, *stage.options("config", "cache"))
     assert again.code == 0
-    first, second = again.stdout.splitlines()
+    first, second = again.out.splitlines()
     assert first == f"{stage.folder / 'cache [/b]'}: 0 videos extracted, 12 already present, 0 failed"
     assert second.startswith("people matched between the qualities: 12 of 12, mean OKS 0.")
 
@@ -133,31 +133,31 @@ def test_extract_fails_if_a_video_fails_and_prints_its_path(stage: Stage, run: R
     film(tmp_path / "empty [1].mp4", "")
     output = run("extract", tmp_path, *stage.options("config"), "--cache", tmp_path / "cache")
     assert output.code == 1
-    assert "1 videos extracted, 0 already present, 1 failed" in output.stdout
-    assert f"failed: {tmp_path}/[bold]broken.mp4: not a readable video" in output.stderr
-    assert f"no person detected: {tmp_path}/empty [1].mp4\n" in output.stderr
+    assert "1 videos extracted, 0 already present, 1 failed" in output.out
+    assert f"failed: {tmp_path}/[bold]broken.mp4: not a readable video" in output.err
+    assert f"no person detected: {tmp_path}/empty [1].mp4\n" in output.err
 
 
 def test_distill_prints_the_table(distilled: Stage, run: Run) -> None:
     output = run("distill", *distilled.options("config", "cache", "models"))
     assert output.code == 0
-    assert "models :x:/run [1]" in " ".join(output.stdout.split())
-    rows = {line.split("│")[1].strip(): line for line in output.stdout.splitlines() if line.startswith("│")}
+    assert "models :x:/run [1]" in " ".join(output.out.split())
+    rows = {line.split("│")[1].strip(): line for line in output.out.splitlines() if line.startswith("│")}
     assert list(rows) == ["HQS-T", "LQS-S", "SKD"]
     assert "100.00" in rows["HQS-T"]
-    assert "2 classes, 8 training clips, 4 test clips" in output.stdout
+    assert "2 classes, 8 training clips, 4 test clips" in output.out
 
 
 def test_predict_prints_the_label(distilled: Stage, run: Run) -> None:
     output = run("predict", distilled.unseen, *distilled.options("models", "estimator"), "--top", 1, *TORCH)
     assert output.code == 0
-    lines = output.stdout.splitlines()
+    lines = output.out.splitlines()
     assert len(lines) == 2
     for line, (number, action) in zip(lines, enumerate(ACTIONS), strict=True):
         path = distilled.unseen / f"{number} [/red] :car:.mp4"
         assert re.fullmatch(re.escape(f"{path}: {LABELS[action]} ") + r"[01]\.\d{3}", line)
     bundle = distilled.folder / "models :x:/run [1]/student.safetensors"
-    assert output.stderr == f"bundle: {bundle}, runtime: torch\n"
+    assert output.err == f"bundle: {bundle}, runtime: torch\n"
 
 
 def test_json_is_the_only_output_on_stdout(distilled: Stage, run: Run, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_json_is_the_only_output_on_stdout(distilled: Stage, run: Run, tmp_path:
     options = ["--bundle", bundle, *distilled.options("estimator"), "--json"]
     output = run("predict", distilled.unseen, tmp_path, *options)
     assert output.code == 1
-    first, second, broken, empty = (json.loads(line) for line in output.stdout.splitlines())
+    first, second, broken, empty = (json.loads(line) for line in output.out.splitlines())
     assert first["source"] == str(distilled.unseen / "0 [/red] :car:.mp4")
     assert (first["label"], second["label"]) == tuple(LABELS.values())
     assert (first["people"], first["frames"]) == (1, 6)
@@ -176,13 +176,13 @@ def test_json_is_the_only_output_on_stdout(distilled: Stage, run: Run, tmp_path:
     assert broken.keys() == {"source", "error"}
     assert "not a readable video" in broken["error"]
     assert (empty["label"], empty["probabilities"], empty["people"]) == (None, {}, 0)
-    assert output.stderr == f"error: {broken['error']}\n"
+    assert output.err == f"error: {broken['error']}\n"
 
 
 def test_a_clip_without_people_has_no_label(distilled: Stage, run: Run, tmp_path: Path) -> None:
     path = film(tmp_path / "empty.mp4", "")
     output = run("predict", path, *distilled.options("models", "estimator"))
-    assert (output.code, output.stdout) == (0, f"{path}: no person found in 6 frames\n")
+    assert (output.code, output.out) == (0, f"{path}: no person found in 6 frames\n")
 
 
 def test_another_estimator_can_be_given(distilled: Stage, run: Run, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_another_estimator_can_be_given(distilled: Stage, run: Run, tmp_path: Pa
     path = film(tmp_path / "clip.mp4", ACTIONS[0], 8)
     output = run("predict", path, *distilled.options("models"), "--estimator", estimator, "--json")
     assert output.code == 0
-    assert json.loads(output.stdout)["frames"] == 12
+    assert json.loads(output.out)["frames"] == 12
 
 
 def test_file_names_that_are_not_utf8_are_printed_readably(distilled: Stage, tmp_path: Path) -> None:
@@ -216,13 +216,13 @@ def test_evaluate_prints_each_bundle_and_the_fusion(distilled: Stage, run: Run) 
     output = run("evaluate", *bundles, "--weights", 2, 1.5, 0, *distilled.options("cache"))
     assert output.code == 0
     rows = [
-        [cell.strip() for cell in line.split("│")[1:-1]] for line in output.stdout.splitlines() if "│" in line
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in output.out.splitlines() if "│" in line
     ]
     assert [row[0].split()[-1] for row in rows if row[2]] == ["[1]/teacher", "[1]/baseline", "[1]/student"]
     assert [row[2] for row in rows if row[2]] == ["2", "1.5", "0"]
     assert rows[0][3] == "100.00"
     assert rows[-1][0] == "fused"
-    assert output.stdout.splitlines()[-1] == "4 test clips"
+    assert output.out.splitlines()[-1] == "4 test clips"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_weights_may_follow_one_option_or_several(
     monkeypatch.chdir(distilled.folder / "models :x:/run [1]")
     monkeypatch.setenv("SKDPIPE_CACHE", distilled.options("cache")[1])
     output = run("evaluate", *spelling.format("teacher.safetensors", "baseline.safetensors").split())
-    rows = [line.split("│")[3].strip() for line in output.stdout.splitlines() if line.startswith("│")]
+    rows = [line.split("│")[3].strip() for line in output.out.splitlines() if line.startswith("│")]
     assert (output.code, [row for row in rows if row]) == (0, ["1", "0"])
 
 
@@ -243,8 +243,8 @@ def test_one_bundle_is_tested_on_the_given_quality_without_fusion(distilled: Sta
     (high,) = (distilled.folder / "cache [/b]/high").iterdir()
     output = run("evaluate", bundle, "--quality", "high", "--high", high.name, *distilled.options("cache"))
     assert output.code == 0
-    assert "fused" not in output.stdout
-    assert "high," in output.stdout
+    assert "fused" not in output.out
+    assert "high," in output.out
     output = run("evaluate", bundle, "--low", "gone", *distilled.options("cache"))
     assert "has no low settings 'gone'; found" in the_error(output)
 
@@ -258,13 +258,13 @@ def test_import_and_convert_print_counts(run: Run, tmp_path: Path) -> None:
     names = tmp_path / "set.classes.txt"
     options = ["--as", "low", "--cache", tmp_path / "cache", "--labels", names]
     first = run("import", "pyskl", tmp_path / "set.pkl", *options)
-    assert (first.code, first.stderr.splitlines()) == (0, [])
+    assert (first.code, first.err.splitlines()) == (0, [])
     (folder,) = (tmp_path / "cache/low").iterdir()
-    assert first.stdout == f"{folder}: 2 clips imported, 0 already present, 0 failed\n"
+    assert first.out == f"{folder}: 2 clips imported, 0 already present, 0 failed\n"
     again = run("import", "pyskl", tmp_path / "set.pkl", *options)
-    assert again.stdout == f"{folder}: 0 clips imported, 2 already present, 0 failed\n"
+    assert again.out == f"{folder}: 0 clips imported, 2 already present, 0 failed\n"
     written = run("convert", "cache", folder, "openpifpaf", tmp_path / "json [2]")
-    assert (written.code, written.stdout) == (0, f"{tmp_path}/json [2]: 2 clips written, 0 failed\n")
+    assert (written.code, written.out) == (0, f"{tmp_path}/json [2]: 2 clips written, 0 failed\n")
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json"))
     assert found == [
         "json [2]/train/sit/one [1].openpifpaf.json",
@@ -286,8 +286,8 @@ def test_import_prints_the_clips_that_failed(run: Run, tmp_path: Path) -> None:
         *("--size", 320, 240),
     )
     assert output.code == 1
-    assert output.stdout.endswith(": 1 clips imported, 0 already present, 1 left out, 1 failed\n")
-    *_, missing, failed = output.stderr.splitlines()
+    assert output.out.endswith(": 1 clips imported, 0 already present, 1 left out, 1 failed\n")
+    *_, missing, failed = output.err.splitlines()
     assert missing == "without a video: 1 clips, identified by their names"
     assert failed.startswith(f"failed: {broken}, line 1 is no JSON")
 
@@ -297,8 +297,8 @@ def test_convert_fails_if_a_clip_fails_and_writes_the_others(run: Run, tmp_path:
     (tmp_path / "in/broken.openpifpaf.json").write_text("")
     options = ("--size", 320, 240, "--target-layout", "penn-13")
     output = run("convert", "openpifpaf", tmp_path / "in", "pyskl", tmp_path / "out.pkl", *options)
-    assert (output.code, output.stdout) == (1, f"{tmp_path}/out.pkl: 2 clips written, 1 failed\n")
-    assert "broken.openpifpaf.json is empty" in output.stderr
+    assert (output.code, output.out) == (1, f"{tmp_path}/out.pkl: 2 clips written, 1 failed\n")
+    assert "broken.openpifpaf.json is empty" in output.err
     layouts = [clip.layout.name for clip in load_pyskl(tmp_path / "out.pkl")]
     assert layouts == ["penn-13", "penn-13"]
 
@@ -317,22 +317,22 @@ def test_the_commands_accept_every_format() -> None:
 
 def test_config_show_prints_yaml_with_documentation(run: Run) -> None:
     output = run("config", "show", "demo", "--section", "experiment", "--set", "recipe.epochs=3")
-    assert (output.code, output.stderr) == (0, "")
-    assert yaml.safe_load(output.stdout)["experiment"]["recipe"]["epochs"] == 3
-    assert "    # Number of passes over the training clips.\n    epochs: 3  # integer > 0" in output.stdout
+    assert (output.code, output.err) == (0, "")
+    assert yaml.safe_load(output.out)["experiment"]["recipe"]["epochs"] == 3
+    assert "    # Number of passes over the training clips.\n    epochs: 3  # integer > 0" in output.out
 
 
 def test_config_list_prints_every_config(run: Run) -> None:
     output = run("config", "list")
     assert output.code == 0
-    names = {line.split()[0] for line in output.stdout.splitlines() if line.strip()}
+    names = {line.split()[0] for line in output.out.splitlines() if line.strip()}
     assert {"demo", "paper", "published", "penn-scenarios"} <= names
 
 
 def test_config_schema_prints_json(run: Run) -> None:
     whole, part = run("config", "schema"), run("config", "schema", "extraction")
-    assert json.loads(whole.stdout)["properties"].keys() >= {"extraction", "experiment", "comparison"}
-    assert json.loads(part.stdout)["required"] == ["high", "low"]
+    assert json.loads(whole.out)["properties"].keys() >= {"extraction", "experiment", "comparison"}
+    assert json.loads(part.out)["required"] == ["high", "low"]
 
 
 def test_the_default_config_can_be_set_by_an_environment_variable(
@@ -348,8 +348,8 @@ def test_a_renamed_setting_is_one_line_of_warning(stage: Stage, run: Run, tmp_pa
     config.write_text("experiment: {distillation: {fresh_views: true, kept_megabytes: 5}}")
     output = run("config", "show", config, "--set", "experiment.distillation.kept_megabytes=7")
     assert output.code == 0
-    assert yaml.safe_load(output.stdout)["experiment"]["distillation"]["teacher_cache_megabytes"] == 7
-    first, second, third = output.stderr.splitlines()
+    assert yaml.safe_load(output.out)["experiment"]["distillation"]["teacher_cache_megabytes"] == 7
+    first, second, third = output.err.splitlines()
     assert first == f"warning: {config}: the setting fresh_views is now called resample_degradation"
     assert second == f"warning: {config}: the setting kept_megabytes is now called teacher_cache_megabytes"
     assert third.startswith("warning: setting 'distillation.kept_megabytes=7': the setting kept_megabytes is")
@@ -361,8 +361,8 @@ def test_a_renamed_setting_is_one_line_of_warning(stage: Stage, run: Run, tmp_pa
 def the_error(output: Output) -> str:
     """The one line on stderr; stdout is empty."""
     assert output.code == 1
-    assert output.stdout == ""
-    (line,) = output.stderr.splitlines()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
     assert line.startswith("error: ")
     return line.removeprefix("error: ")
 
@@ -443,8 +443,8 @@ def test_the_message_contains_a_folder_without_write_access(
 
 def test_a_missing_clip_is_an_error_before_any_is_labelled(run: Run, distilled: Stage) -> None:
     output = run("predict", distilled.unseen, "gone.mp4", *distilled.options("models", "estimator"))
-    assert (output.code, output.stdout) == (1, "")
-    assert "error: gone.mp4 does not exist; expected a video" in output.stderr
+    assert (output.code, output.out) == (1, "")
+    assert "error: gone.mp4 does not exist; expected a video" in output.err
 
 
 @pytest.mark.parametrize(
@@ -459,8 +459,8 @@ def test_a_missing_clip_is_an_error_before_any_is_labelled(run: Run, distilled: 
 )
 def test_a_command_that_cannot_be_read_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     output = run(*arguments)
-    assert (output.code, output.stdout) == (2, "")
-    assert "Error" in output.stderr
+    assert (output.code, output.out) == (2, "")
+    assert "Error" in output.err
 
 
 INTERRUPTING = """
@@ -476,8 +476,8 @@ def test_an_interruption_is_exit_code_130_with_a_hint(run: Run, stage: Stage, tm
     plugin = f"high.plugin={tmp_path}/plugin.py:Interrupting"
     options = [*stage.options("config"), "--cache", tmp_path / "cache", "--set", plugin]
     output = run("extract", stage.videos, *options)
-    assert (output.code, output.stdout) == (130, "")
-    assert output.stderr.endswith("interrupted; the same command continues where it stopped\n")
+    assert (output.code, output.out) == (130, "")
+    assert output.err.endswith("interrupted; the same command continues where it stopped\n")
 
 
 # Help
@@ -493,12 +493,12 @@ def test_an_interruption_is_exit_code_130_with_a_hint(run: Run, stage: Stage, tm
 def test_every_command_has_help(run: Run, command: str) -> None:
     output = run(*[part for part in (command, "--help") if part])
     assert output.code == 0
-    assert "Usage: " in output.stdout
-    assert (f" {command} " if command else "COMMAND") in output.stdout.split("Usage: ")[1].splitlines()[0]
+    assert "Usage: " in output.out
+    assert (f" {command} " if command else "COMMAND") in output.out.split("Usage: ")[1].splitlines()[0]
 
 
 def test_help_has_panels_in_the_order_of_the_pipeline(run: Run) -> None:
-    text = run("--help").stdout
+    text = run("--help").out
     panels = re.findall(r"╭─ ([A-Z][a-z ]+) ─", text)
     assert panels == [
         "Options", "Everyday", "Skeletons from elsewhere", "Experiments", "Pose estimators", "Settings",
@@ -512,7 +512,7 @@ def test_help_has_panels_in_the_order_of_the_pipeline(run: Run) -> None:
 
 def test_the_version_is_that_of_the_package(run: Run) -> None:
     output = run("--version")
-    assert (output.code, output.stdout) == (0, f"skdpipe {version('skdpipe')}\n")
+    assert (output.code, output.out) == (0, f"skdpipe {version('skdpipe')}\n")
 
 
 @pytest.mark.parametrize(
