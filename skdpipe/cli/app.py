@@ -101,7 +101,7 @@ def main() -> None:
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Print each warning once, in one line."""
+    """Print each warning once, in one line; deprecations inside libraries are left out."""
     printed: set[str] = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -112,6 +112,8 @@ def _warnings_as_lines() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", FutureWarning)
+        for of_libraries in (DeprecationWarning, PendingDeprecationWarning):
+            warnings.simplefilter("ignore", of_libraries)
         warnings.showwarning = show
         yield
 

@@ -29,8 +29,8 @@ def describe_config(name: str, *, section: str = "", overrides: Sequence[str] = 
 
     Args:
         name: name of a config that comes with skdpipe, or path of a file.
-        section: the section to describe; if empty, the whole file.
-        overrides: ``key=value`` of the section; for the whole file ``section.key=value``.
+        section: the section to describe; if empty, the entire file.
+        overrides: ``key=value`` of the section; for the entire file ``section.key=value``.
 
     Raises:
         ConfigError: if the config does not exist or a setting is not valid.

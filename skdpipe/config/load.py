@@ -31,7 +31,7 @@ def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = (), 
         kind: the dataclass of the settings.
         path: path of the file, or the name of a config that comes with skdpipe.
         overrides: keys are relative to the section.
-        section: the section of the file; if empty, the whole file.
+        section: the section of the file; if empty, the entire file.
 
     Raises:
         ConfigError: if the file cannot be read, is not YAML or does not contain the section, or if a key or
