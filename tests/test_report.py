@@ -23,8 +23,8 @@ from skdpipe.cli import main
 from skdpipe.config import Degradation, Experiment, Recipe, Report, Robustness
 from skdpipe.dataset import PairedClips, build_manifest, load_views
 from skdpipe.degradation.degrade import degrade
-from skdpipe.distill import NAMES, distill_student
-from skdpipe.distill.training import Curve
+from skdpipe.distill import METHODS, distill_student
+from skdpipe.distill.training_state import Curve
 from skdpipe.errors import DataError
 from skdpipe.progress import Progress
 from skdpipe.report import write_report
@@ -64,6 +64,8 @@ from skdpipe.report.robustness import (
     measure_robustness,
 )
 from skdpipe.skeleton import PoseSequence
+
+NAMES = {method.name: method.title for method in METHODS}
 
 CPU = torch.device("cpu")
 QUIET = Progress(quiet=True)
