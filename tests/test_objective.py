@@ -212,8 +212,8 @@ def test_pooled_losses(data: PairedClips) -> None:
     losses = setup.objective(batch).distillation
     setup.student.train()
     own = setup.adaptation(setup.student(batch.low, batch.low_mask).features[batch.paired])
-    known = setup.teacher(batch.high, batch.high_mask).features[batch.paired]
-    one, other = own.mean(dim=(2, 3)), known.mean(dim=(2, 3))
+    target = setup.teacher(batch.high, batch.high_mask).features[batch.paired]
+    one, other = own.mean(dim=(2, 3)), target.mean(dim=(2, 3))
     torch.testing.assert_close(losses["node"], (one - other).square().sum(dim=1).mean())
     distances = [torch.cdist(each, each).square() for each in (one, other)]
     potentials = [each / each.mean() for each in distances]
