@@ -40,7 +40,7 @@ from skdpipe.report.figures import (
     draw_losses,
     draw_map,
 )
-from skdpipe.report.figures.style import numbered_look, to_svg
+from skdpipe.report.figures.style import as_text, numbered_look, to_svg
 from skdpipe.report.measures import (
     accuracy_by_class,
     confusion_matrix,
@@ -465,7 +465,8 @@ def test_names_in_figures_are_one_short_line(text: str, expected: str) -> None:
 
 
 def test_importing_the_report_imports_none_of_its_optional_packages() -> None:
-    code = "import sys, skdpipe.report; print(*{'torch', 'matplotlib', 'sklearn', 'jinja2'} & sys.modules.keys())"
+    packages = {"torch", "matplotlib", "sklearn", "jinja2"}
+    code = f"import sys, skdpipe.report; print(*{packages} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
