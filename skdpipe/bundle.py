@@ -76,7 +76,7 @@ def load_bundle(path: Path) -> Bundle:
 
 
 def versions() -> dict[str, str]:
-    """What the figures of a run depend on besides its config."""
+    """Versions and machine, on which the figures of a run depend together with its config."""
     from importlib.metadata import version
 
     return {

@@ -174,7 +174,7 @@ class Sizes:
     """How large everything is.
 
     Attributes:
-        rounds: so many, if not told otherwise.
+        rounds: default number of rounds.
         least: seconds that each side gets in a round.
         edges: sizes that the edge losses are timed at, by name.
         peak: size at which their memory is measured.
@@ -232,7 +232,7 @@ SIZES: Final = {
 
 @dataclass(frozen=True)
 class Setting:
-    """All that a section is told."""
+    """The settings of a section."""
 
     sizes: Sizes
     rounds: int
@@ -274,7 +274,7 @@ def by_products(
 
     Args:
         plain, ours: the sides.
-        beside: what the plain side does besides where no counter sees it.
+        beside: further work of the plain side that the counter does not measure.
     """
 
     def count(*calls: Callable[[], object]) -> int:

@@ -77,7 +77,7 @@ def test_the_gate_alone_decides_if_the_similarity_underflows() -> None:
     assert follow([people(head), people(moved)], reach=3.0).shape[1] == 2
 
 
-def test_people_at_the_same_position_are_told_apart_by_their_pose() -> None:
+def test_people_at_the_same_position_are_distinguished_by_their_pose() -> None:
     calm, waving = person(300), person(300)
     waving[3:7, 1] -= 60  # elbows and wrists; the other nine joints coincide
     tracked = follow([people(calm, waving), people(waving, calm), people(waving, calm)])

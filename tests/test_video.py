@@ -47,7 +47,7 @@ def truncated(path: Path, share: float) -> Path:
 
 
 def reason(path: Path) -> str:
-    """The reason for which a file is refused, without the path at the beginning of the message."""
+    """The reason for which a file is refused, without the path at the start of the message."""
     with pytest.raises(VideoError) as caught:
         list(read_frames(path))
     text = str(caught.value)
