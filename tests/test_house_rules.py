@@ -89,6 +89,7 @@ OLD_WORDS = re.compile(
 ALLOWED = {
     "renamed.py": {"fresh_views", "kept_megabytes"},  # old names of settings are still read
     "test_cli.py": {"fresh_views", "kept_megabytes"},
+    "test_config.py": {"fresh_views", "kept_megabytes"},
     "test_distill.py": {"fresh_views"},
     "ctr_gcn.py": {"listener"},  # the name of a stored weight
     "test_ctr_gcn.py": {"listener"},
