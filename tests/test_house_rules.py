@@ -48,7 +48,7 @@ def test_every_command_of_the_readme_exists() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     used = set(re.findall(r"^\s*skdpipe ([a-z-]+)", readme, re.MULTILINE))
     help_text = run(tool("skdpipe"), "--help")
-    assert len(used) >= 6
+    assert {"extract", "distill", "predict"} <= used
     assert all(f" {command} " in help_text for command in used)
 
 

@@ -96,5 +96,5 @@ def fetch_weights(
     """Download weights, verify their checksums, and convert them to safetensors; no code is executed."""
     from skdpipe import Progress, fetch_pose_weights
 
-    for name in names:
-        print_line(f"weights of {name} in {fetch_pose_weights(name, Progress(stderr))}")
+    for name, path in zip(names, fetch_pose_weights(names, Progress(stderr)), strict=True):
+        print_line(f"weights of {name} in {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,17 +130,18 @@ def fetch(published: PublishedWeights, progress: Progress) -> Path:
     return converted
 
 
-def fetch_pose_weights(name: str, progress: Progress | None = None) -> Path:
+def fetch_pose_weights(names: Sequence[str], progress: Progress | None = None) -> list[Path]:
     """Download published weights, verify their checksum and convert them, unless that was done before.
 
     Args:
-        name: one of `list_pose_weights`.
-        progress: shows the download.
+        names: as in `list_pose_weights`; all are checked before the first download.
+        progress: shows the downloads.
 
     Returns:
-        The path of the converted file.
+        The paths of the converted files.
 
     Raises:
-        PoseError: if no weights have that name, or `fetch` fails.
+        PoseError: if no weights have one of the names, or a download or conversion fails.
     """
-    return fetch(find(name), progress or Progress(quiet=True))
+    published = [find(name) for name in names]
+    return [fetch(each, progress or Progress(quiet=True)) for each in published]
