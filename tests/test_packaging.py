@@ -161,7 +161,8 @@ def test_a_report_without_its_extra_is_refused_in_one_line(tmp_path: Path) -> No
 def test_training_on_coco_without_its_extra_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "coco.json").write_text("{}", encoding="utf-8")
     (tmp_path / "coco.yaml").write_text(
-        f"backbone: resnet18\nlong_edge: 97\ndata: {{annotations: {tmp_path}/coco.json, images: {tmp_path}}}\n",
+        "backbone: resnet18\nlong_edge: 97\n"
+        f"data: {{annotations: {tmp_path}/coco.json, images: {tmp_path}}}\n",
         encoding="utf-8",
     )
     done = python(
