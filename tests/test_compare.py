@@ -103,7 +103,7 @@ def test_a_teacher_does_not_depend_on_the_labels_of_low_quality(tmp_path: Path) 
         ({"students": {"a b": {}, "a-b": {}}}, "'a b' and 'a-b' give the same folder"),
         ({"scenarios": {}}, "comparison.scenarios is empty"),
         ({"seeds": []}, "seeds"),
-        ({"seeds": [0, 1, 0]}, "a seed should be named once"),
+        ({"seeds": [0, 1, 0]}, "a seed should appear only once"),
         (
             {"scenarios": {"a": {"seed": 4}}},
             "scenarios: a: the seed differs between runs; change comparison.seeds",
