@@ -252,6 +252,7 @@ experiment:
 """
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_own_videos_then_a_loss_of_one_s_own(tmp_path: Path) -> None:
     config, cache, models = tmp_path / "boxes.yaml", PoseCache(tmp_path / "cache"), tmp_path / "models"
     config.write_text(CONFIG, encoding="utf-8")
