@@ -52,7 +52,8 @@ def test_the_wheel_contains_configs_weights_and_types_and_nothing_of_the_tests(w
     assert {f"skdpipe/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")} <= names
     assert {f"skdpipe/models/pose-actors-{quality}.safetensors" for quality in ("high", "low")} <= names
     assert {"skdpipe/py.typed", "skdpipe/examples/movenet.py"} <= names
-    assert {str(path.relative_to(ROOT)) for path in (ROOT / "skdpipe").rglob("*.py")} <= names
+    files = {path for path in (ROOT / "skdpipe").rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {str(path.relative_to(ROOT)) for path in files} <= names
     assert {name.split("/")[0] for name in names} <= {"skdpipe", f"skdpipe-{version()}.dist-info"}
 
 
