@@ -280,7 +280,7 @@ def test_reports_conversions_and_comparisons_run_from_any_folder(
     cache, models = demonstration / "pose_cache", demonstration / "models"
     run("report", models / "demo", "--cache", cache)
     assert "<html" in (models / "demo/report.html").read_text(encoding="utf-8")
-    (low,) = (cache / "low").iterdir()
+    (low,) = (path for path in (cache / "low").iterdir() if path.is_dir())
     run("convert", "cache", low, "pyskl", folder / "low.pkl")
     assert (folder / "low.pkl").stat().st_size > 1000
     run("evaluate", models / "demo/student.safetensors", "--cache", cache)
