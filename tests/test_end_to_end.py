@@ -49,9 +49,19 @@ def demo_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "demo_output"
 
 
-def test_the_demonstration_prints_truth_and_prediction(demo_output: Path) -> None:
+def test_the_demonstration_prints_label_and_prediction(demo_output: Path) -> None:
     text = (demo_output.parent / "stdout").read_text(encoding="utf-8")
-    for name in ("HQS-T", "LQS-S", "LQS-SWA-S", "SKD", "top-1", "GFLOPs", "mean OKS", "truth", "prediction"):
+    for name in (
+        "HQS-T",
+        "LQS-S",
+        "LQS-SWA-S",
+        "SKD",
+        "top-1",
+        "GFLOPs",
+        "mean OKS",
+        "true label",
+        "prediction",
+    ):
         assert name in text
     assert re.search(r"\d of 3 right", text)
     assert "30 videos extracted, 0 already present, 0 failed" in " ".join(text.split())

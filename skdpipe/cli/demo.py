@@ -44,7 +44,7 @@ def demo(
     print_extraction(result.extraction, folder / "pose_cache")
     print_results(result.distillation)
     table = Table(
-        "test clip", "label", "prediction", "probability", title="Test clips of people not in training"
+        "test clip", "true label", "prediction", "probability", title="Test clips of people not in training"
     )
     for truth, prediction in result.predictions:
         label = prediction.label or "no person found"
