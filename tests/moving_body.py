@@ -87,7 +87,7 @@ def tiny_experiment(**changes: object) -> Experiment:
     return Experiment(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def film(path: Path, action: str, number: int = 0, *, frames: int = 12) -> Path:
+def write_action_video(path: Path, action: str, number: int = 0, *, frames: int = 12) -> Path:
     """A video of a white box that moves like the body; an empty action gives a video without the box."""
     images = []
     for left, top in np.rint(centres(action or ACTIONS[0], frames, number) - np.array(_BODY) / 2).astype(int):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from foreign_clips import make_clip
-from moving_body import ACTIONS, BOX_PLUGIN, film
+from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
 
 from skdpipe.cli import main
 from skdpipe.formats.openpifpaf import write_openpifpaf
@@ -99,10 +99,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
         writer.writerow(["path", "label", "split"])
         for action in ACTIONS:
             for number in range(6):
-                path = film(stage.folder / f"{action} [{number}].mp4", action, number)
+                path = write_action_video(stage.folder / f"{action} [{number}].mp4", action, number)
                 writer.writerow([path.name, LABELS[action], "train" if number < 4 else "test"])
     for number, action in enumerate(ACTIONS):
-        film(stage.unseen / f"{number} [/red] :car:.mp4", action, 7)
+        write_action_video(stage.unseen / f"{number} [/red] :car:.mp4", action, 7)
     for name, settings in (("mine [v1].yaml", CONFIG), ("low.yaml", CONFIG["extraction"]["low"])):
         (stage.folder / name).write_text(yaml.safe_dump(settings), encoding="utf-8")
     return stage
@@ -133,7 +133,7 @@ def test_extract_prints_counts_and_skips_what_exists(stage: Stage, run: Run, tmp
 
 def test_extract_fails_if_a_video_fails_and_prints_its_path(stage: Stage, run: Run, tmp_path: Path) -> None:
     (tmp_path / "[bold]broken.mp4").write_bytes(b"no video")
-    film(tmp_path / "empty [1].mp4", "")
+    write_action_video(tmp_path / "empty [1].mp4", "")
     output = run("extract", tmp_path, *stage.options("config"), "--cache", tmp_path / "cache")
     assert output.code == 1
     assert "1 videos extracted, 0 already present, 1 failed" in output.out
@@ -165,7 +165,7 @@ def test_predict_prints_the_label(distilled: Stage, run: Run) -> None:
 
 def test_json_is_the_only_output_on_stdout(distilled: Stage, run: Run, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    film(tmp_path / "empty.mp4", "")
+    write_action_video(tmp_path / "empty.mp4", "")
     bundle = distilled.folder / "models :x:/run [1]/baseline.safetensors"
     options = ["--bundle", bundle, *distilled.options("estimator"), "--json"]
     output = run("predict", distilled.unseen, tmp_path, *options)
@@ -183,7 +183,7 @@ def test_json_is_the_only_output_on_stdout(distilled: Stage, run: Run, tmp_path:
 
 
 def test_a_clip_without_people_has_no_label(distilled: Stage, run: Run, tmp_path: Path) -> None:
-    path = film(tmp_path / "empty.mp4", "")
+    path = write_action_video(tmp_path / "empty.mp4", "")
     output = run("predict", path, *distilled.options("models", "estimator"))
     assert (output.code, output.out) == (0, f"{path}: no person found in 6 frames\n")
 
@@ -191,7 +191,7 @@ def test_a_clip_without_people_has_no_label(distilled: Stage, run: Run, tmp_path
 def test_another_estimator_can_be_given(distilled: Stage, run: Run, tmp_path: Path) -> None:
     estimator = tmp_path / "mine.yaml"
     estimator.write_text(yaml.safe_dump({"plugin": BOX_PLUGIN}))
-    path = film(tmp_path / "clip.mp4", ACTIONS[0], 8)
+    path = write_action_video(tmp_path / "clip.mp4", ACTIONS[0], 8)
     output = run("predict", path, *distilled.options("models"), "--estimator", estimator, "--json")
     assert output.code == 0
     assert json.loads(output.out)["frames"] == 12
@@ -200,7 +200,7 @@ def test_another_estimator_can_be_given(distilled: Stage, run: Run, tmp_path: Pa
 def test_file_names_that_are_not_utf8_are_printed_readably(distilled: Stage, tmp_path: Path) -> None:
     path = tmp_path / "plain.mp4"
     not_utf8 = tmp_path / "caf\udce9.mp4"
-    film(path, ACTIONS[0], 7).rename(not_utf8)
+    write_action_video(path, ACTIONS[0], 7).rename(not_utf8)
     command = [
         sys.executable,
         "-m",
@@ -280,7 +280,7 @@ def test_import_prints_the_clips_that_failed(run: Run, tmp_path: Path) -> None:
     broken = tmp_path / "in/sit/[red].json.openpifpaf.json"
     broken.write_text("none")
     (tmp_path / "skip.txt").write_text("two\n")
-    film(tmp_path / "videos/one.mp4", ACTIONS[0])
+    write_action_video(tmp_path / "videos/one.mp4", ACTIONS[0])
     output = run(
         "import",
         "openpifpaf",

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from moving_body import ACTIONS, BOX_PLUGIN, film
+from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
 from typer.testing import CliRunner
 
 from skdpipe.cache import PoseCache
@@ -258,8 +258,8 @@ def test_own_videos_then_a_loss_of_one_s_own(tmp_path: Path) -> None:
     config.write_text(CONFIG, encoding="utf-8")
     for action in ACTIONS:
         for number in range(6):
-            film(tmp_path / "videos" / action / f"{number}.mp4", action, number)
-    new = {action: film(tmp_path / f"{action}.mp4", action, 7) for action in ACTIONS}
+            write_action_video(tmp_path / "videos" / action / f"{number}.mp4", action, number)
+    new = {action: write_action_video(tmp_path / f"{action}.mp4", action, 7) for action in ACTIONS}
 
     own_videos = example("own_videos")
     result = own_videos.train_on(tmp_path / "videos", str(config), cache, models)

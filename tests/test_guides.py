@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from moving_body import ACTIONS, BOX_PLUGIN, film
+from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -58,8 +58,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with labelled videos, a new clip and settings that are trained in a second."""
     for action in ACTIONS:
         for number in range(6):
-            film(tmp_path / "videos" / action.replace(" ", "_") / f"{number}.mp4", action, number)
-    film(tmp_path / "new_clip.mp4", ACTIONS[0], 9)
+            write_action_video(
+                tmp_path / "videos" / action.replace(" ", "_") / f"{number}.mp4", action, number
+            )
+    write_action_video(tmp_path / "new_clip.mp4", ACTIONS[0], 9)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     (tmp_path / "comparison.yaml").write_text(yaml.safe_dump(COMPARISON))
     monkeypatch.chdir(tmp_path)

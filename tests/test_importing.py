@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from foreign_clips import CLIPS, SIZE, assert_same, counts, make_clip, openpifpaf_reading, pyskl_reading
-from moving_body import ACTIONS, film, tiny_experiment
+from moving_body import ACTIONS, tiny_experiment, write_action_video
 from rich.console import Console
 
 from skdpipe.cache import PoseCache
@@ -123,8 +123,8 @@ def test_progress_shows_a_rate(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videos")
-    film(folder / "one.mp4", ACTIONS[0], 0)
-    film(folder / "more/two_rgb.mp4", ACTIONS[1], 1)
+    write_action_video(folder / "one.mp4", ACTIONS[0], 0)
+    write_action_video(folder / "more/two_rgb.mp4", ACTIONS[1], 1)
     return folder
 
 

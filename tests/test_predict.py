@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, film, tiny_experiment
+from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, tiny_experiment, write_action_video
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle
 from skdpipe.cache import PoseCache
@@ -41,11 +41,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """From videos to a trained student, by the same steps as the commands."""
-    folder = tmp_path_factory.mktemp("film")
+    folder = tmp_path_factory.mktemp("videos")
     for split, numbers in (("train", range(4)), ("test", range(4, 6))):
         for action in ACTIONS:
             for number in numbers:
-                film(folder / "videos" / split / action / f"{number}.mp4", action, number)
+                write_action_video(folder / "videos" / split / action / f"{number}.mp4", action, number)
     cache = PoseCache(folder / "cache")
     sources = open_sources(Extraction(Estimator(plugin=BOX_PLUGIN), LOW), CPU)
     assert extract_videos(find_videos(folder / "videos"), sources, cache).done == 12
@@ -77,7 +77,7 @@ def predictor(student: Bundle) -> Predictor:
 def test_an_unseen_video_gets_its_label(
     predictor: Predictor, tmp_path: Path, action: str, number: int
 ) -> None:
-    path = film(tmp_path / "clip.mp4", action, number)
+    path = write_action_video(tmp_path / "clip.mp4", action, number)
     prediction = predictor.predict(path)
     assert prediction.label == action
     assert prediction.source == str(path)
@@ -89,14 +89,14 @@ def test_an_unseen_video_gets_its_label(
 
 
 def test_poses_can_be_estimated_and_labelled_in_two_steps(predictor: Predictor, tmp_path: Path) -> None:
-    path = film(tmp_path / "clip.mp4", ACTIONS[0], 7)
+    path = write_action_video(tmp_path / "clip.mp4", ACTIONS[0], 7)
     seen = predictor.estimate_poses(path)
     assert seen.frame_index.tolist() == [0, 2, 4, 6, 8, 10]
     assert predictor.predict(seen) == predictor.predict(path)
 
 
 def test_a_clip_without_people_gets_no_label(predictor: Predictor, tmp_path: Path) -> None:
-    prediction = predictor.predict(film(tmp_path / "clip.mp4", ""))
+    prediction = predictor.predict(write_action_video(tmp_path / "clip.mp4", ""))
     assert prediction.label is None
     assert prediction.probabilities == ()
     assert (prediction.people, prediction.frames) == (0, 6)
@@ -149,7 +149,7 @@ def test_a_changed_estimator_is_refused(student: Bundle, tmp_path: Path) -> None
     with pytest.raises(BundleError, match=expected):
         load_predictor(older, estimator=LOW)
     another = load_predictor(older, estimator=Estimator(plugin=BOX_PLUGIN))  # at the caller's risk
-    assert another.predict(film(tmp_path / "clip.mp4", ACTIONS[0], 8)).frames == 12
+    assert another.predict(write_action_video(tmp_path / "clip.mp4", ACTIONS[0], 8)).frames == 12
 
 
 @pytest.mark.parametrize("pickled", [False, True])
@@ -170,7 +170,7 @@ def test_a_bundle_of_imported_skeletons_needs_an_estimator(student: Bundle, tmp_
     with pytest.raises(BundleError, match=expected):
         load_predictor(imported)
     prediction = load_predictor(imported, estimator=Estimator(plugin=BOX_PLUGIN)).predict(
-        film(tmp_path / "clip.mp4", ACTIONS[1], 7)
+        write_action_video(tmp_path / "clip.mp4", ACTIONS[1], 7)
     )
     assert (prediction.label, prediction.frames) == (ACTIONS[1], 12)  # its own sampling
 
@@ -224,7 +224,9 @@ def test_without_a_student_prediction_is_refused(tmp_path: Path) -> None:
 def test_the_clip_format_sets_the_number_of_people(student: Bundle, tmp_path: Path) -> None:
     three = changed(student, clip=ClipFormat(frames=8, people=3))
     assert (
-        load_predictor(three, estimator=LOW).estimate_poses(film(tmp_path / "clip.mp4", ACTIONS[0])).people
+        load_predictor(three, estimator=LOW)
+        .estimate_poses(write_action_video(tmp_path / "clip.mp4", ACTIONS[0]))
+        .people
         == 3
     )
 
@@ -233,7 +235,7 @@ def test_the_clip_format_sets_the_number_of_people(student: Bundle, tmp_path: Pa
 
 
 def test_frames_get_the_label_of_their_video(predictor: Predictor, tmp_path: Path) -> None:
-    path = film(tmp_path / "clip.mp4", ACTIONS[0], 7)
+    path = write_action_video(tmp_path / "clip.mp4", ACTIONS[0], 7)
     frames = np.stack(list(read_frames(path)))
     from_frames = predictor.predict(frames, fps=12.0)
     assert from_frames.source == "frames"
