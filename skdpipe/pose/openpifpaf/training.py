@@ -98,6 +98,7 @@ def coco_batches(
         _loader_workers=settings.workers,  # the public attribute is read-only
     )
     data.head_metas = network.head_metas
+    data.debug = data.pin_memory = False  # in OpenPifPaf 0.13.0, its command line alone sets them
     try:
         with redirect_stdout(io.StringIO()):  # pycocotools prints messages
             loader = data.train_loader()
