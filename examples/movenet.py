@@ -1,8 +1,8 @@
 """MoveNet as a pose estimator from outside the package.
 
 A config uses it with ``plugin: examples/movenet.py:MoveNet``. Any object with a layout, a fingerprint and a
-call is a `skdpipe.PoseEstimator`; nothing in skdpipe depends on this file. It needs ONNX Runtime
-(``pip install onnxruntime``) and the weights described in configs/movenet.yaml.
+call is a `skdpipe.PoseEstimator`; nothing in skdpipe depends on this file. It needs
+ONNX Runtime (``pip install "skdpipe[onnx]"``) and the weights described in configs/movenet.yaml.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe import COCO_17, Frame, Keypoints, Layout, PoseError
+from skdpipe.errors import require_extra
 
 _JOINTS = len(COCO_17)
 _PERSON = _JOINTS * 3 + 5  # y, x, score of each joint, then a box and the score of the person
@@ -34,7 +35,8 @@ class MoveNet:
         threads: number of threads of ONNX Runtime; 0 uses one per core.
 
     Raises:
-        PoseError: if ONNX Runtime is not installed, the weights are missing or belong to another network, or
+        MissingDependencyError: if ONNX Runtime is not installed.
+        PoseError: if the weights are missing or belong to another network, or
             a threshold is not in [0, 1].
     """
 
@@ -95,12 +97,9 @@ def to_keypoints(rows: NDArray[np.float32], edge: int, threshold: float) -> Keyp
 
 def _open(path: Path, threads: int) -> tuple[Any, int]:
     """A session for the weights, and the side of its square input."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise PoseError(
-            "MoveNet needs ONNX Runtime, which is not installed; run `pip install onnxruntime`"
-        ) from error
+    require_extra("onnx", "onnxruntime")
+    import onnxruntime
+
     if not path.is_file():
         raise PoseError(
             f"no MoveNet weights at {path.absolute()}; expected multipose_256.onnx or multipose_384.onnx: "

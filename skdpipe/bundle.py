@@ -15,8 +15,8 @@ from safetensors.torch import save as to_bytes
 from skdpipe import networks
 from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.config import ClipFormat, NetworkChoice
-from skdpipe.errors import BundleError, SkdpipeError
-from skdpipe.inference.metadata import BundleMetadata, in_one_line, read_metadata, unfit
+from skdpipe.errors import BundleError, SkdpipeError, in_one_line
+from skdpipe.inference.metadata import BundleMetadata, read_metadata, unfit
 from skdpipe.networks import GraphNetwork
 from skdpipe.skeleton import layout_named
 

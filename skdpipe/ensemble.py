@@ -15,12 +15,12 @@ from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import Experiment, change_config, parse_config
 from skdpipe.dataset import Manifest, PairedClips, build_manifest
+from skdpipe.distill.methods import METHODS
 from skdpipe.errors import BundleError, ConfigError
 from skdpipe.evaluate import Figures, accuracy, evaluate
 
 # Settings that testing may change. The split is not among them, or a bundle would be tested on its training
-# clips;
-# with validation=0 a bundle whose settings were chosen on validation clips is tested on the test clips.
+# clips; with validation=0 a bundle whose settings were chosen on validation clips is tested on test clips.
 _TEST_SETTINGS: Final = ("high", "low", "derive_low")
 
 
@@ -82,7 +82,7 @@ def evaluate_bundles(
     figures, scores, qualities = [], [], []
     for path in paths:
         bundle, experiment, manifest = bundles[path], experiments[path], tests[path]
-        own: Quality = quality or ("high" if bundle.metadata.run.get("method") == "teacher" else "low")
+        own = quality or _trained_on(bundle)
         clips = PairedClips(
             cache,
             manifest.part(train=False),
@@ -191,6 +191,12 @@ def _keys(manifest: Manifest) -> list[str]:
 
 def _some(classes: Sequence[str]) -> str:
     return f"{', '.join(classes[:3])}{'...' if len(classes) > 3 else ''}"
+
+
+def _trained_on(bundle: Bundle) -> Quality:
+    """The quality of the skeletons that the network was trained on; low if the bundle does not say."""
+    name = bundle.metadata.run.get("method")
+    return next((method.quality for method in METHODS if method.name == name), "low")
 
 
 def _describe(quality: Quality, manifest: Manifest) -> str:

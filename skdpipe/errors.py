@@ -52,6 +52,11 @@ class MissingDependencyError(SkdpipeError, ImportError):
     """An optional package that is not installed."""
 
 
+def in_one_line(error: Exception) -> str:
+    """Type and text of an error in one line of bounded length."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+
+
 def require_extra(extra: str, *modules: str) -> None:
     """Check that the modules that an extra of skdpipe installs are there, without importing them.
 

@@ -1,6 +1,12 @@
 """Shared fixtures: a hypothesis profile, small videos of squares, a small trained pose network."""
 
-from collections.abc import Callable, Iterator
+import os
+
+# One thread in the tests and in the processes that they start: with small networks, waiting for other threads
+# costs more time than they save, and pytest-xdist occupies the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +23,6 @@ settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 WriteVideo = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """One torch thread: with small networks, waiting for other threads costs more time than they save."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

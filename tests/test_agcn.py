@@ -12,8 +12,6 @@ from skdpipe.networks import agcn, count_parameters
 from skdpipe.networks.agcn import AdaptiveGraphConvolution
 from skdpipe.networks.graph import adjacency
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_keeps_the_contract(check: Check) -> None:

@@ -22,8 +22,6 @@ from skdpipe.networks.graph import adjacency
 from skdpipe.networks.layers import Block, JointNorm, SpatialGraphConvolution, temporal_convolution
 from skdpipe.skeleton import COCO_17, PENN_13
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FRAMES = 12
 
 

@@ -13,8 +13,6 @@ from skdpipe.networks.as_gcn import ActionalStructuralConvolution, LinkInference
 from skdpipe.networks.layers import LinkConvolution, SpatialGraphConvolution
 from skdpipe.skeleton import COCO_17, PENN_13, Layout
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 third = 1 / 3
 
 

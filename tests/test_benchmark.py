@@ -11,8 +11,6 @@ import torch
 from benchmark import SECTIONS, Comparison, Measured, Row, app, by_products, cells, measure
 from typer.testing import CliRunner
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ROWS = {
     "edge": (
         "edge_loss, peak beyond inputs (4, 64, 64, 13)",

@@ -51,8 +51,6 @@ Run = Callable[..., Output]
 
 TORCH = ("--runtime", "torch")
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:

@@ -16,8 +16,6 @@ from skdpipe.networks.ctr_gcn import RefinedGraphConvolution
 from skdpipe.networks.graph import adjacency
 from skdpipe.skeleton import PENN_13
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def convolution(alpha: float) -> RefinedGraphConvolution:
     torch.manual_seed(0)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from skdpipe.networks import NETWORKS, GraphNetwork, Network, NetworkOutput, build_network, deployed, to_onnx
 from skdpipe.skeleton import PENN_13
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
 # Both people, the first, the second, and nobody.

@@ -39,8 +39,6 @@ from skdpipe.errors import BundleError, DataError
 from skdpipe.evaluate import Figures
 from skdpipe.predict import load_predictor
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:

@@ -20,7 +20,6 @@ EdgeLoss = Callable[[Tensor, Tensor], Tensor]
 LOSSES = [edge_loss, official_edge_loss]
 PLAIN = {edge_loss: plain_edges.edge_loss, official_edge_loss: plain_edges.official_edge_loss}
 each_loss = pytest.mark.parametrize("loss", LOSSES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def features(seed: int, rows: int = 2, channels: int = 3, frames: int = 3, joints: int = 4) -> Tensor:

@@ -151,6 +151,7 @@ def test_a_mistake_is_one_line_and_a_non_zero_exit(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_figures(demo_output: Path, tmp_path: Path) -> None:
     run_small_demo(tmp_path)
     first, second = (

@@ -23,8 +23,6 @@ from skdpipe.errors import BundleError, ConfigError, SkdpipeError
 from skdpipe.evaluate import accuracy, evaluate
 from skdpipe.networks import GraphNetwork, count_multiply_adds, count_parameters
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 LOGITS = torch.tensor([[3.0, 2, 1, 0], [3, 2, 1, 0], [0, 1, 2, 3], [1, 0, 3, 2]])
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from skdpipe.cache import PoseCache
 from skdpipe.cli import app
 from skdpipe.config import Estimator, Experiment, Extraction, load_config
-from skdpipe.errors import PoseError
+from skdpipe.errors import MissingDependencyError, PoseError
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
 from skdpipe.skeleton import COCO_17
@@ -156,7 +156,8 @@ def test_without_onnx_runtime_the_message_contains_a_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert error_of() == "MoveNet needs ONNX Runtime, which is not installed; run `pip install onnxruntime`"
+    with pytest.raises(MissingDependencyError, match=r'onnxruntime not found.*pip install "skdpipe\[onnx\]"'):
+        movenet()
 
 
 @needs_movenet
@@ -252,7 +253,6 @@ experiment:
 """
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_own_videos_then_a_loss_of_one_s_own(tmp_path: Path) -> None:
     config, cache, models = tmp_path / "boxes.yaml", PoseCache(tmp_path / "cache"), tmp_path / "models"
     config.write_text(CONFIG, encoding="utf-8")

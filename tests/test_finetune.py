@@ -18,7 +18,6 @@ from skdpipe.distill import distill_student, finetune_student
 from skdpipe.errors import BundleError, DataError
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,6 @@ from skdpipe.cli import app
 ROOT = Path(__file__).parents[1]
 GUIDES = ("my-videos.md", "skeletons-from-elsewhere.md", "recipes.md")
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TINY = {
     "extraction": {
         "high": {"plugin": BOX_PLUGIN},

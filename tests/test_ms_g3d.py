@@ -18,8 +18,6 @@ from skdpipe.networks.graph import hop_distances
 from skdpipe.networks.ms_g3d import DisentangledGraphConvolution, Windows, disentangled, window_hops
 from skdpipe.skeleton import COCO_17, PENN_13, Layout
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 LAYOUTS = pytest.mark.parametrize(
     "layout", [CHAIN, APART, PENN_13, COCO_17], ids=lambda layout: str(layout.name)
 )

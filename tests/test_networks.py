@@ -155,7 +155,6 @@ class TestCost:
         torch.testing.assert_close(dict(network.state_dict()), dict(before), rtol=0, atol=0)
 
 
-@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("build", [st_gcn, st_2sgcn])
 def test_keeps_the_contract(build: Build, check: Check) -> None:

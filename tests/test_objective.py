@@ -33,8 +33,6 @@ from skdpipe.distill.objective import (
 )
 from skdpipe.networks import GraphNetwork, NetworkOutput
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> PairedClips:

@@ -20,8 +20,6 @@ from skdpipe.pose.openpifpaf.convert import load_2019
 from skdpipe.pose.openpifpaf.heads_2019 import PifPaf2019, resnet_blocks, to_current_fields
 from skdpipe.pose.openpifpaf.networks import build_2019, metas_2019
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FIXTURES = Path(__file__).parent / "fixtures" / "openpifpaf"
 TOLERANCE = 1e-5
 

@@ -35,9 +35,6 @@ CPU = torch.device("cpu")
 LOW = Estimator(plugin=BOX_PLUGIN, options={"shake": 1.0}, every=2)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """From videos to a trained student, by the same steps as the commands."""

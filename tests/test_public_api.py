@@ -134,7 +134,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("workplace", "one_thread")
+@pytest.mark.usefixtures("workplace")
 def test_the_examples_of_the_package_run() -> None:
     result = doctest.testmod(skdpipe)
     assert (result.attempted > 10, result.failed) == (True, 0)

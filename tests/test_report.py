@@ -67,8 +67,6 @@ CPU = torch.device("cpu")
 QUIET = Progress(quiet=True)
 BRIEF = Report(robustness=Robustness(occlusion=(0.5,), frame_loss=(0.5,), jitter=(0.1,)), moments=3)
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:

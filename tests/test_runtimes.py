@@ -17,7 +17,6 @@ from skdpipe.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
 from skdpipe.networks import deployed, to_onnx
 from skdpipe.runtime import RuntimeChoice, TorchRuntime, open_runtime
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU, SHAPE = torch.device("cpu"), (4, 2, 3, 8, 13)
 
 
@@ -119,4 +118,18 @@ def uninstall(packages: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_runtimes_are_imported_without_torch() -> None:
     code = "import sys, skdpipe.inference.runtimes; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_openvino_is_imported_without_its_usage_statistics() -> None:
+    pytest.importorskip("openvino")
+    code = """
+import sys, threading
+from skdpipe.inference.runtimes import OpenVinoRuntime
+try:
+    OpenVinoRuntime(b"no model", threads=1)
+except RuntimeError:
+    assert "openvino" in sys.modules
+sys.exit("openvino_telemetry" in sys.modules or threading.active_count() > 1)
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

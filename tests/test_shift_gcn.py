@@ -13,8 +13,6 @@ from network_contract import CHECKS, NTU_25, Check
 from skdpipe.networks import count_parameters, shift_gcn
 from skdpipe.networks.shift_gcn import ShiftGraphConvolution, TemporalShift
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_keeps_the_contract(check: Check) -> None:

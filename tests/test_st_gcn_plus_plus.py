@@ -16,8 +16,6 @@ from skdpipe.networks.layers import SpatialGraphConvolution
 from skdpipe.networks.st_gcn_plus_plus import learned_graph_convolution
 from skdpipe.skeleton import PENN_13
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 GRAPH = torch.from_numpy(adjacency(CHAIN, "spatial"))
 
 

@@ -32,8 +32,6 @@ from skdpipe.distill.training import Losses, Revision, compute_gradients, learni
 from skdpipe.distill.training_state import Curve, load_training_state, save_training_state
 from skdpipe.errors import DataError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> PairedClips:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
 from skdpipe.atomic_file import write_bytes_atomically
-from skdpipe.errors import CacheError, DataError
+from skdpipe.errors import CacheError, DataError, in_one_line
 from skdpipe.skeleton import LAYOUTS, UNSEEN, Layout, Origin, PoseSequence
 
 Quality = Literal["high", "low"]
@@ -117,7 +117,7 @@ def _open_file(path: Path) -> Iterator[Any]:
     except FileNotFoundError as error:
         raise CacheError(f"{path} does not exist, expected a cached sequence; extract the video") from error
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, str(error).splitlines()[0] if str(error) else repr(error)) from error
+        raise _damaged(path, in_one_line(error)) from error
 
 
 def _read_entry(path: Path, file: Any) -> Entry:

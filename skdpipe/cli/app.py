@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from skdpipe.errors import ConfigError, SkdpipeError
+from skdpipe.errors import ConfigError, SkdpipeError, in_one_line
 
 if TYPE_CHECKING:
     import torch
@@ -145,5 +145,5 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"cannot use device '{name}' ({str(error).splitlines()[0]}); try cpu") from error
+        raise ConfigError(f"cannot use device '{name}' ({in_one_line(error)}); try cpu") from error
     return device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skdpipe.cache import PoseCache, Quality
+from skdpipe.cache.video_index import VideoIndex
 from skdpipe.formats.reading import Reading, ReadingReport, read_clips
 from skdpipe.progress import Progress
 
@@ -28,6 +29,6 @@ def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress:
     def in_cache(key: str) -> bool:
         return cache.has(quality, settings, key)
 
-    for sequence in read_clips(reading, report, progress, in_cache):
+    for sequence in read_clips(reading, report, progress, in_cache, VideoIndex(cache.root).key_of):
         cache.save(sequence, quality, settings)
     return report

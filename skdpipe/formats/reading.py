@@ -131,6 +131,7 @@ def read_clips(
     report: ReadingReport,
     progress: Progress,
     in_cache: Callable[[str], bool] = lambda key: False,
+    key_of_video: Callable[[Path], str] = content_key,
 ) -> Iterator[PoseSequence]:
     """The clips one after the other, with the keys of their videos if these are given.
 
@@ -140,13 +141,14 @@ def read_clips(
         progress: shows clips per second and, if each file holds one clip, the time left.
         in_cache: whether the clip of a key is already in the cache. Such a clip is left out; if each file
             holds one clip, its file is not read.
+        key_of_video: the content key of a clip's video.
 
     Raises:
         FormatError: if there are no files.
     """
     files = reading.format.find(reading.where)
     one_per_file = reading.format.key_of is not None
-    reader = _ClipReader(reading, report, in_cache)
+    reader = _ClipReader(reading, report, in_cache, key_of_video)
     with progress.task("reading", len(files) if one_per_file else None, unit="clips") as task:
         for number, file in enumerate(files, 1):
             for sequence in reader.read_one(file) if one_per_file else reader.read_many(file):
@@ -165,6 +167,7 @@ class _ClipReader:
     reading: Reading
     report: ReadingReport
     in_cache: Callable[[str], bool]
+    key_of_video: Callable[[Path], str]
     sources: dict[str, str] = field(default_factory=dict)
 
     def read_one(self, file: Path) -> Iterator[PoseSequence]:
@@ -174,7 +177,7 @@ class _ClipReader:
         try:
             name = clip_name(file.name)
             video = self._video_of(name)
-            key = content_key(video) if video else key_of(file)
+            key = self.key_of_video(video) if video else key_of(file)
             if not self._is_wanted(name, key, str(file)):
                 return
             options = _complete(self.reading.options, video) if video else self.reading.options
@@ -197,7 +200,7 @@ class _ClipReader:
                 origin = sequence.origin
                 name = clip_name(origin.source)
                 video = self._video_of(name)
-                key = content_key(video) if video else origin.key
+                key = self.key_of_video(video) if video else origin.key
                 if not self._is_wanted(name, key, origin.source):
                     continue
                 fps = (self.reading.options.fps or probe(video).fps) if video else sequence.fps

@@ -11,7 +11,7 @@ from typing import Any, Final
 from safetensors import SafetensorError, safe_open
 
 from skdpipe.config import ClipFormat, Estimator, NetworkChoice, parse_config, to_plain
-from skdpipe.errors import BundleError, SkdpipeError
+from skdpipe.errors import BundleError, SkdpipeError, in_one_line
 
 FORMAT: Final = "skdpipe-bundle-1"
 
@@ -84,8 +84,3 @@ def read_metadata(path: Path) -> BundleMetadata:
 def unfit(path: Path, error: Exception) -> BundleError:
     """The error for a bundle whose content does not fit this version."""
     return BundleError(f"{path} does not fit this version of skdpipe ({in_one_line(error)}); train it again")
-
-
-def in_one_line(error: Exception) -> str:
-    """An error's type and text in one line of bounded length."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"

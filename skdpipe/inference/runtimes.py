@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import sys
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import require_extra
+
+_OPENVINO_STATISTICS: Final = "openvino_telemetry"
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -77,9 +80,7 @@ class OpenVinoRuntime:
     name = "openvino"
 
     def __init__(self, model: bytes, threads: int) -> None:
-        require_extra("openvino", "openvino")
-        import openvino
-
+        openvino = _import_openvino()
         core = openvino.Core()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
@@ -92,3 +93,20 @@ class OpenVinoRuntime:
         """See :class:`Runtime`."""
         outputs = self._compiled({"x": x, "mask": mask})
         return np.array(outputs["logits"], np.float32)
+
+
+def _import_openvino() -> Any:
+    """OpenVINO without the usage statistics that its import sends over the network.
+
+    It works without the module that sends them, which an entry of None in `sys.modules` makes missing.
+    """
+    require_extra("openvino", "openvino")
+    without_statistics = _OPENVINO_STATISTICS not in sys.modules
+    if without_statistics:
+        sys.modules[_OPENVINO_STATISTICS] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if without_statistics:
+            del sys.modules[_OPENVINO_STATISTICS]
+    return openvino

@@ -14,10 +14,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from skdpipe.errors import PoseError
+from skdpipe.errors import PoseError, in_one_line
 from skdpipe.pose.openpifpaf.checkpoint_reader import Checkpoint, Record, modules, read_checkpoint
 from skdpipe.pose.openpifpaf.heads_2019 import UPSAMPLE, PifPaf2019
-from skdpipe.pose.openpifpaf.networks import PoseNetwork, as_float, build, build_2019, checksum, one_line
+from skdpipe.pose.openpifpaf.networks import PoseNetwork, as_float, build, build_2019, checksum
 from skdpipe.skeleton import COCO_17
 
 _MINIMUM_EPS: Final = 1e-3  # current OpenPifPaf raises the eps of batch normalisations to it when it loads
@@ -53,7 +53,7 @@ def convert(path: Path, backbone: str) -> PoseNetwork:
         network = (_convert_2019 if of_2019 else _convert_current)(path, backbone, checkpoint, shell, heads)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise PoseError(
-            f"{path} does not match {backbone} ({one_line(error)}); change one of the two"
+            f"{path} does not match {backbone} ({in_one_line(error)}); change one of the two"
         ) from error
     return replace(network, checksum=checksum(network.module.state_dict()), notes={"source": path.name})
 

@@ -23,7 +23,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from skdpipe.atomic_file import write_bytes_atomically
-from skdpipe.errors import PoseError
+from skdpipe.errors import PoseError, in_one_line
 from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
 
 
@@ -204,7 +204,7 @@ def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
         notes = json.loads(metadata["notes"])
     except (KeyError, ValueError, RuntimeError) as error:
         raise PoseError(
-            f"{path} does not match {backbone} ({one_line(error)}); train or fetch it again"
+            f"{path} does not match {backbone} ({in_one_line(error)}); train or fetch it again"
         ) from error
     return PoseNetwork(network.module, backbone, network.upsample, checksum(tensors), notes)
 
@@ -221,8 +221,3 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def one_line(error: Exception) -> str:
-    """The message of an error in one line."""
-    return " ".join(str(error).split())[:160]
