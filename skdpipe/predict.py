@@ -39,7 +39,7 @@ def load_predictor(
         BundleError: if the bundle cannot be read, names no estimator or one that would execute code, or the
             estimator's weights have changed since the training.
         PoseError: if the estimator or its weights are not available.
-        ConfigError: if the runtime is not installed.
+        MissingDependencyError: if the runtime is not installed.
     """
     device = torch.device(device)
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import skdpipe
 from skdpipe.cli import app
+from skdpipe.config import Estimator, parse_config
 
 ROOT = Path(__file__).parents[1]
 GUIDES = ("my-videos.md", "skeletons-from-elsewhere.md", "recipes.md")
@@ -81,6 +84,21 @@ def test_the_commands_of_a_guide_run(guide: str, workplace: Path) -> None:
             assert CliRunner().invoke(app, ["distill"]).exit_code == 0
         result = CliRunner().invoke(app, arguments(line))
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
+
+
+def test_the_python_example_of_the_readme_runs(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S
+    )
+    (workplace / "new_clip.mp4").rename(workplace / "clip.mp4")
+    low = parse_config(Estimator, TINY["extraction"]["low"], "low")
+    monkeypatch.setattr(skdpipe, "config_path", lambda name: workplace / "tiny.yaml")
+    # A bundle may not run the tiny config's estimator, a plugin, by itself.
+    monkeypatch.setattr(skdpipe, "load_predictor", partial(skdpipe.load_predictor, estimator=low))
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.strip().replace("_", " ") in ACTIONS
 
 
 @pytest.mark.parametrize("document", [*sorted((ROOT / "examples").glob("*.md")), ROOT / "README.md"], ids=str)
