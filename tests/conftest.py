@@ -25,6 +25,11 @@ settings.load_profile("shared machine")
 WriteVideo = Callable[..., Path]
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Slow tests measure times: one runs after the other."""
+    return 1 if config.option.markexpr == "slow" else None
+
+
 @pytest.fixture
 def square_video(tmp_path: Path) -> WriteVideo:
     """Writes ``tmp_path / name``, a video of a square; further arguments are passed to `square_frames`."""
