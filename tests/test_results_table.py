@@ -13,6 +13,7 @@ from skdpipe.compare.results_table import results_table
 from skdpipe.compare.table import TrainedNetwork, cells_of, columns_of, rows_of, to_csv
 from skdpipe.errors import DataError
 
+ROOT = Path(__file__).parents[1]
 NETWORK = TrainedNetwork(
     scenario="k = 1/10",
     student="ST-GCN",
@@ -101,3 +102,8 @@ def test_the_module_prints_the_table_or_one_line(tmp_path: Path) -> None:
     failed = subprocess.run([*command, str(tmp_path / "no.csv")], capture_output=True, text=True, check=False)
     assert failed.returncode == 1
     assert len(failed.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("csv", sorted((ROOT / "configs/results").glob("*.csv")), ids=lambda path: path.stem)
+def test_the_published_table_is_that_of_its_csv(csv: Path) -> None:
+    assert results_table(csv) in (ROOT / "configs/RESULTS.md").read_text(encoding="utf-8")
