@@ -1,11 +1,11 @@
-"""How fast skdpipe is beside the plain way to do the same.
+"""Benchmarks of skdpipe against a reference.
 
     python tests/benchmark.py [NAME...] [--rounds N] [--threads N] [--size full|small]
 
-Both sides of a comparison take turns in one process, so that whatever else the machine is doing meets
-both, and what counts is the ratio within a round. "By products" is the ratio of both sides' multiplications,
-which times tend to where those are most of the work. To add a comparison, write a function from `Setting` to
-rows that yields ``timed(Comparison(name, plain, ours), setting)``, and list it in `SECTIONS`.
+Reference and candidate are timed alternately in one process, so that the load of the machine affects both,
+and the result is the ratio within a round. "Multiplications" is the ratio of both sides' multiplications in
+matrix products and convolutions. To add a benchmark, write a function from `Setting` to rows that yields
+``timed(Comparison(name, reference, candidate), setting)``, and add it to `SECTIONS`.
 """
 
 from __future__ import annotations
@@ -70,19 +70,19 @@ from skdpipe.skeleton import layout_named
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two ways to do the same."""
+    """Two functions with the same result."""
 
     name: str
-    plain: Callable[[], object]
-    ours: Callable[[], object]
+    reference: Callable[[], object]
+    candidate: Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What each round found: seconds of a call (or whatever is compared), and a ratio."""
+    """Seconds of a call (or the other measured quantity) of both sides, and their ratio, for each round."""
 
-    plain: list[float]
-    ours: list[float]
+    reference: list[float]
+    candidate: list[float]
     ratios: list[float]
 
 
@@ -93,26 +93,28 @@ def measure(
     least: float = 0.0,
     clock: Callable[[], float] = perf_counter,
 ) -> Measured:
-    """Time both sides in turns; the ratios say how many times faster ours is.
+    """Time both sides alternately; the ratios are reference / candidate.
 
     Args:
-        comparison: both sides are called once or more before anything counts.
-        rounds: in every second one ours goes first.
-        least: seconds; a side is called as often in a round as it takes to fill them.
-        clock: seconds since whenever.
+        comparison: both sides are called at least once as a warm-up.
+        rounds: number of rounds; the candidate is timed first in every second one.
+        least: minimum duration in seconds of a side in a round; short calls are repeated.
+        clock: returns the time in seconds.
     """
-    sides = (comparison.plain, comparison.ours)
+    sides = (comparison.reference, comparison.candidate)
     calls = [_warm_up(side, least, clock) for side in sides]
     seconds: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
             seconds[side].append(_seconds(sides[side], calls[side], clock))
-    plain, ours = seconds
-    return Measured(plain, ours, [slow / fast for slow, fast in zip(plain, ours, strict=True)])
+    reference, candidate = seconds
+    return Measured(
+        reference, candidate, [slow / fast for slow, fast in zip(reference, candidate, strict=True)]
+    )
 
 
 def _warm_up(side: Callable[[], object], least: float, clock: Callable[[], float]) -> int:
-    """How many calls fill so many seconds."""
+    """Number of calls that take at least so many seconds."""
     start, calls = clock(), 0
     while calls == 0 or clock() - start < least:
         side()
@@ -122,7 +124,7 @@ def _warm_up(side: Callable[[], object], least: float, clock: Callable[[], float
 
 
 def _seconds(side: Callable[[], object], calls: int, clock: Callable[[], float]) -> float:
-    """Mean of so many calls."""
+    """Mean duration of a call."""
     _synchronise()
     start = clock()
     for _ in range(calls):
@@ -137,11 +139,11 @@ def _synchronise() -> None:
 
 
 # --------------------------------------------------------------------------------------------------------
-# What is measured, and how large
+# Sizes
 
 
 class EdgeSize(NamedTuple):
-    """Features that an edge loss compares."""
+    """Shape of the features that an edge loss compares."""
 
     rows: int
     channels: int
@@ -160,7 +162,7 @@ class StepSize(NamedTuple):
 
 
 class LoaderSize(NamedTuple):
-    """A training whose waiting time is measured; ``of_each`` clips of two actions, two thirds to train."""
+    """A training on ``of_each`` clips of each of two actions, two thirds of them training clips."""
 
     layout: str
     frames: int
@@ -171,17 +173,17 @@ class LoaderSize(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large everything is.
+    """Sizes of all benchmarks.
 
     Attributes:
         rounds: default number of rounds.
-        least: seconds that each side gets in a round.
-        edges: sizes that the edge losses are timed at, by name.
+        least: minimum seconds of a side in a round.
+        edges: sizes at which the edge losses are timed, by name.
         peak: size at which their memory is measured.
         peak_losses: losses whose memory is measured.
         train: ST-GCNs whose training steps are timed.
         runtimes: ST-GCNs that are timed in each runtime.
-        loaders: trainings.
+        loaders: trainings whose waiting time for batches is measured.
         steps: students whose steps are timed.
     """
 
@@ -244,51 +246,46 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table; what was measured is in ``unit``."""
+    """A row of a table; the measured values are in ``unit``."""
 
     name: str
     measured: Measured
     unit: str = "ms"
-    also: str = ""
+    remark: str = ""
 
 
 def timed(
     comparison: Comparison,
     setting: Setting,
-    also: Callable[[Measured], str] | None = None,
+    remark: Callable[[Measured], str] | None = None,
     *,
-    products: str = "",
+    multiplications: str = "",
 ) -> Row:
-    """A row with the milliseconds of both sides; ``also`` makes a remark from the seconds."""
+    """A row with the milliseconds of both sides; ``remark`` makes a remark from the seconds."""
     measured = measure(comparison, setting.rounds, least=setting.sizes.least)
-    remarks = [products, also(measured) if also else ""]
-    return Row(comparison.name, _in_milliseconds(measured), also="; ".join(filter(None, remarks)))
+    remarks = [multiplications, remark(measured) if remark else ""]
+    return Row(comparison.name, _in_milliseconds(measured), remark="; ".join(filter(None, remarks)))
 
 
-def by_products(
-    plain: Callable[[], object], ours: Callable[[], object], beside: Callable[[], object] | None = None
-) -> str:
-    """The ratio of both sides' multiplications, those of matrix products and convolutions.
+def multiplication_ratio(reference: Callable[[], object], candidate: Callable[[], object]) -> str:
+    """The ratio of both sides' multiplications in matrix products and convolutions.
 
-    It is what the ratio of times would be if these ran at one speed and all else cost nothing.
-
-    Args:
-        plain, ours: the sides.
-        beside: further work of the plain side that the counter does not measure.
+    The ratio of times tends to it where these take most of the time.
     """
 
-    def count(*calls: Callable[[], object]) -> int:
+    def count(call: Callable[[], object]) -> int:
         with FlopCounterMode(display=False) as counter:
-            for call in calls:
-                call()
+            call()
         return int(counter.get_total_flops())
 
-    return f"by products {count(plain, *([beside] if beside else [])) / count(ours):.2f}"
+    return f"multiplications {count(reference) / count(candidate):.2f}"
 
 
 def _in_milliseconds(measured: Measured) -> Measured:
-    plain, ours = ([1000 * value for value in values] for values in (measured.plain, measured.ours))
-    return Measured(plain, ours, measured.ratios)
+    reference, candidate = (
+        [1000 * value for value in values] for values in (measured.reference, measured.candidate)
+    )
+    return Measured(reference, candidate, measured.ratios)
 
 
 # --------------------------------------------------------------------------------------------------------
@@ -309,8 +306,8 @@ def edge(setting: Setting) -> Iterator[Row]:
     yield from _peaks(setting)
     for kind, size in setting.sizes.edges.items():
         for loss, sides in EDGE_LOSSES.items():
-            plain, ours = (edge_step(side, size, setting) for side in sides)
-            yield timed(Comparison(f"{loss}, {kind} {tuple(size)}", plain, ours), setting)
+            reference, candidate = (edge_step(side, size, setting) for side in sides)
+            yield timed(Comparison(f"{loss}, {kind} {tuple(size)}", reference, candidate), setting)
 
 
 def edge_step(loss: EdgeLoss, size: EdgeSize, setting: Setting) -> Callable[[], object]:
@@ -331,10 +328,10 @@ def _peaks(setting: Setting) -> Iterator[Row]:
         peaks = _new_process("spawn", _each_in_a_new_process, sides, setting)
     for number, loss in enumerate(losses):
         first = 2 * rounds * number
-        plain, ours = peaks[first : first + rounds], peaks[first + rounds : first + 2 * rounds]
-        ratios = [much / little for much, little in zip(plain, ours, strict=True)]
+        reference, candidate = peaks[first : first + rounds], peaks[first + rounds : first + 2 * rounds]
+        ratios = [much / little for much, little in zip(reference, candidate, strict=True)]
         name = f"{loss}, peak beyond inputs {tuple(setting.sizes.peak)}"
-        yield Row(name, Measured(plain, ours, ratios), unit="MB")
+        yield Row(name, Measured(reference, candidate, ratios), unit="MB")
 
 
 def _peak_on_cuda(loss: EdgeLoss, setting: Setting) -> float:
@@ -389,10 +386,10 @@ def st_gcn_against_released(setting: Setting) -> Iterator[Row]:
     for size in setting.sizes.train:
         network = trained_st_gcn(size, setting)
         clips = labelled_clips(size, setting)
-        plain = training_step(PlainStGcn(copy.deepcopy(network)), *clips)
-        ours = training_step(network, *clips)
-        comparison = Comparison(f"training, {_step_name(size)}", plain, ours)
-        yield timed(comparison, setting, products=by_products(plain, ours))
+        reference = training_step(PlainStGcn(copy.deepcopy(network)), *clips)
+        candidate = training_step(network, *clips)
+        comparison = Comparison(f"training, {_step_name(size)}", reference, candidate)
+        yield timed(comparison, setting, multiplications=multiplication_ratio(reference, candidate))
 
 
 def training_step(network: nn.Module, x: Tensor, mask: Tensor, label: Tensor) -> Callable[[], None]:
@@ -472,7 +469,7 @@ def opened_runtimes(
 
 def _break_even(batch: int, seconds: float, apart: float, measured: Measured) -> str:
     """The time to open a runtime, the clips after which it has paid, and its error relative to the logits."""
-    gain = (median(measured.plain) - median(measured.ours)) / batch
+    gain = (median(measured.reference) - median(measured.candidate)) / batch
     clips = f"pays after {math.ceil(seconds / gain)} clips" if gain > 0 else "never pays"
     return f"opened in {seconds:.2g} s, {clips}; error {apart:.0e}"
 
@@ -556,7 +553,12 @@ def gradient_revision(setting: Setting) -> Iterator[Row]:
                 partial(_revise, step, summed_revised_gradients),
             )
             comparison = Comparison(f"{network}, {_step_name(size)}", *sides)
-            yield timed(comparison, setting, partial(_without_forward, step), products=by_products(*sides))
+            yield timed(
+                comparison,
+                setting,
+                partial(_without_forward, step),
+                multiplications=multiplication_ratio(*sides),
+            )
 
 
 def _revise(step: DistillationStep, revise: Revise) -> tuple[Tensor, ...]:
@@ -571,8 +573,8 @@ def _without_forward(step: DistillationStep, measured: Measured) -> str:
         step.distillation(step.batch)
         _synchronise()
     common = (perf_counter() - start) / 3
-    plain, ours = (median(seconds) - common for seconds in (measured.plain, measured.ours))
-    return f"without the forward pass {plain / ours:.2f}"
+    reference, candidate = (median(seconds) - common for seconds in (measured.reference, measured.candidate))
+    return f"without the forward pass {reference / candidate:.2f}"
 
 
 def _step_name(size: StepSize) -> str:
@@ -589,8 +591,10 @@ def whole_step(setting: Setting) -> Iterator[Row]:
         for cached, name in ((False, "teacher computed"), (True, "teacher cached")):
             step = distillation_step("ST-GCN", size, setting, cached=cached)
             sides = partial(_update, step, distil=True), partial(_update, step, distil=False)
-            products = by_products(*sides)
-            yield timed(Comparison(f"{_step_name(size)}, {name}", *sides), setting, products=products)
+            multiplications = multiplication_ratio(*sides)
+            yield timed(
+                Comparison(f"{_step_name(size)}, {name}", *sides), setting, multiplications=multiplications
+            )
 
 
 def _update(step: DistillationStep, *, distil: bool) -> None:
@@ -609,7 +613,7 @@ def _update(step: DistillationStep, *, distil: bool) -> None:
 
 
 def loader(setting: Setting) -> Iterator[Row]:
-    """Time of a plain training step, and its part in which the next batch is read, moved and augmented."""
+    """Time of a training step, and its part in which the next batch is read, moved and augmented."""
     for size in setting.sizes.loaders:
         with TemporaryDirectory() as folder:
             yield _waiting(_training_clips(PoseCache(Path(folder)), size), size, setting)
@@ -633,7 +637,7 @@ def _waiting(data: PairedClips, size: LoaderSize, setting: Setting) -> Row:
     shares = [wait / step for step, wait in rounds]
     name = f"{size.frames} frames, {size.layout}, width {size.width}, batch {size.batch}"
     measured = _in_milliseconds(Measured(whole, waiting, shares))
-    return Row(name, measured, also=f"{1000 * read:.2g} ms to read a clip")
+    return Row(name, measured, remark=f"{1000 * read:.2g} ms to read a clip")
 
 
 class _Epoch:
@@ -679,22 +683,22 @@ class _Epoch:
 
 @dataclass(frozen=True)
 class Section:
-    """A table: its rows, what its two sides and their ratio are called, and how the ratio is written."""
+    """A table: its rows, the headings of both sides and their ratio, and the format of the ratio."""
 
     title: str
     rows: Callable[[Setting], Iterator[Row]]
-    plain: str = "plain"
-    ours: str = "ours"
+    reference: str = "reference"
+    candidate: str = "candidate"
     ratio: str = "ratio"
     written: str = ".2f"
 
 
 SECTIONS: Final = {
     "edge": Section("Edge loss, forward and backward; (row, channel, frame, joint)", edge),
-    "st-gcn": Section("ST-GCN, training step", st_gcn_against_released, plain="released"),
+    "st-gcn": Section("ST-GCN, training step", st_gcn_against_released, reference="released"),
     "runtimes": Section("ST-GCN, evaluation in each runtime", runtimes, "PyTorch", "runtime"),
     "revision": Section("Gradient revision, three losses", gradient_revision, "per loss", "summed"),
-    "step": Section("A whole step", whole_step, "distillation", "plain"),
+    "step": Section("A whole step", whole_step, "distillation", "without"),
     "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),
 }
 
@@ -703,17 +707,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(SECTIONS)}; all of them.")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often the sides take turns; 5.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of PyTorch; as many as it likes.")] = None,
-    size: Annotated[
-        Literal["full", "small"], typer.Option(help="small: tiny, to see that it runs.")
-    ] = "full",
+    names: Annotated[list[str] | None, typer.Argument(help=f"{', '.join(SECTIONS)}; all by default.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Number of rounds; 5 by default.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of PyTorch; its default if not given.")
+    ] = None,
+    size: Annotated[Literal["full", "small"], typer.Option(help="small: tiny inputs, for tests.")] = "full",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1...; the GPU if there is one.")] = "",
     keep_memory: Annotated[bool, typer.Option(help="Keep freed memory, as training does.")] = True,
-    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Time skdpipe beside the plain way to do the same, both in turns in one process."""
+    """Time skdpipe against a reference, both alternately in one process."""
     unknown = sorted(set(names or ()) - set(SECTIONS))
     if unknown:
         raise typer.BadParameter(f"'{unknown[0]}' is none of {', '.join(SECTIONS)}", param_hint="NAME")
@@ -735,7 +739,7 @@ def main(
 
 
 def prepare_process(setting: Setting) -> bool:
-    """Threads, memory and device; whether freed memory is kept."""
+    """Set threads, memory and device; returns whether freed memory is kept."""
     torch.set_num_threads(setting.threads)
     if setting.device.type == "cuda":
         torch.cuda.set_device(setting.device.index or 0)
@@ -747,10 +751,10 @@ def prepare_process(setting: Setting) -> bool:
 
 
 def machine(setting: Setting, *, kept: bool) -> str:
-    """What the figures depend on, in a line."""
+    """The machine and settings in one line."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.is_file() else None
-    memory = "freed memory kept" if kept else "freed memory given back"
+    memory = "freed memory kept" if kept else "freed memory returned"
     on_cuda = setting.device.type == "cuda"
     gpu = torch.cuda.get_device_name(setting.device) if on_cuda else "no CUDA device used"
     processor = found[1] if found else platform.processor()
@@ -760,10 +764,10 @@ def machine(setting: Setting, *, kept: bool) -> str:
 
 
 def show(section: Section, setting: Setting, console: Console) -> None:
-    """Measure a section; on a terminal each row appears as soon as it is known."""
+    """Measure a section and print its table; on a terminal each row is printed when it is measured."""
     table = Table(title=section.title, title_justify="left", box=None)
     table.add_column("")
-    for heading in (section.plain, section.ours, section.ratio, "lowest..highest"):
+    for heading in (section.reference, section.candidate, section.ratio, "lowest..highest"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
     with Live(table, console=console, auto_refresh=False) as live:
@@ -774,15 +778,24 @@ def show(section: Section, setting: Setting, console: Console) -> None:
 
 
 def cells(row: Row, written: str) -> tuple[str, ...]:
-    """A row as text: medians, the ratio's spread, the remark."""
-    plain, ours = (_brief(median(values)) for values in (row.measured.plain, row.measured.ours))
+    """The cells of a row: medians, the spread of the ratio, the remark."""
+    reference, candidate = (
+        _brief(median(values)) for values in (row.measured.reference, row.measured.candidate)
+    )
     ratios = row.measured.ratios
     lowest, middle, highest = (format(pick(ratios), written) for pick in (min, median, max))
-    return row.name, f"{plain} {row.unit}", f"{ours} {row.unit}", middle, f"{lowest}..{highest}", row.also
+    return (
+        row.name,
+        f"{reference} {row.unit}",
+        f"{candidate} {row.unit}",
+        middle,
+        f"{lowest}..{highest}",
+        row.remark,
+    )
 
 
 def _brief(value: float) -> str:
-    """Three digits that count, and none with a power of ten."""
+    """Three significant digits without an exponent."""
     places = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:.{places}f}"
 

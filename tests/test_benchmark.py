@@ -1,4 +1,4 @@
-"""The benchmark: its clockwork by hand, and that each of its rows can be had."""
+"""The benchmarks: timing and formatting by hand, and that every row is measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import torch
-from benchmark import SECTIONS, Comparison, Measured, Row, app, by_products, cells, measure
+from benchmark import SECTIONS, Comparison, Measured, Row, app, cells, measure, multiplication_ratio
 from typer.testing import CliRunner
 
 ROWS = {
@@ -36,7 +36,7 @@ _NUMBERS = re.compile(r" +([\d.]+) (ms|MB) +([\d.]+) \2 +([\d.]+)%? +([\d.]+?)%?
 
 
 class Clock:
-    """Shows the seconds that were spent."""
+    """A clock that only the sides of a comparison advance."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -45,8 +45,8 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def spending(self, name: str, *seconds: float) -> Callable[[], None]:
-        """A side that takes so long in turn; the last goes on for ever."""
+    def advanced_by(self, name: str, *seconds: float) -> Callable[[], None]:
+        """A side whose calls take these seconds one after the other; the last value is repeated."""
         left = list(seconds)
 
         def side() -> None:
@@ -56,47 +56,52 @@ class Clock:
         return side
 
 
-def test_sides_take_turns_and_in_every_second_round_ours_goes_first() -> None:
+def test_sides_alternate_and_the_candidate_is_first_in_every_second_round() -> None:
     clock = Clock()
-    comparison = Comparison("turns", clock.spending("plain", 1), clock.spending("ours", 1))
+    comparison = Comparison(
+        "alternating", clock.advanced_by("reference", 1), clock.advanced_by("candidate", 1)
+    )
     measure(comparison, 3, clock=clock)
     warm_up, *rounds = [clock.calls[i : i + 2] for i in range(0, len(clock.calls), 2)]
-    assert warm_up == ["plain", "ours"]
-    assert rounds == [["plain", "ours"], ["ours", "plain"], ["plain", "ours"]]
+    assert warm_up == ["reference", "candidate"]
+    assert rounds == [["reference", "candidate"], ["candidate", "reference"], ["reference", "candidate"]]
 
 
 def test_a_ratio_for_each_round_without_the_warm_up() -> None:
     clock = Clock()
-    comparison = Comparison("ratio", clock.spending("plain", 100, 6, 8), clock.spending("ours", 50, 2, 4, 1))
+    comparison = Comparison(
+        "ratio", clock.advanced_by("reference", 100, 6, 8), clock.advanced_by("candidate", 50, 2, 4, 1)
+    )
     assert measure(comparison, 3, clock=clock) == Measured([6, 8, 8], [2, 4, 1], [3, 2, 8])
 
 
 def test_short_calls_are_repeated() -> None:
     clock = Clock()
-    comparison = Comparison("short", clock.spending("plain", 1.0), clock.spending("ours", 0.25))
+    comparison = Comparison(
+        "short", clock.advanced_by("reference", 1.0), clock.advanced_by("candidate", 0.25)
+    )
     measured = measure(comparison, 1, least=1.0, clock=clock)
     assert measured == Measured([1.0], [0.25], [4.0])
-    assert clock.calls == ["plain", *["ours"] * 4] * 2
+    assert clock.calls == ["reference", *["candidate"] * 4] * 2
 
 
-def test_a_row_says_medians_and_spread() -> None:
-    row = Row("name", Measured([30, 10, 21], [1.5, 0.123, 2], [20, 81.3, 10.5]), also="remark")
+def test_a_row_has_medians_and_spread() -> None:
+    row = Row("name", Measured([30, 10, 21], [1.5, 0.123, 2], [20, 81.3, 10.5]), remark="remark")
     assert cells(row, ".1f") == ("name", "21.0 ms", "1.50 ms", "20.0", "10.5..81.3", "remark")
 
 
-def test_products_are_counted_by_hand() -> None:
+def test_the_multiplication_ratio_by_hand() -> None:
     def multiply(rows: int, columns: int) -> torch.Tensor:
         return torch.ones(rows, 6) @ torch.ones(6, columns)
 
-    plain, ours = partial(multiply, 4, 5), partial(multiply, 2, 4)  # 120 and 48 multiplications
-    assert by_products(plain, ours) == "by products 2.50"
-    assert by_products(plain, ours, beside=partial(multiply, 4, 1)) == "by products 3.00"
+    reference, candidate = partial(multiply, 4, 5), partial(multiply, 2, 4)  # 120 and 48 multiplications
+    assert multiplication_ratio(reference, candidate) == "multiplications 2.50"
 
 
-def test_every_row_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_row_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "skdpipe.memory.keep_freed_memory", lambda: True
-    )  # the other tests' memory stays theirs
+    )  # it would affect the other tests of this process
     done = CliRunner().invoke(app, ["--size", "small", "--threads", "1"], catch_exceptions=False)
     assert done.exit_code == 0
     first, *lines = done.stdout.splitlines()
@@ -114,7 +119,7 @@ def numbers(line: str) -> list[float]:
     return [float(found[group]) for group in (1, 3, 4, 5, 6)]
 
 
-def test_an_unknown_name_is_answered_with_those_there_are() -> None:
+def test_an_unknown_name_is_refused_with_the_known_names() -> None:
     done = CliRunner().invoke(app, ["hedge"])
     assert done.exit_code == 2
     assert "'hedge' is none of edge, st-gcn, runtimes" in done.stderr
