@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from skdpipe.cli import main
 from skdpipe.distill.training import Curve
 from skdpipe.synthetic import ACTIONS
 
@@ -142,12 +143,27 @@ def test_everyday_commands_on_a_folder_of_class_folders(demo_output: Path, tmp_p
         (["train-pose", "nothing.yaml", "out.safetensors"], "no config file at nothing.yaml"),
     ],
 )
-def test_a_mistake_is_one_line_and_a_non_zero_exit(
-    tmp_path: Path, arguments: list[str], message: str
+def test_a_mistake_is_one_line_and_exit_code_1(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
 ) -> None:
-    done = run(tmp_path, *arguments, code=1)
-    assert message in done.stderr
-    assert done.stderr.startswith("error: ")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SKDPIPE_CACHE", raising=False)
+    monkeypatch.setattr(sys, "argv", ["skdpipe", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert message in " ".join(printed.split())
+
+
+def test_a_mistake_is_one_line_of_the_installed_command(tmp_path: Path) -> None:
+    done = run(tmp_path, "extract", "nowhere", code=1)
+    assert done.stderr.startswith("error: nowhere does not exist")
     assert done.stderr.count("\n") == 1
 
 
