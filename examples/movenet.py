@@ -1,8 +1,8 @@
 """MoveNet as a pose estimator from outside the package.
 
 A config uses it with ``plugin: examples/movenet.py:MoveNet``. Any object with a layout, a fingerprint and a
-call is a `skdpipe.PoseEstimator`; nothing in skdpipe depends on this file. It needs
-ONNX Runtime (``pip install "skdpipe[onnx]"``) and the weights described in configs/movenet.yaml.
+call is a `skdpipe.PoseEstimator`; nothing in skdpipe depends on this file. It needs ONNX Runtime
+(``pip install "skdpipe[onnx]"``) and the weights described in configs/movenet.yaml.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ class MoveNet:
 
     Raises:
         MissingDependencyError: if ONNX Runtime is not installed.
-        PoseError: if the weights are missing or belong to another network, or
-            a threshold is not in [0, 1].
+        PoseError: if the weights are missing or belong to another network, or a threshold is not in [0, 1].
     """
 
     layout: Layout = COCO_17

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -287,7 +288,8 @@ def test_trained_runs_start_no_process_but_their_settings_are_checked(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr("skdpipe.compare.processes._context", lambda: None)
+    no_processes = Mock(spec=["set_forkserver_preload"])
+    monkeypatch.setattr("skdpipe.compare.processes.get_context", lambda way: no_processes)
     assert not run(tmp_path, **SMALL).failed
     assert figures(tmp_path) == figures(uninterrupted)
     other = run(tmp_path, **{**SMALL, "variants": {"no edges": {"distillation": {"edge": 0, "node": 0.7}}}})

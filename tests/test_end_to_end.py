@@ -152,13 +152,15 @@ def test_a_mistake_is_one_line_and_exit_code_1(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SKDPIPE_CACHE", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "argv", ["skdpipe", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")
-    assert message in " ".join(printed.split())
+    assert message in printed
+    assert printed.count("\n") == 1
 
 
 def test_a_mistake_is_one_line_of_the_installed_command(tmp_path: Path) -> None:

@@ -94,13 +94,14 @@ def test_other_files_are_refused(tmp_path: Path, text: str | None, message: str)
         results_table(path)
 
 
-def test_the_module_prints_a_table_or_one_line_for_each_file(tmp_path: Path) -> None:
+def test_the_module_prints_the_table_or_one_line(tmp_path: Path) -> None:
     path = write_csv(tmp_path, networks(teacher=(90,), baseline=(80,)))
-    command = [sys.executable, "-m", "skdpipe.compare.results_table", str(path), str(tmp_path / "no.csv")]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    command = [sys.executable, "-m", "skdpipe.compare.results_table"]
+    done = subprocess.run([*command, str(path)], capture_output=True, text=True, encoding="utf-8", check=True)
     assert done.stdout == results_table(path)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
+    failed = subprocess.run([*command, str(tmp_path / "no.csv")], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert len(failed.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("csv", sorted((ROOT / "configs/results").glob("*.csv")), ids=lambda path: path.stem)
