@@ -1,4 +1,5 @@
-"""What a number of test clips can tell: intervals, chance, and differences between methods on the same clips."""
+"""What a number of test clips can tell: intervals, chance, and differences between methods on the same
+clips."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest, norm
+from scipy.stats import binomtest, norm
 
 _TWO_SIDED_95: Final = float(norm.ppf(0.975))
 
@@ -41,9 +42,9 @@ def is_beyond_chance(correct: int, labels: Sequence[int]) -> bool:
 def difference_interval(lead: NDArray[np.float64]) -> Interval:
     """The difference of two methods' accuracies on the same clips, in points.
 
-    The interval is Wald's for paired proportions with Agresti and Min's correction ("Simple improved confidence
-    intervals for comparing matched proportions", Statistics in Medicine 2005): two clips are added, of which the
-    methods win half a clip each.
+    The interval is Wald's for paired proportions with Agresti and Min's correction ("Simple improved
+    confidence intervals for comparing matched proportions", Statistics in Medicine 2005): two clips are
+    added, of which the methods win half a clip each.
 
     Args:
         lead: ``(clip,)``, for each test clip 1, 0 or -1, or with several seeds the mean of these.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Final
 
@@ -80,8 +80,8 @@ def check_qualities(noise: EstimatorNoise | None) -> Finding:
         return Finding("qualities", "problem", "no person is seen in both qualities of any clip", remedy)
     jitter, misses = (float(np.mean(list(each.values()))) for each in (noise.jitter, noise.misses))
     text = (
-        f"low quality misses {noise.lost:.0%} of the people and {misses:.0%} of the joints of the others; the "
-        f"joints it sees are off by {jitter:.1%} of the body size"
+        f"low quality misses {noise.lost:.0%} of the people and {misses:.0%} of the joints of the others; "
+        f"the joints it sees are off by {jitter:.1%} of the body size"
     )
     if noise.lost > _HALF or misses > _HALF:
         remedy = "raise the low-cost estimator's long_edge or lower its thresholds"
@@ -111,7 +111,7 @@ def check_matching(clips: Sequence[InspectedClip]) -> Finding:
     worst = tuple(
         each.clip.source for each in both if each.high is not None and each.high.people > each.matched
     )
-    remedy = "their features are not compared in the distillation; check that both qualities show the same clips"
+    remedy = "their features are not distilled; check that both qualities show the same videos"
     return Finding("people", "problem" if share > _HALF else "warning", text, remedy, worst)
 
 
@@ -183,17 +183,21 @@ def check_labels(clips: Sequence[InspectedClip]) -> Finding:
     chance = chance_level(label.tolist())
     against = (votes.max(axis=1) == _NEIGHBOURS) & (votes.argmax(axis=1) != label)
     text = (
-        f"the {_NEIGHBOURS} nearest clips vote for the label of {agreed / len(label):.0%} of the clips (chance "
-        f"{chance:.0f} %), and all for another one for {int(against.sum())} clips"
+        f"the {_NEIGHBOURS} nearest clips vote for the label of {agreed / len(label):.0%} of the clips "
+        f"(chance {chance:.0f} %), and all for another one for {int(against.sum())} clips"
     )
     doubtful = tuple(
         f"{labelled[index][0].clip.source} ({names[label[index]]}; neighbours {names[votes[index].argmax()]})"
         for index in np.flatnonzero(against)
     )
     if not is_beyond_chance(agreed, label.tolist()):
-        remedy = "the skeletons may not show what tells the classes apart, or the labels are wrong: look at some clips"
+        remedy = (
+            "the skeletons may not show what tells the classes apart, or labels are wrong: look at some clips"
+        )
         return Finding("labels", "problem", text, remedy, doubtful)
-    return Finding("labels", _warn_if(bool(doubtful)), text, "look at these labels" if doubtful else "", doubtful)
+    return Finding(
+        "labels", _warn_if(bool(doubtful)), text, "look at these labels" if doubtful else "", doubtful
+    )
 
 
 def check_lengths(clips: Sequence[InspectedClip], experiment: Experiment) -> Finding:
@@ -202,13 +206,15 @@ def check_lengths(clips: Sequence[InspectedClip], experiment: Experiment) -> Fin
     views = [view for each in clips if (view := each.high or each.low) is not None]
     frames, seconds = ([getattr(view, name) for view in views] for name in ("frames", "seconds"))
     text = (
-        f"clips have {min(frames)} to {max(frames)} frames (median {median(frames):.0f}, {median(seconds):.1f} s), "
-        f"the networks see {wanted}"
+        f"clips have {min(frames)} to {max(frames)} frames (median {median(frames):.0f}, "
+        f"{median(seconds):.1f} s), the networks see {wanted}"
     )
     if experiment.clip.fill == "replay":
         cut = sum(each > wanted for each in frames)
         remedy = "set clip.frames to the longest clips, or clip.fill=resample"
-        return Finding("lengths", _warn_if(cut > _MANY * len(frames)), f"{text}; {cut} are cut", remedy if cut else "")
+        return Finding(
+            "lengths", _warn_if(cut > _MANY * len(frames)), f"{text}; {cut} are cut", remedy if cut else ""
+        )
     far = [each for each in frames if not 1 / _STRETCHED <= wanted / each <= _STRETCHED]
     if len(far) <= _HALF * len(frames):
         return Finding("lengths", "fine", text)
@@ -225,7 +231,9 @@ def check_steps(manifest: Manifest, experiment: Experiment) -> Finding:
     text = f"{clips} training clips in batches of {recipe.batch} for {epochs} epochs: {steps} training steps"
     if steps >= _FEW_STEPS:
         return Finding("steps", "fine", text)
-    return Finding("steps", "warning", text, "set recipe.steps to 400 or more: the networks will hardly have learned")
+    return Finding(
+        "steps", "warning", text, "set recipe.steps to 400 or more; networks hardly learn in fewer"
+    )
 
 
 def _view(clip: InspectedClip, quality: Quality) -> Seen | None:
@@ -240,7 +248,8 @@ def _chance(counts: Mapping[str, int]) -> float:
     return 100 * max(counts.values()) / sum(counts.values())
 
 
-def _range(counts: Sequence[int] | object) -> str:
+def _range(counts: Iterable[int]) -> str:
+    counts = list(counts)
     fewest, most = min(counts), max(counts)
     return str(fewest) if fewest == most else f"{fewest} to {most}"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skdpipe.cache import PoseCache
 from skdpipe.classical.features import Floats, summary_features
@@ -53,7 +54,7 @@ class InspectedClip:
         clip: label, side of the split, source.
         subject: the person, None if the data does not say.
         high, low: None if the quality is missing.
-        sequences: both qualities with matched people, if both are there; people who are the same in both.
+        matched: number of people who are seen in both qualities.
     """
 
     clip: PairedClip
@@ -73,14 +74,14 @@ def inspect_clips(
                 cache, clip, experiment.clip.people, experiment.derive_low, experiment.seed
             )
             subject = next((each.origin.subject for each in (high, low) if each is not None), None)
-            both = (_seen(each, experiment) if each is not None else None for each in (high, low))
-            yield InspectedClip(clip, subject, *both, matched=len(matched)), high, low
+            views = [_seen(each, experiment) if each is not None else None for each in (high, low)]
+            yield InspectedClip(clip, subject, views[0], views[1], len(matched)), high, low
             task.advance_to(number)
 
 
 def _seen(sequence: PoseSequence, experiment: Experiment) -> Seen:
     seen = sequence.seen
-    present = seen.any(axis=2)
+    present: NDArray[np.bool_] = seen.any(axis=2)
     clip, mask = joint_input(sequence, experiment.clip)
     rounded = np.round(clip, 3) + 0.0  # no negative zeros
     return Seen(

@@ -84,7 +84,9 @@ def _pairs(
             yield high, low
 
 
-def _noise(pairs: Iterator[tuple[PoseSequence, PoseSequence]], experiment: Experiment) -> EstimatorNoise | None:
+def _noise(
+    pairs: Iterator[tuple[PoseSequence, PoseSequence]], experiment: Experiment
+) -> EstimatorNoise | None:
     try:
         return fit_noise(pairs, layout_named(experiment.clip.layout))
     except DataError:

@@ -13,14 +13,15 @@ Floats = NDArray[np.float64]
 def summary_features(clip: NDArray[np.float32], mask: NDArray[np.bool_]) -> Floats:
     """Describe a clip by statistics over its frames.
 
-    For each person: mean, standard deviation and change (last quarter minus first) of each joint's position; mean,
-    standard deviation and 90th percentile of its speed; the share of frames in which it is seen; mean and standard
-    deviation of the distance of each pair of joints. For several person slots: the means of these over the people,
-    and the absolute differences between the first two people.
+    For each person: mean, standard deviation and change (last quarter minus first) of each joint's position;
+    mean, standard deviation and 90th percentile of its speed; the share of frames in which it is seen; mean
+    and standard
+    deviation of the distance of each pair of joints. For several person slots: the means of these over the
+    people, and the absolute differences between the first two people.
 
     Args:
-        clip: joints ``(person, channel, frame, joint)`` as from `skdpipe.inference.joint_input`: x, y and confidence;
-            unseen joints have confidence 0.
+        clip: joints ``(person, channel, frame, joint)`` as from `skdpipe.inference.joint_input`: x, y and
+            confidence; unseen joints have confidence 0.
         mask: ``(person,)``, True for people who are seen.
 
     Returns:
@@ -28,7 +29,8 @@ def summary_features(clip: NDArray[np.float32], mask: NDArray[np.bool_]) -> Floa
     """
     people = np.stack([_features_of_person(person) for person in clip])
     if len(people) == 1:
-        return people[0]
+        only: Floats = people[0]
+        return only
     mean = people[mask].mean(axis=0) if mask.any() else np.zeros(people.shape[1])
     apart = np.abs(people[0] - people[1]) if mask[:2].all() else np.zeros(people.shape[1])
     return np.concatenate([mean, apart])
@@ -55,4 +57,5 @@ def _features_of_person(person: NDArray[np.float32]) -> Floats:
             np.nanmean(distance, axis=0),
             np.nanstd(distance, axis=0),
         )
-    return np.nan_to_num(np.concatenate([each.ravel() for each in features]))
+    found: Floats = np.nan_to_num(np.concatenate([each.ravel() for each in features]))
+    return found

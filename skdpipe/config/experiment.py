@@ -166,8 +166,8 @@ class Recipe:
         epochs: number of passes over the training clips.
         steps: lowest number of training steps; a smaller set of clips gets as many more epochs as it takes.
         batch: number of clips in a training step.
-        balanced: each class contributes the same number of clips to an epoch: clips of small classes are drawn
-            more than once, of the largest ones some are left out.
+        balanced: each class contributes the same number of clips to an epoch: clips of small classes are
+            drawn more than once, of the largest ones some are left out.
         optimiser: ``sgd`` with Nesterov momentum, or ``adamw``.
         learning_rate: learning rate after the warm-up; AdamW needs about a twentieth of SGD's.
         momentum: Nesterov momentum of SGD; 0 gives plain SGD.

@@ -74,6 +74,7 @@ class PairedClips(Dataset[Batch]):
         self._resample, self._epoch = resample and derive is not None, 0
         self._cache, self._clips, self._derive, self._seed = cache, clips, derive, seed
         self._high, self._low = high, low
+        self.classes = tuple(classes)
         self._class_of = {label: index for index, label in enumerate(classes)}
         self._prepared: dict[int, Batch] = {}
 

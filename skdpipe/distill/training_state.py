@@ -83,7 +83,8 @@ def load_training_state(
 
 
 def _optimiser_state(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's tensors by number of the weight and name; earlier versions stored SGD's momentum alone."""
+    """The optimiser's tensors by number of the weight and name; earlier versions stored SGD's momentum
+    alone."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in _with_prefix("optimiser.", tensors).items():
         index, name = key.split(".")

@@ -1,7 +1,8 @@
-"""DD-Net (Yang, Wu, Sakti, Nakamura, "Make Skeleton-based Action Recognition Model Smaller, Faster and Better",
-ACM Multimedia Asia 2019): a small network on joint distances and motion, for few clips.
+"""DD-Net: a small network on joint distances and motion, for few clips.
 
-It has no graph: its convolutions run along time, over all joints at once. The feature map therefore has one joint.
+Yang, Wu, Sakti, Nakamura, "Make Skeleton-based Action Recognition Model Smaller, Faster and Better", ACM
+Multimedia Asia 2019. It has no graph: its convolutions run along time, over all joints at once, so its
+feature map has one joint.
 """
 
 from __future__ import annotations
@@ -23,17 +24,16 @@ _SEEN: Final = 1e-6  # confidence above which a joint is seen
 def dd_net(layout: Layout, classes: int, *, width: int = 16, dropout: float = 0.0) -> GraphNetwork:
     """DD-Net for two-dimensional skeletons.
 
-    Differs from the publication in what follows its convolutions: the mean over time instead of the maximum, and
-    one linear classifier instead of three layers, as in the other networks. The joints' positions are a fourth
-    input beside distances and motions, because clips are relative to the centre of all their people: without it,
-    two people would not be seen together. Distances and motions of unseen joints are 0.
+    It differs from the publication after the convolutions: the mean over time instead of the maximum, and one
+    linear classifier instead of three layers, as in the other networks. The joints' positions are a fourth
+    input beside distances and motions: they are relative to the centre of all people of the clip, so they
+    contain the distance between two people. Distances and motions of unseen joints are 0.
 
     Args:
         layout: joints of the input.
         classes: number of actions.
         width: filters of the first convolutions, 16 or 64 in the publication; eight times this in the last.
-        dropout: probability of dropping a channel for the whole clip after each group of convolutions; 0.1 in the
-            publication.
+        dropout: probability of dropping a channel for the whole clip; 0.1 in the publication.
     """
     return GraphNetwork(
         normalise=InputUnchanged(),
@@ -87,7 +87,7 @@ def _distances(place: Tensor, seen: Tensor, pairs: Tensor) -> Tensor:
 
 
 def _motion(place: Tensor, seen: Tensor, frames: int) -> Tensor:
-    """The change of each joint over a number of frames, 0 at the end and where it is unseen; the same shape."""
+    """The change of each joint over so many frames, the same shape; 0 at the end and where it is unseen."""
     if place.shape[3] <= frames:
         return torch.zeros_like(place)
     both = seen[..., frames:] * seen[..., :-frames]
