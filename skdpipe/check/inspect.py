@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdpipe.cache import PoseCache
 from skdpipe.classical.features import Floats, summary_features
@@ -81,7 +80,7 @@ def inspect_clips(
 
 def _seen(sequence: PoseSequence, experiment: Experiment) -> Seen:
     seen = sequence.seen
-    present: NDArray[np.bool_] = seen.any(axis=2)
+    present = np.any(seen, axis=2)
     clip, mask = joint_input(sequence, experiment.clip)
     rounded = np.round(clip, 3) + 0.0  # no negative zeros
     return Seen(
