@@ -1,5 +1,6 @@
 from .bundle import Bundle, load_bundle, save_bundle
 from .cache import PoseCache
+from .check import CheckReport, Finding, check_data
 from .compare import ComparisonResult, run_comparison
 from .config import (
     ClipFormat,
@@ -56,6 +57,7 @@ __all__ = [
     "BundleError",
     "BundleMetadata",
     "CacheError",
+    "CheckReport",
     "ClipFormat",
     "Comparison",
     "ComparisonResult",
@@ -72,6 +74,7 @@ __all__ = [
     "Extraction",
     "ExtractionReport",
     "Figures",
+    "Finding",
     "FormatError",
     "Frame",
     "Keypoints",
@@ -91,6 +94,7 @@ __all__ = [
     "Source",
     "VideoError",
     "VideoItem",
+    "check_data",
     "config_path",
     "config_schema",
     "convert_poses",

@@ -130,7 +130,7 @@ class NetworkChoice:
 
     name: Literal[
         "st_gcn", "st_sgcn", "st_2sgcn", "st_gcn_plus_plus",
-        "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn",
+        "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn", "dd_net",
     ] = "st_gcn"  # fmt: skip
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
     width: PositiveInt = 64
@@ -160,14 +160,19 @@ class Augmentation:
 
 @dataclass(frozen=True, config=STRICT)
 class Recipe:
-    """How a network is trained: SGD with Nesterov momentum.
+    """How a network is trained.
 
     Attributes:
         epochs: number of passes over the training clips.
+        steps: lowest number of training steps; a smaller set of clips gets as many more epochs as it takes.
         batch: number of clips in a training step.
-        learning_rate: learning rate after the warm-up.
-        momentum: Nesterov momentum; 0 gives plain SGD.
-        weight_decay: factor of the L2 penalty.
+        balanced: each class contributes the same number of clips to an epoch: clips of small classes are
+            drawn more than once, of the largest ones some are left out.
+        optimiser: ``sgd`` with Nesterov momentum, or ``adamw``.
+        learning_rate: learning rate after the warm-up; AdamW needs about a twentieth of SGD's.
+        momentum: Nesterov momentum of SGD; 0 gives plain SGD.
+        weight_decay: factor of the L2 penalty of SGD, or of AdamW's decoupled weight decay.
+        clip_gradients: largest norm of the gradient of all weights, which is scaled down to it; 0 allows any.
         milestones: epochs after which the learning rate is multiplied by ``decay``; if empty, the learning
             rate follows a cosine to 0.
         decay: factor of the learning rate at each milestone.
@@ -180,10 +185,14 @@ class Recipe:
     """
 
     epochs: PositiveInt = 20
+    steps: NonNegativeInt = 0
     batch: PositiveInt = 16
+    balanced: bool = False
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.1
     momentum: BelowOne = 0.9
     weight_decay: NonNegativeFloat = 1e-4
+    clip_gradients: NonNegativeFloat = 0.0
     milestones: tuple[PositiveInt, ...] = ()
     decay: PositiveFloat = 0.1
     warmup: NonNegativeInt = 0

@@ -74,11 +74,17 @@ class PairedClips(Dataset[Batch]):
         self._resample, self._epoch = resample and derive is not None, 0
         self._cache, self._clips, self._derive, self._seed = cache, clips, derive, seed
         self._high, self._low = high, low
+        self.classes = tuple(classes)
         self._class_of = {label: index for index, label in enumerate(classes)}
         self._prepared: dict[int, Batch] = {}
 
     def __len__(self) -> int:
         return len(self._clips)
+
+    @property
+    def labels(self) -> list[int]:
+        """The class index of each clip, -1 for unlabelled clips."""
+        return [self._label(clip) for clip in self._clips]
 
     def begin_epoch(self, epoch: int) -> None:
         """Announce an epoch; if low quality is resampled, the clips of the previous epoch are discarded."""
@@ -99,9 +105,12 @@ class PairedClips(Dataset[Batch]):
         high_clip, high_mask = _joints(high, self._high)
         low_clip, low_mask = _joints(low, self._low)
         paired = high_mask & low_mask & torch.tensor([i in same_person for i in range(len(high_mask))])
-        label = self._class_of[clip.label] if clip.label else -1
+        label = self._label(clip)
         numbers = (torch.tensor(number) for number in (label, "low" in clip.labelled, index))
         return Batch(high_clip, high_mask, low_clip, low_mask, paired, *numbers)
+
+    def _label(self, clip: PairedClip) -> int:
+        return self._class_of[clip.label] if clip.label else -1
 
     def to_stream(self, batch: Batch) -> Batch:
         """A batch of joints as the input of both networks."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from skdpipe.dataset.clips import Batch, PairedClips
@@ -18,6 +20,7 @@ def batches(
     *,
     workers: int = 0,
     shuffle: np.random.Generator | None = None,
+    balanced: bool = False,
     augment: Augment | None = None,
     noise: np.random.Generator | None = None,
 ) -> Iterator[Batch]:
@@ -30,10 +33,16 @@ def batches(
         size: number of clips in a batch.
         workers: number of processes that read clips.
         shuffle: random numbers of the order; the data's order if not given.
+        balanced: a shuffled epoch has the same number of clips of each class.
         augment: transforms a batch of joints, before it is converted to the formats' streams.
         noise: random numbers of the augmentation.
     """
-    order = np.arange(len(data)) if shuffle is None else shuffle.permutation(len(data))
+    if shuffle is None:
+        order = np.arange(len(data))
+    elif balanced:
+        order = balanced_order(data.labels, shuffle)
+    else:
+        order = shuffle.permutation(len(data))
     chosen = [order[i : i + size].tolist() for i in range(0, len(order), size)]
     if shuffle is not None and len(chosen) > 1 and len(chosen[-1]) == 1:
         chosen.pop()
@@ -42,3 +51,19 @@ def batches(
             assert noise is not None
             batch = augment(batch, noise)
         yield data.to_stream(batch)
+
+
+def balanced_order(labels: Sequence[int], random: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of clips in random order, with as many of each class as the classes have on average.
+
+    Every clip of a class is used before one is repeated. Clips without a label (-1) are used once.
+    """
+    label = np.asarray(labels)
+    classes = np.unique(label[label >= 0])
+    share = math.ceil(np.count_nonzero(label >= 0) / max(1, len(classes)))
+    chosen = [np.flatnonzero(label < 0)]
+    for each in classes:
+        members = np.flatnonzero(label == each)
+        rounds = [random.permutation(members) for _ in range(math.ceil(share / len(members)))]
+        chosen.append(np.concatenate(rounds)[:share])
+    return random.permutation(np.concatenate(chosen))

@@ -24,7 +24,7 @@ from skdpipe.distill.objective import (
     teacher_objective,
 )
 from skdpipe.distill.run_folder import RunFolder
-from skdpipe.distill.training import Objective, train
+from skdpipe.distill.training import Objective, planned_epochs, train
 from skdpipe.distill.training_state import Curve
 from skdpipe.evaluate import Figures, evaluate
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
@@ -170,7 +170,8 @@ def _train(
     if recipe.augment is not None:
         mirror = layout_named(run.experiment.clip.layout).mirror
         transform = partial(augment, mirror=mirror, settings=recipe.augment)
-    with run.progress.task(f"training {method.title}", recipe.epochs, unit="epochs") as task:
+    epochs = planned_epochs(recipe, len(clips))
+    with run.progress.task(f"training {method.title}", epochs, unit="epochs") as task:
         return train(
             modules,
             objective,

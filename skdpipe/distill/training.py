@@ -79,20 +79,15 @@ def train(
         DataError: if a loss or a weight is not finite, or the state file is damaged.
     """
     parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.SGD(
-        parameters,
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-        weight_decay=recipe.weight_decay,
-    )
+    optimiser = _optimiser(parameters, recipe)
     half_precision = recipe.mixed_precision and device.type == "cuda"
     scaler = GradScaler(device.type, enabled=half_precision)
     curves = load_training_state(state_file, modules, optimiser, scaler)
     steps = math.ceil(len(data) / recipe.batch)
-    workers = recipe.loader_workers
+    epochs = planned_epochs(recipe, len(data))
+    stretch = recipe.epochs / epochs  # the schedule is that of recipe.epochs
 
-    for epoch in range(len(curves), recipe.epochs):
+    for epoch in range(len(curves), epochs):
         start = time.perf_counter()
         order, noise, dropout = (np.random.default_rng([seed, epoch, use]) for use in range(3))
         torch.manual_seed(int(dropout.integers(2**63)))
@@ -101,16 +96,28 @@ def train(
         found: list[tuple[dict[str, float], RevisionReport | None]] = []
 
         for step, batch in enumerate(
-            batches(data, recipe.batch, workers=workers, shuffle=order, augment=augment, noise=noise)
+            batches(
+                data,
+                recipe.batch,
+                workers=recipe.loader_workers,
+                shuffle=order,
+                balanced=recipe.balanced,
+                augment=augment,
+                noise=noise,
+            )
         ):
+            now = stretch * (epoch + step / steps)
             for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * learning_rate_factor(recipe, epoch + step / steps)
+                group["lr"] = recipe.learning_rate * learning_rate_factor(recipe, now)
             on_device = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
             with torch.autocast(device.type, torch.float16, enabled=half_precision):
                 losses = objective(on_device)
-            if epoch < distil_from:
+            if stretch * epoch < distil_from:
                 losses = Losses(losses.task)
             report = compute_gradients(losses, parameters, scaler, revision)
+            if recipe.clip_gradients:
+                scaler.unscale_(optimiser)
+                nn.utils.clip_grad_norm_(parameters, recipe.clip_gradients)
             scaler.step(optimiser)
             scaler.update()
 
@@ -125,6 +132,28 @@ def train(
         save_training_state(state_file, modules, optimiser, scaler, curves)
     modules.eval()
     return curves
+
+
+def planned_epochs(recipe: Recipe, clips: int) -> int:
+    """The number of epochs: the recipe's, or as many as its lowest number of steps takes."""
+    return max(recipe.epochs, math.ceil(recipe.steps / math.ceil(clips / recipe.batch)))
+
+
+def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser. AdamW does not decay biases and the weights of normalisation layers."""
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            weight_decay=recipe.weight_decay,
+        )
+    groups = [
+        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
 def learning_rate_factor(recipe: Recipe, epoch: float) -> float:

@@ -37,24 +37,25 @@ class Curve:
 def save_training_state(
     path: Path,
     modules: nn.Module,
-    optimiser: torch.optim.SGD,
+    optimiser: torch.optim.Optimizer,
     scaler: GradScaler,
     curves: Sequence[Curve],
 ) -> None:
-    """Write weights, momentum, loss scale and the curves so far in one safetensors file."""
+    """Write weights, the state of the optimiser, loss scale and the curves so far in one safetensors file."""
     tensors = {f"module.{name}": value.contiguous() for name, value in modules.state_dict().items()}
-    momentum = {
-        f"momentum.{index}": values["momentum_buffer"].contiguous()
+    moments = {
+        f"optimiser.{index}.{name}": value.contiguous()
         for index, values in optimiser.state_dict()["state"].items()
-        if values.get("momentum_buffer") is not None
+        for name, value in values.items()
+        if value is not None
     }
     metadata = {"scaler": scaler.state_dict(), "curves": [asdict(curve) for curve in curves]}
     header = {name: json.dumps(value) for name, value in metadata.items()}
-    write_bytes_atomically(path, save({**tensors, **momentum}, header))
+    write_bytes_atomically(path, save({**tensors, **moments}, header))
 
 
 def load_training_state(
-    path: Path, modules: nn.Module, optimiser: torch.optim.SGD, scaler: GradScaler
+    path: Path, modules: nn.Module, optimiser: torch.optim.Optimizer, scaler: GradScaler
 ) -> list[Curve]:
     """Restore what :func:`save_training_state` wrote.
 
@@ -74,13 +75,23 @@ def load_training_state(
         raise DataError(f"{path} is damaged ({error}); delete it to train from the start") from error
     modules.load_state_dict(_with_prefix("module.", tensors))
     state = optimiser.state_dict()
-    state["state"] = {
-        int(index): {"momentum_buffer": value} for index, value in _with_prefix("momentum.", tensors).items()
-    }
+    state["state"] = _optimiser_state(tensors)
     optimiser.load_state_dict(state)
     if metadata["scaler"]:
         scaler.load_state_dict(metadata["scaler"])
     return [Curve(**curve) for curve in metadata["curves"]]
+
+
+def _optimiser_state(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """The optimiser's tensors by number of the weight and name; earlier versions stored SGD's momentum
+    alone."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in _with_prefix("optimiser.", tensors).items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    for index, value in _with_prefix("momentum.", tensors).items():
+        state[int(index)] = {"momentum_buffer": value}
+    return state
 
 
 def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

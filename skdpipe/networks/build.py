@@ -1,4 +1,4 @@
-"""One builder for the nine networks."""
+"""One builder for all networks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from skdpipe.errors import ConfigError
 from skdpipe.networks.agcn import agcn
 from skdpipe.networks.as_gcn import as_gcn
 from skdpipe.networks.ctr_gcn import ctr_gcn
+from skdpipe.networks.dd_net import dd_net
 from skdpipe.networks.graph import Partitioning
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.ms_g3d import ms_g3d
@@ -45,6 +46,7 @@ _BUILDERS: Final[Mapping[str, Callable[[_Settings], GraphNetwork]]] = {
     "shift_gcn": lambda s: shift_gcn(s.layout, s.classes, people=s.people, width=s.width, dropout=s.dropout),
     "ms_g3d": lambda s: ms_g3d(s.layout, s.classes, people=s.people, width=s.width, dropout=s.dropout),
     "ctr_gcn": lambda s: ctr_gcn(s.layout, s.classes, people=s.people, width=s.width, dropout=s.dropout),
+    "dd_net": lambda s: dd_net(s.layout, s.classes, width=s.width, dropout=s.dropout),
 }
 NETWORKS: Final = tuple(_BUILDERS)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from skdpipe.networks.graph_network import GraphNetwork, with_placeholder_person
-from skdpipe.networks.layers import JointNorm, PersonNorm
+from skdpipe.networks.layers import InputUnchanged, JointNorm, PersonNorm
 from skdpipe.networks.output import NetworkOutput
 
 
@@ -29,7 +29,7 @@ class DeployedNetwork(nn.Module):
 
     def __init__(self, network: GraphNetwork) -> None:
         super().__init__()
-        assert isinstance(network.normalise, JointNorm | PersonNorm)
+        assert isinstance(network.normalise, InputUnchanged | JointNorm | PersonNorm)
         scale, shift = _input_scale_and_shift(network.normalise)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
@@ -104,8 +104,10 @@ class _Logits(nn.Module):
         return logits
 
 
-def _input_scale_and_shift(normalise: JointNorm | PersonNorm) -> tuple[Tensor, Tensor]:
+def _input_scale_and_shift(normalise: InputUnchanged | JointNorm | PersonNorm) -> tuple[Tensor, Tensor]:
     """The input norm as ``x * scale + shift``, both ``(person or 1, channel, joint, 1)``."""
+    if isinstance(normalise, InputUnchanged):
+        return torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
     scales: list[Tensor] = []
     shifts: list[Tensor] = []
     for layer in [normalise] if isinstance(normalise, JointNorm) else normalise.norms:

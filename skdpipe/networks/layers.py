@@ -50,6 +50,13 @@ class PersonNorm(nn.Module):
         return y
 
 
+class InputUnchanged(nn.Module):
+    """No normalisation of the input."""
+
+    def forward(self, x: Tensor, slot: Tensor) -> Tensor:
+        return x
+
+
 class SpatialGraphConvolution(nn.Module):
     """Spatial graph convolution with fixed adjacency and learned edge importance.
 
