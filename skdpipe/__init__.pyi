@@ -21,7 +21,7 @@ from .config import (
 )
 from .degradation import fit_noise, fit_noise_of_cache, save_noise
 from .demo import DemoResult, run_demo
-from .distill import DistillationResult, distill_student, finetune_student
+from .distill import DistillationResult, cross_validate, distill_student, finetune_student
 from .ensemble import Ensemble, evaluate_bundles
 from .errors import (
     BundleError,
@@ -98,6 +98,7 @@ __all__ = [
     "config_path",
     "config_schema",
     "convert_poses",
+    "cross_validate",
     "describe_config",
     "distill_student",
     "evaluate_bundles",

@@ -13,6 +13,9 @@ from skdpipe.cache import Quality
 from skdpipe.dataset import PairedClips, batches
 from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
 
+NOBODY: Final = -1
+"""The predicted class of a clip in which nobody was detected."""
+
 _TIMED_PASSES: Final = 20
 
 
@@ -21,10 +24,12 @@ class Figures:
     """Accuracy and cost of a network.
 
     Attributes:
-        top1, top5: accuracy in percent on the test clips.
+        top1, top5: accuracy in percent on the test clips; a clip in which nobody was detected is not correct.
         parameters: number of trainable parameters, without the adaptation layer.
         gflops: billions of operations for one clip; a multiply-add counts as two.
         milliseconds: median time of one clip, by the deployed network on the device used for training.
+        training_top1: top-1 accuracy in percent on its labelled training clips (at most 1,000 of them),
+            without augmentation; None in bundles of earlier versions.
     """
 
     top1: float
@@ -32,40 +37,77 @@ class Figures:
     parameters: int
     gflops: float
     milliseconds: float
+    training_top1: float | None = None
 
 
 def evaluate(
-    network: GraphNetwork, data: PairedClips, *, quality: Quality, batch: int, device: torch.device
+    network: GraphNetwork,
+    data: PairedClips,
+    *,
+    quality: Quality,
+    batch: int,
+    device: torch.device,
+    training: PairedClips | None = None,
 ) -> tuple[Figures, Tensor]:
     """Test a network on one quality of the clips.
 
+    Args:
+        network: is put into evaluation mode.
+        data: the test clips.
+        quality: the network's input.
+        batch: number of clips at a time.
+        device: where it runs.
+        training: labelled training clips, for ``training_top1``.
+
     Returns:
-        The figures, and the logits ``(clip, class)`` in the order of the data.
+        The figures, and the logits ``(clip, class)`` in the order of the data, NaN for clips in which nobody
+        was detected.
     """
     network_in_use = deployed(network.to(device).eval())
-    logits, labels = [], []
-    with torch.inference_mode():
-        for part in batches(data, batch):
-            x, mask = (part.high, part.high_mask) if quality == "high" else (part.low, part.low_mask)
-            logits.append(network_in_use(x.to(device), mask.to(device)).logits.float().cpu())
-            labels.append(part.label)
-    scores, truth = torch.cat(logits), torch.cat(labels)
-    sample = data[0]
-    clip = sample.high if quality == "high" else sample.low
-    shape = (1, *clip.shape)
+    scores, truth = _logits(network_in_use, data, quality, batch, device)
+    training_top1 = None
+    if training is not None:
+        training_top1 = accuracy(*_logits(network_in_use, training, quality, batch, device), 1)
+    shape = (1, *data[0].of_quality(quality)[0].shape)
     return Figures(
         top1=accuracy(scores, truth, 1),
         top5=accuracy(scores, truth, 5),
         parameters=count_parameters(network),
         gflops=2e-9 * count_multiply_adds(network, shape),
         milliseconds=_milliseconds(network_in_use, shape, device),
+        training_top1=training_top1,
     ), scores
 
 
 def accuracy(logits: Tensor, label: Tensor, k: int) -> float:
-    """Top-k accuracy in percent: the share of clips whose label is among the k most probable classes."""
+    """Top-k accuracy in percent: the share of clips whose label is among the k most probable classes.
+
+    Rows of NaN, for clips in which nobody was detected, are not correct.
+    """
     best = logits.topk(min(k, logits.shape[1]), dim=1).indices
-    return 100.0 * float((best == label[:, None]).any(dim=1).double().mean())
+    correct = (best == label[:, None]).any(dim=1) & ~logits.isnan().any(dim=1)
+    return 100.0 * float(correct.double().mean())
+
+
+def predicted_classes(logits: Tensor) -> list[int]:
+    """The most probable class of each clip, `NOBODY` for rows of NaN."""
+    nobody = logits.isnan().any(dim=1)
+    classes: list[int] = logits.argmax(dim=1).masked_fill(nobody, NOBODY).tolist()
+    return classes
+
+
+def _logits(
+    network: Network, data: PairedClips, quality: Quality, batch: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Logits ``(clip, class)``, NaN where nobody was detected, and labels ``(clip,)``."""
+    logits, labels = [], []
+    with torch.inference_mode():
+        for part in batches(data, batch):
+            x, mask = part.of_quality(quality)
+            found = network(x.to(device), mask.to(device)).logits.float().cpu()
+            logits.append(found.masked_fill(~mask.any(dim=1, keepdim=True), torch.nan))
+            labels.append(part.label)
+    return torch.cat(logits), torch.cat(labels)
 
 
 def _milliseconds(network: Network, shape: tuple[int, ...], device: torch.device) -> float:

@@ -24,7 +24,6 @@ from scipy.stats import binomtest, permutation_test
 from skdpipe.cache import PoseCache
 from skdpipe.compare import ComparisonResult, run_comparison
 from skdpipe.compare.plan import load_comparison
-from skdpipe.compare.processes import run_in_processes
 from skdpipe.compare.table import (
     Row,
     TrainedNetwork,
@@ -36,6 +35,7 @@ from skdpipe.compare.table import (
 )
 from skdpipe.config import Degradation, LabelShares
 from skdpipe.errors import ConfigError
+from skdpipe.processes import run_in_processes
 from skdpipe.progress import Progress
 
 EXPERIMENT = {
@@ -289,7 +289,7 @@ def test_trained_runs_start_no_process_but_their_settings_are_checked(
 ) -> None:
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
     no_processes = Mock(spec=["set_forkserver_preload"])
-    monkeypatch.setattr("skdpipe.compare.processes.get_context", lambda way: no_processes)
+    monkeypatch.setattr("skdpipe.processes.get_context", lambda way: no_processes)
     assert not run(tmp_path, **SMALL).failed
     assert figures(tmp_path) == figures(uninterrupted)
     other = run(tmp_path, **{**SMALL, "variants": {"no edges": {"distillation": {"edge": 0, "node": 0.7}}}})

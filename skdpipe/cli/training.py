@@ -19,12 +19,14 @@ from skdpipe.cli.app import (
     app,
     device_of,
     print_line,
+    print_problem,
     stderr,
     stdout,
 )
 
 if TYPE_CHECKING:
     from skdpipe.distill import DistillationResult
+    from skdpipe.distill.results import Results
 
 
 @app.command(rich_help_panel=EVERYDAY)
@@ -37,22 +39,47 @@ def distill(
     teacher: Annotated[
         Path | None, typer.Option(help="Bundle of a trained teacher, to use instead of training one.")
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of parts of a cross-validation, for the table; 0: none. By default 5 (or as many as "
+            "there are) with fewer than 200 test clips.",
+            min=0,
+        ),
+    ] = None,
 ) -> None:
     """Train teacher, baselines and student on the cached skeletons."""
-    from skdpipe import Experiment, PoseCache, Progress, distill_student, load_config
+    from skdpipe import Experiment, PoseCache, Progress, cross_validate, distill_student, load_config
+    from skdpipe.distill import default_folds
     from skdpipe.memory import keep_freed_memory
 
     keep_freed_memory()
     experiment = load_config(Experiment, config, overrides or (), section="experiment")
+    _require_folds(folds, teacher)
+    progress = Progress(stderr)
     result = distill_student(
-        experiment,
-        PoseCache(cache),
-        models,
-        device=device_of(device),
-        progress=Progress(stderr),
-        teacher=teacher,
+        experiment, PoseCache(cache), models, device=device_of(device), progress=progress, teacher=teacher
     )
-    print_results(result)
+    if folds is None:
+        folds = 0 if teacher else default_folds(result.manifest)
+    validated = None
+    if folds:
+        validated = cross_validate(
+            experiment, PoseCache(cache), models, folds, device=device_of(device), progress=progress
+        )
+    print_results(result, validated)
+
+
+def _require_folds(folds: int | None, teacher: Path | None) -> None:
+    from skdpipe.errors import ConfigError
+
+    if folds == 1:
+        raise ConfigError("--folds 1: a cross-validation has two or more parts, or 0 for none")
+    if folds and teacher:
+        raise ConfigError(
+            "--folds trains a teacher for each part, so that none is tested on its training clips; leave out "
+            "--folds or --teacher"
+        )
 
 
 @app.command(rich_help_panel=EXPERIMENTS)
@@ -77,24 +104,34 @@ def finetune(
     )
 
 
-def print_results(result: DistillationResult) -> None:
-    """Print the table of methods, the numbers of clips, and the recovered gap."""
-    from skdpipe.dataset import BOTH
-    from skdpipe.distill.methods import method_named
+def print_results(result: DistillationResult, validated: Results | None = None) -> None:
+    """Print conclusions, the table of methods and forests, and the numbers of clips.
 
-    table = Table("", "top-1 %", "top-5 %", "parameters", "GFLOPs", "ms per clip", title=f"{result.folder}")
-    for method, figures in result.figures.items():
-        table.add_row(
-            method_named(method).title,
-            f"{figures.top1:.2f}",
-            f"{figures.top5:.2f}",
-            f"{figures.parameters:,}",
-            f"{figures.gflops:.3f}",
-            f"{figures.milliseconds:.1f}",
-        )
-    stdout.print(table)
+    Args:
+        result: of the run.
+        validated: results of a cross-validation; they replace the accuracies on the run's test clips.
+    """
+    from skdpipe.dataset import BOTH
+    from skdpipe.distill.conclusions import conclude
+    from skdpipe.significance import chance_level
+
+    shown = validated or result.results
+    conclusions = conclude(shown)
+    for conclusion in conclusions:
+        if conclusion.level == "problem":
+            print_problem("red", "problem", conclusion.text)
+    stdout.print(_results_table(result, shown, validated))
     train, test = (len(result.manifest.part(train=side)) for side in (True, False))
-    print_line(f"{len(result.manifest.classes)} classes, {train} training clips, {test} test clips")
+    labels = list(next(iter(shown.values())).label.values())
+    tested = f"each of {len(labels)} clips tested once" if validated else f"{test} test clips"
+    classes, chance = len(result.manifest.classes), chance_level(labels)
+    print_line(f"{classes} classes, {train} training clips, {tested}, chance {chance:.1f} %")
+    if validated:
+        print_line(
+            f"the networks in {result.folder} are those of the split: {train} training and {test} test clips"
+        )
+    if result.choice:
+        print_line(result.choice)
     unpaired = [clip.qualities[0] for clip in result.manifest.clips if len(clip.qualities) == 1]
     if unpaired:
         print_line(
@@ -106,5 +143,30 @@ def print_results(result: DistillationResult) -> None:
         print_line(f"labelled training clips: {high} of high quality, {low} of low quality")
     for reason, count in result.manifest.left_out.items():
         print_line(f"left out: {count} with {reason}")
-    if result.recovered_gap is not None:
-        print_line(f"recovered gap: {result.recovered_gap:.0%}")
+    for conclusion in conclusions:
+        if conclusion.level == "note":
+            print_line(conclusion.text)
+
+
+def _results_table(result: DistillationResult, shown: Results, validated: Results | None) -> Table:
+    tested = "cross-validation" if validated else "test clips"
+    table = Table("", "top-1 %", "95 % interval", title=f"{result.folder}: accuracy on {tested}")
+    headings = ["split %"] if validated else []
+    for heading in [*headings, "training %", "top-5 %", "parameters", "GFLOPs", "ms per clip"]:
+        table.add_column(heading)
+    for name, each in shown.items():
+        split = [f"{result.results[name].top1.estimate:.2f}"] if validated else []
+        cost = [""] * 5
+        figures = result.figures.get(name)
+        if figures is not None:
+            training = "" if each.training_top1 is None else f"{each.training_top1:.2f}"
+            cost = [
+                training,
+                f"{figures.top5:.2f}",
+                f"{figures.parameters:,}",
+                f"{figures.gflops:.3f}",
+                f"{figures.milliseconds:.1f}",
+            ]
+        top1 = each.top1
+        table.add_row(each.title, f"{top1.estimate:.2f}", f"{top1.low:.1f} to {top1.high:.1f}", *split, *cost)
+    return table

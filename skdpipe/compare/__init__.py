@@ -16,7 +16,6 @@ import torch
 from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache
 from skdpipe.compare.plan import Plan, PlannedRun, load_comparison
-from skdpipe.compare.processes import reason_of_failure, run_in_processes
 from skdpipe.compare.table import (
     HEADINGS,
     Row,
@@ -31,6 +30,7 @@ from skdpipe.compare.table import (
 from skdpipe.distill import distill_student
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.memory import keep_freed_memory
+from skdpipe.processes import reason_of_failure, run_in_processes
 from skdpipe.progress import Progress
 
 __all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "run_comparison"]

@@ -126,6 +126,8 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
         row = ", ".join(filter(None, (scenario, student, variant)))
         changed |= {"name": name, "seed": seed, "methods": trained or [BASELINE.name]}
         experiment = parse_config(Experiment, changed, f"{where}: {row}")
+        if variant:  # its forests are those of the methods' run
+            experiment = replace(experiment, classical=False)
         teacher = None
         if TEACHER.name in comparison.methods or any(method_named(name).distilled for name in trained):
             teacher = _teacher_of(experiment)
@@ -152,7 +154,7 @@ def _teacher_of(experiment: Experiment) -> PlannedRun:
     changed = to_plain(alone, only_changed=True)  # new settings of later versions keep the digest
     digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{experiment.teacher.name}-{digest}-seed{experiment.seed}"
-    return PlannedRun("", "", "", replace(alone, name=name), Path("teachers"))
+    return PlannedRun("", "", "", replace(alone, name=name, classical=False), Path("teachers"))
 
 
 def _merged(*changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, rows_of
 from skdpipe.errors import DataError, SkdpipeError
 
-_IN_CSV = {field.name for field in fields(TrainedNetwork)} - {"losses", "correct"}
+_NOT_IN_EARLIER_CSV = {"clips", "nobody", "chance"}
+_IN_CSV = {field.name for field in fields(TrainedNetwork)} - {"losses", "correct", *_NOT_IN_EARLIER_CSV}
 
 
 def results_table(csv_path: Path) -> str:
@@ -57,10 +58,13 @@ def _network(line: dict[str, str], where: str) -> TrainedNetwork:
             column=line["column"],
             seed=int(line["seed"]),
             top1=float(line["top1"]),
-            top5=float(line["top5"]),
-            parameters=int(line["parameters"]),
-            gflops=float(line["gflops"]),
-            seconds=float(line["seconds"]),
+            top5=float(line["top5"]) if line["top5"] else None,
+            parameters=int(line["parameters"]) if line["parameters"] else None,
+            gflops=float(line["gflops"]) if line["gflops"] else None,
+            seconds=float(line["seconds"]) if line["seconds"] else None,
+            clips=int(line.get("clips", 0)),
+            nobody=int(line.get("nobody", 0)),
+            chance=float(line.get("chance", 0)),
             losses={},
             correct={},  # the CSV has no predictions: there is no p in this table
             run=line["run"],

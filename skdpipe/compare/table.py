@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,23 +13,41 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from skdpipe.compare.plan import Plan, PlannedRun
-from skdpipe.distill.experiment import recovered_gap
-from skdpipe.distill.methods import BASELINE, METHODS, SMOOTHED, TEACHER, Method, method_named
+from skdpipe.distill.methods import (
+    BASELINE,
+    FORESTS,
+    METHODS,
+    SMOOTHED,
+    TEACHER,
+    Forest,
+    Method,
+    method_named,
+)
+from skdpipe.distill.results import read_test_results
 from skdpipe.distill.run_folder import RunFolder
+from skdpipe.significance import (
+    accuracy_interval,
+    chance_level,
+    difference_interval,
+    lead_by_clip,
+    paired_p_value,
+)
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """One trained network: its cell of the table and its results.
+    """One trained network or forest: its cell of the table and its results.
 
     Attributes:
-        scenario, student, column, seed: column is a method's title (HQS-T, LQS-S...) or a variant's name.
-        top1, top5, parameters, gflops: as in `Figures`.
-        seconds: duration of its training.
-        losses: of its last epoch, by name.
+        scenario, student, column, seed: column is the title of a method or forest, or a variant's name.
+        top1, top5, parameters, gflops: as in `Figures`; of a forest only top1.
+        seconds: duration of its training; None for a forest.
+        clips: number of test clips.
+        nobody: number of test clips in which nobody was detected.
+        chance: chance level of the test clips in percent.
+        losses: of its last epoch, by name; empty for a forest.
         correct: for each test clip whether it was classified correctly.
         run: the run's folder, relative to the comparison's; its config.yaml contains all settings.
     """
@@ -40,10 +57,13 @@ class TrainedNetwork:
     column: str
     seed: int
     top1: float
-    top5: float
-    parameters: int
-    gflops: float
-    seconds: float
+    top5: float | None
+    parameters: int | None
+    gflops: float | None
+    seconds: float | None
+    clips: int
+    nobody: int
+    chance: float
     losses: Mapping[str, float]
     correct: Mapping[str, bool]
     run: str
@@ -55,15 +75,23 @@ class Row:
 
     Attributes:
         top1: of each column, in order of the seeds.
-        recovered: for SKD, SKD* and each variant the recovered gap of the means, None if there is no gap.
-        significance: for the same columns, p of the difference to LQS-S (see :func:`significance`). Both use
-            the seeds that the compared columns share, and are missing without such seeds.
+        clips: number of test clips of a seed.
+        nobody: of each column the largest number of test clips in which nobody was detected.
+        chance: chance level of the test clips in percent, the mean over the seeds.
+        recovered: for SKD, SKD* and each variant the recovered gap of the means, None if the difference of
+            HQS-T and LQS-S is not larger than its 95 % interval.
+        significance: for the same columns, p of the difference to LQS-S (see
+            :func:`skdpipe.significance.paired_p_value`). Both use the seeds that the compared columns share,
+            and are missing without such seeds.
         minutes: duration of all trainings except the teacher's.
     """
 
     scenario: str
     student: str
     top1: Mapping[str, tuple[float, ...]]
+    clips: int
+    nobody: Mapping[str, int]
+    chance: float
     recovered: Mapping[str, float | None]
     significance: Mapping[str, float]
     minutes: float
@@ -82,36 +110,37 @@ def read_results(plan: Plan, folder: Path) -> list[TrainedNetwork]:
         if own and run.teacher is not None:  # the row's teacher of the same seed
             found += _read(folder, run.teacher, *row, TEACHER, TEACHER.title)
         found += own
+        if own and not run.variant:
+            found += [each for forest in FORESTS for each in _read(folder, run, *row, forest, forest.title)]
     # A row and its variants have the same teacher.
     return list({(each.scenario, each.student, each.column, each.seed): each for each in found}.values())
 
 
 def _read(
-    folder: Path, run: PlannedRun, scenario: str, student: str, method: Method, column: str
+    folder: Path, run: PlannedRun, scenario: str, student: str, method: Method | Forest, column: str
 ) -> list[TrainedNetwork]:
-    """One network, or none if it is not finished."""
+    """One network or forest, or none if it is not finished."""
     files = RunFolder(folder / run.folder)
-    if not files.results.is_file() or not files.predictions(method.name).is_file():
+    result = read_test_results([files]).get(method.name)
+    if result is None:
         return []
-    results = json.loads(files.results.read_text(encoding="utf-8")).get(method.name)
-    if results is None:
-        return []
-    predictions = json.loads(files.predictions(method.name).read_text(encoding="utf-8"))
-    clips = zip(*(predictions[each] for each in ("clip", "predicted", "label")), strict=True)
-    figures, curves = results["figures"], results["curves"]
+    figures, curves = result.figures, files.read_results()[method.name].get("curves", [])
     return [
         TrainedNetwork(
             scenario=scenario,
             student=student,
             column=column,
             seed=run.experiment.seed,
-            top1=figures["top1"],
-            top5=figures["top5"],
-            parameters=figures["parameters"],
-            gflops=figures["gflops"],
-            seconds=sum(curve["seconds"] for curve in curves),
-            losses=curves[-1]["losses"],
-            correct={clip: predicted == label for clip, predicted, label in clips},
+            top1=figures.top1 if figures else result.top1.estimate,
+            top5=figures.top5 if figures else None,
+            parameters=figures.parameters if figures else None,
+            gflops=figures.gflops if figures else None,
+            seconds=sum(curve["seconds"] for curve in curves) if figures else None,
+            clips=len(result.label),
+            nobody=result.unseen,
+            chance=chance_level(list(result.label.values())),
+            losses=curves[-1]["losses"] if curves else {},
+            correct=result.correct,
             run=run.folder.as_posix(),
         )
     ]
@@ -126,17 +155,47 @@ def rows_of(trained: Sequence[TrainedNetwork]) -> list[Row]:
         for each in here:
             by_column.setdefault(each.column, []).append(each)
         top1 = {column: tuple(each.top1 for each in group) for column, group in by_column.items()}
-        references = {TEACHER.title, BASELINE.title, SMOOTHED.title}
+        references = {TEACHER.title, BASELINE.title, SMOOTHED.title, *(each.title for each in FORESTS)}
         compared = [column for column in by_column if column not in references]
         recovered, p_values = {}, {}
         for column in compared:
             if gap := _of_common_seeds(by_column, TEACHER.title, BASELINE.title, column):
-                recovered[column] = recovered_gap(*(fmean(each.top1 for each in group) for group in gap))
+                recovered[column] = _recovered_gap(*gap)
             if pair := _of_common_seeds(by_column, column, BASELINE.title):
-                p_values[column] = significance(lead_by_clip(*pair))
-        minutes = sum(each.seconds for each in here if each.column != TEACHER.title) / 60
-        rows.append(Row(scenario, student, top1, recovered, p_values, minutes))
+                p_values[column] = paired_p_value(_lead(*pair))
+        rows.append(
+            Row(
+                scenario,
+                student,
+                top1,
+                clips=max(each.clips for each in here),
+                nobody={column: max(each.nobody for each in group) for column, group in by_column.items()},
+                chance=fmean(each.chance for each in here),
+                recovered=recovered,
+                significance=p_values,
+                minutes=sum(each.seconds or 0 for each in here if each.column != TEACHER.title) / 60,
+            )
+        )
     return rows
+
+
+def _recovered_gap(
+    teachers: Sequence[TrainedNetwork],
+    baselines: Sequence[TrainedNetwork],
+    students: Sequence[TrainedNetwork],
+) -> float | None:
+    """The recovered gap of the means over the seeds; None if the gap is not larger than its interval."""
+    lead = _lead(teachers, baselines)
+    if len(lead) and difference_interval(lead / len(teachers)).low <= 0:
+        return None
+    teacher, baseline, student = (
+        fmean(each.top1 for each in group) for group in (teachers, baselines, students)
+    )
+    return (student - baseline) / (teacher - baseline) if teacher > baseline else None
+
+
+def _lead(one: Sequence[TrainedNetwork], other: Sequence[TrainedNetwork]) -> NDArray[np.int64]:
+    return lead_by_clip([each.correct for each in one], [each.correct for each in other])
 
 
 def _of_common_seeds(
@@ -148,52 +207,10 @@ def _of_common_seeds(
     return [[each[seed] for seed in common] for each in by_seed] if common else []
 
 
-def lead_by_clip(one: Sequence[TrainedNetwork], other: Sequence[TrainedNetwork]) -> NDArray[np.int64]:
-    """For each test clip the number of seeds with a correct prediction by one minus those by the other.
-
-    If the seed determines the split, seeds have different test clips; a clip counts only in its seeds.
-
-    Args:
-        one, other: networks of the same seeds, in the same order.
-
-    Returns:
-        ``(clip,)``.
-    """
-    lead: defaultdict[str, int] = defaultdict(int)
-    for a, b in zip(one, other, strict=True):
-        for clip in a.correct.keys() & b.correct.keys():
-            lead[clip] += a.correct[clip] - b.correct[clip]
-    return np.array([lead[clip] for clip in sorted(lead)], np.int64)
-
-
-def significance(lead: NDArray[np.int64]) -> float:
-    """Two-sided p of the hypothesis that two methods are equally accurate.
-
-    Under this hypothesis each clip's lead d_c has either sign with probability 1/2, and p is the exact
-    probability of |Σ ± d_c| >= |Σ d_c|, from the distribution of S = Σ B_c |d_c| with fair coins B_c. With
-    one seed this is McNemar's exact test (McNemar 1947; recommended for classifiers by Dietterich 1998). With
-    several it is a paired permutation test (Good, "Permutation, Parametric and Bootstrap Tests of
-    Hypotheses", 2005) whose pairs are clips, as predictions for one clip are not independent. The sample are
-    the clips; p does not cover the variation between seeds, which the spread shows.
-
-    Args:
-        lead: ``(clip,)``, see :func:`lead_by_clip`.
-    """
-    sizes, counts = np.unique(np.abs(lead[lead != 0]), return_counts=True)
-    probability = np.ones(1)  # of S = 0, 1, 2...
-    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        of_size = np.zeros(size * count + 1)
-        of_size[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
-        probability = np.convolve(probability, of_size)
-    total = int(np.abs(lead).sum())
-    as_large = np.abs(2 * np.arange(total + 1) - total) >= abs(int(lead.sum()))
-    return min(1.0, float(probability[as_large].sum()))
-
-
 def columns_of(rows: Sequence[Row]) -> list[str]:
-    """The columns of all rows: methods in the order of `METHODS`, then variants."""
+    """The columns of all rows: methods in the order of `METHODS`, forests, then variants."""
     found = list(dict.fromkeys(column for row in rows for column in row.top1))
-    titles = [method.title for method in METHODS]
+    titles = [*(method.title for method in METHODS), *(forest.title for forest in FORESTS)]
     return [title for title in titles if title in found] + [name for name in found if name not in titles]
 
 
@@ -203,28 +220,48 @@ def mean_and_spread(values: Sequence[float]) -> str:
 
 
 def cells_of(row: Row, columns: Sequence[str]) -> list[str]:
-    """The cells of a row as text: scenario, student, each column, recovered gaps, significance, minutes."""
+    """The cells of a row as text: scenario, student, each column, and those of `HEADINGS`."""
     gaps = ", ".join(f"{column} {_as_gap(share)}" for column, share in row.recovered.items())
     p_values = ", ".join(
         f"{column} {'< 0.001' if p < 0.001 else f'{p:.3f}'}" for column, p in row.significance.items()
     )
     seeds = max(len(values) for values in row.top1.values())
-    figures = [_cell(row.top1.get(column, ()), seeds) for column in columns]
-    return [row.scenario, row.student, *figures, gaps, p_values, f"{row.minutes:.1f}"]
+    figures = [_cell(row.top1.get(column, ()), seeds, row.clips) for column in columns]
+    clips, chance = _clips(row), f"{row.chance:.1f}" if row.clips else ""
+    return [row.scenario, row.student, *figures, gaps, p_values, clips, chance, f"{row.minutes:.1f}"]
+
+
+def _clips(row: Row) -> str:
+    """The number of test clips, and in how many of them nobody was detected by the input of a column."""
+    if not row.clips:
+        return ""
+    counts: dict[int, list[str]] = {}
+    for column, nobody in row.nobody.items():
+        if nobody:
+            counts.setdefault(nobody, []).append(column)
+    missing = [f"{nobody} without a person for {', '.join(names)}" for nobody, names in counts.items()]
+    return f"{row.clips}" + (f" ({'; '.join(missing)})" if missing else "")
 
 
 def _as_gap(share: float | None) -> str:
     return "no gap" if share is None else f"{round(share, 2) + 0:.0%}"  # no sign for zero
 
 
-def _cell(values: Sequence[float], seeds: int) -> str:
-    """Mean and spread, with the number of seeds if other columns of the row have more."""
+def _cell(values: Sequence[float], seeds: int, clips: int) -> str:
+    """Mean, spread and 95 % interval, with the number of seeds if other columns of the row have more.
+
+    The interval is that of the mean accuracy on the test clips of one seed.
+    """
     if not values:
         return ""
-    return mean_and_spread(values) + ("" if len(values) == seeds else f" ({len(values)} of {seeds} seeds)")
+    text = mean_and_spread(values)
+    if clips:
+        interval = accuracy_interval(round(fmean(values) * clips / 100), clips)
+        text += f" [{interval.low:.1f}, {interval.high:.1f}]"
+    return text + ("" if len(values) == seeds else f" ({len(values)} of {seeds} seeds)")
 
 
-HEADINGS: Final = ("gap recovered", "p against LQS-S", "minutes")
+HEADINGS: Final = ("gap recovered", "p against LQS-S", "test clips", "chance %", "minutes")
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
@@ -244,7 +281,10 @@ def to_csv(trained: Sequence[TrainedNetwork]) -> str:
     writer.writerow([*names, *(f"loss_{name}" for name in losses)])
     for each in trained:
         writer.writerow(
-            [*(getattr(each, name) for name in names), *(each.losses.get(name, "") for name in losses)]
+            [
+                *("" if getattr(each, name) is None else getattr(each, name) for name in names),
+                *(each.losses.get(name, "") for name in losses),
+            ]
         )
     return text.getvalue()
 

@@ -12,11 +12,13 @@ from skdpipe.config.experiment import (
     Distillation,
     EstimatorNoise,
     Experiment,
+    Fold,
     LabelShares,
     MethodName,
     NetworkChoice,
     Recipe,
     Stream,
+    Subset,
 )
 from skdpipe.config.files import ConfigFile, config_path, list_configs
 from skdpipe.config.load import change_config, load_config, load_section, parse_config, to_plain
@@ -46,6 +48,7 @@ __all__ = [
     "EstimatorNoise",
     "Experiment",
     "Extraction",
+    "Fold",
     "LabelShares",
     "MethodName",
     "NetworkChoice",
@@ -54,6 +57,7 @@ __all__ = [
     "Report",
     "Robustness",
     "Stream",
+    "Subset",
     "TSne",
     "Thresholds",
     "change_config",

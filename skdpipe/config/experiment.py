@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic.dataclasses import dataclass
 
 from skdpipe.config.load import read_if_named
@@ -122,7 +130,8 @@ class NetworkChoice:
     """Which graph network.
 
     Attributes:
-        name: architecture; ``agcn`` is one stream of 2s-AGCN.
+        name: architecture; ``agcn`` is one stream of 2s-AGCN. ``auto`` chooses network, width and dropout by
+            the number of training clips; the student's ``auto`` is the teacher's network.
         partitioning: partition strategy of the graph in the ST-GCN family; other networks ignore it.
         width: number of channels of the first blocks; the published networks have 64, MS-G3D has 96.
         dropout: dropout probability.
@@ -130,11 +139,15 @@ class NetworkChoice:
 
     name: Literal[
         "st_gcn", "st_sgcn", "st_2sgcn", "st_gcn_plus_plus",
-        "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn", "dd_net",
+        "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn", "dd_net", "auto",
     ] = "st_gcn"  # fmt: skip
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
     width: PositiveInt = 64
     dropout: BelowOne = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name == "auto" and (self.partitioning, self.width, self.dropout) != ("spatial", 64, 0.0):
+            raise ValueError("auto chooses width and dropout; to set them, set the name of the network too")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -271,6 +284,44 @@ class LabelShares:
     low: Share = 1.0
 
 
+def _several(classes: int) -> int:
+    if classes == 1:
+        raise ValueError("a subset should have two or more classes")
+    return classes
+
+
+@dataclass(frozen=True, config=STRICT)
+class Subset:
+    """A random subset of the clips, drawn by the seed; for learning curves and tests with few clips.
+
+    Attributes:
+        classes: number of classes; 0 uses all.
+        train: largest number of training clips of each class; 0 uses all.
+        test: largest number of test clips of each class; 0 uses all.
+    """
+
+    classes: Annotated[NonNegativeInt, AfterValidator(_several)] = 0
+    train: NonNegativeInt = 0
+    test: NonNegativeInt = 0
+
+
+@dataclass(frozen=True, config=STRICT)
+class Fold:
+    """One part of a cross-validation.
+
+    Attributes:
+        number: which part is the test, from 1.
+        of: number of parts.
+    """
+
+    number: PositiveInt
+    of: Annotated[int, Field(ge=2)]
+
+    def __post_init__(self) -> None:
+        if self.number > self.of:
+            raise ValueError(f"fold {self.number} of {self.of} does not exist")
+
+
 @dataclass(frozen=True, config=STRICT)
 class Experiment:
     """One distillation experiment: data, networks, recipe.
@@ -291,6 +342,10 @@ class Experiment:
             contains no split.
         validation: fraction of the training videos (or subjects) that is held out and tested instead of the
             test clips, for choosing settings.
+        fold: tests a part of all labelled pairs instead of the test clips: whole subjects, or videos of each
+            class. Set by ``--folds``, which tests each part once.
+        subset: use only a random part of the classes and clips.
+        classical: also train a random forest on each quality, as a baseline without a network.
         smoothing_window: window of the sliding average of LQS-SWA-S and SKD* in frames, an odd number.
         methods: which methods are trained: ``teacher`` HQS-T, ``baseline`` LQS-S, ``smoothed`` LQS-SWA-S,
             ``student`` SKD, ``student_smoothed`` SKD*.
@@ -313,6 +368,9 @@ class Experiment:
     without_classes: tuple[str, ...] = ()
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     validation: BelowOne = 0.0
+    fold: Fold | None = None
+    subset: Subset = field(default_factory=Subset)
+    classical: bool = True
     smoothing_window: Window = 3
     methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = (
         "teacher",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skdpipe.cache import PoseCache
+from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Degradation
 from skdpipe.dataset.manifest import PairedClip
 from skdpipe.degradation import degrade
@@ -41,6 +41,10 @@ class Batch(NamedTuple):
     label: Tensor
     labelled: Tensor
     number: Tensor
+
+    def of_quality(self, quality: Quality) -> tuple[Tensor, Tensor]:
+        """The input and the mask of one quality."""
+        return (self.high, self.high_mask) if quality == "high" else (self.low, self.low_mask)
 
 
 class PairedClips(Dataset[Batch]):

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.config import Experiment
 from skdpipe.dataset.label_shares import with_labelled_qualities
-from skdpipe.dataset.split import hold_out, split_videos
+from skdpipe.dataset.split import hold_out, hold_out_fold, most_folds, split_videos
+from skdpipe.dataset.subset import draw_subset
 from skdpipe.errors import DataError
 from skdpipe.skeleton import Origin
 
@@ -55,6 +56,7 @@ class Manifest:
         classes: the labels, sorted; the position of a label is its class index.
         high, low: the settings folders used; low is empty if low quality is derived.
         left_out: number of cached videos that were not usable, by reason.
+        most_folds: number of parts that a cross-validation can have.
     """
 
     clips: tuple[PairedClip, ...]
@@ -62,6 +64,7 @@ class Manifest:
     high: str
     low: str
     left_out: dict[str, int]
+    most_folds: int
 
     def part(
         self, *, train: bool, quality: Quality | None = None, labelled: bool = False
@@ -126,7 +129,10 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
             f"{cache.root} has no labelled pairs of skeletons ({reasons or 'none at all'}); put the videos "
             "into a folder for each class, or name their labels in a CSV, and run `skdpipe extract`"
         )
-    in_train = split_videos(videos, experiment.test_fraction, experiment.seed)
+    if experiment.fold is None:
+        in_train = split_videos(videos, experiment.test_fraction, experiment.seed)
+    else:
+        in_train = hold_out_fold(videos, experiment.fold, experiment.seed)
     if experiment.validation:
         left_out["the test split (not used for validation)"] = sum(not train for train in in_train.values())
         videos = [video for video in videos if in_train[video.origin.key]]
@@ -141,12 +147,15 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
             left_out["no person detected (training clips)"] += 1
         else:
             clips.append(_clip(video, train, qualities, derived=derived))
-    marked = with_labelled_qualities(clips, experiment.labels, experiment.seed)
+    drawn = draw_subset(clips, experiment.subset, experiment.seed)
+    left_out["a class or number outside the subset"] = len(clips) - len(drawn)
+    marked = with_labelled_qualities(drawn, experiment.labels, experiment.seed)
     clips = [clip for clip in marked if clip.labelled or clip.qualities == BOTH]
     left_out["neither label nor counterpart (training clips)"] = len(marked) - len(clips)
     classes = tuple(sorted({clip.label for clip in clips if clip.label}))
     _require_both_sides(clips, classes, cache)
-    return Manifest(tuple(clips), classes, high_settings, low_settings, dict(+left_out))
+    folds = most_folds(videos)
+    return Manifest(tuple(clips), classes, high_settings, low_settings, dict(+left_out), folds)
 
 
 class CachedVideo(NamedTuple):

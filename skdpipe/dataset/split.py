@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Literal
 
+from skdpipe.config import Fold
 from skdpipe.degradation import generator_for
 from skdpipe.errors import DataError
 from skdpipe.skeleton import SPLITS, TEST_SPLITS
@@ -36,21 +38,51 @@ def hold_out(videos: Sequence[CachedVideo], fraction: float, seed: int) -> dict[
     Whole subjects are held out, or a share of each class if there are no subjects. They are drawn from the
     testable videos; other videos are held out only if they show a held-out subject.
     """
+    held_out: set[str] = set()
+    for units in _units(videos, seed):
+        count = max(1, round(fraction * len(units)))
+        held_out.update(key for keys in units[: min(count, len(units) - 1)] for key in keys)
+    return _without_tested_subjects(videos, held_out)
+
+
+def hold_out_fold(videos: Sequence[CachedVideo], fold: Fold, seed: int) -> dict[str, bool]:
+    """As `hold_out`, for one part of a cross-validation: each testable video is in one part."""
+    units = [unit for group in _units(videos, seed) for unit in group]
+    held_out = {key for unit in units[fold.number - 1 :: fold.of] for key in unit}
+    return _without_tested_subjects(videos, held_out)
+
+
+def most_folds(videos: Sequence[CachedVideo]) -> int:
+    """The largest number of parts in which every class has a test video: that of the smallest group."""
+    return min((len(units) for units in _units(videos, 0)), default=0)
+
+
+def _units(videos: Sequence[CachedVideo], seed: int) -> list[list[list[str]]]:
+    """Groups of units in random order, each the keys of testable videos that stay on one side.
+
+    The units are subjects, all in one group, or videos, in a group for each class.
+    """
     by_subject = _named_by_all(videos, "subject")
-    groups: dict[str, list[tuple[str, str]]] = {}
+    groups: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for origin in (video.origin for video in videos if video.testable):
         group, unit = ("", str(origin.subject)) if by_subject else (str(origin.label), origin.key)
-        groups.setdefault(group, []).append((unit, origin.key))
-    in_train: dict[str, bool] = {}
-    for members in groups.values():
-        units = sorted({unit for unit, _ in members})
-        drawn = sorted(units, key=lambda unit: generator_for(seed, unit).random())
-        count = max(1, round(fraction * len(units)))
-        held_out = set(drawn[: min(count, len(units) - 1)])
-        in_train.update({key: unit not in held_out for unit, key in members})
+        groups[group][unit].append(origin.key)
+    return [
+        [units[unit] for unit in sorted(sorted(units), key=lambda unit: generator_for(seed, unit).random())]
+        for units in groups.values()
+    ]
+
+
+def _without_tested_subjects(videos: Sequence[CachedVideo], held_out: Set[str]) -> dict[str, bool]:
+    """True for training videos: those that are neither held out nor show a subject of one that is."""
     origins = [video.origin for video in videos]
-    tested = {origin.subject for origin in origins if by_subject and not in_train.get(origin.key, True)}
-    return {origin.key: in_train.get(origin.key, origin.subject not in tested) for origin in origins}
+    by_subject = _named_by_all(videos, "subject")
+    tested = {origin.subject for origin in origins if by_subject and origin.key in held_out}
+    testable = {video.origin.key for video in videos if video.testable}
+    return {
+        origin.key: origin.key not in held_out and (origin.key in testable or origin.subject not in tested)
+        for origin in origins
+    }
 
 
 def _named_by_all(videos: Sequence[CachedVideo], attribute: Literal["split", "subject"]) -> bool:

@@ -2,10 +2,21 @@
 
 `methods` is the table of trained networks, `losses`, `edge_loss` and `gradients` are the paper's equations,
 `objective` combines them, `training` is the training loop, `method_training` trains one method and
-`experiment` all methods of a run.
+`experiment` all methods of a run; `cross_validation` repeats it on parts of the clips, and `conclusions`
+states what the results mean.
 """
 
+from skdpipe.distill.cross_validation import cross_validate, default_folds
 from skdpipe.distill.experiment import DistillationResult, distill_student, finetune_student
 from skdpipe.distill.methods import METHODS, Method, method_named
 
-__all__ = ["METHODS", "DistillationResult", "Method", "distill_student", "finetune_student", "method_named"]
+__all__ = [
+    "METHODS",
+    "DistillationResult",
+    "Method",
+    "cross_validate",
+    "default_folds",
+    "distill_student",
+    "finetune_student",
+    "method_named",
+]

@@ -11,12 +11,17 @@ from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment, to_plain
 from skdpipe.dataset import Manifest, build_manifest
+from skdpipe.distill.auto import describe_choice, resolve_networks
+from skdpipe.distill.conclusions import Conclusion, conclude
+from skdpipe.distill.forests import evaluate_forests
 from skdpipe.distill.method_training import RunContext, train_method
-from skdpipe.distill.methods import BASELINE, METHODS, SMOOTHED, STUDENT, TEACHER
+from skdpipe.distill.methods import BASELINE, FORESTS, METHODS, SMOOTHED, STUDENT, TEACHER
+from skdpipe.distill.results import Results, read_test_results, recovered_gap
 from skdpipe.distill.run_folder import RunFolder, data_description, open_run_folder
 from skdpipe.distill.trained_teacher import adopt_teacher, load_teacher, require_comparable
 from skdpipe.errors import DataError
 from skdpipe.evaluate import Figures
+from skdpipe.inference.metadata import read_metadata
 from skdpipe.progress import Progress
 
 
@@ -26,26 +31,30 @@ class DistillationResult:
 
     Attributes:
         folder: contains a bundle for each method, config.yaml and results.json.
-        figures: by method name, in the order of `METHODS`.
         manifest: the clips.
+        results: test results of methods and forests, in the order of `METHODS`.
+        choice: the automatic choices in one line, empty if there are none.
     """
 
     folder: Path
-    figures: dict[str, Figures]
     manifest: Manifest
+    results: Results
+    choice: str
+
+    @property
+    def figures(self) -> dict[str, Figures]:
+        """Accuracy and cost by method name."""
+        return {name: each.figures for name, each in self.results.items() if each.figures is not None}
 
     @property
     def recovered_gap(self) -> float | None:
-        """:func:`recovered_gap` of the run; None without teacher, baseline and student."""
-        methods = (TEACHER.name, BASELINE.name, STUDENT.name)
-        if not self.figures.keys() >= {*methods}:
-            return None
-        return recovered_gap(*(self.figures[method].top1 for method in methods))
+        """:func:`recovered_gap` of the student."""
+        return recovered_gap(self.results, STUDENT.name)
 
-
-def recovered_gap(teacher: float, baseline: float, student: float) -> float | None:
-    """(SKD - LQS-S) / (HQS-T - LQS-S), all in top-1; None if the teacher is not better than the baseline."""
-    return (student - baseline) / (teacher - baseline) if teacher > baseline else None
+    @property
+    def conclusions(self) -> list[Conclusion]:
+        """What the results mean, problems first."""
+        return conclude(self.results)
 
 
 def distill_student(
@@ -80,6 +89,8 @@ def distill_student(
         ConfigError: if the feature maps of teacher and student have different joints.
     """
     manifest = build_manifest(cache, experiment)
+    settings = experiment
+    experiment = resolve_networks(experiment, manifest, read_metadata(teacher).choice if teacher else None)
     folder = RunFolder(models / experiment.name)
     data = data_description(manifest, teacher, initial)
     progress = progress or Progress(quiet=True)
@@ -98,8 +109,13 @@ def distill_student(
     open_run_folder(folder, {"experiment": to_plain(experiment), "data": data})
     if trained_teacher is not None and not folder.has(TEACHER.name):
         adopt_teacher(run, trained_teacher)
-    figures: dict[str, Figures] = {method.name: train_method(run, method) for method in methods}
-    return DistillationResult(folder.path, figures, manifest)
+    if experiment.classical:
+        evaluate_forests(run)
+    for method in methods:
+        train_method(run, method)
+    wanted: set[str] = {*experiment.methods, *(forest.name for forest in FORESTS if experiment.classical)}
+    results: Results = {name: each for name, each in read_test_results([folder]).items() if name in wanted}
+    return DistillationResult(folder.path, manifest, results, describe_choice(settings, experiment, manifest))
 
 
 def finetune_student(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from torch import nn
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import Estimator, Experiment, NetworkChoice, load_config, to_plain
-from skdpipe.dataset import Augment, Manifest, PairedClips, augment
+from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
 from skdpipe.distill.methods import TEACHER, Method
 from skdpipe.distill.objective import (
@@ -26,11 +27,13 @@ from skdpipe.distill.objective import (
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.distill.training import Objective, planned_epochs, train
 from skdpipe.distill.training_state import Curve
-from skdpipe.evaluate import Figures, evaluate
+from skdpipe.evaluate import Figures, evaluate, predicted_classes
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
+
+_TRAINING_CLIPS_TESTED: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -58,28 +61,36 @@ class RunContext:
     initial: Path | None
 
 
-def train_method(run: RunContext, method: Method) -> Figures:
-    """Train, test and save a method, unless it is already trained; its figures."""
+def train_method(run: RunContext, method: Method) -> None:
+    """Train, test and save a method, unless it is already trained."""
     if not run.folder.has(method.name):
         torch.manual_seed(run.experiment.seed)
         network = untrained_network(run, network_choice(run, method))
-        clips = _clips(run, method, train=True)
+        clips = _training_clips(run, method)
         modules, objective = _objective(run, method, network, clips)
         curves = _train(run, method, modules, objective, clips)
         figures = evaluate_method(run, method, network)
         bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves))
         save_bundle(bundle, run.folder.bundle(method.name))
     trained = read_metadata(run.folder.bundle(method.name)).run
-    run.folder.write_results(method.name, trained)
+    run.folder.write_results(
+        method.name, {key: trained.get(key) for key in ("figures", "curves", "versions")}
+    )
     run.folder.training_state(method.name).unlink(missing_ok=True)
-    return Figures(**trained["figures"])
 
 
 def evaluate_method(run: RunContext, method: Method, network: GraphNetwork) -> Figures:
     """Test a network on the test clips of the run and write its predictions."""
-    test, batch = _clips(run, method, train=False), run.experiment.recipe.batch
-    figures, logits = evaluate(network, test, quality=method.quality, batch=batch, device=run.device)
-    run.folder.write_predictions(method.name, run.manifest, logits)
+    labelled = run.manifest.part(train=True, quality=method.quality, labelled=True)
+    figures, logits = evaluate(
+        network,
+        clips_of(run, method, run.manifest.part(train=False)),
+        quality=method.quality,
+        batch=run.experiment.recipe.batch,
+        device=run.device,
+        training=clips_of(run, method, labelled[:: math.ceil(len(labelled) / _TRAINING_CLIPS_TESTED)]),
+    )
+    run.folder.write_predictions(method.name, run.manifest, predicted_classes(logits))
     return figures
 
 
@@ -109,18 +120,31 @@ def skeleton_source(run: RunContext, method: Method) -> tuple[str, Estimator | N
     return first.origin.estimator, estimator
 
 
-def _clips(run: RunContext, method: Method, *, train: bool) -> PairedClips:
-    experiment, distillation = run.experiment, run.experiment.distillation
-    unlabelled = method.distilled and distillation.has_losses
+def clips_of(
+    run: RunContext, method: Method, clips: Sequence[PairedClip], *, resample: bool = False
+) -> PairedClips:
+    """Clips of the run as tensors, in the formats of a method."""
+    experiment = run.experiment
     return PairedClips(
         run.cache,
-        run.manifest.part(train=train, quality=method.quality, labelled=not unlabelled),
+        clips,
         run.manifest.classes,
         experiment.clip,
         method.clip_format(experiment.clip, experiment.smoothing_window),
         experiment.derive_low,
         experiment.seed,
-        resample=train and method.distilled and distillation.resample_degradation,
+        resample=resample,
+    )
+
+
+def _training_clips(run: RunContext, method: Method) -> PairedClips:
+    distillation = run.experiment.distillation
+    unlabelled = method.distilled and distillation.has_losses
+    return clips_of(
+        run,
+        method,
+        run.manifest.part(train=True, quality=method.quality, labelled=not unlabelled),
+        resample=method.distilled and distillation.resample_degradation,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from skdpipe.cache import Quality
 from skdpipe.config import ClipFormat, MethodName
@@ -45,6 +45,26 @@ METHODS: Final = (
     Method("student_smoothed", "SKD*", "low", smoothed=True, distilled=True),
 )
 """All methods in the order of the table, in which they are also trained: the teacher first."""
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A random forest on summary features: the classical baseline.
+
+    Attributes:
+        name: in file names.
+        title: in tables.
+        quality: the skeletons that it is trained and tested on.
+    """
+
+    name: Literal["forest_high", "forest_low"]
+    title: str
+    quality: Quality
+
+
+FOREST_HIGH: Final = Forest("forest_high", "forest, high", "high")
+FOREST_LOW: Final = Forest("forest_low", "forest, low", "low")
+FORESTS: Final = (FOREST_HIGH, FOREST_LOW)
 
 
 def method_named(name: str) -> Method:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
-from torch import Tensor
 
 from skdpipe.atomic_file import write_text_atomically
 from skdpipe.config import Experiment, MethodName, parse_config, to_plain
 from skdpipe.dataset import Manifest
 from skdpipe.errors import ConfigError, DataError
+
+# More methods may be trained later.
+_MAY_DIFFER: Final = {"experiment.methods", "experiment.classical"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class RunFolder:
         """The trained network of a method."""
         return self.path / f"{method}.safetensors"
 
-    def predictions(self, method: MethodName) -> Path:
-        """Key, label and predicted class of each test clip."""
+    def predictions(self, method: str) -> Path:
+        """Key, label and predicted class of each test clip, of a method or a forest."""
         return self.path / f"{method}.predictions.json"
 
     def training_state(self, method: MethodName) -> Path:
@@ -54,21 +56,27 @@ class RunFolder:
         """Whether a method is trained."""
         return self.bundle(method).is_file()
 
-    def write_results(self, method: MethodName, run: Mapping[str, Any]) -> None:
-        """Add a method to the results; ``run`` is that of its bundle's metadata."""
-        results = json.loads(self.results.read_text(encoding="utf-8")) if self.results.is_file() else {}
-        results[method] = {key: run.get(key) for key in ("figures", "curves", "versions")}
-        write_text_atomically(self.results, json.dumps(results, indent=1))
+    def write_results(self, name: str, results: Mapping[str, Any]) -> None:
+        """Add a method's or a forest's plain values to the results."""
+        all_results = {**self.read_results(), name: dict(results)}
+        write_text_atomically(self.results, json.dumps(all_results, indent=1))
 
-    def write_predictions(self, method: MethodName, manifest: Manifest, logits: Tensor) -> None:
-        """Write the predicted class of each test clip, from logits ``(clip, class)``."""
+    def read_results(self) -> dict[str, dict[str, Any]]:
+        """The results by method or forest; empty before the first is finished."""
+        if not self.results.is_file():
+            return {}
+        found: dict[str, dict[str, Any]] = json.loads(self.results.read_text(encoding="utf-8"))
+        return found
+
+    def write_predictions(self, name: str, manifest: Manifest, predicted: Sequence[int]) -> None:
+        """Write the predicted class index of each test clip, -1 where nobody was detected."""
         clips = manifest.part(train=False)
         predictions = {
             "clip": [clip.key for clip in clips],
             "label": [manifest.classes.index(clip.label) for clip in clips],
-            "predicted": logits.argmax(dim=1).tolist(),
+            "predicted": list(predicted),
         }
-        write_text_atomically(self.predictions(method), json.dumps(predictions))
+        write_text_atomically(self.predictions(name), json.dumps(predictions))
 
 
 def data_description(manifest: Manifest, teacher: Path | None, initial: Path | None) -> dict[str, Any]:
@@ -107,7 +115,7 @@ def open_run_folder(folder: RunFolder, settings: Mapping[str, Any]) -> None:
         yaml.safe_load(folder.config.read_text(encoding="utf-8")), folder.config
     )
     for key, found, expected in _differences(existing, settings):
-        if key != "experiment.methods":  # more methods may be trained later
+        if key not in _MAY_DIFFER:
             raise DataError(
                 f"{folder.path} contains a run with {key} {found}, expected {expected}; choose another name "
                 "with --set name=NAME, or delete the folder"

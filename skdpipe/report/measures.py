@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import metrics
 from sklearn.manifold import TSNE
 
 Floats = NDArray[np.floating]
@@ -14,11 +13,14 @@ Indices = NDArray[np.integer]
 def confusion_matrix(label: Indices, predicted: Indices, classes: int) -> Floats:
     """Shares of the clips of each true class that have each predicted class: ``(true, predicted)``.
 
-    Rows add up to 1; rows of classes without a clip are NaN.
+    Rows add up to 1, or less if nobody was detected in some clips (predicted class -1); rows of classes
+    without a clip are NaN.
     """
-    shares: Floats = metrics.confusion_matrix(label, predicted, labels=np.arange(classes), normalize="true")
-    shares[np.bincount(label, minlength=classes) == 0] = np.nan
-    return shares
+    counts = np.zeros((classes, classes))
+    seen = predicted >= 0
+    np.add.at(counts, (label[seen], predicted[seen]), 1)
+    clips = np.bincount(label, minlength=classes)[:, None]
+    return np.where(clips > 0, counts / np.maximum(clips, 1), np.nan)
 
 
 def accuracy_by_class(label: Indices, predicted: Indices, classes: int) -> Floats:

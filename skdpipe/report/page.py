@@ -12,12 +12,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from skdpipe.config import Degradation, Report, to_plain
-from skdpipe.distill.experiment import recovered_gap
-from skdpipe.distill.methods import BASELINE, TEACHER, Method
-from skdpipe.evaluate import Figures
+from skdpipe.distill.conclusions import conclude
+from skdpipe.distill.methods import BASELINE, TEACHER, method_named
+from skdpipe.distill.results import MethodResult, Results, recovered_gap
 from skdpipe.report.figures.style import look_of, to_svg
 from skdpipe.report.run_results import LoadedRun
 from skdpipe.report.sections import Section
+from skdpipe.significance import chance_level
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _PAGE_WIDTH: Final = 13.0  # inches; wider figures extend over the margins of the page
@@ -27,18 +28,16 @@ class ResultRow(NamedTuple):
     """A row of the results table.
 
     Attributes:
-        title: of the method.
-        training: input and kind of training.
-        colour: of the method in the figures.
-        figures: accuracy and cost.
+        result: test result of a method or a forest.
+        input: quality and preprocessing of the input, and kind of training.
+        colour: in the figures; empty for a forest, which they do not show.
         is_best: whether top-1 is the best of the methods with low-quality input.
-        gap: recovered gap; empty for teacher and baseline, or if one of them is missing.
+        gap: recovered gap; empty for teacher, baseline and forests, and if there is no gap to recover.
     """
 
-    title: str
-    training: str
+    result: MethodResult
+    input: str
     colour: str
-    figures: Figures
     is_best: bool
     gap: str
 
@@ -77,8 +76,10 @@ def render_page(
     configs = {"experiment": run.experiment, "report": settings}
     return environment.get_template("report.html").render(
         run=run,
-        results=_results(run),
-        others=[(other.name, _results(other)) for other in others],
+        conclusions=conclude(run.validated or run.results),
+        results=_rows(run.results),
+        validated=_rows(run.validated),
+        others=[(other.name, _rows(other.results)) for other in others],
         facts=_facts(run),
         sections=[
             (section, [_drawing(figure, f"{section.anchor}{n}") for n, figure in enumerate(section.figures)])
@@ -95,23 +96,27 @@ def _drawing(figure: Figure, name: str) -> Drawing:
     return Drawing(Markup(to_svg(figure, name)), figure.get_figwidth() > _PAGE_WIDTH)
 
 
-def _results(run: LoadedRun) -> list[ResultRow]:
-    best = max((each.figures.top1 for each in run.methods if each.method.quality == "low"), default=0.0)
+def _rows(results: Results) -> list[ResultRow]:
+    of_low = [each.top1.estimate for each in results.values() if each.figures and each.quality == "low"]
     return [
         ResultRow(
-            title=each.method.title,
-            training=_training(each.method),
-            colour=look_of(each.name).colour,
-            figures=each.figures,
-            is_best=each.method.quality == "low" and each.figures.top1 == best,
-            gap=_gap(run, each.method, each.figures.top1),
+            result=result,
+            input=_input(result),
+            colour="" if result.figures is None else look_of(name).colour,
+            is_best=name != TEACHER.name
+            and result.figures is not None
+            and result.top1.estimate == max(of_low),
+            gap=_gap(results, name),
         )
-        for each in run.methods
+        for name, result in results.items()
     ]
 
 
-def _training(method: Method) -> str:
-    parts = [f"{method.quality} quality"]
+def _input(result: MethodResult) -> str:
+    parts = [f"{result.quality} quality"]
+    if result.figures is None:
+        return ", ".join([*parts, "summary features"])
+    method = method_named(result.name)
     if method.smoothed:
         parts.append("smoothed")
     if method.distilled:
@@ -119,12 +124,11 @@ def _training(method: Method) -> str:
     return ", ".join(parts)
 
 
-def _gap(run: LoadedRun, method: Method, top1: float) -> str:
-    teacher, baseline = run.find_method(TEACHER), run.find_method(BASELINE)
-    if method in (TEACHER, BASELINE) or teacher is None or baseline is None:
+def _gap(results: Results, name: str) -> str:
+    if name in (TEACHER.name, BASELINE.name) or results[name].figures is None:
         return ""
-    gap = recovered_gap(teacher.figures.top1, baseline.figures.top1, top1)
-    return "no gap" if gap is None else f"{gap:.0%}"
+    gap = recovered_gap(results, name)
+    return "" if gap is None else f"{gap:.0%}"
 
 
 def _facts(run: LoadedRun) -> list[tuple[str, str]]:
@@ -139,6 +143,7 @@ def _facts(run: LoadedRun) -> list[tuple[str, str]]:
         ("folder", str(run.folder)),
         ("clips", f"{data['training_clips']} for training, {data['test_clips']} for the test"),
         ("digest of the clips", f"{data['clips']}"),
+        ("chance level", _chance(run.results)),
         ("classes", f"{len(run.classes)}: {', '.join(run.classes)}"),
         ("high quality", f"{data['high']} (cached)"),
         ("low quality", low),
@@ -147,6 +152,13 @@ def _facts(run: LoadedRun) -> list[tuple[str, str]]:
         ("seed", str(run.experiment.seed)),
         *((f"trained with ({titles})", versions) for titles, versions in _versions(run).items()),
     ]
+
+
+def _chance(results: Results) -> str:
+    labels = list(next(iter(results.values())).label.values()) if results else []
+    return (
+        f"{chance_level(labels):.1f} % (the most frequent class of the test clips)" if labels else "unknown"
+    )
 
 
 def _network(choice: dict[str, object]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skdpipe.cache import Quality
 from skdpipe.config import ClipFormat
+from skdpipe.evaluate import NOBODY
 from skdpipe.inference import batch_input
 from skdpipe.networks import Network, deployed
 from skdpipe.progress import Progress
@@ -45,19 +46,24 @@ class Predictions:
     Attributes:
         label: ``(clip,)`` class indices.
         logits: by method, ``(clip, class)``.
+        seen: by method, ``(clip,)``, whether anybody was detected.
         shared_person: ``(clip,)`` index of the first person that is seen in both qualities, -1 if none is.
         visible: ``(clip,)`` share of this person's joints that are seen in high quality, over all frames.
     """
 
     label: NDArray[np.intp]
     logits: dict[str, Floats]
+    seen: dict[str, NDArray[np.bool_]]
     shared_person: NDArray[np.intp]
     visible: NDArray[np.floating]
 
     @cached_property
     def predicted(self) -> dict[str, NDArray[np.intp]]:
-        """By method the most probable class of each clip."""
-        return {method: logits.argmax(axis=1) for method, logits in self.logits.items()}
+        """By method the most probable class of each clip, `NOBODY` where nobody was detected."""
+        return {
+            method: np.where(self.seen[method], logits.argmax(axis=1), NOBODY)
+            for method, logits in self.logits.items()
+        }
 
 
 def predict_clips(
@@ -65,6 +71,7 @@ def predict_clips(
 ) -> Predictions:
     """Run all networks on all test clips."""
     logits: dict[str, list[Floats]] = {each.name: [] for each in run.methods}
+    seen: dict[str, list[NDArray[np.bool_]]] = {each.name: [] for each in run.methods}
     shared: list[int] = []
     visible: list[float] = []
     with progress.task("test clips", len(clips), unit="clips") as task:
@@ -76,12 +83,18 @@ def predict_clips(
                     sequences = [pair.of_quality(quality) for pair in pairs]
                     inputs[quality, clip] = batch_input(sequences, clip)
                 logits[each.name].append(networks.infer(each.name, inputs[quality, clip])[0])
+                seen[each.name].append(np.any(inputs[quality, clip][1], axis=1))
             for pair in pairs:
                 shared.append(_first_shared_person(pair))
                 visible.append(float(pair.high.seen[:, shared[-1]].mean()))
             task.advance_to(indices[-1] + 1)
-    joined = {method: np.concatenate(parts) for method, parts in logits.items()}
-    return Predictions(clips.labels, joined, np.array(shared), np.array(visible))
+    return Predictions(
+        clips.labels,
+        {method: np.concatenate(parts) for method, parts in logits.items()},
+        {method: np.concatenate(parts) for method, parts in seen.items()},
+        np.array(shared),
+        np.array(visible),
+    )
 
 
 def _first_shared_person(pair: ClipPair) -> int:

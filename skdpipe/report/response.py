@@ -30,7 +30,8 @@ class JointResponse:
         pose: ``(moment, joint, 2)``, the high-quality skeleton in normalised coordinates, y downwards;
             NaN where a joint is not seen.
         missing: ``(moment, joint)``, True where a joint is seen only in high quality.
-        magnitude: by method ``(moment, joint)``, relative to the network's largest magnitude in this clip.
+        magnitude: by method ``(moment, joint)``, relative to the network's largest magnitude in this clip;
+            without networks whose features have no joints.
         largest: by method this largest magnitude.
         predicted: by method the predicted class.
     """
@@ -85,11 +86,14 @@ def measure_response(
     for each in run.compared:
         inputs = batch_input([pair.of_quality(each.method.quality)], each.bundle.metadata.clip)
         logits, features = networks.infer(each.name, inputs)
+        if features.shape[-1] != high.shape[-1]:  # DD-Net's features have no joints
+            continue
         absolute = response_magnitude(features[0, person])
         largest[each.name] = float(absolute.max())
         relative = absolute / max(largest[each.name], 1e-30)
         magnitude[each.name] = feature_frames_at(relative, at, clip.frames)
-        predicted[each.name] = run.classes[int(logits[0].argmax())]
+        seen_by_method = inputs[1][0].any()
+        predicted[each.name] = run.classes[int(logits[0].argmax())] if seen_by_method else "no person"
     seen = high[2, at] > 0
     return JointResponse(
         label=clips.clips[index].label,

@@ -173,5 +173,6 @@ def _count_correct(
         if each.clip not in inputs:
             inputs[each.clip] = batch_input(sequences, each.clip)
         predicted = networks.infer(each.method, inputs[each.clip])[0].argmax(axis=1)
-        correct.append(np.count_nonzero(predicted == label))
+        seen = inputs[each.clip][1].any(axis=1)
+        correct.append(np.count_nonzero(seen & (predicted == label)))
     return np.array(correct)

@@ -11,7 +11,10 @@ import yaml
 
 from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.config import Experiment, parse_config
+from skdpipe.distill.cross_validation import read_cross_validation
 from skdpipe.distill.methods import BASELINE, METHODS, STUDENT, TEACHER, Method
+from skdpipe.distill.results import Results, read_test_results
+from skdpipe.distill.run_folder import RunFolder
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import DataError
 from skdpipe.evaluate import Figures
@@ -50,12 +53,16 @@ class LoadedRun:
         experiment: its settings, with the cache settings folders that were used.
         data: the section ``data`` of config.yaml: numbers of clips, their digest, settings folders.
         methods: the trained methods, in the order of the results table.
+        results: test results of methods and forests on the run's test clips.
+        validated: those of a cross-validation, empty without one.
     """
 
     folder: Path
     experiment: Experiment
     data: Mapping[str, Any]
     methods: tuple[TrainedMethod, ...]
+    results: Results
+    validated: Results
 
     @property
     def name(self) -> str:
@@ -104,7 +111,14 @@ def load_run(folder: Path) -> LoadedRun:
             f"no trained method in {folder}; expected at least one bundle: run `skdpipe distill` until a "
             "method is finished"
         )
-    return LoadedRun(folder, replace(experiment, high=data["high"], low=data["low"]), data, methods)
+    return LoadedRun(
+        folder,
+        replace(experiment, high=data["high"], low=data["low"]),
+        data,
+        methods,
+        read_test_results([RunFolder(folder)]),
+        read_cross_validation(folder),
+    )
 
 
 def _load_method(method: Method, path: Path) -> TrainedMethod:

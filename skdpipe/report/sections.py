@@ -139,7 +139,8 @@ def _confusion(run: LoadedRun, predictions: Predictions) -> Section:
     }
     caption = (
         "Each row shows which classes are predicted for the test clips of one true class. Bright cells off "
-        "the diagonal are pairs of classes that the network confuses."
+        "the diagonal are pairs of classes that the network confuses. A row adds up to less than 1 if nobody "
+        "was detected in some clips."
     )
     return Section("confusion", "Confusion matrices", caption, [draw_confusion(matrices, run.classes)])
 
@@ -165,20 +166,21 @@ def _map(run: LoadedRun, predictions: Predictions, settings: Report, progress: P
 def _response(
     run: LoadedRun, clips: TestClips, networks: DeployedNetworks, predictions: Predictions, settings: Report
 ) -> Section:
-    figures = [
-        draw_response(
-            measure_response(
-                run, clips, networks, index, int(predictions.shared_person[index]), settings.moments
-            )
-        )
+    responses = [
+        measure_response(run, clips, networks, index, int(predictions.shared_person[index]), settings.moments)
         for index in select_example_clips(predictions, settings.response_clips)
     ]
-    caption = (
-        "Size and brightness of a disc show the norm of the last features of a joint. Compare the student "
-        "with the teacher, especially at joints with a red outline: they are missing in low quality."
-        if figures
-        else "No test clip contains the same person in both qualities, or response_clips is 0."
-    )
+    figures = [draw_response(response) for response in responses if response.magnitude]
+    if figures:
+        caption = (
+            "Size and brightness of a disc show the norm of the last features of a joint. Compare the "
+            "student with the teacher, especially at joints with a red outline: they are missing in low "
+            "quality."
+        )
+    elif responses:
+        caption = "The features of these networks are those of the whole person, not of single joints."
+    else:
+        caption = "No test clip contains the same person in both qualities, or response_clips is 0."
     return Section("response", "Response by joint", caption, figures)
 
 

@@ -1,0 +1,41 @@
+"""Experiments with few clips: a random subset of the classes and of the clips of each class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from skdpipe.config import Subset
+from skdpipe.degradation import generator_for
+from skdpipe.errors import DataError
+
+if TYPE_CHECKING:
+    from skdpipe.dataset.manifest import PairedClip
+
+
+def draw_subset(clips: Sequence[PairedClip], subset: Subset, seed: int) -> list[PairedClip]:
+    """The clips of randomly drawn classes, and of these at most so many of each class on each side.
+
+    Args:
+        clips: sorted; unlabelled ones stay.
+        subset: numbers of classes and clips.
+        seed: of the draws; a larger subset of the same seed contains a smaller one.
+
+    Raises:
+        DataError: if there are fewer classes.
+    """
+    labels = sorted({clip.label for clip in clips if clip.label})
+    if subset.classes > len(labels):
+        raise DataError(f"subset.classes {subset.classes}, but the clips have {len(labels)} classes")
+    shuffled = sorted(labels, key=lambda label: generator_for(seed, f"{label}:class").random())
+    drawn = set(shuffled[: subset.classes or len(labels)])
+    taken: Counter[tuple[str, bool]] = Counter()
+    kept = set()
+    for clip in sorted(clips, key=lambda clip: generator_for(seed, f"{clip.key}:subset").random()):
+        most = subset.train if clip.train else subset.test
+        side = clip.label, clip.train
+        if not clip.label or (clip.label in drawn and (not most or taken[side] < most)):
+            taken[side] += 1
+            kept.add(clip.key)
+    return [clip for clip in clips if clip.key in kept]

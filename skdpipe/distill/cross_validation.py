@@ -1,0 +1,111 @@
+"""Cross-validation: each labelled pair of clips is tested once, by networks that were not trained on it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from skdpipe.cache import PoseCache
+from skdpipe.config import Experiment, Fold
+from skdpipe.dataset import Manifest, build_manifest
+from skdpipe.distill.auto import resolve_networks
+from skdpipe.distill.experiment import distill_student
+from skdpipe.distill.results import Results, read_test_results
+from skdpipe.distill.run_folder import RunFolder
+from skdpipe.errors import DataError
+from skdpipe.memory import keep_freed_memory
+from skdpipe.processes import run_in_processes
+from skdpipe.progress import Progress
+
+_FOLDS: Final = 5
+_ENOUGH_TEST_CLIPS: Final = 200
+
+
+@dataclass(frozen=True)
+class _Job:
+    experiment: Experiment
+    cache: Path
+    models: Path
+
+
+def default_folds(manifest: Manifest) -> int:
+    """The number of folds for the clips of an experiment: 0 from 200 test clips on."""
+    if len(manifest.part(train=False)) >= _ENOUGH_TEST_CLIPS or manifest.most_folds < 2:
+        return 0
+    return min(_FOLDS, manifest.most_folds)
+
+
+def cross_validate(
+    experiment: Experiment,
+    cache: PoseCache,
+    models: Path,
+    folds: int,
+    *,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Results:
+    """Train and test the methods of an experiment once for each part of its labelled pairs.
+
+    Whole subjects are in one part, or videos of each class if the clips do not name subjects. The runs are in
+    ``models/NAME/folds``; an interrupted cross-validation continues there. On a CPU, as many runs are trained
+    at a time as it has cores.
+
+    Args:
+        experiment: data, networks and recipe. Automatic networks are those for all its training clips.
+        cache: contains the skeletons.
+        models: the run's folder is in this folder.
+        folds: number of parts.
+        device: where to train.
+        progress: shows finished parts and time left.
+
+    Returns:
+        The results on all parts together.
+
+    Raises:
+        DataError: if a part lacks training clips of a class, or a run fails.
+    """
+    experiment = resolve_networks(experiment, build_manifest(cache, experiment))
+    folder = models / experiment.name / "folds"
+    parts = [
+        replace(experiment, name=_name(number, folds), fold=Fold(number, folds))
+        for number in range(1, folds + 1)
+    ]
+    for part in parts:
+        build_manifest(cache, part)  # so that an impossible part is found before the first is trained
+    jobs = [_Job(part, cache.root, folder) for part in parts]
+    at_once = 1 if device.type == "cuda" else min(folds, os.cpu_count() or 1)
+    threads = max(1, (os.cpu_count() or 1) // at_once)
+    progress = progress or Progress(quiet=True)
+    with progress.task(f"{folds}-fold cross-validation", folds, unit="folds") as task:
+        finished = run_in_processes(jobs, _train_part, [str(device)] * at_once, threads)
+        for done, (job, reason) in enumerate(finished, 1):
+            if reason is not None:
+                raise DataError(f"{job.models / job.experiment.name}: {reason}")
+            task.advance_to(done)
+    return read_test_results(_part_folders(models / experiment.name, folds))
+
+
+def read_cross_validation(run: Path) -> Results:
+    """The results of a run's finished cross-validation with the most parts; empty without one."""
+    parts = {int(path.name.rpartition("-")[2]) for path in (run / "folds").glob("*-of-*")}
+    for folds in sorted(parts, reverse=True):
+        if results := read_test_results(_part_folders(run, folds)):
+            return results
+    return {}
+
+
+def _part_folders(run: Path, folds: int) -> list[RunFolder]:
+    return [RunFolder(run / "folds" / _name(number, folds)) for number in range(1, folds + 1)]
+
+
+def _name(number: int, folds: int) -> str:
+    return f"{number}-of-{folds}"
+
+
+def _train_part(job: _Job, device: str) -> None:
+    keep_freed_memory()
+    distill_student(job.experiment, PoseCache(job.cache), job.models, device=torch.device(device))

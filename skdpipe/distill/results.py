@@ -1,0 +1,113 @@
+"""Test results of a run's methods and forests, and of several runs together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+from skdpipe.cache import Quality
+from skdpipe.distill.methods import BASELINE, FORESTS, METHODS, TEACHER, Forest, Method
+from skdpipe.distill.run_folder import RunFolder
+from skdpipe.evaluate import NOBODY, Figures
+from skdpipe.significance import Interval, accuracy_interval, difference_interval, lead_by_clip
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """Predictions of a method or a forest for test clips.
+
+    Attributes:
+        name: of the method or the forest.
+        title: in tables.
+        quality: of its input.
+        label: class index of each test clip by key.
+        predicted: predicted class index of each test clip by key; `NOBODY` where nobody was detected.
+        figures: of the network; None for a forest.
+        training_top1: accuracy in percent on its training clips, None if unknown.
+    """
+
+    name: str
+    title: str
+    quality: Quality
+    label: Mapping[str, int]
+    predicted: Mapping[str, int]
+    figures: Figures | None
+    training_top1: float | None
+
+    @cached_property
+    def correct(self) -> dict[str, bool]:
+        """Whether each clip's prediction is its label."""
+        return {clip: self.predicted[clip] == label for clip, label in self.label.items()}
+
+    @property
+    def top1(self) -> Interval:
+        """Accuracy in percent on all test clips, with its 95 % interval."""
+        return accuracy_interval(sum(self.correct.values()), len(self.correct))
+
+    @property
+    def unseen(self) -> int:
+        """Number of test clips in which nobody was detected."""
+        return sum(predicted == NOBODY for predicted in self.predicted.values())
+
+    @property
+    def top1_where_seen(self) -> float:
+        """Accuracy in percent on the test clips in which somebody was detected; 0 without any."""
+        return 100 * sum(self.correct.values()) / max(1, len(self.correct) - self.unseen)
+
+    def lead_over(self, other: MethodResult) -> Interval:
+        """The difference to another result on the same clips in points, with its 95 % interval."""
+        return difference_interval(lead_by_clip([self.correct], [other.correct]))
+
+
+Results = Mapping[str, MethodResult]
+"""Test results by method or forest, in the order of the table."""
+
+
+def read_test_results(folders: Sequence[RunFolder]) -> dict[str, MethodResult]:
+    """The results of runs with different test clips as those of one test, for what all of them contain."""
+    contents = [folder.read_results() for folder in folders]
+    methods: tuple[Method | Forest, ...] = (*METHODS, *FORESTS)
+    return {
+        str(each.name): _read(each, folders, [content[each.name] for content in contents])
+        for each in methods
+        if all(each.name in content for content in contents)
+        and all(folder.predictions(each.name).is_file() for folder in folders)
+    }
+
+
+def _read(
+    method: Method | Forest, folders: Sequence[RunFolder], contents: Sequence[Mapping[str, Any]]
+) -> MethodResult:
+    label: dict[str, int] = {}
+    predicted: dict[str, int] = {}
+    for folder in folders:
+        found = json.loads(folder.predictions(method.name).read_text(encoding="utf-8"))
+        label |= zip(found["clip"], found["label"], strict=True)
+        predicted |= zip(found["clip"], found["predicted"], strict=True)
+    figures = [Figures(**each["figures"]) for each in contents if "figures" in each]
+    training = [each.training_top1 for each in figures if each.training_top1 is not None]
+    return MethodResult(
+        method.name,
+        method.title,
+        method.quality,
+        label,
+        predicted,
+        figures[0] if figures else None,
+        fmean(training) if training else None,
+    )
+
+
+def recovered_gap(results: Results, method: str) -> float | None:
+    """(method - LQS-S) / (HQS-T - LQS-S), all in top-1.
+
+    None if one of them is missing, or the gap HQS-T - LQS-S is not larger than its 95 % interval.
+    """
+    teacher, baseline = results.get(TEACHER.name), results.get(BASELINE.name)
+    if teacher is None or baseline is None or method not in results:
+        return None
+    gap = teacher.lead_over(baseline)
+    return results[method].lead_over(baseline).estimate / gap.estimate if gap.low > 0 else None
