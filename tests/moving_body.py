@@ -83,6 +83,7 @@ def tiny_experiment(**changes: object) -> Experiment:
         "teacher": network,
         "student": network,
         "recipe": Recipe(epochs=2, batch=4),
+        "classical": False,
     }
     return Experiment(**{**settings, **changes})  # type: ignore[arg-type]
 

@@ -16,13 +16,15 @@ CLIPS = 200
 TITLES = {"teacher": "HQS-T", "baseline": "LQS-S", "student": "SKD", "forest_high": "forest, high"}
 
 
-def result(name: str, percent: float, training: float | None = 99.0, *, nobody: int = 0) -> MethodResult:
+def result(
+    name: str, percent: float, training: float | None = 99.0, *, nobody: int = 0, clips: int = CLIPS
+) -> MethodResult:
     """A result on two even classes; the first clips are correct, the last show nobody."""
-    label = np.arange(CLIPS) % 2
-    correct = np.arange(CLIPS) < round(CLIPS * percent / 100)
+    label = np.arange(clips) % 2
+    correct = np.arange(clips) < round(clips * percent / 100)
     predicted = np.where(correct, label, 1 - label)
-    predicted[CLIPS - nobody :] = NOBODY
-    keys = [f"{index:03}" for index in range(CLIPS)]
+    predicted[clips - nobody :] = NOBODY
+    keys = [f"{index:05}" for index in range(clips)]
     quality: Quality = "high" if name in ("teacher", "forest_high") else "low"
     figures = None if name.startswith("forest") else Figures(percent, 100, 1, 1, 1, training)
     return MethodResult(
@@ -110,6 +112,25 @@ def test_a_gap_needs_all_three_methods() -> None:
         rest = {name: each for name, each in healthy.items() if name != missing}
         assert recovered_gap(rest, "student") is None
         assert "recovered gap" not in words(rest, "note")
+
+
+@pytest.mark.parametrize(
+    ("top1", "gap"),
+    [
+        ({"teacher": 83.43, "baseline": 63.74, "student": 81.87}, 0.92),  # the paper's Penn Action
+        ({"teacher": 82.03, "baseline": 76.58, "student": 80.80}, 0.77),
+        ({"teacher": 80.0, "baseline": 70.0, "student": 65.0}, -0.5),
+        ({"teacher": 70.0, "baseline": 70.0, "student": 80.0}, None),
+        ({"teacher": 80.0, "student": 80.0}, None),
+    ],
+)
+def test_the_recovered_gap(top1: dict[str, float], gap: float | None) -> None:
+    found = {name: result(name, percent, clips=10_000) for name, percent in top1.items()}
+    assert recovered_gap(found, "student") == (gap if gap is None else pytest.approx(gap, abs=0.005))
+
+
+def test_a_gap_within_its_interval_is_none() -> None:
+    assert recovered_gap(results(teacher=80.5, baseline=80, student=80.5), "student") is None
 
 
 def test_accuracy_counts_clips_without_people_as_not_correct() -> None:

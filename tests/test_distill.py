@@ -36,7 +36,6 @@ from skdpipe.config import (
 from skdpipe.distill import METHODS, DistillationResult, distill_student, method_named
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import BundleError, DataError
-from skdpipe.evaluate import Figures
 from skdpipe.predict import load_predictor
 
 
@@ -137,6 +136,22 @@ def test_a_second_call_trains_nothing(finished: DistillationResult, cache: PoseC
     assert trained(progress) == []
     assert again.figures == finished.figures
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_forests_are_tested_beside_the_networks(cache: PoseCache, tmp_path: Path) -> None:
+    experiment = replace(EXPERIMENT, methods=("teacher",), classical=True)
+    progress = RecordingProgress()
+    result = distill_student(experiment, cache, tmp_path, device=CPU, progress=progress)
+    assert list(result.results) == ["teacher", "forest_high", "forest_low"]
+    assert list(result.figures) == ["teacher"]
+    assert result.results["forest_high"].label == result.results["teacher"].label
+    assert result.results["forest_high"].top1.estimate == 100
+    assert "random forests" in [task.name.removeprefix("training ") for task in progress.tasks]
+    again = RecordingProgress()
+    assert distill_student(experiment, cache, tmp_path, device=CPU, progress=again).results == result.results
+    assert again.tasks == []
+    without = replace(experiment, classical=False)  # the same run
+    assert list(distill_student(without, cache, tmp_path, device=CPU).results) == ["teacher"]
 
 
 @pytest.mark.parametrize(
@@ -474,28 +489,6 @@ def test_frames_dropped_in_training_are_dropped_in_prediction(tmp_path: Path) ->
         "student_smoothed": 6,
     }
     assert {bundle.metadata.fingerprint for bundle in by.values()} == {"eyes"}
-
-
-# The recovered gap
-
-
-def figures(top1: float) -> Figures:
-    return Figures(top1, 100, 1, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("top1", "gap"),
-    [
-        ({"teacher": 83.43, "baseline": 63.74, "student": 81.87}, 0.92),  # the paper's Penn Action
-        ({"teacher": 82.03, "baseline": 76.58, "student": 80.80}, 0.77),
-        ({"teacher": 80.0, "baseline": 70.0, "student": 65.0}, -0.5),
-        ({"teacher": 70.0, "baseline": 70.0, "student": 80.0}, None),
-        ({"teacher": 80.0, "student": 80.0}, None),
-    ],
-)
-def test_the_recovered_gap(finished: DistillationResult, top1: dict[str, float], gap: float | None) -> None:
-    result = replace(finished, figures={method: figures(value) for method, value in top1.items()})
-    assert result.recovered_gap == (gap if gap is None else pytest.approx(gap, abs=0.005))
 
 
 def test_a_run_may_have_any_folder_name(cache: PoseCache, tmp_path: Path) -> None:

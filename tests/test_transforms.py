@@ -242,3 +242,37 @@ def test_unseen_joints_become_0_in_the_network_input_and_nothing_else_changes(ke
     back = tensor.transpose(2, 0, 3, 1)
     np.testing.assert_array_equal(back[is_seen(keypoints)], keypoints[is_seen(keypoints)])
     assert (back[~is_seen(keypoints)] == 0).all()
+
+
+# Missing joints
+
+
+def test_missing_joints_are_interpolated_between_detections() -> None:
+    keypoints = np.full((6, 1, 3, 3), UNSEEN, np.float32)
+    keypoints[1, 0, 0] = 0, 10, 0.9
+    keypoints[4, 0, 0] = 3, 40, 0.5
+    keypoints[2:4, 0, 1] = 7, 8, 1
+    filled = transforms.interpolate_missing(keypoints)
+    np.testing.assert_allclose(filled[1:5, 0, 0], [[0, 10, 0.9], [1, 20, 0.1], [2, 30, 0.1], [3, 40, 0.5]])
+    np.testing.assert_allclose(filled[1:5, 0, 1], [[7, 8, 0.1], [7, 8, 1], [7, 8, 1], [7, 8, 0.1]])
+    assert not is_seen(filled[[0, 5]]).any()  # before and after the person
+    assert not is_seen(filled[:, :, 2]).any()  # a joint that is never seen
+
+
+@given(st.integers(0, 999))
+def test_interpolation_keeps_what_is_seen_and_is_idempotent(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    keypoints = rng.uniform(1, 9, (7, 2, 4, 3)).astype(np.float32)
+    keypoints[rng.random((7, 2, 4)) < rng.random()] = UNSEEN
+    before = keypoints.copy()
+    filled = transforms.interpolate_missing(keypoints)
+    np.testing.assert_array_equal(keypoints, before)
+    seen = is_seen(keypoints)
+    np.testing.assert_array_equal(filled[seen], keypoints[seen])
+    np.testing.assert_array_equal(transforms.interpolate_missing(filled), filled)
+    for person in range(2):
+        present = seen[:, person].any(axis=1)
+        if present.any():
+            ever = seen[:, person].any(axis=0)
+            first, last = np.flatnonzero(present)[[0, -1]]
+            assert is_seen(filled[first : last + 1, person][:, ever]).all()

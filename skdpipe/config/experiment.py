@@ -113,6 +113,8 @@ class ClipFormat:
         scale: normalisation of the coordinates: ``body`` centres on the people and divides by their size,
             ``image`` divides by the size of the frame.
         smoothing: window of the sliding average in frames, an odd number; 1 switches it off.
+        missing: a joint that is not seen in a frame is ``zero``, or gets the position that is interpolated
+            between the frames in which it is seen (``interpolate``).
         stream: input features: joint positions, bone vectors, or the frame-to-frame motion of either.
     """
 
@@ -122,6 +124,7 @@ class ClipFormat:
     layout: str = "coco-17"
     scale: Literal["body", "image"] = "body"
     smoothing: Window = 1
+    missing: Literal["zero", "interpolate"] = "zero"
     stream: Stream = "joint"
 
 

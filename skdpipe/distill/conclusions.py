@@ -44,10 +44,10 @@ def _about_learning(results: Results) -> Iterator[Conclusion]:
                 f"test clips, of which the most frequent class has {_chance(result):.1f} %.{consequence} "
                 f"{_reason(result)}",
             )
-    if teacher is None or forest is None:
+    if teacher is None:
         return
-    behind = forest.lead_over(teacher)
-    if behind.low > 0:
+    behind = forest.lead_over(teacher) if forest is not None else None
+    if behind is not None and behind.low > 0:
         yield Conclusion(
             "problem",
             f"{teacher.title} is behind a random forest on the same skeletons by "

@@ -13,6 +13,7 @@ from skdpipe.skeleton import PoseSequence, is_seen, layout_named, map_layout
 from skdpipe.skeleton.people import select_people
 from skdpipe.skeleton.transforms import (
     interpolate_frames,
+    interpolate_missing,
     normalise_by_body,
     normalise_by_image,
     replay,
@@ -42,12 +43,15 @@ def joint_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]
     """As :func:`model_input`, but always the joint stream.
 
     The steps, in this order: map joints to the clip's layout, select people, smooth, interpolate frames that
-    were not sampled, resample or replay to the clip's length, normalise, replace NaN by 0.
+    were not sampled, interpolate missing joints, resample or replay to the clip's length, normalise, replace
+    NaN by 0.
     """
     sequence = with_people(map_layout(sequence, layout_named(clip.layout)), clip.people)
     sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
     if len(sequence.frame_index) < sequence.video_frames:
         sequence = interpolate_frames(sequence)
+    if clip.missing == "interpolate":
+        sequence = sequence.with_keypoints(interpolate_missing(sequence.keypoints))
     to_length = resample if clip.fill == "resample" else replay
     keypoints = to_length(sequence.keypoints, clip.frames)
     if clip.scale == "body":

@@ -7,6 +7,7 @@ NaN by 0.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from skdpipe.errors import DataError
 from skdpipe.skeleton.people import body_size
 from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
+
+_INTERPOLATED_CONFIDENCE: Final = 0.1
 
 # Along time ------------------------------------------------------------------------------------
 
@@ -99,6 +102,36 @@ def interpolate_frames(sequence: PoseSequence) -> PoseSequence:
     frames = np.arange(sequence.video_frames, dtype=np.int32)
     keypoints = _interpolate(sequence.keypoints, np.interp(frames, sequence.frame_index, rows))
     return replace(sequence, keypoints=keypoints, frame_index=frames)
+
+
+def interpolate_missing(keypoints: Keypoints) -> Keypoints:
+    """Give joints that are not seen in a frame an interpolated position and a low confidence.
+
+    The position is interpolated linearly between the nearest frames in which the joint is seen; before the
+    first and after the last of these it is that of the first or last. Frames before a person's first and
+    after the last detection, and joints that are never seen, stay unseen.
+
+    Args:
+        keypoints: ``(frame, person, joint, 3)``.
+    """
+    filled = keypoints.copy()
+    frames = np.arange(len(keypoints))
+    seen = is_seen(keypoints)
+    for person in range(keypoints.shape[1]):
+        present = np.flatnonzero(seen[:, person].any(axis=1))
+        if not len(present):
+            continue
+        within = (frames >= present[0]) & (frames <= present[-1])
+        for joint in range(keypoints.shape[2]):
+            known = seen[:, person, joint]
+            gaps = within & ~known
+            if known.any() and gaps.any():
+                for axis in (0, 1):
+                    filled[gaps, person, joint, axis] = np.interp(
+                        frames[gaps], frames[known], keypoints[known, person, joint, axis]
+                    )
+                filled[gaps, person, joint, 2] = _INTERPOLATED_CONFIDENCE
+    return filled
 
 
 def _require_clip(keypoints: Keypoints, length: int) -> None:
