@@ -13,17 +13,15 @@ from skdpipe.classical.features import Floats, summary_features
 from skdpipe.dataset import PairedClips
 from skdpipe.errors import DataError
 
-_SMALL_SET: Final = 1000  # clips
-_TREES_OF_SMALL_SET: Final = 500
-_TREES: Final = 200
-_CLIPS_PER_TREE: Final = 4000
+_TREES: Final = 300
+_CLIPS_PER_TREE: Final = 3000
 
 
 def forest_probabilities(train: PairedClips, test: PairedClips, quality: Quality, seed: int) -> Floats:
     """Train a forest on the labelled clips of one quality and apply it to the test clips.
 
-    The forest has 500 trees for up to 1,000 training clips and 200 trees for more. A tree is trained on at
-    most 4,000 of the clips, so the cost has a bound: one or two minutes of one core for 40,000 clips.
+    The forest has 300 trees. A tree is trained on at most 3,000 of the clips, so the cost has a bound: about
+    two minutes of one core for any number of clips above that, and seconds for a few hundred.
 
     Args:
         train: clips whose labels the quality uses; those in which nobody is seen are left out.
@@ -68,10 +66,9 @@ def _fit_and_predict(
     """The classes of the training clips, and their probabilities ``(tested clip, class)``."""
     from sklearn.ensemble import RandomForestClassifier
 
-    count = len(features)
     forest = RandomForestClassifier(
-        _TREES_OF_SMALL_SET if count <= _SMALL_SET else _TREES,
-        max_samples=min(count, _CLIPS_PER_TREE),
+        _TREES,
+        max_samples=min(len(features), _CLIPS_PER_TREE),
         class_weight="balanced",
         random_state=seed,
         n_jobs=torch.get_num_threads(),
