@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 import numpy as np
 
 from skdpipe.cache import PoseCache
-from skdpipe.classical.features import Floats, summary_features
+from skdpipe.classical import summary_features
+from skdpipe.classical.features import Floats
 from skdpipe.config import EstimatorNoise, Experiment
 from skdpipe.dataset import Manifest, PairedClip, load_qualities
 from skdpipe.degradation import fit_noise
@@ -28,7 +29,7 @@ _PAIRS_WITH_NOISE: Final = 300
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Skeletons:
     """Properties of the skeletons of one quality of a clip.
 
@@ -53,7 +54,7 @@ class Skeletons:
     digest: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InspectedClip:
     """A clip of the experiment.
 
@@ -138,8 +139,8 @@ def _inspect(
         features = summary_features(joints, mask) if mask.any() else None
     matched = 0
     if high is not None and low is not None:
-        both = high.seen.any(axis=(0, 2)), low.seen.any(axis=(0, 2))
-        matched = sum(bool(both[0][person] and both[1][person]) for person in same_person)
+        in_both = np.flatnonzero(high.seen.any(axis=(0, 2)) & low.seen.any(axis=(0, 2)))
+        matched = len(same_person.intersection(in_both.tolist()))
     skeletons = [None if each is None else _describe(each) for each in (high, low)]
     return InspectedClip(clip, best.origin.subject, skeletons[0], skeletons[1], matched, features)
 

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skdpipe.check.finding import Finding
+from skdpipe.check.finding import Finding, Level
 from skdpipe.check.inspect import InspectedClip
 from skdpipe.significance import chance_level, is_beyond_chance
 
 _NEIGHBOURS: Final = 5
 _EQUAL: Final = 1e-3  # root mean square difference of standardised features of equal skeletons
+_FLAT: Final = 1e-4  # a feature with less deviation differs by rounding errors alone
 _DOUBTFUL: Final = 0.02  # share of clips; among classes that look alike, a few are always doubtful
 
 
@@ -43,7 +44,7 @@ def find_neighbours(clips: Sequence[InspectedClip]) -> Neighbours:
         return Neighbours(found, np.zeros((len(found), 0), np.intp), np.zeros((len(found), 0)))
     features = np.stack([each.features for each in found if each.features is not None])
     spread = features.std(axis=0)
-    scaled = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    scaled = (features - features.mean(axis=0)) / np.where(spread > _FLAT, spread, 1)
     distance, nearest = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(scaled).kneighbors()
     return Neighbours(found, nearest, distance / np.sqrt(features.shape[1]))
 
@@ -67,7 +68,7 @@ def check_copies(clips: Sequence[InspectedClip], neighbours: Neighbours) -> Find
     if across:
         remedy += "; with them, the test accuracy is too high"
     sources = _sources([*across, *contradictory, *pairs])
-    level = "problem" if across or contradictory else "warning"
+    level: Level = "problem" if across or contradictory else "warning"
     return Finding("copies", level, ", ".join(texts), remedy, sources)
 
 

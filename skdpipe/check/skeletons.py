@@ -33,8 +33,8 @@ def check_detections(clips: Sequence[InspectedClip], quality: Quality) -> Findin
     step = median(view.step for _, view in found)
     occupied = fmean(view.occupied for _, view in found)
     text = (
-        f"in {quality} quality, people are detected in {occupied:.0%} of the sampled frames (one in {step:g}) "
-        f"and {joints:.0%} of their joints"
+        f"in {quality} quality, people are detected in {occupied:.0%} of the sampled frames "
+        f"({'all' if step == 1 else f'one in {step:g}'}) and {joints:.0%} of their joints"
     )
     if empty or rare:
         text += f"; {len(empty)} of {len(found)} clips are without people, {len(rare)} in more than half of "

@@ -33,7 +33,10 @@ _INTENDED: Final = "the test split (not used for validation)"
 
 def check_classes(manifest: Manifest, experiment: Experiment) -> Finding:
     """Number of training clips of each class, in the quality that has fewer labelled ones."""
-    counts = [Counter(each.label for each in _labelled(manifest, quality)) for quality in BOTH]
+    counts = [
+        Counter(each.label for each in manifest.part(train=True, quality=quality, labelled=True))
+        for quality in BOTH
+    ]
     clips = {label: min(count[label] for count in counts) for label in manifest.classes}
     fewest, most = min(clips.values()), max(clips.values())
     text = f"{len(clips)} classes, each with {_range(clips.values())} training clips"
@@ -116,10 +119,6 @@ def check_steps(manifest: Manifest, experiment: Experiment) -> Finding:
     if steps >= _FEW_STEPS:
         return Finding("steps", "fine", text)
     return Finding("steps", "warning", text, "--set recipe.steps=400")
-
-
-def _labelled(manifest: Manifest, quality: str) -> list:
-    return [each for each in manifest.part(train=True) if quality in each.labelled and each.label]
 
 
 def _range(counts: Iterable[int]) -> str:
