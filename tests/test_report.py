@@ -474,9 +474,9 @@ def test_a_missing_package_is_an_error_that_names_the_extra(
 ) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        "skdpipe.errors.find_spec", lambda name: None if name in {"sklearn", "jinja2"} else find_spec(name)
+        "skdpipe.errors.find_spec", lambda name: None if name in {"matplotlib", "jinja2"} else find_spec(name)
     )
-    message = r'sklearn, jinja2 not found.*pip install "skdpipe\[report\]"'
+    message = r'matplotlib, jinja2 not found.*pip install "skdpipe\[report\]"'
     with pytest.raises(MissingDependencyError, match=message):
         write_report(tmp_path, PoseCache(tmp_path), tmp_path / "report.html", BRIEF, device=CPU)
 

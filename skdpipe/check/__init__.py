@@ -1,6 +1,9 @@
-"""`skdpipe check`: what in the skeletons, labels and split may keep an experiment from learning."""
+"""`skdpipe check`: faults in skeletons, labels and split that make an experiment fail.
 
+`inspect` reads each clip once, `skeletons`, `split` and `labels` contain the checks, `check_data` runs them.
+"""
+
+from skdpipe.check.check_data import CheckReport, check_data
 from skdpipe.check.finding import Finding, Level
-from skdpipe.check.report import CheckReport, check_data
 
 __all__ = ["CheckReport", "Finding", "Level", "check_data"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,14 +11,15 @@ Level = Literal["fine", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding.
+    """The result of one check.
 
     Attributes:
         name: of the check, one word or two with a hyphen.
         level: a ``problem`` makes results wrong or worthless, a ``warning`` may lower them.
         text: what was found, with numbers, in one line.
-        remedy: what to do, in one line; empty if nothing.
-        clips: sources of the clips that it is about, the most striking first.
+        remedy: what to do, in one line; empty if the level is ``fine``.
+        clips: sources of the clips that it is about, the most important first; in the output of classes and
+            subjects their names.
     """
 
     name: str
@@ -27,7 +29,12 @@ class Finding:
     clips: tuple[str, ...] = ()
 
 
-def listed(clips: tuple[str, ...], most: int = 3) -> str:
-    """The first clips, and the number of the others."""
-    rest = len(clips) - most
-    return ", ".join(clips[:most]) + (f" and {rest} more" if rest > 0 else "")
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and the number of the others."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def worse_of(*levels: Level) -> Level:
+    """The most serious of some levels."""
+    return next(level for level in ("problem", "warning", "fine") if level in levels)

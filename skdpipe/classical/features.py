@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_FAST: Final = 0.9  # quantile of a joint's speed
 
 
-def summary_features(clip: NDArray[np.float32], mask: NDArray[np.bool_]) -> Floats:
+def summary_features(clip: NDArray[np.float32], mask: Bools) -> Floats:
     """Describe a clip by statistics over its frames.
 
-    For each person: mean, standard deviation and change (last quarter minus first) of each joint's position;
-    mean, standard deviation and 90th percentile of its speed; the share of frames in which it is seen; mean
-    and standard
-    deviation of the distance of each pair of joints. For several person slots: the means of these over the
-    people, and the absolute differences between the first two people.
+    The features of a person are: mean, standard deviation and change (mean of the last quarter of the frames
+    minus that of the first) of each joint's position; mean, standard deviation and 90th percentile (linearly
+    interpolated) of its speed; the share of the frames in which it is seen; mean and standard deviation of
+    the distance of each pair of joints. Each statistic uses the frames in which its joints are seen.
+
+    For several person slots, the features are the means over the people who are seen, and the absolute
+    differences between the first two people.
 
     Args:
         clip: joints ``(person, channel, frame, joint)`` as from `skdpipe.inference.joint_input`: x, y and
@@ -25,37 +30,78 @@ def summary_features(clip: NDArray[np.float32], mask: NDArray[np.bool_]) -> Floa
         mask: ``(person,)``, True for people who are seen.
 
     Returns:
-        ``(feature,)``; what has no seen joint is 0.
+        ``(feature,)``; statistics without a seen joint are 0.
     """
-    people = np.stack([_features_of_person(person) for person in clip])
+    people = np.zeros((len(clip), _feature_count(clip.shape[3])))
+    people[mask] = _features_of_people(clip[mask])
     if len(people) == 1:
         only: Floats = people[0]
         return only
-    mean = people[mask].mean(axis=0) if mask.any() else np.zeros(people.shape[1])
-    apart = np.abs(people[0] - people[1]) if mask[:2].all() else np.zeros(people.shape[1])
-    return np.concatenate([mean, apart])
+    mean = people[mask].mean(axis=0) if mask.any() else people[0]
+    difference = np.abs(people[0] - people[1]) if mask[:2].all() else np.zeros_like(mean)
+    return np.concatenate([mean, difference])
 
 
-def _features_of_person(person: NDArray[np.float32]) -> Floats:
-    """Features of ``(channel, frame, joint)``."""
-    seen = person[2] > 0
-    place = np.where(seen[..., None], person[:2].transpose(1, 2, 0), np.nan).astype(np.float64)
-    first, second = np.triu_indices(place.shape[1], 1)
-    distance = np.linalg.norm(place[:, first] - place[:, second], axis=2)
-    speed = np.linalg.norm(np.diff(place, axis=0), axis=2)
-    quarter = max(1, len(place) // 4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a joint that is never seen
-        features = (
-            np.nanmean(place, axis=0),
-            np.nanstd(place, axis=0),
-            np.nanmean(place[-quarter:], axis=0) - np.nanmean(place[:quarter], axis=0),
-            np.nanmean(speed, axis=0),
-            np.nanstd(speed, axis=0),
-            np.nanpercentile(speed, 90, axis=0),
-            seen.mean(axis=0),
-            np.nanmean(distance, axis=0),
-            np.nanstd(distance, axis=0),
-        )
-    found: Floats = np.nan_to_num(np.concatenate([each.ravel() for each in features]))
-    return found
+def _feature_count(joints: int) -> int:
+    """Number of features of a person: ten of each joint, two of each pair of joints."""
+    return 10 * joints + joints * (joints - 1)
+
+
+def _features_of_people(clip: NDArray[np.float32]) -> Floats:
+    """``(person, feature)``. Arrays inside have the axes ``(person, joint or pair, frame)``."""
+    x, y, confidence = np.ascontiguousarray(clip.transpose(1, 0, 3, 2), np.float64)
+    seen = confidence > 0
+    one, other = np.triu_indices(seen.shape[1], 1)
+    distance = _length(x[:, one] - x[:, other], y[:, one] - y[:, other])
+    speed, moved = _length(np.diff(x), np.diff(y)), seen[..., 1:] & seen[..., :-1]
+    features = (
+        *_mean_and_deviation(x, seen),
+        *_mean_and_deviation(y, seen),
+        _change(x, seen),
+        _change(y, seen),
+        *_mean_and_deviation(speed, moved),
+        _quantile(speed, moved, _FAST),
+        seen.mean(axis=2),
+        *_mean_and_deviation(distance, seen[:, one] & seen[:, other]),
+    )
+    return np.concatenate(features, axis=1)
+
+
+def _length(x: Floats, y: Floats) -> Floats:
+    length: Floats = np.sqrt(x * x + y * y)
+    return length
+
+
+def _mean(values: Floats, where: Bools) -> Floats:
+    """Mean over the frames; 0 if there are none."""
+    mean: Floats = np.einsum("...f,...f", values, where) / np.maximum(where.sum(axis=-1), 1)
+    return mean
+
+
+def _mean_and_deviation(values: Floats, where: Bools) -> tuple[Floats, Floats]:
+    mean = _mean(values, where)
+    return mean, np.sqrt(_mean((values - mean[..., None]) ** 2, where))
+
+
+def _change(values: Floats, where: Bools) -> Floats:
+    """Mean of the last quarter of the frames minus that of the first; 0 if one of them is empty."""
+    quarter = max(1, values.shape[-1] // 4)
+    first, last = where[..., :quarter], where[..., -quarter:]
+    change = _mean(values[..., -quarter:], last) - _mean(values[..., :quarter], first)
+    return np.where(first.any(axis=-1) & last.any(axis=-1), change, 0)
+
+
+def _quantile(values: Floats, where: Bools, share: float) -> Floats:
+    """Quantile over the frames, linearly interpolated; 0 if there are none."""
+    count = where.sum(axis=-1, keepdims=True)
+    if not count.any():
+        return np.zeros(count.shape[:-1])
+    ordered = np.sort(np.where(where, values, np.inf))
+    ordered[np.isinf(ordered)] = 0  # behind the values, and alone if there are none
+    rank = share * np.maximum(count - 1, 0)
+    below = np.floor(rank)
+    low, high = (
+        np.take_along_axis(ordered, each.astype(np.intp), axis=-1) for each in (below, np.ceil(rank))
+    )
+    quantile: Floats = low + (rank - below) * (high - low)
+    return quantile[..., 0]

@@ -128,8 +128,8 @@ def print_problem(colour: str, what: str, about: object) -> None:
     stderr.print(Text.assemble((f"{what}:", colour), f" {about}"))
 
 
-def print_json(value: dict[str, object]) -> None:
-    """Print one JSON object in one line."""
+def print_json(value: dict[str, object] | list[dict[str, object]]) -> None:
+    """Print one JSON value in one line."""
     print(json.dumps(value), flush=True)  # noqa: T201
 
 

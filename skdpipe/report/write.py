@@ -39,12 +39,12 @@ def write_report(
         beside: folders of further runs to compare in accuracy and cost.
 
     Raises:
-        MissingDependencyError: if matplotlib, scikit-learn or jinja2 is not installed.
+        MissingDependencyError: if matplotlib or jinja2 is not installed.
         DataError: if the folder is not a run folder, or the cache does not exist or contains other clips.
         BundleError: if a bundle is damaged.
         CacheError: if a cached sequence is missing or damaged.
     """
-    require_extra("report", "matplotlib", "sklearn", "jinja2")
+    require_extra("report", "matplotlib", "jinja2")
     from skdpipe.report.page import render_page
     from skdpipe.report.run_results import load_run
     from skdpipe.report.sections import build_sections

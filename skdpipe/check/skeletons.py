@@ -1,0 +1,140 @@
+"""Checks of the skeletons: detections, differences between the qualities, motion and length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, median
+from typing import Final
+
+from skdpipe.cache import Quality
+from skdpipe.check.finding import Finding, Level
+from skdpipe.check.inspect import InspectedClip
+from skdpipe.config import ClipFormat, EstimatorNoise
+
+_HALF: Final = 0.5  # share of frames, people or joints
+_MANY: Final = 0.1  # share of clips, people or frames
+_FRAMES_PER_SECOND: Final = 6.0  # fewer lose movements of two or three times per second
+_STRETCHED: Final = 4.0  # input frames by frames of the video
+
+_DETECT_MORE: Final = "raise the {}-cost estimator's long_edge, lower its thresholds, or use another one"
+_COST: Final[dict[Quality, str]] = {"high": "high", "low": "low"}
+
+
+def check_detections(clips: Sequence[InspectedClip], quality: Quality) -> Finding:
+    """Frames in which people are detected, and joints of these people."""
+    found = [
+        (each.clip.source, view)
+        for each in clips
+        if (view := each.high if quality == "high" else each.low) is not None
+    ]
+    empty = [source for source, view in found if not view.people]
+    rare = [source for source, view in found if view.people and view.occupied < _HALF]
+    joints = fmean([view.joints for _, view in found if view.people] or [0.0])
+    step = median(view.step for _, view in found)
+    occupied = fmean(view.occupied for _, view in found)
+    text = (
+        f"in {quality} quality, people are detected in {occupied:.0%} of the sampled frames "
+        f"({'all' if step == 1 else f'one in {step:g}'}) and {joints:.0%} of their joints"
+    )
+    if empty or rare:
+        text += f"; {len(empty)} of {len(found)} clips are without people, {len(rare)} in more than half of "
+        text += "their frames"
+    level: Level = "fine"
+    if joints < _HALF or len(empty) + len(rare) > _MANY * len(found):
+        level = "problem" if len(empty) > _HALF * len(found) else "warning"
+    remedy = "" if level == "fine" else _DETECT_MORE.format(_COST[quality])
+    return Finding(f"detections-{quality}", level, text, remedy, (*empty, *rare))
+
+
+def check_loss(noise: EstimatorNoise | None) -> Finding:
+    """People and joints that low quality loses."""
+    if noise is None:
+        text = "no person is in both qualities of any clip"
+        return Finding("loss", "problem", text, "extract both qualities from the same videos")
+    jitter, misses = (fmean(each.values()) for each in (noise.jitter, noise.misses))
+    text = (
+        f"low quality lacks {noise.lost:.0%} of the people and {misses:.0%} of the joints of the others; its "
+        f"joints are off by {jitter:.1%} of the body size"
+    )
+    if max(noise.lost, misses) <= _HALF:
+        return Finding("loss", "fine", text)
+    return Finding("loss", "warning", text, _DETECT_MORE.format("low"))
+
+
+def check_sides(noise: EstimatorNoise | None) -> Finding:
+    """Left and right exchanged between the qualities."""
+    share = noise.swaps if noise is not None else 0.0
+    text = f"left and right are exchanged between the qualities in {share:.0%} of the frames"
+    if noise is None:
+        return Finding("left-right", "fine", "not compared: no person is in both qualities")
+    if share <= _MANY:
+        return Finding("left-right", "fine", text)
+    if share > _HALF:
+        remedy = "one of the estimators or imports exchanges left and right joints: correct its layout"
+        return Finding("left-right", "problem", text, remedy)
+    return Finding("left-right", "warning", text, _DETECT_MORE.format("low"))
+
+
+def check_matching(clips: Sequence[InspectedClip]) -> Finding:
+    """People of high quality without a counterpart in low quality."""
+    both = [(each, each.high) for each in clips if each.high is not None and each.low is not None]
+    people = sum(high.people for _, high in both)
+    unmatched = sum(high.people - each.matched for each, high in both)
+    share = unmatched / people if people else 1.0
+    text = f"{unmatched} of {people} people of high quality have no counterpart in low quality"
+    if share <= _MANY:
+        return Finding("people", "fine", text)
+    partial = sorted(
+        (each.matched / high.people, each.clip.source) for each, high in both if each.matched < high.people
+    )
+    sources = tuple(source for _, source in partial)
+    if share > _HALF:
+        remedy = "extract both qualities from the same videos, in the same image size and not mirrored"
+        return Finding("people", "problem", text, remedy, sources)
+    return Finding("people", "warning", text, _DETECT_MORE.format("low"), sources)
+
+
+def check_motion(clips: Sequence[InspectedClip]) -> Finding:
+    """Clips in which nothing moves."""
+    found = tuple(each.clip.source for each in clips if each.best.constant)
+    text = f"no joint moves in {len(found)} of {len(clips)} clips"
+    if not found:
+        return Finding("motion", "fine", text)
+    level: Level = "problem" if len(found) > _MANY * len(clips) else "warning"
+    return Finding("motion", level, text, "delete these clips from the videos and the cache", found)
+
+
+def check_lengths(clips: Sequence[InspectedClip], clip: ClipFormat) -> Finding:
+    """Lengths of the clips against the length of the network input."""
+    frames, seconds = [each.best.frames for each in clips], [each.best.seconds for each in clips]
+    text = (
+        f"clips have {min(frames)} to {max(frames)} frames (median {median(frames):g}, "
+        f"{median(seconds):.1f} s), the network input has {clip.frames}"
+    )
+    single = _sources(clips, [each == 1 for each in frames])
+    if single:
+        text += f"; {len(single)} have a single frame"
+        level: Level = "problem" if len(single) > _MANY * len(clips) else "warning"
+        return Finding("lengths", level, text, "delete these clips, or extract whole videos", single)
+    if clip.fill == "replay":
+        cut = _sources(clips, [each > clip.frames for each in frames])
+        text += f"; {len(cut)} are cut" if cut else ""
+        if len(cut) > _MANY * len(clips):
+            return Finding("lengths", "warning", text, "--set clip.fill=resample", cut)
+        return Finding("lengths", "fine", text, "", cut)
+    sparse = _sources(clips, [clip.frames / each < _FRAMES_PER_SECOND for each in seconds])
+    if len(sparse) > _MANY * len(clips):
+        text += f"; {len(sparse)} get fewer than {_FRAMES_PER_SECOND:g} frames per second"
+        frames_needed = round(_FRAMES_PER_SECOND * sorted(seconds)[int(0.9 * (len(seconds) - 1))])
+        return Finding(
+            "lengths", "warning", text, f"cut the videos, or --set clip.frames={frames_needed}", sparse
+        )
+    stretched = sum(clip.frames > _STRETCHED * each for each in frames)
+    if stretched > _HALF * len(clips):
+        text += f"; {stretched} are stretched more than {_STRETCHED:g} times"
+        return Finding("lengths", "warning", text, f"--set clip.frames={median(frames):.0f}")
+    return Finding("lengths", "fine", text, "", sparse)
+
+
+def _sources(clips: Sequence[InspectedClip], chosen: Sequence[bool]) -> tuple[str, ...]:
+    return tuple(each.clip.source for each, wanted in zip(clips, chosen, strict=True) if wanted)
