@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -22,14 +23,12 @@ from moving_body import fill
 from scipy.stats import binomtest, permutation_test
 
 from skdpipe.cache import PoseCache
-from skdpipe.compare import ComparisonResult, run_comparison
+from skdpipe.compare import ComparisonResult, columns_of, run_comparison
 from skdpipe.compare.plan import load_comparison
 from skdpipe.compare.table import (
     Row,
     TrainedNetwork,
-    lead_by_clip,
     rows_of,
-    significance,
     to_csv,
     to_markdown,
 )
@@ -37,6 +36,7 @@ from skdpipe.config import Degradation, LabelShares
 from skdpipe.errors import ConfigError
 from skdpipe.processes import run_in_processes
 from skdpipe.progress import Progress
+from skdpipe.significance import lead_by_clip, paired_p_value
 
 EXPERIMENT = {
     "clip": {"frames": 8},
@@ -45,6 +45,7 @@ EXPERIMENT = {
     "recipe": {"epochs": 2, "batch": 4},
     "distillation": {"node_variant": "relative"},
     "derive_low": {"every": 2},
+    "classical": False,
 }
 COMPARISON = {
     "name": "tiny",
@@ -142,19 +143,20 @@ def trained_network(column: str, seed: int, correct: list[int], student: str = "
     by_clip = {f"{clip:02x}": bool(value) for clip, value in enumerate(correct)}
     top1 = 100 * sum(correct) / len(correct)
     return TrainedNetwork(
-        "k", student, column, seed, top1, 100.0, 7, 0.5, 30.0, {"task": 0.1}, by_clip, "k/s/seed0"
-    )
+        "k", student, column, seed, top1, 100.0, 7, 0.5, 30.0, len(correct), 0, 50.0, {"task": 0.1}, by_clip,
+        "k/s/seed0",
+    )  # fmt: skip
 
 
 def test_a_row() -> None:
     (row,) = rows_of(
         [
-            trained_network("HQS-T", 0, [1, 1, 1, 1]),
-            trained_network("HQS-T", 1, [1, 1, 1, 1]),
-            trained_network("LQS-S", 0, [1, 0, 0, 1]),
-            trained_network("LQS-S", 1, [0, 0, 0, 1]),
-            trained_network("SKD", 0, [1, 1, 0, 1]),
-            trained_network("SKD", 1, [1, 0, 0, 1]),
+            trained_network("HQS-T", 0, [1, 1, 1, 1] * 3),
+            trained_network("HQS-T", 1, [1, 1, 1, 1] * 3),
+            trained_network("LQS-S", 0, [1, 0, 0, 1] * 3),
+            trained_network("LQS-S", 1, [0, 0, 0, 1] * 3),
+            trained_network("SKD", 0, [1, 1, 0, 1] * 3),
+            trained_network("SKD", 1, [1, 0, 0, 1] * 3),
         ]
     )
     assert row.top1 == {"HQS-T": (100, 100), "LQS-S": (50, 25), "SKD": (75, 50)}
@@ -162,35 +164,75 @@ def test_a_row() -> None:
     assert row.minutes == 2  # without the teacher's
     header, _, line = to_markdown([row]).splitlines()
     assert (
-        header == "| scenario | student | HQS-T | LQS-S | SKD | gap recovered | p against LQS-S | minutes |"
+        header
+        == "| scenario | student | HQS-T | LQS-S | SKD | gap recovered | p against LQS-S | test clips | "
+        "chance % | minutes |"
     )
-    assert line.startswith("| k | s | 100.00 ± 0.00 | 37.50 ± 17.68 | 62.50 ± 17.68 | SKD 40% | SKD ")
+    assert line.startswith(
+        "| k | s | 100.00 ± 0.00 [75.8, 100.0] | 37.50 ± 17.68 [13.8, 60.9] | 62.50 ± 17.68 [39.1, 86.2] | "
+        "SKD 40% | SKD "
+    )
+    assert line.endswith(" | 12 | 50.0 | 2.0 |")
     assert to_csv([trained_network("SKD", 0, [1, 0])]).splitlines() == [
-        "scenario,student,column,seed,top1,top5,parameters,gflops,seconds,run,loss_task",
-        "k,s,SKD,0,50.0,100.0,7,0.5,30.0,k/s/seed0,0.1",
+        "scenario,student,column,seed,top1,top5,parameters,gflops,seconds,clips,nobody,chance,run,loss_task",
+        "k,s,SKD,0,50.0,100.0,7,0.5,30.0,2,0,50.0,k/s/seed0,0.1",
     ]
+
+
+def test_a_gap_within_its_interval_is_not_recovered() -> None:
+    networks = [
+        trained_network("HQS-T", 0, [1, 1, 1, 0]),
+        trained_network("LQS-S", 0, [1, 1, 0, 0]),
+        trained_network("SKD", 0, [1, 1, 1, 0]),
+    ]
+    (row,) = rows_of(networks)
+    assert row.recovered == {"SKD": None}
+    assert "SKD no gap" in to_markdown([row])
+
+
+def test_clips_without_a_person_stand_beside_the_number_of_test_clips() -> None:
+    networks = [trained_network(column, 0, [1, 0, 1, 1]) for column in ("HQS-T", "LQS-S", "forest, low")]
+    networks[1:] = [replace(each, nobody=3) for each in networks[1:]]
+    assert "| 4 (3 without a person for LQS-S, forest, low) |" in to_markdown(rows_of(networks))
+
+
+def test_forests_are_columns_after_the_methods_and_are_not_compared(tmp_path: Path) -> None:
+    fill(PoseCache(tmp_path / "cache"))
+    config = write(tmp_path, scenarios={"k": {"classical": True}}, seeds=[0], methods=["teacher", "baseline"])
+    _, plan = load_comparison(config)
+    assert [run.experiment.classical for run in (*plan.teachers, *plan.rows)] == [False, True, False]
+    result = run_comparison(
+        config, (), tmp_path / "cache", tmp_path / "models", devices=["cpu"], processes=1,
+        progress=Progress(quiet=True),
+    )  # fmt: skip
+    (row,) = result.rows
+    assert columns_of(result.rows) == ["HQS-T", "LQS-S", "forest, high", "forest, low", "no edges"]
+    assert row.recovered.keys() == row.significance.keys() == {"no edges"}
+    assert (row.clips, row.chance) == (4, 50)
+    forest = next(each for each in figures(tmp_path) if each["column"] == "forest, high")
+    assert (forest["top5"], forest["parameters"], forest["gflops"]) == (None, None, None)
 
 
 def test_a_gap_that_rounds_to_zero_has_no_sign() -> None:
     gap = {"SKD": -0.004, "SKD*": -0.006}
-    row = Row("k", "s", {"LQS-S": (50.0,), "SKD": (49.9,), "SKD*": (49.8,)}, gap, {}, 1.0)
+    row = Row("k", "s", {"LQS-S": (50.0,), "SKD": (49.9,), "SKD*": (49.8,)}, 0, {}, 0.0, gap, {}, 1.0)
     assert "SKD 0%, SKD* -1%" in to_markdown([row])
 
 
 def test_significance_by_counting() -> None:
     """One method is better in ten clips and worse in none: two of 2^10 sign changes are as extreme."""
     lead = np.r_[np.ones(10, int), np.zeros(2, int)]
-    assert significance(lead) == significance(-lead) == pytest.approx(2 / 1024)
-    assert significance(np.zeros(5, int)) == significance(np.array([], int)) == 1
-    assert significance(np.array([3, -3, 1, -1])) == pytest.approx(1)
-    assert significance(np.array([3, 1])) == pytest.approx(0.5)  # of 4, 2, -2 and -4 two are as far from 0
+    assert paired_p_value(lead) == paired_p_value(-lead) == pytest.approx(2 / 1024)
+    assert paired_p_value(np.zeros(5, int)) == paired_p_value(np.array([], int)) == 1
+    assert paired_p_value(np.array([3, -3, 1, -1])) == pytest.approx(1)
+    assert paired_p_value(np.array([3, 1])) == pytest.approx(0.5)  # of 4, 2, -2 and -4 two are as far from 0
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_with_one_seed_significance_is_mcnemars(ahead: int, behind: int) -> None:
     lead = np.repeat([1, -1, 0], [ahead, behind, 3])
     expected = binomtest(ahead, ahead + behind).pvalue if ahead + behind else 1.0
-    assert significance(lead) == pytest.approx(expected, rel=1e-9)
+    assert paired_p_value(lead) == pytest.approx(expected, rel=1e-9)
 
 
 @given(st.lists(st.integers(-3, 3), min_size=2, max_size=9))
@@ -202,23 +244,25 @@ def test_with_more_seeds_significance_is_the_exact_permutation_tests(leads: list
         permutation_type="samples",
         n_resamples=np.inf,
     )
-    assert significance(lead) == pytest.approx(every.pvalue)
+    assert paired_p_value(lead) == pytest.approx(every.pvalue)
 
 
 def test_a_clip_is_compared_in_the_seeds_that_test_it() -> None:
     one = [trained_network("SKD", 0, [1, 1, 1]), trained_network("SKD", 1, [1, 1])]
     other = [trained_network("LQS-S", 0, [1, 0, 1]), trained_network("LQS-S", 1, [0, 0])]
-    assert lead_by_clip(one, other).tolist() == [1, 2, 0]
+    correct = [[each.correct for each in networks] for networks in (one, other)]
+    assert lead_by_clip(*correct).tolist() == [1, 2, 0]
     (row,) = rows_of([*one, *other])
     assert row.significance == {"SKD": pytest.approx(0.5)}
 
 
 def test_columns_are_compared_over_their_common_seeds() -> None:
-    teachers = [trained_network("HQS-T", seed, [1, 1, 1, 1]) for seed in (0, 1)]
-    baseline, student = trained_network("LQS-S", 0, [1, 1, 0, 0]), trained_network("SKD", 1, [1, 1, 1, 0])
+    teachers = [trained_network("HQS-T", seed, [1, 1, 1, 1] * 3) for seed in (0, 1)]
+    baseline = trained_network("LQS-S", 0, [1, 1, 0, 0] * 3)
+    student = trained_network("SKD", 1, [1, 1, 1, 0] * 3)
     (apart,) = rows_of([*teachers, baseline, student])
     assert apart.recovered == apart.significance == {}
-    (together,) = rows_of([*teachers, baseline, trained_network("SKD", 0, [1, 0, 1, 1]), student])
+    (together,) = rows_of([*teachers, baseline, trained_network("SKD", 0, [1, 0, 1, 1] * 3), student])
     assert together.recovered == {"SKD": 0.5}  # of seed 0 alone
 
 
@@ -306,7 +350,8 @@ def test_a_cell_with_missing_seeds_states_their_number() -> None:
             trained_network("SKD", 1, [1, 1]),
         ]
     )
-    assert "| 75.00 ± 35.36 | 100.00 (1 of 2 seeds) |" in to_markdown(rows)
+    line = to_markdown(rows).splitlines()[-1]
+    assert "| 75.00 ± 35.36 [34.2, 100.0] | 100.00 [34.2, 100.0] (1 of 2 seeds) |" in line
 
 
 def test_two_processes_give_the_same_result(

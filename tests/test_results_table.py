@@ -24,6 +24,9 @@ NETWORK = TrainedNetwork(
     parameters=1000,
     gflops=0.5,
     seconds=60.0,
+    clips=0,
+    nobody=0,
+    chance=0.0,
     losses={"task": 1.0},
     correct={},
     run="k/seed-0",
@@ -72,7 +75,7 @@ def test_the_cells_are_those_of_the_comparisons_own_table(tmp_path: Path) -> Non
     rows = rows_of(trained)
     cells = cells_of(rows[0], columns_of(rows))
     line = results_table(write_csv(tmp_path, trained)).splitlines()[2]
-    assert line.strip("| ").split(" | ") == cells[:-2]
+    assert line.strip("| ").split(" | ") == cells[:-4]
     assert "(2 of 3 seeds)" in line
 
 

@@ -147,6 +147,7 @@ def _teacher_of(experiment: Experiment) -> PlannedRun:
         derive_low=Degradation() if experiment.derive_low is not None else None,
         unlabelled=False,
         labels=replace(experiment.labels, low=1.0),
+        classical=True,  # the default, so that the digest does not depend on it
         student=experiment.teacher,
         distillation=Distillation(),
         smoothing_window=1,
