@@ -11,9 +11,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from skdpipe.compare.plan import Plan, PlannedRun
 from skdpipe.distill.methods import (
     BASELINE,
@@ -32,6 +29,7 @@ from skdpipe.significance import (
     chance_level,
     difference_interval,
     lead_by_clip,
+    mean_lead_by_clip,
     paired_p_value,
 )
 
@@ -162,7 +160,8 @@ def rows_of(trained: Sequence[TrainedNetwork]) -> list[Row]:
             if gap := _of_common_seeds(by_column, TEACHER.title, BASELINE.title, column):
                 recovered[column] = _recovered_gap(*gap)
             if pair := _of_common_seeds(by_column, column, BASELINE.title):
-                p_values[column] = paired_p_value(_lead(*pair))
+                one, other = (_correct(group) for group in pair)
+                p_values[column] = paired_p_value(lead_by_clip(one, other))
         rows.append(
             Row(
                 scenario,
@@ -185,8 +184,8 @@ def _recovered_gap(
     students: Sequence[TrainedNetwork],
 ) -> float | None:
     """The recovered gap of the means over the seeds; None if the gap is not larger than its interval."""
-    lead = _lead(teachers, baselines)
-    if len(lead) and difference_interval(lead / len(teachers)).low <= 0:
+    lead = mean_lead_by_clip(_correct(teachers), _correct(baselines))
+    if len(lead) and difference_interval(lead).low <= 0:
         return None
     teacher, baseline, student = (
         fmean(each.top1 for each in group) for group in (teachers, baselines, students)
@@ -194,8 +193,9 @@ def _recovered_gap(
     return (student - baseline) / (teacher - baseline) if teacher > baseline else None
 
 
-def _lead(one: Sequence[TrainedNetwork], other: Sequence[TrainedNetwork]) -> NDArray[np.int64]:
-    return lead_by_clip([each.correct for each in one], [each.correct for each in other])
+def _correct(networks: Sequence[TrainedNetwork]) -> list[Mapping[str, bool]]:
+    """Per seed whether each clip is classified correctly; empty mappings for networks from a CSV."""
+    return [each.correct for each in networks]
 
 
 def _of_common_seeds(

@@ -13,7 +13,7 @@ from skdpipe.cache import Quality
 from skdpipe.distill.methods import BASELINE, FORESTS, METHODS, TEACHER, Forest, Method
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.evaluate import NOBODY, Figures
-from skdpipe.significance import Interval, accuracy_interval, difference_interval, lead_by_clip
+from skdpipe.significance import Interval, accuracy_interval, difference_interval, mean_lead_by_clip
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class MethodResult:
 
     def lead_over(self, other: MethodResult) -> Interval:
         """The difference to another result on the same clips in points, with its 95 % interval."""
-        return difference_interval(lead_by_clip([self.correct], [other.correct]))
+        return difference_interval(mean_lead_by_clip([self.correct], [other.correct]))
 
 
 Results = Mapping[str, MethodResult]
