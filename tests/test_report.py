@@ -395,7 +395,8 @@ def test_a_complete_run_has_every_figure(run_folder: Path, cache: PoseCache, tmp
     page = write_and_read(run_folder, cache, output, beside=[run_folder])
     assert page.headings == [
         "Summary", "Data check", "Accuracy against cost", "Accuracy by class", "Confusion matrices",
-        "t-SNE of the logits", "Response by joint", "Robustness", "Learning curves", "Gradient conflicts", "Settings",
+        "t-SNE of the logits", "Response by joint", "Robustness", "Learning curves", "Gradient conflicts",
+        "Settings",
     ]  # fmt: skip
     text = output.read_text(encoding="utf-8")
     assert text.count("<svg") == 7 + 2

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 Level = Literal["fine", "warning", "problem"]
-
-LEAVE_OUT: Final = "give them an empty label in the CSV of the videos and run `skdpipe extract` again"
-"""How to remove clips from an experiment."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +33,8 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first names, and the number of the others."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def leave_out(clips: str) -> str:
+    """How to remove clips from an experiment, as a remedy."""
+    return f"give {clips} an empty label in the CSV of the videos and run `skdpipe extract` again"

@@ -7,7 +7,7 @@ from statistics import fmean, median
 from typing import Final
 
 from skdpipe.cache import Quality
-from skdpipe.check.finding import LEAVE_OUT, Finding, Level
+from skdpipe.check.finding import Finding, Level, leave_out
 from skdpipe.check.inspect import InspectedClip
 from skdpipe.config import ClipFormat, EstimatorNoise
 
@@ -107,7 +107,7 @@ def check_motion(clips: Sequence[InspectedClip]) -> Finding:
     if not found:
         return Finding("motion", "fine", text)
     level: Level = "problem" if len(found) > _SERIOUS * len(clips) else "warning"
-    return Finding("motion", level, text, LEAVE_OUT, found)
+    return Finding("motion", level, text, leave_out("these clips"), found)
 
 
 def check_lengths(clips: Sequence[InspectedClip], clip: ClipFormat) -> Finding:
@@ -121,7 +121,7 @@ def check_lengths(clips: Sequence[InspectedClip], clip: ClipFormat) -> Finding:
     if single:
         text += f"; {len(single)} have a single frame"
         level: Level = "problem" if len(single) > _SERIOUS * len(clips) else "warning"
-        return Finding("lengths", level, text, LEAVE_OUT, single)
+        return Finding("lengths", level, text, leave_out("these clips"), single)
     if clip.fill == "replay":
         cut = _sources(clips, [each > clip.frames for each in frames])
         text += f"; {len(cut)} are cut" if cut else ""

@@ -101,7 +101,7 @@ def check_subjects(clips: Sequence[InspectedClip]) -> Finding:
         text = "the clips have no subjects; the same person may be on both sides of the split"
         return Finding("subjects", "fine", text)
     both = tuple(sorted(subject for subject, found in sides.items() if len(found) == 2))
-    text = f"{len(both)} of {len(sides)} subjects are on both sides of the split"
+    text = f"subjects on both sides of the split: {len(both)} of {len(sides)}"
     if not both:
         return Finding("subjects", "fine", text)
     remedy = (
