@@ -113,7 +113,7 @@ def test_good_data_are_fine(tmp_path: Path) -> None:
     assert found["classes"].text == "2 classes, each with 12 training clips"
     assert "12 test clips, 6 of each class, the most frequent 50%" in found["test-clips"].text
     assert found["left-out"].text == "every cached clip is used"
-    assert found["subjects"].text == "0 of 6 subjects are on both sides of the split"
+    assert found["subjects"].text == "subjects on both sides of the split: 0 of 6"
     assert "100% of the sampled frames (all) and 100% of their joints" in found["detections-high"].text
     assert "100% of the sampled frames (one in 2) and 7" in found["detections-low"].text
     assert re.search(r"0% of the people and (29|30|31)% of the joints", found["loss"].text)
@@ -192,7 +192,7 @@ def test_subjects_on_both_sides(tmp_path: Path) -> None:
     ]
     finding = findings(save(tmp_path, pairs))["subjects"]
     assert (finding.level, finding.clips) == ("warning", ("anna",))
-    assert finding.text == "1 of 7 subjects are on both sides of the split"
+    assert finding.text == "subjects on both sides of the split: 1 of 7"
 
 
 def test_few_steps(tmp_path: Path) -> None:

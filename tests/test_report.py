@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import re
 import subprocess
@@ -21,6 +22,7 @@ from moving_body import ACTIONS, a_sequence, blurred, fill, tiny_experiment
 
 from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
+from skdpipe.check import check_data
 from skdpipe.cli import main
 from skdpipe.config import Degradation, Experiment, Recipe, Report, Robustness
 from skdpipe.dataset import PairedClips, build_manifest, load_qualities
@@ -392,8 +394,9 @@ def test_a_complete_run_has_every_figure(run_folder: Path, cache: PoseCache, tmp
     output = tmp_path / "made" / "report.html"
     page = write_and_read(run_folder, cache, output, beside=[run_folder])
     assert page.headings == [
-        "Summary", "Accuracy against cost", "Accuracy by class", "Confusion matrices", "t-SNE of the logits",
-        "Response by joint", "Robustness", "Learning curves", "Gradient conflicts", "Settings",
+        "Summary", "Data check", "Accuracy against cost", "Accuracy by class", "Confusion matrices",
+        "t-SNE of the logits", "Response by joint", "Robustness", "Learning curves", "Gradient conflicts",
+        "Settings",
     ]  # fmt: skip
     text = output.read_text(encoding="utf-8")
     assert text.count("<svg") == 7 + 2
@@ -401,6 +404,21 @@ def test_a_complete_run_has_every_figure(run_folder: Path, cache: PoseCache, tmp
         assert f"{each.figures.parameters:,}" in text
         assert f">{each.figures.top1:.2f}</td>" in text
     assert [path.name for path in output.parent.iterdir()] == ["report.html"]
+
+
+def test_the_page_shows_the_findings_of_the_data_check(
+    run_folder: Path, cache: PoseCache, tmp_path: Path
+) -> None:
+    write_and_read(run_folder, cache, tmp_path / "report.html")
+    text = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    report = check_data(cache, load_run(run_folder).experiment)
+    assert f"Problems: {report.count('problem')}, warnings: {report.count('warning')}." in text
+    for finding in report.findings:
+        row = f'<tr class="{finding.level}"><td>{finding.name}</td><td>{finding.level}</td><td>{finding.text}'
+        assert row in text
+        assert f"<td>{finding.remedy}</td></tr>" in text
+    assert "1 of 13 clips are without people" in text
+    assert f"<small>{ACTIONS[0]} 99.mp4" in text
 
 
 def test_the_page_is_reproducible(run_folder: Path, cache: PoseCache, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ class Finding:
         level: a ``problem`` makes results wrong or worthless, a ``warning`` may lower them.
         text: what was found, with numbers, in one line.
         remedy: what to do, in one line; empty if the level is ``fine``.
-        clips: sources of the clips that it is about, the most important first; in the output of classes and
-            subjects their names.
+        clips: sources of the clips that it is about, the most important first; for checks of classes and
+            subjects the names of these.
     """
 
     name: str
@@ -35,6 +35,6 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def worse_of(*levels: Level) -> Level:
-    """The most serious of some levels."""
-    return next(level for level in ("problem", "warning", "fine") if level in levels)
+def leave_out(clips: str) -> str:
+    """How to remove clips from an experiment, as a remedy."""
+    return f"give {clips} an empty label in the CSV of the videos and run `skdpipe extract` again"

@@ -19,7 +19,7 @@ from skdpipe.degradation import fit_noise
 from skdpipe.errors import DataError
 from skdpipe.inference.model_input import joint_input
 from skdpipe.progress import Progress
-from skdpipe.skeleton import PoseSequence, layout_named
+from skdpipe.skeleton import PoseSequence, layout_named, map_layout
 from skdpipe.skeleton.people import body_size
 
 _REST: Final = 2e-3  # a joint that moves less than this share of the body size is at rest
@@ -102,7 +102,7 @@ def fit_noise_of_clips(cache: PoseCache, manifest: Manifest, experiment: Experim
     pairs = _pairs(cache, evenly_spread(paired, _PAIRS_WITH_NOISE), experiment)
     try:
         return fit_noise(pairs, layout_named(experiment.clip.layout))
-    except DataError:  # the layouts can be mapped: `inspect_clips` has done it
+    except DataError:  # nobody is in both qualities; the layouts have been mapped by `inspect_clips`
         return None
 
 
@@ -124,7 +124,13 @@ def _pairs(
 def _load(
     cache: PoseCache, clip: PairedClip, experiment: Experiment
 ) -> tuple[PoseSequence | None, PoseSequence | None, set[int]]:
-    return load_qualities(cache, clip, experiment.clip.people, experiment.derive_low, experiment.seed)
+    """Both qualities with matched people, in the layout of the network input."""
+    high, low, same_person = load_qualities(
+        cache, clip, experiment.clip.people, experiment.derive_low, experiment.seed
+    )
+    layout = layout_named(experiment.clip.layout)
+    mapped = [None if each is None else map_layout(each, layout) for each in (high, low)]
+    return mapped[0], mapped[1], same_person
 
 
 def _inspect(

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skdpipe.check.finding import Finding, Level
+from skdpipe.check.finding import Finding, Level, leave_out
 from skdpipe.check.inspect import InspectedClip
 from skdpipe.significance import chance_level, is_beyond_chance
 
@@ -64,12 +64,9 @@ def check_copies(clips: Sequence[InspectedClip], neighbours: Neighbours) -> Find
         texts.append(f"{len(_sources(across))} of them as one on the other side of the split")
     if contradictory:
         texts.append(f"{len(_sources(contradictory))} as one with another label")
-    remedy = "delete the copies and run `skdpipe extract` again"
-    if across:
-        remedy += "; with them, the test accuracy is too high"
     sources = _sources([*across, *contradictory, *pairs])
     level: Level = "problem" if across or contradictory else "warning"
-    return Finding("copies", level, ", ".join(texts), remedy, sources)
+    return Finding("copies", level, ", ".join(texts), leave_out("all copies but one"), sources)
 
 
 def check_labels(neighbours: Neighbours) -> Finding:

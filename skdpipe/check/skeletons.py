@@ -7,17 +7,17 @@ from statistics import fmean, median
 from typing import Final
 
 from skdpipe.cache import Quality
-from skdpipe.check.finding import Finding, Level
+from skdpipe.check.finding import Finding, Level, leave_out
 from skdpipe.check.inspect import InspectedClip
 from skdpipe.config import ClipFormat, EstimatorNoise
 
 _HALF: Final = 0.5  # share of frames, people or joints
-_MANY: Final = 0.1  # share of clips, people or frames
+_MANY: Final = 0.05  # share of clips, people or frames
+_SERIOUS: Final = 0.25  # share of clips that are broken
 _FRAMES_PER_SECOND: Final = 6.0  # fewer lose movements of two or three times per second
 _STRETCHED: Final = 4.0  # input frames by frames of the video
 
 _DETECT_MORE: Final = "raise the {}-cost estimator's long_edge, lower its thresholds, or use another one"
-_COST: Final[dict[Quality, str]] = {"high": "high", "low": "low"}
 
 
 def check_detections(clips: Sequence[InspectedClip], quality: Quality) -> Finding:
@@ -27,23 +27,29 @@ def check_detections(clips: Sequence[InspectedClip], quality: Quality) -> Findin
         for each in clips
         if (view := each.high if quality == "high" else each.low) is not None
     ]
-    empty = [source for source, view in found if not view.people]
-    rare = [source for source, view in found if view.people and view.occupied < _HALF]
+    occupied = fmean(view.occupied for _, view in found)
     joints = fmean([view.joints for _, view in found if view.people] or [0.0])
     step = median(view.step for _, view in found)
-    occupied = fmean(view.occupied for _, view in found)
-    text = (
-        f"in {quality} quality, people are detected in {occupied:.0%} of the sampled frames "
-        f"({'all' if step == 1 else f'one in {step:g}'}) and {joints:.0%} of their joints"
+    empty = [source for source, view in found if not view.people]
+    rare = [source for source, view in found if view.people and view.occupied < _HALF]
+    sparse = [source for source, view in found if view.occupied >= _HALF and view.joints < _HALF]
+    counts = (
+        (empty, "are without people"),
+        (rare, "have people in less than half of the frames"),
+        (sparse, "show less than half of the joints"),
     )
-    if empty or rare:
-        text += f"; {len(empty)} of {len(found)} clips are without people, {len(rare)} in more than half of "
-        text += "their frames"
+    text = "; ".join(
+        [
+            f"in {quality} quality, people are detected in {occupied:.0%} of the sampled frames "
+            f"({'all' if step == 1 else f'one in {step:g}'}) and {joints:.0%} of their joints",
+            *(f"{len(sources)} of {len(found)} clips {what}" for sources, what in counts if sources),
+        ]
+    )
     level: Level = "fine"
-    if joints < _HALF or len(empty) + len(rare) > _MANY * len(found):
+    if joints < _HALF or len(empty) + len(rare) + len(sparse) > _MANY * len(found):
         level = "problem" if len(empty) > _HALF * len(found) else "warning"
-    remedy = "" if level == "fine" else _DETECT_MORE.format(_COST[quality])
-    return Finding(f"detections-{quality}", level, text, remedy, (*empty, *rare))
+    remedy = "" if level == "fine" else _DETECT_MORE.format(quality)
+    return Finding(f"detections-{quality}", level, text, remedy, (*empty, *rare, *sparse))
 
 
 def check_loss(noise: EstimatorNoise | None) -> Finding:
@@ -100,8 +106,8 @@ def check_motion(clips: Sequence[InspectedClip]) -> Finding:
     text = f"no joint moves in {len(found)} of {len(clips)} clips"
     if not found:
         return Finding("motion", "fine", text)
-    level: Level = "problem" if len(found) > _MANY * len(clips) else "warning"
-    return Finding("motion", level, text, "delete these clips from the videos and the cache", found)
+    level: Level = "problem" if len(found) > _SERIOUS * len(clips) else "warning"
+    return Finding("motion", level, text, leave_out("these clips"), found)
 
 
 def check_lengths(clips: Sequence[InspectedClip], clip: ClipFormat) -> Finding:
@@ -114,8 +120,8 @@ def check_lengths(clips: Sequence[InspectedClip], clip: ClipFormat) -> Finding:
     single = _sources(clips, [each == 1 for each in frames])
     if single:
         text += f"; {len(single)} have a single frame"
-        level: Level = "problem" if len(single) > _MANY * len(clips) else "warning"
-        return Finding("lengths", level, text, "delete these clips, or extract whole videos", single)
+        level: Level = "problem" if len(single) > _SERIOUS * len(clips) else "warning"
+        return Finding("lengths", level, text, leave_out("these clips"), single)
     if clip.fill == "replay":
         cut = _sources(clips, [each > clip.frames for each in frames])
         text += f"; {len(cut)} are cut" if cut else ""
@@ -123,8 +129,9 @@ def check_lengths(clips: Sequence[InspectedClip], clip: ClipFormat) -> Finding:
             return Finding("lengths", "warning", text, "--set clip.fill=resample", cut)
         return Finding("lengths", "fine", text, "", cut)
     sparse = _sources(clips, [clip.frames / each < _FRAMES_PER_SECOND for each in seconds])
-    if len(sparse) > _MANY * len(clips):
+    if sparse:
         text += f"; {len(sparse)} get fewer than {_FRAMES_PER_SECOND:g} frames per second"
+    if len(sparse) > _MANY * len(clips):
         frames_needed = round(_FRAMES_PER_SECOND * sorted(seconds)[int(0.9 * (len(seconds) - 1))])
         return Finding(
             "lengths", "warning", text, f"cut the videos, or --set clip.frames={frames_needed}", sparse

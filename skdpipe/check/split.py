@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from skdpipe.check.finding import Finding, Level, first_few
+from skdpipe.check.finding import Finding, Level
 from skdpipe.check.inspect import InspectedClip
 from skdpipe.config import Experiment
 from skdpipe.dataset import BOTH, Manifest
@@ -16,7 +16,7 @@ from skdpipe.significance import accuracy_interval
 _TOO_FEW: Final = 3  # training clips of a class
 _FEW: Final = 10
 _UNEVEN: Final = 3.0  # largest class by smallest
-_MANY_LEFT_OUT: Final = 0.1  # share of the clips
+_MANY_LEFT_OUT: Final = 0.05  # share of the clips
 _FEW_TEST_CLIPS: Final = 200
 _FEW_STEPS: Final = 300
 
@@ -47,7 +47,7 @@ def check_classes(manifest: Manifest, experiment: Experiment) -> Finding:
         level: Level = "problem" if fewest < _TOO_FEW else "warning"
         few = _TOO_FEW if level == "problem" else _FEW
         small = tuple(label for label in small if clips[label] < few)
-        text += f"; {len(small)} with fewer than {few}: {first_few(small)}"
+        text += f"; {len(small)} with fewer than {few}"
         remedy = "add clips of these classes, or leave them out with --set without_classes=[NAME]"
         return Finding("classes", level, text, remedy, small)
     if most > _UNEVEN * fewest:
@@ -69,7 +69,7 @@ def check_test_clips(manifest: Manifest) -> Finding:
     )
     untested = tuple(label for label in manifest.classes if not counts[label])
     if untested:
-        text += f"; no test clips of {first_few(untested)}"
+        text += f"; {len(untested)} classes have none"
         return Finding("test-clips", "warning", text, "add test clips of these classes", untested)
     if total < _FEW_TEST_CLIPS:
         return Finding("test-clips", "warning", text, "test on every clip with `skdpipe distill --folds 5`")
@@ -101,11 +101,11 @@ def check_subjects(clips: Sequence[InspectedClip]) -> Finding:
         text = "the clips have no subjects; the same person may be on both sides of the split"
         return Finding("subjects", "fine", text)
     both = tuple(sorted(subject for subject, found in sides.items() if len(found) == 2))
-    text = f"{len(both)} of {len(sides)} subjects are on both sides of the split"
+    text = f"subjects on both sides of the split: {len(both)} of {len(sides)}"
     if not both:
         return Finding("subjects", "fine", text)
     remedy = (
-        "the accuracy on new people is lower: remove the split from the CSV, then whole subjects are held out"
+        "remove the column split from the CSV and run `skdpipe extract` again: it holds out whole subjects"
     )
     return Finding("subjects", "warning", text, remedy, both)
 

@@ -36,7 +36,7 @@ def check(
         for finding in report.findings:
             lines = [finding.text]
             if finding.clips:
-                lines.append(f"in {first_few(finding.clips)}")
+                lines.append(first_few(finding.clips))
             if finding.remedy:
                 lines.append(f"→ {finding.remedy}")
             level = Text(finding.level, style=_COLOURS[finding.level])

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from skdpipe.check.finding import first_few
 from skdpipe.config import Degradation, Report, to_plain
 from skdpipe.distill.conclusions import conclude
 from skdpipe.distill.methods import BASELINE, TEACHER, method_named
@@ -81,6 +82,7 @@ def render_page(
         validated=_rows(run.validated),
         others=[(other.name, _rows(other.results)) for other in others],
         facts=_facts(run),
+        first_few=first_few,
         sections=[
             (section, [_drawing(figure, f"{section.anchor}{n}") for n, figure in enumerate(section.figures)])
             for section in sections

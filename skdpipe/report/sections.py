@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from skdpipe.cache import PoseCache
+from skdpipe.check import CheckReport, Finding, check_data
 from skdpipe.config import Report
 from skdpipe.distill.methods import BASELINE, STUDENT
 from skdpipe.progress import Progress
@@ -46,12 +47,14 @@ class Section(NamedTuple):
         title: its heading.
         caption: what the figures show, or why there are none.
         figures: drawn one below the other.
+        findings: shown in a table.
     """
 
     anchor: str
     title: str
     caption: str
     figures: Sequence[Figure] = ()
+    findings: Sequence[Finding] = ()
 
 
 def build_sections(
@@ -62,7 +65,7 @@ def build_sections(
     device: torch.device,
     progress: Progress,
 ) -> list[Section]:
-    """All sections in order: run the networks on the test clips, measure and draw.
+    """All sections in order: check the data, run the networks on the test clips, measure and draw.
 
     Args:
         run: the run of the report.
@@ -75,6 +78,7 @@ def build_sections(
     clips, networks = TestClips(run, cache), DeployedNetworks(run, device)
     predictions = predict_clips(run, clips, networks, progress)
     return [
+        _data_check(check_data(cache, run.experiment, progress)),
         _cost([run, *others]),
         _classes(run, predictions),
         _confusion(run, predictions),
@@ -84,6 +88,15 @@ def build_sections(
         _losses(run),
         _conflicts(run),
     ]
+
+
+def _data_check(report: CheckReport) -> Section:
+    caption = (
+        "Checks of the skeletons, labels and split of this run, as by the command skdpipe check. A problem "
+        "makes results wrong or worthless, a warning may lower them. "
+        f"Problems: {report.count('problem')}, warnings: {report.count('warning')}."
+    )
+    return Section("data", "Data check", caption, findings=report.findings)
 
 
 def _cost(runs: Sequence[LoadedRun]) -> Section:
