@@ -16,7 +16,7 @@ from skdpipe.demo.clips import render_videos, rendered_clips, simulated_clips, v
 from skdpipe.demo.outcome import conclude
 from skdpipe.demo.simulation import simulate_clips
 from skdpipe.extraction import Source
-from skdpipe.skeleton import COCO_17, Origin
+from skdpipe.skeleton import COCO_17, Origin, PoseSequence
 from skdpipe.synthetic import ACTIONS, exact_poses
 
 SETTINGS = Demonstration(
@@ -120,87 +120,77 @@ def sources() -> list[Source]:
     return [Source("high", NamedEstimator("good")), Source("low", NamedEstimator("fast"), every=2)]  # type: ignore[arg-type]
 
 
-def simulate(folder: Path, sources: list[Source], progress: RecordingProgress):  # type: ignore[no-untyped-def]
-    return simulate_clips(SETTINGS, folder / "videos", sources, PoseCache(folder / "cache"), folder, progress)
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    render_videos(SETTINGS, folder, RecordingProgress())
+    return folder
 
 
-def save_extracted(folder: Path, sources: list[Source]) -> None:
-    """Videos and, as their extracted skeletons, exact poses with known errors."""
-    render_videos(SETTINGS, folder / "videos", RecordingProgress())
-    cache = PoseCache(folder / "cache")
+@pytest.fixture
+def extracted(videos: Path, tmp_path: Path, sources: list[Source]) -> PoseCache:
+    """A cache that contains, as extracted skeletons of the videos, exact poses with known errors."""
+    cache = PoseCache(tmp_path / "cache")
     index = VideoIndex(cache.root)
     for clip in rendered_clips(SETTINGS):
-        path = video_path(folder / "videos", clip)
+        path = video_path(videos, clip)
         origin = Origin(str(path), index.key_of(path), "", clip.action, clip.split)
-        exact = exact_poses(clip.scene(SETTINGS))
+        exact = replace(exact_poses(clip.scene(SETTINGS)), origin=origin)
         for source in sources:
             errors = Degradation(noise=NOISE[source.quality], every=source.every)
-            extracted = degrade(replace(exact, origin=origin), errors, seed=5)
-            cache.save(extracted, source.quality, source.settings)
+            cache.save(degrade(exact, errors, seed=5), source.quality, source.settings)
+    return cache
+
+
+def simulated_in(cache: PoseCache, source: Source) -> dict[str, PoseSequence]:
+    """The simulated sequences of an estimator by the names of their clips."""
+    return {
+        entry.origin.source.removeprefix("simulated/"): cache.load(entry.path)
+        for entry in cache.entries(source.quality, source.settings)
+        if entry.origin.source.startswith("simulated/")
+    }
 
 
 def test_simulated_skeletons_have_the_errors_of_the_extracted_ones(
-    tmp_path: Path, sources: list[Source]
+    videos: Path, extracted: PoseCache, sources: list[Source], tmp_path: Path
 ) -> None:
-    save_extracted(tmp_path, sources)
     progress = RecordingProgress()
-    result = simulate(tmp_path, sources, progress)
+    result = simulate_clips(SETTINGS, videos, sources, extracted, tmp_path, progress)
     assert (result.fitted, result.done, result.skipped) == (20, 50, 0)
     assert [task.name for task in progress.tasks] == [
         "measuring errors of high quality", "measuring errors of low quality", "simulating skeletons",
     ]  # fmt: skip
     assert all(task.updates[-1][0] == task.total for task in progress.tasks)
-    cache = PoseCache(tmp_path / "cache")
+    offsets = []
     for source in sources:
         fitted, given = result.noise[source.quality], NOISE[source.quality]
         assert np.mean(list(fitted.jitter.values())) == pytest.approx(given.jitter_default, rel=0.15)
         assert np.mean(list(fitted.misses.values())) == pytest.approx(given.misses_default, abs=0.03)
-        entries = [
-            entry
-            for entry in cache.entries(source.quality, source.settings)
-            if entry.origin.source.startswith("simulated/")
-        ]
-        assert len(entries) == 50
-        assert {entry.frames for entry in entries} == {12 // source.every}
-        seen = np.mean([cache.load(entry.path).seen.mean() for entry in entries])
-        assert seen == pytest.approx(1 - given.misses_default, abs=0.08)
+        found = simulated_in(extracted, source)
+        assert {len(sequence.frame_index) for sequence in found.values()} == {12 // source.every}
+        step = 2 // source.every
+        offsets.append(
+            [
+                found[clip.name].keypoints[::step, ..., :2]
+                - exact_poses(clip.scene(SETTINGS)).keypoints[::2, ..., :2]
+                for clip in simulated_clips(SETTINGS)
+            ]
+        )
+    high, low = (np.concatenate([each.ravel() for each in of_quality]) for of_quality in offsets)
+    both = np.isfinite(high) & np.isfinite(low)
+    assert both.sum() > 1000
+    assert low[both].std() > 2 * high[both].std()
+    assert abs(np.corrcoef(high[both], low[both])[0, 1]) < 0.1  # the errors are independent
 
 
 def test_only_missing_sequences_are_simulated_and_they_are_the_same_again(
-    tmp_path: Path, sources: list[Source]
+    videos: Path, extracted: PoseCache, sources: list[Source], tmp_path: Path
 ) -> None:
-    save_extracted(tmp_path, sources)
-    simulate(tmp_path, sources, RecordingProgress())
-    cache = PoseCache(tmp_path / "cache")
-    paths = [
-        entry.path
-        for entry in cache.entries("low", sources[1].settings)
-        if entry.origin.source.startswith("simulated/")
-    ]
-    content = paths[7].read_bytes()
-    paths[7].unlink()
-    result = simulate(tmp_path, sources, RecordingProgress())
+    simulate_clips(SETTINGS, videos, sources, extracted, tmp_path, RecordingProgress())
+    sequence = min(simulated_in(extracted, sources[1]).items())[1]
+    path = extracted.path_of("low", sources[1].settings, sequence.origin.key)
+    content = path.read_bytes()
+    path.unlink()
+    result = simulate_clips(SETTINGS, videos, sources, extracted, tmp_path, RecordingProgress())
     assert (result.done, result.skipped) == (1, 49)
-    assert paths[7].read_bytes() == content
-
-
-def test_the_errors_of_the_qualities_are_independent(tmp_path: Path, sources: list[Source]) -> None:
-    save_extracted(tmp_path, sources)
-    simulate(tmp_path, sources, RecordingProgress())
-    cache = PoseCache(tmp_path / "cache")
-    errors = {}
-    for source in sources:
-        offsets = []
-        for clip in simulated_clips(SETTINGS):
-            exact = exact_poses(clip.scene(SETTINGS)).keypoints[::2, :, :, :2]
-            entry = next(
-                each
-                for each in cache.entries(source.quality, source.settings)
-                if each.origin.source == f"simulated/{clip.name}"
-            )
-            found = cache.load(entry.path)
-            offsets.append((found.keypoints[:: 2 // source.every, :, :, :2] - exact).ravel())
-        errors[source.quality] = np.concatenate(offsets)
-    both = np.isfinite(errors["high"]) & np.isfinite(errors["low"])
-    assert both.sum() > 1000
-    assert abs(np.corrcoef(errors["high"][both], errors["low"][both])[0, 1]) < 0.1
+    assert path.read_bytes() == content
