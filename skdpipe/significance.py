@@ -21,6 +21,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def in_words(self, unit: str) -> str:
+        """The estimate with its unit and the interval, as in ``3.1 points [1.2, 5.0]``."""
+        return f"{self.estimate:.1f} {unit} [{self.low:.1f}, {self.high:.1f}]"
+
 
 def accuracy_interval(correct: int, clips: int) -> Interval:
     """Accuracy in percent with Wilson's interval (Wilson 1927), for one or more independent clips."""

@@ -227,9 +227,13 @@ TINY = [
     "demonstration.train_subjects=2",
     "demonstration.test_subjects=1",
     "demonstration.takes=1",
+    "demonstration.simulated_train_subjects=1",
+    "demonstration.simulated_test_subjects=1",
+    "demonstration.runs=1",
     "demonstration.frames=8",
     "demonstration.shown=2",
     "experiment.recipe.epochs=1",
+    "experiment.recipe.steps=0",
     "experiment.clip.frames=8",
 ]
 
@@ -267,7 +271,7 @@ def test_every_command_is_installed(run: Command, command: str) -> None:
 def test_the_everyday_commands_run_from_any_folder(run: Command, demonstration: Path) -> None:
     videos, cache, models = demonstration / "videos", demonstration / "poses", demonstration / "runs"
     run("extract", videos, "-c", "demo", "--cache", cache)
-    tiny = ["--set", "recipe.epochs=1", "--set", "clip.frames=8"]
+    tiny = ["--set", "recipe.epochs=1", "--set", "recipe.steps=0", "--set", "clip.frames=8"]
     run("distill", "-c", "demo", "--cache", cache, "--models", models, *tiny)
     clip = min(videos.rglob("*.mp4"))
     predicted = run("predict", clip, "--bundle", models / "demo/student.safetensors", "--json")

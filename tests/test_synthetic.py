@@ -9,7 +9,7 @@ import pytest
 
 from skdpipe.errors import ConfigError, SkdpipeError
 from skdpipe.skeleton import COCO_17, UNSEEN
-from skdpipe.synthetic import ACTIONS, Scene, make_scene, render_clip, render_frame
+from skdpipe.synthetic import ACTIONS, Scene, exact_poses, make_scene, render_clip, render_frame
 from skdpipe.synthetic.actors import Lighting
 from skdpipe.synthetic.body import MOUTH, Figure
 from skdpipe.synthetic.draw import HEAD, SUPERSAMPLING, Shape, capsules, paint
@@ -71,6 +71,17 @@ def test_the_same_numbers_give_the_same_bytes() -> None:
     assert first.frames.tobytes() == second.frames.tobytes()
     assert first.poses.keypoints.tobytes() == second.poses.keypoints.tobytes()
     assert first.poses.origin.key == second.poses.origin.key
+
+
+@pytest.mark.parametrize("action", ["wave", "push"])
+def test_exact_poses_are_those_of_the_rendered_frames(action: str) -> None:
+    shown = scene(action, subject=5, take=1, size=(64, 48), frames=5)
+    shown = replace(shown, camera=replace(shown.camera, focal=1.6 * shown.camera.focal))  # joints outside
+    poses = exact_poses(shown)
+    rendered = np.stack([render_frame(shown, frame)[1] for frame in range(5)])
+    np.testing.assert_array_equal(poses.keypoints, rendered)
+    assert 0 < poses.seen.mean() < 1
+    assert poses.frame_index.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_pixels_and_joints_do_not_change_between_versions() -> None:

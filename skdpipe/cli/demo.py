@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -23,6 +23,9 @@ from skdpipe.cli.app import (
 from skdpipe.cli.extraction import print_extraction
 from skdpipe.cli.training import print_results
 
+if TYPE_CHECKING:
+    from skdpipe.demo import Outcome
+
 
 @app.command(rich_help_panel=EVERYDAY)
 def demo(
@@ -33,8 +36,9 @@ def demo(
     overrides: Overrides = None,
     device: Device = "",
 ) -> None:
-    """Run the whole pipeline on rendered videos: skeletons of two qualities, teacher, student, labels."""
+    """Run the whole pipeline on synthetic people: skeletons of two qualities, teacher, student, labels."""
     from skdpipe import Progress, config_path, run_demo
+    from skdpipe.demo.outcome import conclude
     from skdpipe.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -42,6 +46,11 @@ def demo(
         folder, config_path(config), overrides or (), device=device_of(device), progress=Progress(stderr)
     )
     print_extraction(result.extraction, folder / "pose_cache")
+    simulation = result.simulation
+    print_line(
+        f"{simulation.done} clips simulated, {simulation.skipped} already present, with errors fitted on "
+        f"{simulation.fitted} rendered training clips: {folder}/noise-high.yaml, noise-low.yaml"
+    )
     print_results(result.distillation)
     table = Table(
         "test clip", "true label", "prediction", "probability", title="Test clips of people not in training"
@@ -54,3 +63,20 @@ def demo(
     stdout.print(table)
     right = sum(prediction.label == truth for truth, prediction in result.predictions)
     print_line(f"{right} of {len(result.predictions)} right; see {result.overlay}")
+    stdout.print(_accuracies(result.outcome))
+    print_line(conclude(result.outcome))
+
+
+def _accuracies(outcome: Outcome) -> Table:
+    """Mean and standard deviation of each method's accuracy over the runs."""
+    from skdpipe.compare.table import mean_and_spread
+    from skdpipe.distill.methods import method_named
+
+    groups = {"extracted": outcome.extracted, "simulated": outcome.simulated, "all": outcome.clips}
+    groups = {name: clips for name, clips in groups.items() if clips}
+    headings = [f"{name} ({len(clips):,})" for name, clips in groups.items()]
+    table = Table("", *headings, title=f"Top-1 % on the test clips, {outcome.runs} seeds")
+    for method in outcome.correct:
+        cells = [mean_and_spread(outcome.top1(method, clips)) for clips in groups.values()]
+        table.add_row(method_named(method).title, *cells)
+    return table

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from skdpipe.config.values import STRICT, Probability
@@ -145,24 +145,31 @@ class Extraction:
 
 @dataclass(frozen=True, config=STRICT)
 class Demonstration:
-    """Size of the demonstration's rendered data set.
+    """Data set and runs of the demonstration.
 
     Attributes:
-        train_subjects: number of people in the training videos.
-        test_subjects: number of other people in the test videos.
-        takes: number of clips of each action by each person or pair.
+        train_subjects: number of people in the rendered training videos.
+        test_subjects: number of other people in the rendered test videos.
+        takes: number of rendered clips of each action by each person or pair.
+        simulated_train_subjects: number of further people whose skeletons are simulated for training: one
+            clip of each action, with the errors of the estimators as fitted on the rendered training clips.
+        simulated_test_subjects: number of further people whose skeletons are simulated for the test.
         frames: length of a clip in frames.
         size: width and height of the videos in pixels.
         fps: frames per second of the videos.
         seed: random seed of the people and scenes.
-        shown: number of test clips that are labelled and drawn at the end.
+        runs: number of runs of the experiment; each has another seed, starting with that of the experiment.
+        shown: number of rendered test clips that are labelled and drawn at the end.
     """
 
-    train_subjects: PositiveInt = 12
-    test_subjects: PositiveInt = 3
-    takes: PositiveInt = 2
+    train_subjects: Annotated[int, Field(ge=1, le=1000)] = 8
+    test_subjects: Annotated[int, Field(ge=1, le=1000)] = 4
+    takes: PositiveInt = 1
+    simulated_train_subjects: Annotated[int, Field(ge=0, le=10_000)] = 15
+    simulated_test_subjects: Annotated[int, Field(ge=0, le=10_000)] = 100
     frames: PositiveInt = 24
     size: tuple[PositiveInt, PositiveInt] = (240, 180)
     fps: PositiveFloat = 12.0
     seed: NonNegativeInt = 7
+    runs: PositiveInt = 3
     shown: PositiveInt = 10

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from skdpipe.distill.methods import BASELINE, FOREST_HIGH, STUDENT, TEACHER
 from skdpipe.distill.results import MethodResult, Results, recovered_gap
-from skdpipe.significance import Interval, chance_level, is_beyond_chance
+from skdpipe.significance import chance_level, is_beyond_chance
 
 _OVERFITTED: Final = 20.0  # points between training and test accuracy
 _LEARNED: Final = 90.0  # training accuracy in percent
@@ -40,7 +40,7 @@ def _about_learning(results: Results) -> Iterator[Conclusion]:
             consequence = " There is nothing to distil." if result is teacher else ""
             yield Conclusion(
                 "problem",
-                f"{result.title} is not better than chance: {_in_words(result.top1)} on {len(result.label)} "
+                f"{result.title} is not better than chance: {result.top1.in_words('%')} on {len(result.label)} "
                 f"test clips, of which the most frequent class has {_chance(result):.1f} %.{consequence} "
                 f"{_reason(result)}",
             )
@@ -51,7 +51,7 @@ def _about_learning(results: Results) -> Iterator[Conclusion]:
         yield Conclusion(
             "problem",
             f"{teacher.title} is behind a random forest on the same skeletons by "
-            f"{_in_words(behind, 'points')}. {_reason(teacher)}",
+            f"{behind.in_words('points')}. {_reason(teacher)}",
         )
     elif _is_beyond_chance(teacher) and _is_overfitted(teacher):
         yield Conclusion(
@@ -85,7 +85,7 @@ def _about_the_gap(results: Results) -> Iterator[Conclusion]:
     if gap.low <= 0:
         yield Conclusion(
             "note",
-            f"No gap to recover: {teacher.title} leads {baseline.title} by {_in_words(gap, 'points')} on "
+            f"No gap to recover: {teacher.title} leads {baseline.title} by {gap.in_words('points')} on "
             f"{len(teacher.label)} test clips. Either the low-quality skeletons suffice and distillation has "
             "nothing to give, or there are too few test clips to see it.",
         )
@@ -94,7 +94,7 @@ def _about_the_gap(results: Results) -> Iterator[Conclusion]:
         assert share is not None
         yield Conclusion(
             "note",
-            f"recovered gap: {round(share, 2) + 0:.0%} of the {_in_words(gap, 'points')} by which "
+            f"recovered gap: {round(share, 2) + 0:.0%} of the {gap.in_words('points')} by which "
             f"{teacher.title} leads {baseline.title}",
         )
     if student is not None:
@@ -106,7 +106,7 @@ def _about_the_gap(results: Results) -> Iterator[Conclusion]:
             verdict = "worse than"
         yield Conclusion(
             "note",
-            f"{student.title} is {verdict} {baseline.title}: difference {_in_words(lead, 'points')}",
+            f"{student.title} is {verdict} {baseline.title}: difference {lead.in_words('points')}",
         )
 
 
@@ -133,7 +133,3 @@ def _is_overfitted(result: MethodResult) -> bool:
 
 def _chance(result: MethodResult) -> float:
     return chance_level(list(result.label.values()))
-
-
-def _in_words(interval: Interval, unit: str = "%") -> str:
-    return f"{interval.estimate:.1f} {unit} [{interval.low:.1f}, {interval.high:.1f}]"

@@ -1,4 +1,4 @@
-"""Scenes: make one, and render a frame or a whole clip of it.
+"""Scenes: make one, render a frame or a whole clip of it, or compute its exact poses alone.
 
 A scene is determined by integers: ``subject`` determines body and motion style, ``take`` the camera, colours
 of the clothes, background and timing. The same integers give the same bytes.
@@ -162,12 +162,23 @@ def render_frame(scene: Scene, frame: int) -> tuple[Image, Keypoints, NDArray[np
 
 def render_clip(scene: Scene) -> RenderedClip:
     """Render all frames of a scene."""
-    rendered = [render_frame(scene, frame) for frame in range(scene.frames)]
+    images = [render_frame(scene, frame)[0] for frame in range(scene.frames)]
+    return RenderedClip(np.stack(images), exact_poses(scene))
+
+
+def exact_poses(scene: Scene) -> PoseSequence:
+    """The exact poses of a scene in COCO-17, without rendering.
+
+    Returns:
+        Keypoints ``(frame, person, 17, 3)`` as those of `render_frame`: occluded joints have their position,
+        joints outside the frame are NaN, NaN, 0.
+    """
     seed, subject, take = scene.numbers
     name = f"actors/{scene.action}/seed{seed}-subject{subject}-take{take}"
     key = hashlib.sha256(f"{name}/{scene.size}/{scene.frames}/{scene.fps}".encode()).hexdigest()
-    poses = PoseSequence(
-        keypoints=np.stack([keypoints for _, keypoints, _ in rendered]),
+    pixels = [scene.camera.project(figure.joints()) for figure in scene.figures]
+    return PoseSequence(
+        keypoints=_as_keypoints(np.stack(pixels, axis=1), scene.size),
         frame_index=np.arange(scene.frames, dtype=np.int32),
         video_frames=scene.frames,
         layout=COCO_17,
@@ -175,7 +186,6 @@ def render_clip(scene: Scene) -> RenderedClip:
         size=scene.size,
         origin=Origin(name, key, "exact", label=scene.action, subject=str(subject)),
     )
-    return RenderedClip(np.stack([image for image, _, _ in rendered]), poses)
 
 
 def _shapes(scene: Scene, frame: int) -> Iterator[tuple[Shape, int]]:

@@ -1,19 +1,22 @@
-"""The whole pipeline on synthetic videos: render, extract both qualities, distil, classify test clips."""
+"""The whole pipeline on synthetic people: render, extract both qualities, simulate, distil, classify."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
-from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.cache import PoseCache
 from skdpipe.config import Demonstration, Experiment, Extraction, load_config
+from skdpipe.demo.clips import render_videos
+from skdpipe.demo.outcome import Outcome, read_outcome
+from skdpipe.demo.simulation import Simulation, simulate_clips
 from skdpipe.distill import DistillationResult, distill_student
+from skdpipe.distill.methods import BASELINE, STUDENT, TEACHER
+from skdpipe.distill.run_folder import RunFolder
 from skdpipe.errors import ConfigError
 from skdpipe.extraction import ExtractionReport, extract_videos, open_sources
 from skdpipe.extraction.video_list import find_videos
@@ -22,10 +25,8 @@ from skdpipe.overlay import Panel, draw_sheet, write_image
 from skdpipe.predict import load_predictor
 from skdpipe.progress import Progress
 from skdpipe.skeleton import PoseSequence
-from skdpipe.synthetic import ACTIONS, Scene, make_scene, render_clip
-from skdpipe.video import read_frames, write_video
+from skdpipe.video import read_frames
 
-_FIRST_TEST_SUBJECT = 1000  # above every training subject
 _FRAMES_PER_PANEL = 4
 
 
@@ -35,13 +36,17 @@ class DemoResult:
 
     Attributes:
         extraction: report of the extraction.
-        distillation: networks and figures.
-        predictions: true label and prediction of test clips.
+        simulation: fitted errors of the estimators, and number of simulated clips.
+        distillation: networks and figures of the first run.
+        outcome: test results of all runs.
+        predictions: true label and prediction of rendered test clips, by the student of the first run.
         overlay: path of the image with the skeletons and labels of these clips.
     """
 
     extraction: ExtractionReport
+    simulation: Simulation
     distillation: DistillationResult
+    outcome: Outcome
     predictions: list[tuple[str, Prediction]]
     overlay: Path
 
@@ -49,10 +54,14 @@ class DemoResult:
 def run_demo(
     folder: Path, config: Path, overrides: Sequence[str], *, device: torch.device, progress: Progress
 ) -> DemoResult:
-    """Run the whole pipeline on synthetic videos; another call continues with what is missing.
+    """Run the whole pipeline on synthetic people; another call continues with what is missing.
+
+    A few clips are rendered and extracted. More skeletons are simulated: exact poses with the errors of the
+    estimators, fitted on the rendered training clips. The networks are trained and tested on both.
 
     Args:
-        folder: output folder for ``videos/``, ``pose_cache/``, ``models/`` and ``overlay.png``.
+        folder: output folder for ``videos/``, ``pose_cache/``, ``models/``, ``noise-high.yaml``,
+            ``noise-low.yaml`` and ``overlay.png``.
         config: YAML file with the sections demonstration, extraction and experiment.
         overrides: settings as ``section.key=value``.
         device: device of the networks.
@@ -64,15 +73,22 @@ def run_demo(
     settings, extraction, experiment = _load_settings(config, overrides)
     videos, cache = folder / "videos", PoseCache(folder / "pose_cache")
     render_videos(settings, videos, progress)
+    sources = open_sources(extraction, device)
     report = extract_videos(
         find_videos(videos),
-        open_sources(extraction, device),
+        sources,
         cache,
         people=extraction.people,
         batch=extraction.batch,
         progress=progress,
     )
-    result = distill_student(experiment, cache, folder / "models", device=device, progress=progress)
+    simulation = simulate_clips(settings, videos, sources, cache, folder, progress)
+    results = [
+        distill_student(each, cache, folder / "models", device=device, progress=progress)
+        for each in _with_seeds(experiment, settings.runs)
+    ]
+    result = results[0]
+    outcome = read_outcome([RunFolder(each.folder) for each in results], result.manifest)
     predictor = load_predictor(result.folder / "student.safetensors", device=device)
     shown = _spaced(sorted((videos / "test").rglob("*.mp4")), settings.shown)
     sequences = [predictor.estimate_poses(path) for path in shown]
@@ -84,7 +100,7 @@ def run_demo(
     ]
     overlay = folder / "overlay.png"
     write_image(overlay, draw_sheet(panels, sequences[0].layout))
-    return DemoResult(report, result, labelled, overlay)
+    return DemoResult(report, simulation, result, outcome, labelled, overlay)
 
 
 def _load_settings(config: Path, overrides: Sequence[str]) -> tuple[Demonstration, Extraction, Experiment]:
@@ -98,47 +114,27 @@ def _load_settings(config: Path, overrides: Sequence[str]) -> tuple[Demonstratio
     def of(section: str) -> list[str]:
         return [text.removeprefix(f"{section}.") for text in overrides if text.startswith(f"{section}.")]
 
+    experiment = load_config(Experiment, config, of("experiment"), section="experiment")
+    compared = (TEACHER.name, BASELINE.name, STUDENT.name)
+    if missing := [name for name in compared if name not in experiment.methods]:
+        raise ConfigError(
+            f"experiment.methods lacks {', '.join(missing)}; add them, because the demonstration compares "
+            f"{', '.join(compared)}"
+        )
     return (
         load_config(Demonstration, config, of("demonstration"), section="demonstration"),
         load_config(Extraction, config, of("extraction"), section="extraction"),
-        load_config(Experiment, config, of("experiment"), section="experiment"),
+        experiment,
     )
 
 
-def render_videos(settings: Demonstration, folder: Path, progress: Progress) -> None:
-    """Write the missing videos ``train|test/<action>/<subject>-<take>.mp4``."""
-    jobs = [
-        (split, action, first + number, take)
-        for split, first, count in (
-            ("train", 0, settings.train_subjects),
-            ("test", _FIRST_TEST_SUBJECT, settings.test_subjects),
-        )
-        for action in ACTIONS
-        for number in range(count)
-        for take in range(settings.takes)
+def _with_seeds(experiment: Experiment, runs: int) -> list[Experiment]:
+    """The experiment, and its repetitions with the next seeds in folders with the seed in their name."""
+    seeds = [experiment.seed + number for number in range(1, runs)]
+    return [
+        experiment,
+        *(replace(experiment, seed=seed, name=f"{experiment.name}-seed{seed}") for seed in seeds),
     ]
-    with progress.task("rendering actors", len(jobs), unit="clips") as task:
-        for done, (split, action, subject, take) in enumerate(jobs, 1):
-            path = folder / split / action / f"subject{subject:04d}-take{take}.mp4"
-            if not path.is_file():
-                scene = make_scene(
-                    action,
-                    subject=subject,
-                    take=take,
-                    seed=settings.seed,
-                    size=settings.size,
-                    frames=settings.frames,
-                    fps=settings.fps,
-                )
-                _write_clip(path, scene)
-            task.advance_to(done)
-
-
-def _write_clip(path: Path, scene: Scene) -> None:
-    with TemporaryDirectory() as temporary:
-        video = Path(temporary) / path.name  # `write_video` chooses the format by the suffix
-        write_video(video, render_clip(scene).frames, scene.fps)
-        write_bytes_atomically(path, video.read_bytes())
 
 
 def _spaced(paths: Sequence[Path], count: int) -> list[Path]:
