@@ -95,8 +95,8 @@ def conclude(outcome: Outcome) -> str:
         else (f"No difference between {STUDENT.title} and {BASELINE.title} beyond chance")
     )
     return (
-        f"{found}: {lead.in_words('points')} on {tested}. This demonstration shows the pipeline, not the benefit of "
-        "distillation."
+        f"{found}: {lead.in_words('points')} on {tested}. This demonstration shows the pipeline, not the "
+        "benefit of distillation."
     )
 
 

@@ -40,9 +40,9 @@ def _about_learning(results: Results) -> Iterator[Conclusion]:
             consequence = " There is nothing to distil." if result is teacher else ""
             yield Conclusion(
                 "problem",
-                f"{result.title} is not better than chance: {result.top1.in_words('%')} on {len(result.label)} "
-                f"test clips, of which the most frequent class has {_chance(result):.1f} %.{consequence} "
-                f"{_reason(result)}",
+                f"{result.title} is not better than chance: {result.top1.in_words('%')} on "
+                f"{len(result.label)} test clips, of which the most frequent class has "
+                f"{_chance(result):.1f} %.{consequence} {_reason(result)}",
             )
     if teacher is None:
         return
