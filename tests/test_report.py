@@ -106,6 +106,11 @@ def test_a_confusion_matrix_by_hand() -> None:
     np.testing.assert_array_equal(confusion_matrix(label, predicted, 3), expected)
 
 
+def test_clips_without_people_are_missing_in_the_rows_of_a_confusion_matrix() -> None:
+    matrix = confusion_matrix(np.array([0, 0, 0, 0, 1]), np.array([0, 0, -1, 1, -1]), 2)
+    np.testing.assert_array_equal(matrix, [[0.5, 0.25], [0, 0]])
+
+
 def test_accuracy_by_class_by_hand() -> None:
     label = np.array([0, 0, 0, 0, 2])
     predicted = np.array([0, 0, 0, 1, 1])
