@@ -56,8 +56,7 @@ def evaluate_bundles(
     """Test bundles on the cached test clips of their experiments, and fuse them (see :func:`fuse`).
 
     Split and derived low quality are those of each bundle's experiment, so that a bundle reaches the figures
-    of
-    its training. The split is computed from the present cache: if it is drawn by the seed and videos were
+    of its training. The split is computed from the present cache: if it is drawn by the seed and videos were
     added since, the test clips differ.
 
     Args:
@@ -118,14 +117,16 @@ def fuse(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     so that the network with the largest logits dominates.
 
     Args:
-        logits: ``(clip, class)`` of each network.
+        logits: ``(clip, class)`` of each network; rows of NaN, where it detected nobody, do not contribute.
         weights: one for each.
 
     Returns:
-        Scores ``(clip, class)``.
+        Scores ``(clip, class)``, NaN where no network detected anybody.
     """
-    scores = [weight * each.softmax(dim=1) for each, weight in zip(logits, weights, strict=True)]
-    return torch.stack(scores).sum(dim=0)
+    scores = torch.stack(
+        [weight * each.softmax(dim=1) for each, weight in zip(logits, weights, strict=True)]
+    )
+    return scores.nansum(dim=0).masked_fill(scores.isnan().all(dim=0), torch.nan)
 
 
 def _weights(given: Sequence[float], bundles: int) -> Sequence[float]:

@@ -276,3 +276,12 @@ def test_bundles_of_other_classes_or_without_experiment_are_refused(
     assert "was not trained for the class up and down of the test clips" in refused(BundleError, cache, other)
     nameless = saved("nameless", replace(whole, metadata=replace(whole.metadata, run={})))
     assert "nameless contains no experiment" in refused(BundleError, cache, nameless)
+
+
+def test_a_network_that_detects_nobody_does_not_contribute_to_the_fusion() -> None:
+    nobody = torch.full((1, 2), torch.nan)
+    one, other = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0]])
+    fused = fuse([torch.cat([one, nobody, nobody]), torch.cat([other, other, nobody])], [1, 2])
+    torch.testing.assert_close(fused[:1], fuse([one, other], [1, 2]))
+    torch.testing.assert_close(fused[1], 2 * other[0].softmax(dim=0))
+    assert predicted_classes(fused) == [0, 0, NOBODY]
