@@ -123,9 +123,7 @@ def fuse(logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     Returns:
         Scores ``(clip, class)``, NaN where no network detected anybody.
     """
-    scores = torch.stack(
-        [weight * each.softmax(dim=1) for each, weight in zip(logits, weights, strict=True)]
-    )
+    scores = torch.stack([weight * each.softmax(dim=1) for each, weight in zip(logits, weights, strict=True)])
     return scores.nansum(dim=0).masked_fill(scores.isnan().all(dim=0), torch.nan)
 
 
