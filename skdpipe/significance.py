@@ -36,46 +36,46 @@ def chance_level(labels: Sequence[int]) -> float:
 
 
 def is_beyond_chance(correct: int, labels: Sequence[int]) -> bool:
-    """Whether the number of correct clips is significantly above the chance level.
-
-    One-sided exact binomial test with p < 0.05.
-    """
+    """Whether the accuracy is significantly above the chance level (one-sided exact binomial test, p < 0.05)."""
     test = binomtest(correct, len(labels), chance_level(labels) / 100, alternative="greater")
     return bool(test.pvalue < 0.05)
 
 
+def difference_interval(lead: NDArray[np.integer | np.floating]) -> Interval:
+    """The difference of two methods' accuracies on the same clips, in percentage points.
+
+    The interval is Wald's for paired proportions with Agresti and Min's correction ("Simple improved
+    confidence intervals for comparing matched proportions", Statistics in Medicine 2005): half a clip is
+    added to each of the four cells (both correct, one method correct, the other, none).
+
+    Args:
+        lead: ``(clip,)``, for each test clip 1, 0 or -1, or with several seeds the mean of these.
+    """
+    assert len(lead) > 0
+    clips = len(lead) + 2
+    mean = float(lead.sum()) / clips
+    variance = (float(np.square(lead).sum()) + 1) / clips - mean**2
+    half_width = _TWO_SIDED_95 * math.sqrt(variance / clips)
+    low, high = max(-1.0, mean - half_width), min(1.0, mean + half_width)
+    return Interval(100 * float(lead.mean()), 100 * low, 100 * high)
+
+
 def lead_by_clip(one: Sequence[Mapping[str, bool]], other: Sequence[Mapping[str, bool]]) -> NDArray[np.int64]:
-    """For each test clip the number of seeds in which one method is correct, minus those of the other.
+    """For each test clip the number of seeds with a correct prediction by one minus those by the other.
 
     If the seed determines the split, seeds have different test clips; a clip counts only in its seeds.
 
     Args:
-        one, other: for each seed, in the same order, whether the prediction for each clip is correct.
+        one, other: for each of the same seeds, in the same order, whether each clip's prediction is correct.
 
     Returns:
-        ``(clip,)``, in the order of the clips' names.
+        ``(clip,)``.
     """
-    leads = _leads(one, other)
-    return np.array([sum(leads[clip]) for clip in sorted(leads)], np.int64)
-
-
-def mean_lead_by_clip(
-    one: Sequence[Mapping[str, bool]], other: Sequence[Mapping[str, bool]]
-) -> NDArray[np.float64]:
-    """As :func:`lead_by_clip`, divided by the number of seeds with the clip: from -1 to 1."""
-    leads = _leads(one, other)
-    return np.array([sum(leads[clip]) / len(leads[clip]) for clip in sorted(leads)], np.float64)
-
-
-def _leads(
-    one: Sequence[Mapping[str, bool]], other: Sequence[Mapping[str, bool]]
-) -> Mapping[str, Sequence[int]]:
-    """For each clip its lead of 1, 0 or -1 in each seed that has it."""
-    leads: defaultdict[str, list[int]] = defaultdict(list)
+    lead: defaultdict[str, int] = defaultdict(int)
     for a, b in zip(one, other, strict=True):
         for clip in a.keys() & b.keys():
-            leads[clip].append(int(a[clip]) - int(b[clip]))
-    return leads
+            lead[clip] += a[clip] - b[clip]
+    return np.array([lead[clip] for clip in sorted(lead)], np.int64)
 
 
 def paired_p_value(lead: NDArray[np.int64]) -> float:
@@ -100,25 +100,3 @@ def paired_p_value(lead: NDArray[np.int64]) -> float:
     total = int(np.abs(lead).sum())
     as_large = np.abs(2 * np.arange(total + 1) - total) >= abs(int(lead.sum()))
     return min(1.0, float(probability[as_large].sum()))
-
-
-def difference_interval(mean_lead: NDArray[np.float64]) -> Interval:
-    """Difference of two methods' accuracies on the same clips, in percentage points.
-
-    The interval is Wald's for paired proportions with the correction of Agresti and Min ("Simple improved
-    confidence intervals for comparing matched proportions", Statistics in Medicine 2005): half a clip is
-    added to each of the four cells (both correct, one method correct, the other, none).
-
-    Args:
-        mean_lead: ``(clip,)`` of one or more clips, see :func:`mean_lead_by_clip`.
-    """
-    assert len(mean_lead) > 0
-    clips = len(mean_lead) + 2
-    mean = float(mean_lead.sum()) / clips
-    variance = (float(np.square(mean_lead).sum()) + 1) / clips - mean**2
-    half_width = _TWO_SIDED_95 * math.sqrt(variance / clips)
-    return Interval(
-        100 * float(mean_lead.mean()),
-        100 * max(-1.0, mean - half_width),
-        100 * min(1.0, mean + half_width),
-    )

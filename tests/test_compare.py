@@ -13,9 +13,13 @@ import time
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from moving_body import fill
+from scipy.stats import binomtest, permutation_test
 
 from skdpipe.cache import PoseCache
 from skdpipe.compare import ComparisonResult, run_comparison
@@ -24,7 +28,9 @@ from skdpipe.compare.processes import run_in_processes
 from skdpipe.compare.table import (
     Row,
     TrainedNetwork,
+    lead_by_clip,
     rows_of,
+    significance,
     to_csv,
     to_markdown,
 )
@@ -171,9 +177,38 @@ def test_a_gap_that_rounds_to_zero_has_no_sign() -> None:
     assert "SKD 0%, SKD* -1%" in to_markdown([row])
 
 
+def test_significance_by_counting() -> None:
+    """One method is better in ten clips and worse in none: two of 2^10 sign changes are as extreme."""
+    lead = np.r_[np.ones(10, int), np.zeros(2, int)]
+    assert significance(lead) == significance(-lead) == pytest.approx(2 / 1024)
+    assert significance(np.zeros(5, int)) == significance(np.array([], int)) == 1
+    assert significance(np.array([3, -3, 1, -1])) == pytest.approx(1)
+    assert significance(np.array([3, 1])) == pytest.approx(0.5)  # of 4, 2, -2 and -4 two are as far from 0
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_with_one_seed_significance_is_mcnemars(ahead: int, behind: int) -> None:
+    lead = np.repeat([1, -1, 0], [ahead, behind, 3])
+    expected = binomtest(ahead, ahead + behind).pvalue if ahead + behind else 1.0
+    assert significance(lead) == pytest.approx(expected, rel=1e-9)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=9))
+def test_with_more_seeds_significance_is_the_exact_permutation_tests(leads: list[int]) -> None:
+    lead = np.array(leads)
+    every = permutation_test(
+        (lead, np.zeros_like(lead)),
+        lambda a, b: np.sum(a - b),
+        permutation_type="samples",
+        n_resamples=np.inf,
+    )
+    assert significance(lead) == pytest.approx(every.pvalue)
+
+
 def test_a_clip_is_compared_in_the_seeds_that_test_it() -> None:
     one = [trained_network("SKD", 0, [1, 1, 1]), trained_network("SKD", 1, [1, 1])]
     other = [trained_network("LQS-S", 0, [1, 0, 1]), trained_network("LQS-S", 1, [0, 0])]
+    assert lead_by_clip(one, other).tolist() == [1, 2, 0]
     (row,) = rows_of([*one, *other])
     assert row.significance == {"SKD": pytest.approx(0.5)}
 

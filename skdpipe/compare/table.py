@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+
 from skdpipe.compare.plan import Plan, PlannedRun
 from skdpipe.distill.experiment import recovered_gap
 from skdpipe.distill.methods import BASELINE, METHODS, SMOOTHED, TEACHER, Method, method_named
 from skdpipe.distill.run_folder import RunFolder
-from skdpipe.significance import lead_by_clip, paired_p_value
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Row:
     Attributes:
         top1: of each column, in order of the seeds.
         recovered: for SKD, SKD* and each variant the recovered gap of the means, None if there is no gap.
-        significance: for the same columns, p of the difference to LQS-S (`paired_p_value`). Both use the
-            seeds that the compared columns share, and are missing without such seeds.
+        significance: for the same columns, p of the difference to LQS-S (see :func:`significance`). Both use
+            the seeds that the compared columns share, and are missing without such seeds.
         minutes: duration of all trainings except the teacher's.
     """
 
@@ -129,8 +133,7 @@ def rows_of(trained: Sequence[TrainedNetwork]) -> list[Row]:
             if gap := _of_common_seeds(by_column, TEACHER.title, BASELINE.title, column):
                 recovered[column] = recovered_gap(*(fmean(each.top1 for each in group) for group in gap))
             if pair := _of_common_seeds(by_column, column, BASELINE.title):
-                one, other = ([each.correct for each in group] for group in pair)
-                p_values[column] = paired_p_value(lead_by_clip(one, other))
+                p_values[column] = significance(lead_by_clip(*pair))
         minutes = sum(each.seconds for each in here if each.column != TEACHER.title) / 60
         rows.append(Row(scenario, student, top1, recovered, p_values, minutes))
     return rows
@@ -143,6 +146,48 @@ def _of_common_seeds(
     by_seed = [{each.seed: each for each in by_column.get(column, ())} for column in columns]
     common = sorted(set.intersection(*(set(each) for each in by_seed)))
     return [[each[seed] for seed in common] for each in by_seed] if common else []
+
+
+def lead_by_clip(one: Sequence[TrainedNetwork], other: Sequence[TrainedNetwork]) -> NDArray[np.int64]:
+    """For each test clip the number of seeds with a correct prediction by one minus those by the other.
+
+    If the seed determines the split, seeds have different test clips; a clip counts only in its seeds.
+
+    Args:
+        one, other: networks of the same seeds, in the same order.
+
+    Returns:
+        ``(clip,)``.
+    """
+    lead: defaultdict[str, int] = defaultdict(int)
+    for a, b in zip(one, other, strict=True):
+        for clip in a.correct.keys() & b.correct.keys():
+            lead[clip] += a.correct[clip] - b.correct[clip]
+    return np.array([lead[clip] for clip in sorted(lead)], np.int64)
+
+
+def significance(lead: NDArray[np.int64]) -> float:
+    """Two-sided p of the hypothesis that two methods are equally accurate.
+
+    Under this hypothesis each clip's lead d_c has either sign with probability 1/2, and p is the exact
+    probability of |Σ ± d_c| >= |Σ d_c|, from the distribution of S = Σ B_c |d_c| with fair coins B_c. With
+    one seed this is McNemar's exact test (McNemar 1947; recommended for classifiers by Dietterich 1998). With
+    several it is a paired permutation test (Good, "Permutation, Parametric and Bootstrap Tests of
+    Hypotheses", 2005) whose pairs are clips, as predictions for one clip are not independent. The sample are
+    the clips; p does not cover the variation between seeds, which the spread shows.
+
+    Args:
+        lead: ``(clip,)``, see :func:`lead_by_clip`.
+    """
+    sizes, counts = np.unique(np.abs(lead[lead != 0]), return_counts=True)
+    probability = np.ones(1)  # of S = 0, 1, 2...
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        of_size = np.zeros(size * count + 1)
+        of_size[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        probability = np.convolve(probability, of_size)
+    total = int(np.abs(lead).sum())
+    as_large = np.abs(2 * np.arange(total + 1) - total) >= abs(int(lead.sum()))
+    return min(1.0, float(probability[as_large].sum()))
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
