@@ -36,7 +36,7 @@ def chance_level(labels: Sequence[int]) -> float:
 
 
 def is_beyond_chance(correct: int, labels: Sequence[int]) -> bool:
-    """Whether the accuracy is significantly above the chance level (one-sided exact binomial test, p < 0.05)."""
+    """Whether the accuracy is above the chance level with p < 0.05 (one-sided exact binomial test)."""
     test = binomtest(correct, len(labels), chance_level(labels) / 100, alternative="greater")
     return bool(test.pvalue < 0.05)
 
