@@ -256,10 +256,11 @@ def training_steps_are_deterministic(build: Build) -> None:
 
 
 def dropout_has_the_given_probability(build: Build) -> None:
-    probabilities = {m.p for m in small(build, dropout=0.3).modules() if isinstance(m, nn.Dropout)}
+    kinds = nn.Dropout | nn.Dropout2d
+    probabilities = {m.p for m in small(build, dropout=0.3).modules() if isinstance(m, kinds)}
     assert 0.3 in probabilities
     assert probabilities <= {0.0, 0.3}
-    assert {m.p for m in small(build).modules() if isinstance(m, nn.Dropout)} == {0.0}
+    assert {m.p for m in small(build).modules() if isinstance(m, kinds)} == {0.0}
 
 
 def dropout_is_active_in_training_only(build: Build) -> None:

@@ -17,7 +17,7 @@ from skdpipe.distill.edge_loss import edge_loss
 from skdpipe.distill.losses import node_loss
 from skdpipe.distill.objective import student_objective
 from skdpipe.errors import ConfigError
-from skdpipe.networks import GraphNetwork, NetworkOutput, adaptation_layer, st_2sgcn
+from skdpipe.networks import GraphNetwork, NetworkOutput, adaptation_layer, dd_net, st_2sgcn
 from skdpipe.networks.graph import adjacency
 from skdpipe.networks.layers import Block, JointNorm, SpatialGraphConvolution, temporal_convolution
 from skdpipe.skeleton import COCO_17, PENN_13
@@ -123,3 +123,11 @@ def test_different_joints_raise_an_error_and_the_student_is_not_changed() -> Non
     assert "\n" not in str(error.value)
     assert student.training
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+
+
+def test_a_dd_net_has_features_of_one_joint() -> None:
+    student, teacher, shape = dd_net(COCO_17, 2, width=4), st_2sgcn(COCO_17, 2, width=4).eval(), (2, 3, 8, 17)
+    require_same_joints(student, dd_net(COCO_17, 2, width=6).eval(), shape)
+    expected = "features have 1 joints, the teacher's 17; .* set distillation.pooled to true, or set "
+    with pytest.raises(ConfigError, match=expected):
+        require_same_joints(student, teacher, shape)

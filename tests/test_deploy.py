@@ -70,7 +70,7 @@ def test_padding_has_no_effect(name: str) -> None:
 @each_network
 def test_no_dropout_and_no_norm_after_a_convolution(name: str) -> None:
     for module in deployed(trained(name)).modules():
-        assert not isinstance(module, nn.Dropout)
+        assert not isinstance(module, nn.Dropout | nn.Dropout2d)
         if isinstance(module, nn.Sequential):
             for layer, following in pairwise(module):
                 assert not (isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d))

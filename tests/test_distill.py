@@ -35,7 +35,7 @@ from skdpipe.config import (
 )
 from skdpipe.distill import METHODS, DistillationResult, distill_student, method_named
 from skdpipe.distill.training_state import Curve
-from skdpipe.errors import BundleError, DataError
+from skdpipe.errors import BundleError, ConfigError, DataError
 from skdpipe.predict import load_predictor
 
 
@@ -528,3 +528,34 @@ def test_a_warm_start_of_a_smaller_network(cache: PoseCache, tmp_path: Path) -> 
     torch.testing.assert_close(
         student["blocks.8.temporal.2.weight"], teacher["blocks.8.temporal.2.weight"], rtol=0, atol=1e-5
     )
+
+
+def test_networks_with_different_joints_are_compared_by_pooled_features(
+    cache: PoseCache, tmp_path: Path
+) -> None:
+    recipe, student = Recipe(epochs=1, batch=4), NetworkChoice("dd_net", width=4)
+    with pytest.raises(ConfigError, match="features have 1 joints, the teacher's 17"):
+        distill_student(
+            tiny_experiment(recipe=recipe, student=student), cache, tmp_path / "vertices", device=CPU
+        )
+    assert not list(tmp_path.rglob("*.safetensors"))
+    settings = Distillation(pooled=True)
+    experiment = tiny_experiment(recipe=recipe, student=student, distillation=settings)
+    folder = distill_student(experiment, cache, tmp_path / "pooled", device=CPU).folder
+    (curve,) = load_bundle(folder / "student.safetensors").metadata.run["curves"]
+    assert curve["losses"].keys() == {"task", "kl", "node", "edge"}
+    assert min(curve["losses"].values()) > 0
+
+
+def test_a_dd_net_is_distilled_from_a_wider_one(cache: PoseCache, tmp_path: Path) -> None:
+    experiment = tiny_experiment(
+        teacher=NetworkChoice("dd_net", width=6),
+        student=NetworkChoice("dd_net", width=4, dropout=0.1),
+        clip=ClipFormat(frames=16),
+        recipe=Recipe(epochs=2, batch=4, optimiser="adamw", learning_rate=0.002, clip_gradients=1.0),
+        distillation=Distillation(node_variant="relative"),
+    )
+    folder = distill_student(experiment, cache, tmp_path, device=CPU).folder
+    curves = load_bundle(folder / "student.safetensors").metadata.run["curves"]
+    assert [curve["losses"].keys() for curve in curves] == [{"task", "kl", "node", "edge"}] * 2
+    assert all(curve["losses"]["edge"] > 0 for curve in curves)

@@ -58,6 +58,6 @@ def require_same_joints(student: GraphNetwork, teacher: Network, clip: tuple[int
     if joints != expected:
         raise ConfigError(
             f"the student's features have {joints} joints, the teacher's {expected}; expected the same "
-            "number: choose networks that keep the same joints, or set distillation.node and "
-            "distillation.edge to 0"
+            "number: choose networks that keep the same joints, set distillation.pooled to true, or set "
+            "distillation.node and distillation.edge to 0"
         )

@@ -40,7 +40,8 @@ def load_teacher(run: RunContext, path: Path) -> Bundle:
 def require_comparable(run: RunContext, teacher: Bundle | None) -> None:
     """Check before training that the student can be compared with the teacher.
 
-    Node and edge loss compare feature maps, and a warm start copies the teacher's weights.
+    Node and edge loss compare feature maps, unless these are pooled, and a warm start copies the teacher's
+    weights.
 
     Args:
         run: teacher and student are built by its settings.
@@ -51,7 +52,8 @@ def require_comparable(run: RunContext, teacher: Bundle | None) -> None:
         DataError: if the student has weights that the teacher does not have.
     """
     settings, clip = run.experiment.distillation, run.experiment.clip
-    if not (settings.node or settings.edge or settings.warm_start):
+    compares_joints = bool(settings.node or settings.edge) and not settings.pooled
+    if not (compares_joints or settings.warm_start):
         return
     if teacher is not None:
         network = teacher.network.to(run.device)
@@ -60,7 +62,7 @@ def require_comparable(run: RunContext, teacher: Bundle | None) -> None:
     student = untrained_network(run, network_choice(run, STUDENT))
     if settings.warm_start:
         initialise_from_teacher(student, network)
-    if settings.node or settings.edge:
+    if compares_joints:
         joints = len(layout_named(clip.layout))
         require_same_joints(student, network.eval(), (clip.people, 3, clip.frames, joints))
 

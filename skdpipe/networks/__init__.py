@@ -11,6 +11,7 @@ from skdpipe.networks.as_gcn import as_gcn
 from skdpipe.networks.build import NETWORKS, build_network
 from skdpipe.networks.cost import count_multiply_adds, count_parameters
 from skdpipe.networks.ctr_gcn import ctr_gcn
+from skdpipe.networks.dd_net import dd_net
 from skdpipe.networks.deploy import DeployedNetwork, deployed, to_onnx
 from skdpipe.networks.graph import Partitioning
 from skdpipe.networks.graph_network import GraphNetwork
@@ -35,6 +36,7 @@ __all__ = [
     "count_multiply_adds",
     "count_parameters",
     "ctr_gcn",
+    "dd_net",
     "deployed",
     "ms_g3d",
     "shift_gcn",

@@ -28,7 +28,8 @@ def dd_net(layout: Layout, classes: int, *, width: int = 16, dropout: float = 0.
     It differs from the publication after the convolutions: mean and standard deviation over time instead of
     the maximum, and one linear classifier instead of three layers. The joints' positions are a fourth
     input beside distances and motions: they are relative to the centre of all people of the clip, so they
-    contain the distance between two people. Distances and motions of unseen joints are 0.
+    contain the distance between two people. Positions, distances and motions of unseen joints are 0.
+    With the 15 joints and 21 classes of JHMDB it has 115,269 parameters, and 1,726,677 at width 64.
 
     Args:
         layout: joints of the input.
@@ -49,8 +50,8 @@ class _Blocks(nn.Module):
 
     def __init__(self, joints: int, width: int, dropout: float) -> None:
         super().__init__()
-        pairs = joints * (joints - 1) // 2
-        self.distances = _embedding(pairs, width, dropout)
+        pairs = torch.triu_indices(joints, joints, offset=min(1, joints - 1))  # a single joint with itself
+        self.distances = _embedding(pairs.shape[1], width, dropout)
         self.positions = _embedding(2 * joints, width, dropout)
         self.slow_motion = _embedding(2 * joints, width, dropout)
         self.fast_motion = _embedding(2 * joints, width, dropout)
@@ -62,7 +63,7 @@ class _Blocks(nn.Module):
             _Halve(),
             *_two_convolutions(4 * width, 8 * width, dropout),
         )
-        self.register_buffer("pairs", torch.triu_indices(joints, joints, offset=1), persistent=False)
+        self.register_buffer("pairs", pairs, persistent=False)
 
     pairs: Tensor
 
@@ -95,7 +96,7 @@ def _distances(place: Tensor, seen: Tensor, pairs: Tensor) -> Tensor:
 
 
 def _motion(place: Tensor, seen: Tensor, frames: int) -> Tensor:
-    """The change of each joint over so many frames, the same shape; 0 at the end and where it is unseen."""
+    """The change of each joint over a number of frames, the same shape; 0 at the end and if it is unseen."""
     if place.shape[3] <= frames:
         return torch.zeros_like(place)
     both = seen[..., frames:] * seen[..., :-frames]

@@ -132,6 +132,6 @@ def _without_norm_and_dropout(module: nn.Module) -> nn.Module:
     for layer in module:
         if isinstance(layer, nn.BatchNorm2d) and layers and isinstance(layers[-1], nn.Conv2d):
             layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
-        elif not isinstance(layer, nn.Dropout):
+        elif not isinstance(layer, nn.Dropout | nn.Dropout2d):
             layers.append(layer)
     return nn.Sequential(*layers)
