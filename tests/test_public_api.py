@@ -30,6 +30,7 @@ TWINS = {
     "import": "import_poses",
     "convert": "convert_poses",
     "fit-noise": "fit_noise_of_cache",
+    "check": "check_data",
     "distill": "distill_student",
     "finetune": "finetune_student",
     "compare": "run_comparison",

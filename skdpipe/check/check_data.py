@@ -52,7 +52,7 @@ def check_data(cache: PoseCache, experiment: Experiment, progress: Progress | No
     findings = (
         split.check_classes(manifest, experiment),
         split.check_test_clips(manifest),
-        split.check_left_out(manifest),
+        split.check_left_out(manifest, experiment),
         split.check_subjects(clips),
         skeletons.check_detections(clips, "high"),
         skeletons.check_detections(clips, "low"),

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from skdpipe.check.finding import Finding, Level, leave_out
 from skdpipe.check.inspect import InspectedClip
-from skdpipe.significance import chance_level, is_beyond_chance
+from skdpipe.significance import accuracy_interval, chance_level, is_beyond_chance
 
 _NEIGHBOURS: Final = 5
 _EQUAL: Final = 1e-3  # root mean square difference of standardised features of equal skeletons
 _FLAT: Final = 1e-4  # a feature with less deviation differs by rounding errors alone
+_CONVINCING: Final = 20.0  # points above chance that are excluded before labels are called wrong
 _DOUBTFUL: Final = 0.02  # share of clips; among classes that look alike, a few are always doubtful
 
 
@@ -80,9 +81,10 @@ def check_labels(neighbours: Neighbours) -> Finding:
     votes = _votes(neighbours, names)[chosen]
     agreed = int((votes.argmax(axis=1) == label).sum())
     against = np.flatnonzero((votes.max(axis=1) == _NEIGHBOURS) & (votes.argmax(axis=1) != label))
+    chance = chance_level(label.tolist())
     text = (
         f"the labels of {agreed / len(label):.0%} of the clips are those of most of their {_NEIGHBOURS} "
-        f"nearest clips (chance {chance_level(label.tolist()):.0f} %); for {len(against)} clips, all "
+        f"nearest clips (chance {chance:.0f} %); for {len(against)} clips, all "
         f"{_NEIGHBOURS} have the same other label"
     )
     doubtful = tuple(
@@ -95,7 +97,9 @@ def check_labels(neighbours: Neighbours) -> Finding:
             "compare some labels with their videos; if they are right, the skeletons do not show what "
             "distinguishes the classes"
         )
-        return Finding("labels", "problem", text, remedy, doubtful)
+        at_best = accuracy_interval(agreed, len(label)).high
+        level: Level = "problem" if at_best < chance + _CONVINCING else "warning"
+        return Finding("labels", level, text, remedy, doubtful)
     if len(against) > _DOUBTFUL * len(label):
         remedy = "compare the labels of these clips with their videos"
         return Finding("labels", "warning", text, remedy, doubtful)

@@ -20,13 +20,13 @@ _MANY_LEFT_OUT: Final = 0.05  # share of the clips
 _FEW_TEST_CLIPS: Final = 200
 _FEW_STEPS: Final = 300
 
-# The manifest's reasons for leaving out clips, and what to do about each.
+# The manifest's reasons for leaving out clips, and what to do about each: in general, and by a setting.
 _REMEDIES: Final = {
-    "no person detected": "lower the estimator's thresholds, raise its long_edge, or --set unpaired=true",
-    "-quality skeletons": "run `skdpipe extract` again, or --set unpaired=true",
-    "one quality only": "run `skdpipe extract` again",
-    "no label": "label the clips, or --set unlabelled=true",
-    "neither label": "raise --set labels.low=1",
+    "no person detected": ("lower the estimator's thresholds, or raise its long_edge", "unpaired"),
+    "-quality skeletons": ("run `skdpipe extract` again", "unpaired"),
+    "one quality only": ("run `skdpipe extract` again", ""),
+    "no label": ("label the clips in the CSV and run `skdpipe extract` again", "unlabelled"),
+    "neither label": ("--set labels.high=1 --set labels.low=1", ""),
 }
 _INTENDED: Final = "the test split (not used for validation)"
 
@@ -72,11 +72,11 @@ def check_test_clips(manifest: Manifest) -> Finding:
         text += f"; {len(untested)} classes have none"
         return Finding("test-clips", "warning", text, "add test clips of these classes", untested)
     if total < _FEW_TEST_CLIPS:
-        return Finding("test-clips", "warning", text, "test on every clip with `skdpipe distill --folds 5`")
+        return Finding("test-clips", "warning", text, "`skdpipe distill --folds 5` tests every clip once")
     return Finding("test-clips", "fine", text)
 
 
-def check_left_out(manifest: Manifest) -> Finding:
+def check_left_out(manifest: Manifest, experiment: Experiment) -> Finding:
     """Cached clips that the experiment cannot use."""
     reasons = {reason: count for reason, count in manifest.left_out.items() if reason != _INTENDED}
     missing = sum(reasons.values())
@@ -87,7 +87,9 @@ def check_left_out(manifest: Manifest) -> Finding:
     if missing <= _MANY_LEFT_OUT * (missing + len(manifest.clips)):
         return Finding("left-out", "fine", text)
     commonest = max(reasons, key=lambda reason: reasons[reason])
-    remedy = next(remedy for part, remedy in _REMEDIES.items() if part in commonest)
+    remedy, setting = next(found for part, found in _REMEDIES.items() if part in commonest)
+    if setting and not getattr(experiment, setting):
+        remedy += f"; or --set {setting}=true"
     return Finding("left-out", "warning", text, remedy)
 
 
