@@ -8,7 +8,7 @@ Settings are frozen dataclasses, read from YAML:
 >>> import skdpipe
 >>> experiment = skdpipe.load_config(skdpipe.Experiment, "demo", ["seed=3"], section="experiment")
 >>> experiment.seed, experiment.student.name
-(3, 'st_gcn')
+(3, 'dd_net')
 
 The folders of videos are their labels:
 

@@ -162,11 +162,11 @@ class Demonstration:
         shown: number of rendered test clips that are labelled and drawn at the end.
     """
 
-    train_subjects: Annotated[int, Field(ge=1, le=1000)] = 8
-    test_subjects: Annotated[int, Field(ge=1, le=1000)] = 4
+    train_subjects: Annotated[int, Field(ge=1, le=1000)] = 5
+    test_subjects: Annotated[int, Field(ge=1, le=1000)] = 3
     takes: PositiveInt = 1
-    simulated_train_subjects: Annotated[int, Field(ge=0, le=10_000)] = 15
-    simulated_test_subjects: Annotated[int, Field(ge=0, le=10_000)] = 100
+    simulated_train_subjects: Annotated[int, Field(ge=0, le=10_000)] = 10
+    simulated_test_subjects: Annotated[int, Field(ge=0, le=10_000)] = 150
     frames: PositiveInt = 24
     size: tuple[PositiveInt, PositiveInt] = (240, 180)
     fps: PositiveFloat = 12.0

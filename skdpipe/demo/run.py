@@ -89,18 +89,29 @@ def run_demo(
     ]
     result = results[0]
     outcome = read_outcome([RunFolder(each.folder) for each in results], result.manifest)
-    predictor = load_predictor(result.folder / "student.safetensors", device=device)
     shown = _spaced(sorted((videos / "test").rglob("*.mp4")), settings.shown)
-    sequences = [predictor.estimate_poses(path) for path in shown]
-    predictions = [predictor.predict(sequence) for sequence in sequences]
-    labelled = [(path.parent.name, prediction) for path, prediction in zip(shown, predictions, strict=True)]
-    panels = [
-        _panel(path, sequence, truth, prediction.label or "no person found")
-        for path, sequence, (truth, prediction) in zip(shown, sequences, labelled, strict=True)
-    ]
     overlay = folder / "overlay.png"
-    write_image(overlay, draw_sheet(panels, sequences[0].layout))
+    student = result.folder / "student.safetensors"
+    labelled = _label_clips(student, shown, overlay, device=device, progress=progress)
     return DemoResult(report, simulation, result, outcome, labelled, overlay)
+
+
+def _label_clips(
+    student: Path, paths: Sequence[Path], overlay: Path, *, device: torch.device, progress: Progress
+) -> list[tuple[str, Prediction]]:
+    """True label and prediction of videos; their skeletons and labels are drawn in an image."""
+    predictor = load_predictor(student, device=device)
+    labelled: list[tuple[str, Prediction]] = []
+    panels: list[Panel] = []
+    with progress.task("labelling test clips", len(paths), unit="clips") as task:
+        for done, path in enumerate(paths, 1):
+            sequence, truth = predictor.estimate_poses(path), path.parent.name
+            prediction = predictor.predict(sequence)
+            labelled.append((truth, prediction))
+            panels.append(_panel(path, sequence, truth, prediction.label or "no person found"))
+            task.advance_to(done)
+    write_image(overlay, draw_sheet(panels, sequence.layout))
+    return labelled
 
 
 def _load_settings(config: Path, overrides: Sequence[str]) -> tuple[Demonstration, Extraction, Experiment]:
