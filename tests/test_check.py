@@ -135,6 +135,14 @@ def test_derived_low_quality_is_checked_like_cached(tmp_path: Path) -> None:
     assert float(off) == pytest.approx(10, abs=1)
 
 
+def test_remedies_for_derived_low_quality_name_its_settings(tmp_path: Path) -> None:
+    cache = save(tmp_path, [Pair(each.high, None) for each in good_pairs()])
+    derive = Degradation(noise=EstimatorNoise(misses_default=0.8))
+    found = findings(cache, replace(TRAINED, derive_low=derive))
+    assert found["loss"].level == "warning"
+    assert found["loss"].remedy == "choose weaker settings of derive_low"
+
+
 # Classes and sides
 
 

@@ -91,7 +91,7 @@ def test_without_a_gap_there_is_nothing_to_recover() -> None:
     assert "SKD is worse than LQS-S: difference -5.0 points" in words(ahead, "note")
 
 
-def test_overfitting_is_told_from_good_generalisation() -> None:
+def test_overfitting_and_good_generalisation_differ() -> None:
     assert "HQS-T classifies 99.0 % of its training clips and 75.0 % of the test clips: it overfits" in words(
         results(teacher=75, baseline=60), "note"
     )

@@ -158,7 +158,7 @@ def test_a_group_that_is_not_set_is_shown_as_a_comment_that_can_be_uncommented()
         ("crop: 0.7", "number in (0, 1]"),
         ("flip: 0.5", "number in [0, 1]"),
         ("shear: 0.0", "number in [0, 1)"),
-        ("learning_rate: 0.05", "number > 0; default: 0.1"),
+        ("learning_rate: 0.002", "number > 0; default: 0.1"),
         ("warmup: 2", "integer >= 0; default: 0"),
         ("mixed_precision: true", "true or false"),
         ("fill: resample", "one of resample, replay"),

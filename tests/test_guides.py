@@ -30,8 +30,9 @@ TINY = {
         "name": "published",
         "clip": {"frames": 8},
         "teacher": {"name": "st_2sgcn", "width": 4},
-        "student": {"name": "st_2sgcn", "width": 4},
+        "student": {"name": "auto"},
         "recipe": {"epochs": 1, "batch": 8},
+        "classical": False,
         "distillation": {"node_variant": "relative", "warm_start": True},
     },
 }

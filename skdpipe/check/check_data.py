@@ -45,7 +45,7 @@ def check_data(cache: PoseCache, experiment: Experiment, progress: Progress | No
         DataError: if training would be refused: `build_manifest` has the reasons.
         CacheError: if a cached sequence is missing or damaged.
     """
-    manifest = build_manifest(cache, experiment)
+    manifest, derived = build_manifest(cache, experiment), experiment.derive_low is not None
     clips = inspect_clips(cache, manifest, experiment, progress or Progress(quiet=True))
     noise = fit_noise_of_clips(cache, manifest, experiment)
     similar = neighbours.find_neighbours(clips)
@@ -54,11 +54,11 @@ def check_data(cache: PoseCache, experiment: Experiment, progress: Progress | No
         split.check_test_clips(manifest),
         split.check_left_out(manifest, experiment),
         split.check_subjects(clips),
-        skeletons.check_detections(clips, "high"),
-        skeletons.check_detections(clips, "low"),
-        skeletons.check_loss(noise),
-        skeletons.check_sides(noise),
-        skeletons.check_matching(clips),
+        skeletons.check_detections(clips, "high", derived=derived),
+        skeletons.check_detections(clips, "low", derived=derived),
+        skeletons.check_loss(noise, derived=derived),
+        skeletons.check_sides(noise, derived=derived),
+        skeletons.check_matching(clips, derived=derived),
         skeletons.check_motion(clips),
         skeletons.check_lengths(clips, experiment.clip),
         neighbours.check_copies(clips, similar),

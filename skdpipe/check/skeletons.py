@@ -17,10 +17,15 @@ _SERIOUS: Final = 0.25  # share of clips that are broken
 _FRAMES_PER_SECOND: Final = 6.0  # fewer lose movements of two or three times per second
 _STRETCHED: Final = 4.0  # input frames by frames of the video
 
-_DETECT_MORE: Final = "raise the {}-cost estimator's long_edge, lower its thresholds, or use another one"
+
+def detect_more(quality: Quality, *, derived: bool) -> str:
+    """The remedy for few detections."""
+    if derived and quality == "low":
+        return "choose weaker settings of derive_low"
+    return f"raise the {quality}-cost estimator's long_edge, lower its thresholds, or use another one"
 
 
-def check_detections(clips: Sequence[InspectedClip], quality: Quality) -> Finding:
+def check_detections(clips: Sequence[InspectedClip], quality: Quality, *, derived: bool) -> Finding:
     """Frames in which people are detected, and joints of these people."""
     found = [
         (each.clip.source, view)
@@ -48,11 +53,11 @@ def check_detections(clips: Sequence[InspectedClip], quality: Quality) -> Findin
     level: Level = "fine"
     if joints < _HALF or len(empty) + len(rare) + len(sparse) > _MANY * len(found):
         level = "problem" if len(empty) > _HALF * len(found) else "warning"
-    remedy = "" if level == "fine" else _DETECT_MORE.format(quality)
+    remedy = "" if level == "fine" else detect_more(quality, derived=derived)
     return Finding(f"detections-{quality}", level, text, remedy, (*empty, *rare, *sparse))
 
 
-def check_loss(noise: EstimatorNoise | None) -> Finding:
+def check_loss(noise: EstimatorNoise | None, *, derived: bool) -> Finding:
     """People and joints that low quality loses."""
     if noise is None:
         text = "no person is in both qualities of any clip"
@@ -64,10 +69,10 @@ def check_loss(noise: EstimatorNoise | None) -> Finding:
     )
     if max(noise.lost, misses) <= _HALF:
         return Finding("loss", "fine", text)
-    return Finding("loss", "warning", text, _DETECT_MORE.format("low"))
+    return Finding("loss", "warning", text, detect_more("low", derived=derived))
 
 
-def check_sides(noise: EstimatorNoise | None) -> Finding:
+def check_sides(noise: EstimatorNoise | None, *, derived: bool) -> Finding:
     """Left and right exchanged between the qualities."""
     share = noise.swaps if noise is not None else 0.0
     text = f"left and right are exchanged between the qualities in {share:.0%} of the frames"
@@ -78,10 +83,10 @@ def check_sides(noise: EstimatorNoise | None) -> Finding:
     if share > _HALF:
         remedy = "one of the estimators or imports exchanges left and right joints: correct its layout"
         return Finding("left-right", "problem", text, remedy)
-    return Finding("left-right", "warning", text, _DETECT_MORE.format("low"))
+    return Finding("left-right", "warning", text, detect_more("low", derived=derived))
 
 
-def check_matching(clips: Sequence[InspectedClip]) -> Finding:
+def check_matching(clips: Sequence[InspectedClip], *, derived: bool) -> Finding:
     """People of high quality without a counterpart in low quality."""
     both = [(each, each.high) for each in clips if each.high is not None and each.low is not None]
     people = sum(high.people for _, high in both)
@@ -97,7 +102,7 @@ def check_matching(clips: Sequence[InspectedClip]) -> Finding:
     if share > _HALF:
         remedy = "extract both qualities from the same videos, in the same image size and not mirrored"
         return Finding("people", "problem", text, remedy, sources)
-    return Finding("people", "warning", text, _DETECT_MORE.format("low"), sources)
+    return Finding("people", "warning", text, detect_more("low", derived=derived), sources)
 
 
 def check_motion(clips: Sequence[InspectedClip]) -> Finding:

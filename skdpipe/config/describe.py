@@ -106,7 +106,14 @@ def _group(config: object, indent: int) -> Iterator[str]:
 def _optional_group(kind: type, name: str) -> Iterator[str]:
     for group in groups_of(kind, name):
         yield f"{name}:"
-        yield from _group(group(), 2)
+        yield from _group(_example(group), 2)
+
+
+def _example(group: type) -> object:
+    """A group with its defaults; required settings have the lowest value that is allowed."""
+    schema = TypeAdapter(group).json_schema()
+    lowest = {name: schema["properties"][name].get("minimum", 1) for name in schema.get("required", ())}
+    return group(**lowest)
 
 
 def _comment(text: str, indent: int) -> list[str]:

@@ -69,7 +69,7 @@ def _reason(result: MethodResult) -> str:
     if training >= _LEARNED or training - result.top1.estimate >= _OVERFITTED:
         return (
             f"It classifies {training:.1f} % of its training clips, so it has memorised them: too few clips, "
-            "wrong labels, or skeletons that do not show what tells the classes apart. Run `skdpipe check`."
+            "wrong labels, or skeletons that do not show what distinguishes the classes. Run `skdpipe check`."
         )
     return (
         f"It classifies only {training:.1f} % of its training clips, so it has not learned them: too few "
