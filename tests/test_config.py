@@ -110,7 +110,7 @@ def test_a_section_can_be_taken_from_another_config(tmp_path: Path) -> None:
 
 def test_the_config_paper_has_the_settings_of_the_paper() -> None:
     paper = load_config(Experiment, config_path("paper"), section="experiment")
-    recipe = Recipe(60, 16, 0.1, 0.9, 1e-4, milestones=(15, 30, 45), decay=0.1)
+    recipe = Recipe(60, batch=16, learning_rate=0.1, milestones=(15, 30, 45), decay=0.1)
     assert paper.recipe == recipe
     assert paper.clip == ClipFormat(300, "replay", 2, "coco-17", "image", smoothing=1)
     assert paper.teacher == paper.student == NetworkChoice("st_gcn", "distance", 64)
@@ -142,7 +142,7 @@ def test_the_message_about_an_unknown_name_lists_the_known_ones() -> None:
     ("override", "expected"),
     [
         ("nam=x", "nam is no setting; expected one of name, seed, high, low"),
-        ("recipe.epoch=3", "recipe.epoch is no setting; expected one of epochs, batch, learning_rate"),
+        ("recipe.epoch=3", "recipe.epoch is no setting; expected one of epochs, steps, batch, "),
         ("derive_low.ever=3", "derive_low.ever is no setting; expected one of noise, every"),
         ("recipe.epochs=many", "recipe.epochs: found 'many'; input should be a valid integer"),
         ("recipe.epochs=2.5", "recipe.epochs: found 2.5; input should be a valid integer"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,22 +21,39 @@ from distillation_setup import (
     task_until,
     training_clips,
 )
-from moving_body import fill
-from torch import nn
+from moving_body import fill, tiny_experiment
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import Augmentation, Distillation, Recipe
-from skdpipe.dataset import Batch, PairedClips
+from skdpipe.config import Augmentation, ClipFormat, Distillation, Recipe
+from skdpipe.dataset import Batch, PairedClips, build_manifest
 from skdpipe.distill.objective import student_objective, teacher_objective
-from skdpipe.distill.training import Losses, Revision, compute_gradients, learning_rate_factor, train
+from skdpipe.distill.training import (
+    Losses,
+    Objective,
+    Revision,
+    compute_gradients,
+    learning_rate_factor,
+    planned_epochs,
+    train,
+)
 from skdpipe.distill.training_state import Curve, load_training_state, save_training_state
 from skdpipe.errors import DataError
+from skdpipe.networks import dd_net
+from skdpipe.skeleton import COCO_17
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> PairedClips:
-    return training_clips(fill(PoseCache(tmp_path_factory.mktemp("cache"))))
+def cache(tmp_path_factory: pytest.TempPathFactory) -> PoseCache:
+    return fill(PoseCache(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def data(cache: PoseCache) -> PairedClips:
+    return training_clips(cache)
 
 
 # The schedule
@@ -67,7 +85,7 @@ def test_the_optimiser_gets_the_schedule(data: PairedClips, tmp_path: Path) -> N
     """Without momentum and decay, and with a gradient of one, a weight falls by the sum of the rates."""
     weight = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(weight.weight)
-    recipe = Recipe(4, 4, 0.2, momentum=0, weight_decay=0, milestones=(1, 3), decay=0.5)
+    recipe = Recipe(4, batch=4, learning_rate=0.2, momentum=0, weight_decay=0, milestones=(1, 3), decay=0.5)
     train(
         weight,
         lambda batch: Losses(weight.weight.sum()),
@@ -81,6 +99,185 @@ def test_the_optimiser_gets_the_schedule(data: PairedClips, tmp_path: Path) -> N
         task=task_until(),
     )
     assert weight.weight.item() == pytest.approx(-0.2 * 2 * (1 + 0.5 + 0.5 + 0.25))  # two steps an epoch
+
+
+# The number of steps
+
+
+@pytest.mark.parametrize(
+    ("clips", "steps", "epochs"),
+    [
+        (64, 0, 20),  # four steps in each of the recipe's epochs
+        (64, 80, 20),
+        (64, 81, 21),
+        (64, 400, 100),
+        (1, 400, 400),
+        (17, 400, 400),  # the last batch has a single clip and is left out
+        (18, 400, 200),
+        (100_000, 400, 20),
+    ],
+)
+def test_epochs_for_the_lowest_number_of_steps(clips: int, steps: int, epochs: int) -> None:
+    assert planned_epochs(Recipe(epochs=20, batch=16, steps=steps), clips) == epochs
+
+
+class Course:
+    """The course of a training of one weight with a gradient of one: the learning rate of each step."""
+
+    def __init__(self, data: PairedClips, recipe: Recipe, folder: Path, distil_from: int = 0) -> None:
+        weight = nn.Linear(1, 1, bias=False)
+        values: list[float] = []
+
+        def objective(batch: Batch) -> Losses:
+            values.append(weight.weight.item())
+            return Losses(weight.weight.sum(), {"kl": 0 * weight.weight.sum()})
+
+        task = task_until()
+        self.curves = train(
+            weight, objective, data, recipe, seed=0, device=CPU, revision="none", augment=None,
+            state_file=folder / "state", task=task, distil_from=distil_from,
+        )  # fmt: skip
+        values.append(weight.weight.item())
+        self.rates = [before - after for before, after in pairwise(values)]
+        self.progress = [done for done, _ in task.updates]
+
+
+def plain_descent(**changes: object) -> Recipe:
+    settings: dict[str, object] = {"batch": 4, "learning_rate": 1.0, "momentum": 0, "weight_decay": 0}
+    return Recipe(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def test_milestones_keep_their_relative_place_in_more_epochs(data: PairedClips, tmp_path: Path) -> None:
+    recipe = plain_descent(epochs=4, steps=24, milestones=(1, 3), decay=0.5)  # three times two steps an epoch
+    course = Course(data, recipe, tmp_path)
+    assert len(course.curves) == 12
+    assert course.rates == pytest.approx([1.0] * 6 + [0.5] * 12 + [0.25] * 6, rel=1e-5)
+
+
+def test_warm_up_and_cosine_keep_their_relative_place(data: PairedClips, tmp_path: Path) -> None:
+    recipe = plain_descent(epochs=4, steps=25, warmup=1)
+    course = Course(data, recipe, tmp_path)
+    assert len(course.curves) == 13
+    expected = [learning_rate_factor(recipe, 4 * step / 26) for step in range(26)]
+    assert course.rates == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "start", "first"), [(2, 12, 1, 3), (4, 10, 2, 3), (2, 196, 1, 49)]
+)
+def test_the_start_of_distillation_keeps_its_relative_place(
+    data: PairedClips, tmp_path: Path, epochs: int, steps: int, start: int, first: int
+) -> None:
+    course = Course(data, plain_descent(epochs=epochs, steps=steps), tmp_path, distil_from=start)
+    assert len(course.curves) == steps // 2
+    distilled = [number for number, curve in enumerate(course.curves) if "kl" in curve.losses]
+    assert distilled == list(range(first, steps // 2))
+
+
+def uneven_clips(cache: PoseCache) -> PairedClips:
+    """Four clips of one class and one of the other: five clips, or six of balanced classes."""
+    manifest = build_manifest(cache, tiny_experiment())
+    training = manifest.part(train=True)
+    groups = [[clip for clip in training if clip.label == label] for label in manifest.classes]
+    clip = ClipFormat(frames=8)
+    return PairedClips(cache, [*groups[0][:4], groups[1][0]], manifest.classes, clip, clip, None, 0)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("batch", [2, 4, 5])
+def test_schedule_and_progress_follow_the_number_of_batches(
+    cache: PoseCache, tmp_path: Path, batch: int, balanced: bool
+) -> None:
+    recipe = plain_descent(epochs=3, batch=batch, balanced=balanced, steps=7)
+    course = Course(uneven_clips(cache), recipe, tmp_path)
+    assert len(course.rates) >= 7
+    steps = len(course.rates)
+    assert course.rates == pytest.approx(
+        [learning_rate_factor(recipe, 3 * step / steps) for step in range(steps)], abs=1e-5
+    )
+    assert course.progress == pytest.approx(
+        [len(course.curves) * (step + 1) / steps for step in range(steps)]
+    )
+
+
+def test_balanced_classes_of_an_epoch(cache: PoseCache, tmp_path: Path) -> None:
+    weight, labels = nn.Linear(1, 1), []
+
+    def objective(batch: Batch) -> Losses:
+        labels.append(batch.label)
+        return Losses(weight.weight.sum() + weight.bias.sum())
+
+    run_one(weight, objective, uneven_clips(cache), plain_descent(epochs=2, balanced=True), tmp_path)
+    assert torch.cat(labels).bincount().tolist() == [6, 6]
+
+
+# The optimiser
+
+
+def run_one(
+    modules: nn.Module, objective: Objective, data: PairedClips, recipe: Recipe, folder: Path
+) -> None:
+    train(
+        modules, objective, data, recipe, seed=0, device=CPU, revision="per_loss", augment=None,
+        state_file=folder / "state", task=task_until(),
+    )  # fmt: skip
+
+
+def test_adamw_decays_matrices_and_neither_biases_nor_norms(data: PairedClips, tmp_path: Path) -> None:
+    modules = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    before = {name: value.clone() for name, value in modules.named_parameters()}
+    recipe = Recipe(
+        2, batch=4, optimiser="adamw", learning_rate=0.01, weight_decay=0.5, milestones=(9,), momentum=0
+    )
+
+    def objective(batch: Batch) -> Losses:
+        return Losses(torch.stack([0 * each.sum() for each in modules.parameters()]).sum())
+
+    run_one(modules, objective, data, recipe, tmp_path)
+    for name, value in modules.named_parameters():
+        factor = (1 - 0.01 * 0.5) ** 4 if name == "0.weight" else 1  # four steps
+        torch.testing.assert_close(value, factor * before[name])
+
+
+def test_the_first_step_of_adamw_is_the_learning_rate(data: PairedClips, tmp_path: Path) -> None:
+    weight = nn.Linear(3, 1, bias=False)
+    before, slope = weight.weight.detach().clone(), torch.tensor([[1e-3, -4.0, 70.0]])
+    recipe = Recipe(1, batch=8, optimiser="adamw", learning_rate=0.01, weight_decay=0, milestones=(9,))
+    run_one(weight, lambda batch: Losses((weight.weight * slope).sum()), data, recipe, tmp_path)
+    torch.testing.assert_close(before - weight.weight, 0.01 * slope.sign(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("limit", "length"), [(0.0, 5.0), (1.5, 1.5), (5.1, 5.0)])
+def test_the_gradient_of_all_weights_is_clipped_to_a_norm(
+    data: PairedClips, tmp_path: Path, limit: float, length: float
+) -> None:
+    """One step of plain descent with the gradient (3, 4), of two weights."""
+    layers = nn.ModuleList([nn.Linear(1, 1, bias=False) for _ in range(2)])
+    before = torch.cat([each.weight.detach().clone() for each in layers])
+    recipe = plain_descent(epochs=1, batch=8, milestones=(9,), clip_gradients=limit)
+    run_one(
+        layers,
+        lambda batch: Losses((3 * layers[0].weight + 4 * layers[1].weight).sum()),
+        data,
+        recipe,
+        tmp_path,
+    )
+    moved = before - torch.cat([each.weight.detach() for each in layers])
+    torch.testing.assert_close(moved, length * torch.tensor([[0.6], [0.8]]), rtol=1e-4, atol=1e-5)
+
+
+def test_revised_gradients_are_clipped(data: PairedClips, tmp_path: Path) -> None:
+    """The limit holds for the sum of all losses' gradients after the revision."""
+    weights = nn.Linear(2, 1, bias=False)
+    nn.init.zeros_(weights.weight)
+
+    def objective(batch: Batch) -> Losses:
+        shared, free = weights.weight[0]
+        return Losses(-3 * shared, {"against": 5 * shared + 4 * free})  # revised: (0, 4)
+
+    recipe = plain_descent(epochs=1, batch=8, milestones=(9,), clip_gradients=1)
+    run_one(weights, objective, data, recipe, tmp_path)
+    torch.testing.assert_close(weights.weight.data, torch.tensor([[0.6, -0.8]]), rtol=1e-4, atol=1e-5)
 
 
 # Reproducibility
@@ -147,6 +344,89 @@ def test_an_interrupted_training_gives_the_same_result(data: PairedClips, tmp_pa
     assert equal_states(state_of(resumed.modules), state_of(uninterrupted.modules))
 
 
+ADAMW = Recipe(
+    2, batch=3, steps=8, balanced=True, optimiser="adamw", learning_rate=0.003, clip_gradients=0.5,
+    augment=Augmentation(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [1.5, 2.0, 2.7])
+def test_an_interrupted_training_with_adamw_gives_the_same_result(
+    data: PairedClips, tmp_path: Path, at: float
+) -> None:
+    """Also with clipped gradients, balanced classes and more epochs than the recipe's."""
+    uninterrupted = DistillationSetup(recipe=ADAMW, dropout=0.3)
+    curves = uninterrupted.train(data, tmp_path / "uninterrupted", distil_from=1)
+    assert len(curves) == 3  # of three steps
+    with pytest.raises(InterruptionError):
+        DistillationSetup(recipe=ADAMW, dropout=0.3).train(data, tmp_path / "broken", until=at, distil_from=1)
+    torch.manual_seed(77)
+    resumed = DistillationSetup(recipe=ADAMW, dropout=0.3)
+    assert resumed.train(data, tmp_path / "broken", distil_from=1) == curves
+    assert equal_states(state_of(resumed.modules), state_of(uninterrupted.modules))
+    assert equal_states(*(stored_tensors(tmp_path / name) for name in ("broken", "uninterrupted")))
+
+
+def stored_tensors(folder: Path) -> dict[str, Tensor]:
+    with safe_open(folder / "student.state", framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def test_the_state_has_both_moments_of_adamw(data: PairedClips, tmp_path: Path) -> None:
+    setup = DistillationSetup(recipe=ADAMW)
+    setup.train(data, tmp_path)
+    names = {name for name in stored_tensors(tmp_path) if name.startswith("optimiser.")}
+    count = len(list(setup.modules.parameters()))
+    assert names == {
+        f"optimiser.{index}.{name}" for index in range(count) for name in ("step", "exp_avg", "exp_avg_sq")
+    }
+
+
+def test_a_state_of_an_earlier_version_continues(data: PairedClips, tmp_path: Path) -> None:
+    """It contained the momentum as ``momentum.N``."""
+    uninterrupted = DistillationSetup()
+    curves = uninterrupted.train(data, tmp_path / "uninterrupted")
+    with pytest.raises(InterruptionError):
+        DistillationSetup().train(data, tmp_path / "earlier", until=2.5)
+    path = tmp_path / "earlier/student.state"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = {
+        name.replace("optimiser.", "momentum.").removesuffix(".momentum_buffer"): value
+        for name, value in stored_tensors(path.parent).items()
+    }
+    assert {name for name in tensors if not name.startswith("module.")} == {
+        f"momentum.{index}" for index in range(len(list(uninterrupted.modules.parameters())))
+    }
+    save_file(tensors, path, metadata)
+    resumed = DistillationSetup()
+    assert resumed.train(data, tmp_path / "earlier") == curves
+    assert equal_states(state_of(resumed.modules), state_of(uninterrupted.modules))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_dd_net_is_trained_on_a_gpu_with_adamw_and_continues(data: PairedClips, tmp_path: Path) -> None:
+    recipe, device = replace(ADAMW, augment=None, epochs=6), torch.device("cuda")
+
+    def trained(folder: str, until: float = math.inf) -> tuple[list[Curve], dict[str, Tensor]]:
+        torch.manual_seed(0)
+        network = dd_net(COCO_17, 2, width=8).to(device)
+        curves = train(
+            network, teacher_objective(network, recipe), data, recipe, seed=0, device=device,
+            revision="none", augment=None, state_file=tmp_path / folder, task=task_until(until),
+        )  # fmt: skip
+        return curves, state_of(network.cpu())
+
+    curves, _ = trained("uninterrupted")
+    with pytest.raises(InterruptionError):
+        trained("broken", until=3.4)
+    resumed, weights = trained("broken")
+    assert len(resumed) == len(curves) == 6
+    assert all(math.isfinite(curve.losses["task"]) for curve in resumed)
+    assert resumed[0].losses["task"] == pytest.approx(curves[0].losses["task"], rel=0.01)
+    assert all(value.isfinite().all() for value in weights.values())
+
+
 def test_a_finished_training_is_not_repeated(data: PairedClips, tmp_path: Path) -> None:
     first, second = DistillationSetup(), DistillationSetup()
     curves = first.train(data, tmp_path)
@@ -179,7 +459,9 @@ def test_the_loss_scale_is_restored(tmp_path: Path) -> None:
 @pytest.fixture
 def one_step() -> DistillationSetup:
     """One step on all clips, of plain gradient descent."""
-    return DistillationSetup(recipe=Recipe(1, 8, 0.1, momentum=0, weight_decay=0, milestones=(9,)))
+    return DistillationSetup(
+        recipe=Recipe(1, batch=8, learning_rate=0.1, momentum=0, weight_decay=0, milestones=(9,))
+    )
 
 
 def test_without_revision_a_step_follows_the_plain_sum(
@@ -207,7 +489,7 @@ def test_a_conflict_is_revised_and_reported(data: PairedClips, tmp_path: Path) -
         shared, free = weights.weight[0]
         return Losses(-shared, {"against": 5 * shared + 2 * free, "along": -shared})
 
-    recipe = Recipe(1, 8, 0.1, momentum=0, weight_decay=0, milestones=(9,))
+    recipe = Recipe(1, batch=8, learning_rate=0.1, momentum=0, weight_decay=0, milestones=(9,))
     options = {"seed": 0, "device": CPU, "augment": None, "task": task_until()}
     (curve,) = train(
         weights, objective, data, recipe, revision="per_loss", state_file=tmp_path / "1", **options

@@ -44,8 +44,8 @@ def batches(
     else:
         order = shuffle.permutation(len(data))
     chosen = [order[i : i + size].tolist() for i in range(0, len(order), size)]
-    if shuffle is not None and len(chosen) > 1 and len(chosen[-1]) == 1:
-        chosen.pop()
+    if shuffle is not None:
+        chosen = chosen[: steps_per_epoch(len(order), size)]
     for batch in DataLoader(data, batch_sampler=chosen, num_workers=workers):
         if augment is not None:
             assert noise is not None
@@ -53,16 +53,39 @@ def batches(
         yield data.to_stream(batch)
 
 
+def steps_per_epoch(clips: int, size: int) -> int:
+    """Number of batches of a shuffled epoch: a last batch of a single clip is left out.
+
+    Args:
+        clips: number of clips of the epoch, at least one.
+        size: of a batch.
+    """
+    return math.ceil(clips / size) - int(clips > size and clips % size == 1 % size)
+
+
+def clips_per_epoch(labels: Sequence[int], *, balanced: bool) -> int:
+    """Number of clips of a shuffled epoch; the labels are those of :func:`balanced_order`."""
+    if not balanced:
+        return len(labels)
+    label = np.asarray(labels)
+    labelled = label[label >= 0]
+    return len(label) - len(labelled) + len(np.unique(labelled)) * _clips_per_class(labelled)
+
+
+def _clips_per_class(labelled: NDArray[np.int64]) -> int:
+    """The mean over the classes, rounded up; 0 without labelled clips."""
+    return math.ceil(len(labelled) / max(1, len(np.unique(labelled))))
+
+
 def balanced_order(labels: Sequence[int], random: np.random.Generator) -> NDArray[np.int64]:
-    """Indices of clips in random order, with as many of each class as the classes have on average.
+    """Indices of clips in random order, with the same number of each class: the mean, rounded up.
 
     Every clip of a class is used before one is repeated. Clips without a label (-1) are used once.
     """
     label = np.asarray(labels)
-    classes = np.unique(label[label >= 0])
-    share = math.ceil(np.count_nonzero(label >= 0) / max(1, len(classes)))
+    share = _clips_per_class(label[label >= 0])
     chosen = [np.flatnonzero(label < 0)]
-    for each in classes:
+    for each in np.unique(label[label >= 0]):
         members = np.flatnonzero(label == each)
         rounds = [random.permutation(members) for _ in range(math.ceil(share / len(members)))]
         chosen.append(np.concatenate(rounds)[:share])

@@ -16,6 +16,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.config import Recipe
 from skdpipe.dataset import Augment, Batch, PairedClips, batches
+from skdpipe.dataset.loader import clips_per_epoch, steps_per_epoch
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.distill.training_state import Curve, load_training_state, save_training_state
 from skdpipe.errors import DataError
@@ -68,9 +69,9 @@ def train(
         device: where to train.
         revision: how distillation gradients that conflict with the task gradient are revised.
         augment: transforms each batch at random.
-        state_file: safetensors file with weights, momentum and curves, written after each epoch.
+        state_file: safetensors file with weights, optimiser state and curves, written after each epoch.
         task: shows the progress in epochs.
-        distil_from: the first epoch in which the distillation losses count.
+        distil_from: the first of the recipe's epochs in which the distillation losses count.
 
     Returns:
         The curve of each epoch, including those trained before an interruption.
@@ -83,9 +84,8 @@ def train(
     half_precision = recipe.mixed_precision and device.type == "cuda"
     scaler = GradScaler(device.type, enabled=half_precision)
     curves = load_training_state(state_file, modules, optimiser, scaler)
-    steps = math.ceil(len(data) / recipe.batch)
+    steps = steps_per_epoch(clips_per_epoch(data.labels, balanced=recipe.balanced), recipe.batch)
     epochs = planned_epochs(recipe, len(data))
-    stretch = recipe.epochs / epochs  # the schedule is that of recipe.epochs
 
     for epoch in range(len(curves), epochs):
         start = time.perf_counter()
@@ -106,13 +106,13 @@ def train(
                 noise=noise,
             )
         ):
-            now = stretch * (epoch + step / steps)
+            now = (epoch + step / steps) * recipe.epochs / epochs  # in epochs of the recipe's schedule
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * learning_rate_factor(recipe, now)
             on_device = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
             with torch.autocast(device.type, torch.float16, enabled=half_precision):
                 losses = objective(on_device)
-            if stretch * epoch < distil_from:
+            if epoch * recipe.epochs < distil_from * epochs:
                 losses = Losses(losses.task)
             report = compute_gradients(losses, parameters, scaler, revision)
             if recipe.clip_gradients:
@@ -135,8 +135,11 @@ def train(
 
 
 def planned_epochs(recipe: Recipe, clips: int) -> int:
-    """The number of epochs: the recipe's, or as many as its lowest number of steps takes."""
-    return max(recipe.epochs, math.ceil(recipe.steps / math.ceil(clips / recipe.batch)))
+    """The number of epochs: the recipe's, or the number that its lowest number of steps requires.
+
+    The schedule of the recipe is stretched to it.
+    """
+    return max(recipe.epochs, math.ceil(recipe.steps / steps_per_epoch(clips, recipe.batch)))
 
 
 def _optimiser(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:

@@ -41,7 +41,7 @@ def save_training_state(
     scaler: GradScaler,
     curves: Sequence[Curve],
 ) -> None:
-    """Write weights, the state of the optimiser, loss scale and the curves so far in one safetensors file."""
+    """Write weights, optimiser state, loss scale and the curves so far in one safetensors file."""
     tensors = {f"module.{name}": value.contiguous() for name, value in modules.state_dict().items()}
     moments = {
         f"optimiser.{index}.{name}": value.contiguous()
@@ -83,8 +83,7 @@ def load_training_state(
 
 
 def _optimiser_state(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's tensors by number of the weight and name; earlier versions stored SGD's momentum
-    alone."""
+    """The optimiser's tensors by weight index and name; earlier versions stored only SGD's momentum."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in _with_prefix("optimiser.", tensors).items():
         index, name = key.split(".")
