@@ -51,7 +51,7 @@ def test_the_choice_in_one_line(manifest: Manifest) -> None:
     settings = tiny_experiment(teacher=AUTO, student=AUTO, recipe=Recipe(epochs=2, steps=60, batch=4))
     assert describe_choice(settings, resolve_networks(settings, manifest), manifest) == (
         "chosen for 8 training clips: teacher dd_net (width 16, dropout 0.1), student dd_net (width 16, "
-        "dropout 0.1), 30 instead of 2 epochs, for 60 steps"
+        "dropout 0.1), 30 instead of 2 epochs, for at least 60 steps"
     )
 
 

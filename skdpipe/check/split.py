@@ -10,6 +10,7 @@ from skdpipe.check.finding import Finding, Level
 from skdpipe.check.inspect import InspectedClip
 from skdpipe.config import Experiment
 from skdpipe.dataset import BOTH, Manifest
+from skdpipe.dataset.loader import steps_per_epoch
 from skdpipe.distill.training import planned_epochs
 from skdpipe.significance import accuracy_interval
 
@@ -116,7 +117,7 @@ def check_steps(manifest: Manifest, experiment: Experiment) -> Finding:
     """Number of training steps."""
     clips, recipe = len(manifest.part(train=True)), experiment.recipe
     epochs = planned_epochs(recipe, clips)
-    steps = epochs * -(-clips // recipe.batch)
+    steps = epochs * steps_per_epoch(clips, recipe.batch)
     text = f"{clips} training clips in batches of {recipe.batch} for {epochs} epochs: {steps} training steps"
     if steps >= _FEW_STEPS:
         return Finding("steps", "fine", text)

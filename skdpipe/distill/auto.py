@@ -64,5 +64,5 @@ def describe_choice(settings: Experiment, resolved: Experiment, manifest: Manife
     ]
     epochs = planned_epochs(recipe, clips)
     if epochs > recipe.epochs:
-        parts.append(f"{epochs} instead of {recipe.epochs} epochs, for {recipe.steps} steps")
+        parts.append(f"{epochs} instead of {recipe.epochs} epochs, for at least {recipe.steps} steps")
     return f"chosen for {clips} training clips: {', '.join(parts)}" if parts else ""
