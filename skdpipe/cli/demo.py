@@ -70,7 +70,7 @@ def demo(
 def _accuracies(outcome: Outcome) -> Table:
     """Mean and standard deviation of each method's accuracy over the runs."""
     from skdpipe.compare.table import mean_and_spread
-    from skdpipe.distill.methods import method_named
+    from skdpipe.distill.methods import title_of
 
     groups = {"extracted": outcome.extracted, "simulated": outcome.simulated, "all": outcome.clips}
     groups = {name: clips for name, clips in groups.items() if clips}
@@ -78,5 +78,5 @@ def _accuracies(outcome: Outcome) -> Table:
     table = Table("", *headings, title=f"Top-1 % on the test clips, {outcome.runs} seeds")
     for method in outcome.correct:
         cells = [mean_and_spread(outcome.top1(method, clips)) for clips in groups.values()]
-        table.add_row(method_named(method).title, *cells)
+        table.add_row(title_of(method), *cells)
     return table

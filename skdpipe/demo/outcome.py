@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from skdpipe.config import MethodName
-from skdpipe.dataset import Manifest
 from skdpipe.demo.clips import is_simulated
-from skdpipe.distill.methods import BASELINE, METHODS, STUDENT, TEACHER
-from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill import DistillationResult
+from skdpipe.distill.methods import BASELINE, STUDENT, TEACHER
 from skdpipe.significance import Interval, difference_interval, mean_lead_by_clip
 
 Correct = Mapping[str, bool]
@@ -24,11 +21,11 @@ class Outcome:
     """Test results of several runs, which differ in their seed and have the same test clips.
 
     Attributes:
-        correct: for each method by its name, the results of each run.
+        correct: for each method and forest by its name, the results of each run.
         simulated: keys of the test clips whose skeletons are simulated.
     """
 
-    correct: Mapping[MethodName, Sequence[Correct]]
+    correct: Mapping[str, Sequence[Correct]]
     simulated: frozenset[str]
 
     @property
@@ -46,34 +43,22 @@ class Outcome:
         """Keys of the test clips whose skeletons are extracted from rendered videos."""
         return self.clips - self.simulated
 
-    def top1(self, method: MethodName, clips: frozenset[str]) -> list[float]:
+    def top1(self, method: str, clips: frozenset[str]) -> list[float]:
         """Accuracy of a method in percent on some test clips, for each run."""
         return [100 * fmean(correct[clip] for clip in clips) for correct in self.correct[method]]
 
-    def lead(self, method: MethodName, other: MethodName) -> Interval:
+    def lead(self, method: str, other: str) -> Interval:
         """Mean difference of two methods over the runs in points, with its 95 % interval over the clips."""
         return difference_interval(mean_lead_by_clip(self.correct[method], self.correct[other]))
 
 
-def read_outcome(folders: Sequence[RunFolder], manifest: Manifest) -> Outcome:
-    """The test results in the folders of the runs.
-
-    Args:
-        folders: of runs that have trained the same methods on the same clips.
-        manifest: the clips.
-    """
-    methods = [method.name for method in METHODS if folders[0].predictions(method.name).is_file()]
-    test = manifest.part(train=False)
+def outcome_of(results: Sequence[DistillationResult]) -> Outcome:
+    """The test results of runs that have trained the same methods on the same clips."""
+    test = results[0].manifest.part(train=False)
     return Outcome(
-        {method: [_read_correct(folder, method) for folder in folders] for method in methods},
+        {name: [run.results[name].correct for run in results] for name in results[0].results},
         frozenset(clip.key for clip in test if is_simulated(clip.source)),
     )
-
-
-def _read_correct(folder: RunFolder, method: MethodName) -> Correct:
-    found = json.loads(folder.predictions(method).read_text(encoding="utf-8"))
-    clips = zip(found["clip"], found["label"], found["predicted"], strict=True)
-    return {clip: label == predicted for clip, label, predicted in clips}
 
 
 def conclude(outcome: Outcome) -> str:

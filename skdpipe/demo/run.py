@@ -12,11 +12,10 @@ import torch
 from skdpipe.cache import PoseCache
 from skdpipe.config import Demonstration, Experiment, Extraction, load_config
 from skdpipe.demo.clips import render_videos
-from skdpipe.demo.outcome import Outcome, read_outcome
+from skdpipe.demo.outcome import Outcome, outcome_of
 from skdpipe.demo.simulation import Simulation, simulate_clips
 from skdpipe.distill import DistillationResult, distill_student
 from skdpipe.distill.methods import BASELINE, STUDENT, TEACHER
-from skdpipe.distill.run_folder import RunFolder
 from skdpipe.errors import ConfigError
 from skdpipe.extraction import ExtractionReport, extract_videos, open_sources
 from skdpipe.extraction.video_list import find_videos
@@ -88,7 +87,7 @@ def run_demo(
         for each in _with_seeds(experiment, settings.runs)
     ]
     result = results[0]
-    outcome = read_outcome([RunFolder(each.folder) for each in results], result.manifest)
+    outcome = outcome_of(results)
     shown = _spaced(sorted((videos / "test").rglob("*.mp4")), settings.shown)
     overlay = folder / "overlay.png"
     student = result.folder / "student.safetensors"

@@ -70,3 +70,9 @@ FORESTS: Final = (FOREST_HIGH, FOREST_LOW)
 def method_named(name: str) -> Method:
     """The method with a name of `METHODS`."""
     return next(method for method in METHODS if method.name == name)
+
+
+def title_of(name: str) -> str:
+    """The title of a method or a forest."""
+    titles: dict[str, str] = {each.name: each.title for each in METHODS}
+    return (titles | {each.name: each.title for each in FORESTS})[name]
