@@ -36,6 +36,7 @@ CONFIG: dict[str, dict[str, Any]] = {
         "recipe": {"epochs": 25, "batch": 4, "learning_rate": 0.1, "warmup": 1, "augment": {}},
         "distillation": {"node_variant": "relative"},
         "methods": ["teacher", "baseline", "student"],
+        "classical": False,
     },
 }
 
@@ -50,6 +51,7 @@ Run = Callable[..., Output]
 
 
 TORCH = ("--runtime", "torch")
+NO_FOLDS = ("--folds", "0")
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 def distilled(stage: Stage, run: Run) -> Stage:
     """The stage with skeletons and networks; both commands do nothing if they exist."""
     assert run("extract", stage.videos, *stage.options("config", "cache")).code == 0
-    assert run("distill", *stage.options("config", "cache", "models"), "--device", "cpu").code == 0
+    assert run("distill", *stage.options("config", "cache", "models"), "--device", "cpu", *NO_FOLDS).code == 0
     return stage
 
 
@@ -140,13 +142,38 @@ def test_extract_fails_if_a_video_fails_and_prints_its_path(stage: Stage, run: R
 
 
 def test_distill_prints_the_table(distilled: Stage, run: Run) -> None:
-    output = run("distill", *distilled.options("config", "cache", "models"))
+    output = run("distill", *distilled.options("config", "cache", "models"), *NO_FOLDS)
     assert output.code == 0
     assert "models :x:/run [1]" in " ".join(output.out.split())
     rows = {line.split("│")[1].strip(): line for line in output.out.splitlines() if line.startswith("│")}
     assert list(rows) == ["HQS-T", "LQS-S", "SKD"]
     assert "100.00" in rows["HQS-T"]
-    assert "2 classes, 8 training clips, 4 test clips" in output.out
+    assert "2 classes, 8 training clips, 4 test clips, chance 50.0 %" in output.out
+
+
+def test_few_test_clips_are_cross_validated(stage: Stage, run: Run, tmp_path: Path) -> None:
+    assert run("extract", stage.videos, *stage.options("config", "cache")).code == 0
+    options = [*stage.options("config", "cache"), "--models", tmp_path, "--set", "methods=[teacher]"]
+    output = run("distill", *options, "--set", "classical=true")
+    assert output.code == 0
+    rows = {line.split("│")[1].strip(): line for line in output.out.splitlines() if line.startswith("│")}
+    assert list(rows) == ["HQS-T", "forest, high", "forest, low"]
+    assert "2 classes, 8 training clips, each of 12 clips tested once, chance 50.0 %" in output.out
+    assert "are those of the split: 8 training and 4 test clips" in " ".join(output.out.split())
+    assert len(list((tmp_path / "run [1]/folds").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--folds", "1"], "--folds 1: a cross-validation has two or more parts, or 0 for none"),
+        (["--folds", "2", "--teacher", "x"], "leave out --folds or --teacher"),
+    ],
+)
+def test_impossible_folds_are_refused(run: Run, stage: Stage, options: list[str], expected: str) -> None:
+    output = run("distill", *stage.options("config", "cache"), *options)
+    assert (output.code, output.out) == (1, "")
+    assert expected in output.err
 
 
 def test_predict_prints_the_label(distilled: Stage, run: Run) -> None:
@@ -497,8 +524,8 @@ def test_help_has_panels_in_the_order_of_the_pipeline(run: Run) -> None:
     ]  # fmt: skip
     commands = re.findall(r"^│ ([a-z-]+) ", text, re.MULTILINE)
     assert [each for each in commands if not each.startswith("-")] == [
-        "extract", "distill", "predict", "demo", "import", "convert", "fit-noise", "finetune", "evaluate",
-        "compare", "report", "train-pose", "measure-pose", "pose-weights", "config",
+        "extract", "check", "distill", "predict", "demo", "import", "convert", "fit-noise", "finetune",
+        "evaluate", "compare", "report", "train-pose", "measure-pose", "pose-weights", "config",
     ]  # fmt: skip
 
 

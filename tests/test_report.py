@@ -168,7 +168,8 @@ def test_example_clips_are_first_those_that_only_the_student_classifies_correctl
     predicted = {"baseline": [0, 1, 1, 0, 0], "student": [0, 0, 1, 1, 1]}
     logits = {method: np.eye(2, dtype=np.float32)[classes] for method, classes in predicted.items()}
     visible = np.array([1.0, 0.5, 1.0, 0.7, 0.9])
-    predictions = Predictions(label, logits, np.array([0, 0, 0, 0, 0]), visible)
+    seen = dict.fromkeys(predicted, np.ones(5, bool))
+    predictions = Predictions(label, logits, seen, np.array([0, 0, 0, 0, 0]), visible)
     # The clip with the most visible joints of each class, then the others.
     assert select_example_clips(predictions, 5) == [4, 1, 3, 0, 2]
     without_shared = replace(predictions, shared_person=np.array([0, 0, 0, 0, -1]))

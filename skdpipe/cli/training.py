@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
@@ -27,6 +27,9 @@ from skdpipe.cli.app import (
 if TYPE_CHECKING:
     from skdpipe.distill import DistillationResult
     from skdpipe.distill.results import Results
+
+
+_TOP_5: Final = 5  # with as many classes it is always 100 %
 
 
 @app.command(rich_help_panel=EVERYDAY)
@@ -150,23 +153,30 @@ def print_results(result: DistillationResult, validated: Results | None = None) 
 
 def _results_table(result: DistillationResult, shown: Results, validated: Results | None) -> Table:
     tested = "cross-validation" if validated else "test clips"
-    table = Table("", "top-1 %", "95 % interval", title=f"{result.folder}: accuracy on {tested}")
-    headings = ["split %"] if validated else []
-    for heading in [*headings, "training %", "top-5 %", "parameters", "GFLOPs", "ms per clip"]:
-        table.add_column(heading)
+    table = Table(title=f"{result.folder}: accuracy on {tested}")
+    table.add_column(no_wrap=True)
+    with_top5 = len(result.manifest.classes) > _TOP_5
+    for heading, is_shown in (
+        ("top-1 %", True),
+        ("95 % interval", True),
+        ("split %", validated is not None),
+        ("training %", True),
+        ("top-5 %", with_top5),
+        ("parameters", True),
+        ("GFLOPs", True),
+        ("ms per clip", True),
+    ):
+        if is_shown:
+            table.add_column(heading)
     for name, each in shown.items():
-        split = [f"{result.results[name].top1.estimate:.2f}"] if validated else []
-        cost = [""] * 5
+        top1, cells = each.top1, [each.title]
+        cells += [f"{top1.estimate:.2f}", f"{top1.low:.0f}-{top1.high:.0f}"]
+        if validated is not None:
+            cells.append(f"{result.results[name].top1.estimate:.2f}")
         figures = result.figures.get(name)
         if figures is not None:
-            training = "" if each.training_top1 is None else f"{each.training_top1:.2f}"
-            cost = [
-                training,
-                f"{figures.top5:.2f}",
-                f"{figures.parameters:,}",
-                f"{figures.gflops:.3f}",
-                f"{figures.milliseconds:.1f}",
-            ]
-        top1 = each.top1
-        table.add_row(each.title, f"{top1.estimate:.2f}", f"{top1.low:.1f} to {top1.high:.1f}", *split, *cost)
+            cells.append("" if each.training_top1 is None else f"{each.training_top1:.2f}")
+            cells += [f"{figures.top5:.2f}"] if with_top5 else []
+            cells += [f"{figures.parameters:,}", f"{figures.gflops:.3f}", f"{figures.milliseconds:.1f}"]
+        table.add_row(*cells)
     return table
