@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from foreign_clips import make_clip
-from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
+from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, blurred, write_action_video
 
+from skdpipe.cache import PoseCache
 from skdpipe.cli import main
 from skdpipe.formats.openpifpaf import write_openpifpaf
 from skdpipe.formats.pyskl import load_pyskl, write_pyskl
@@ -161,6 +162,25 @@ def test_few_test_clips_are_cross_validated(stage: Stage, run: Run, tmp_path: Pa
     assert "2 classes, 8 training clips, each of 12 clips tested once, chance 50.0 %" in output.out
     assert "are those of the split: 8 training and 4 test clips" in " ".join(output.out.split())
     assert len(list((tmp_path / "run [1]/folds").iterdir())) == 5
+
+
+def test_the_results_are_printed_if_the_default_cross_validation_is_impossible(
+    run: Run, stage: Stage, tmp_path: Path
+) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    for action in ACTIONS:  # one of the two subjects performs one action alone
+        for number in range(4):
+            subject = "anna" if action == ACTIONS[0] or number < 2 else "ben"
+            sequence = a_sequence(action, number, subject=subject, split="train" if number % 2 else "test")
+            cache.save(sequence, "high", "eyes-1")
+            cache.save(blurred(sequence), "low", "squint-1")
+    options = [*stage.options("config"), "--cache", cache.root, "--models", tmp_path / "models"]
+    output = run("distill", *options, "--set", "methods=[teacher]")
+    assert output.code == 0
+    assert "│ HQS-T │" in output.out
+    assert "not cross-validated: " in output.err
+    assert "no training clip of sideways" in " ".join(output.err.split())
+    assert run("distill", *options, "--set", "methods=[teacher]", "--folds", 2).code == 1
 
 
 @pytest.mark.parametrize(

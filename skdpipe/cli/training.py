@@ -54,6 +54,7 @@ def distill(
     """Train teacher, baselines and student on the cached skeletons."""
     from skdpipe import Experiment, PoseCache, Progress, cross_validate, distill_student, load_config
     from skdpipe.distill import default_folds
+    from skdpipe.errors import DataError
     from skdpipe.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -63,14 +64,21 @@ def distill(
     result = distill_student(
         experiment, PoseCache(cache), models, device=device_of(device), progress=progress, teacher=teacher
     )
-    if folds is None:
-        folds = 0 if teacher else default_folds(result.manifest)
-    validated = None
-    if folds:
-        validated = cross_validate(
-            experiment, PoseCache(cache), models, folds, device=device_of(device), progress=progress
-        )
+    parts, validated, reason = folds, None, None
+    if parts is None:
+        parts = 0 if teacher else default_folds(result.manifest)
+    if parts:
+        try:
+            validated = cross_validate(
+                experiment, PoseCache(cache), models, parts, device=device_of(device), progress=progress
+            )
+        except DataError as error:
+            if folds is not None:
+                raise
+            reason = error
     print_results(result, validated)
+    if reason is not None:
+        print_problem("yellow", "not cross-validated", f"{reason}; --folds 0 skips it")
 
 
 def _require_folds(folds: int | None, teacher: Path | None) -> None:
