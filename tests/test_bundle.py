@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -18,9 +17,9 @@ from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, vers
 from skdpipe.config import ClipFormat, Estimator, NetworkChoice, Thresholds
 from skdpipe.errors import BundleError
 from skdpipe.inference.metadata import FORMAT, BundleMetadata, read_metadata
-from skdpipe.networks import count_parameters
+from skdpipe.networks import NETWORKS, count_parameters
 
-NAMES: tuple[str, ...] = get_args(get_type_hints(NetworkChoice)["name"])
+NAMES: tuple[str, ...] = NETWORKS
 TINY, CLIP = NetworkChoice("st_2sgcn", width=4), ClipFormat(frames=8)
 
 
@@ -123,8 +122,9 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
 def test_the_network_follows_the_choice(name: str) -> None:
     network = build_network(NetworkChoice(name, width=6, dropout=0.25), ClipFormat(), 7)
     assert network.classify.out_features == 7
-    assert network.feature_channels == 24
-    assert max(m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)) == 0.25
+    assert network.feature_channels == (96 if name == "dd_net" else 24)
+    dropout = (torch.nn.Dropout, torch.nn.Dropout2d)
+    assert max(m.p for m in network.modules() if isinstance(m, dropout)) == 0.25
 
 
 def test_every_name_is_another_network() -> None:

@@ -62,7 +62,7 @@ def test_the_demonstration_prints_label_and_prediction(demo_output: Path) -> Non
     for name in (
         "HQS-T",
         "LQS-S",
-        "LQS-SWA-S",
+        "forest, high",
         "SKD",
         "top-1",
         "GFLOPs",
@@ -114,10 +114,13 @@ def test_the_demonstration_writes_an_image(demo_output: Path) -> None:
 def test_the_run_folder_contains_bundles_config_seed_and_figures(demo_output: Path) -> None:
     folder = demo_output / "models" / "demo"
     assert {p.name for p in folder.glob("*.safetensors")} == {
-        f"{method}.safetensors" for method in ("teacher", "baseline", "smoothed", "student")
+        f"{method}.safetensors" for method in ("teacher", "baseline", "student")
     }
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert all(0 <= results[method]["figures"]["top1"] <= 100 for method in results)
+    assert results.keys() == {"teacher", "baseline", "student", "forest_high", "forest_low"}
+    networks = [each for each in results.values() if "figures" in each]
+    assert len(networks) == 3
+    assert all(0 <= each["figures"]["top1"] <= 100 for each in networks)
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     assert config["experiment"]["seed"] == 0
     assert config["data"]["test_clips"] == 4 * len(ACTIONS)
