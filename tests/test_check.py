@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from skdpipe.cache import PoseCache
 from skdpipe.check import Finding, check_data
-from skdpipe.check.inspect import evenly_spread
 from skdpipe.cli import app, main
 from skdpipe.config import (
     ClipFormat,
@@ -27,8 +26,10 @@ from skdpipe.config import (
     Experiment,
     LabelShares,
     Recipe,
+    Subset,
     load_config,
 )
+from skdpipe.dataset.subset import evenly_spread
 from skdpipe.errors import DataError
 from skdpipe.skeleton import UNSEEN, PoseSequence
 
@@ -478,3 +479,8 @@ def test_an_empty_cache_is_one_line(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert len(printed.err.splitlines()) == 1
+
+
+def test_clips_outside_a_subset_are_left_out_on_purpose(tmp_path: Path) -> None:
+    found = findings(save(tmp_path, good_pairs()), replace(TRAINED, subset=Subset(train=4)))
+    assert (found["left-out"].level, found["left-out"].text) == ("fine", "every cached clip is used")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from skdpipe.classical import summary_features
 from skdpipe.classical.features import Floats
 from skdpipe.config import EstimatorNoise, Experiment
 from skdpipe.dataset import Manifest, PairedClip, load_qualities
+from skdpipe.dataset.subset import evenly_spread
 from skdpipe.degradation import fit_noise
 from skdpipe.errors import DataError
 from skdpipe.inference.model_input import joint_input
@@ -25,8 +26,6 @@ from skdpipe.skeleton.people import body_size
 _REST: Final = 2e-3  # a joint that moves less than this share of the body size is at rest
 _CLIPS_WITH_FEATURES: Final = 5000
 _PAIRS_WITH_NOISE: Final = 300
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +103,6 @@ def fit_noise_of_clips(cache: PoseCache, manifest: Manifest, experiment: Experim
         return fit_noise(pairs, layout_named(experiment.clip.layout))
     except DataError:  # nobody is in both qualities; the layouts have been mapped by `inspect_clips`
         return None
-
-
-def evenly_spread(items: Sequence[Item], most: int) -> Sequence[Item]:
-    """Every item, or every n-th so that there are at most ``most``."""
-    return items[:: max(1, -(-len(items) // most))]
 
 
 def _pairs(

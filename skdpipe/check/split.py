@@ -11,6 +11,8 @@ from skdpipe.check.inspect import InspectedClip
 from skdpipe.config import Experiment
 from skdpipe.dataset import BOTH, Manifest
 from skdpipe.dataset.loader import steps_per_epoch
+from skdpipe.dataset.manifest import INTENDED_REASONS
+from skdpipe.distill.cross_validation import ENOUGH_TEST_CLIPS
 from skdpipe.distill.training import planned_epochs
 from skdpipe.significance import accuracy_interval
 
@@ -18,7 +20,6 @@ _TOO_FEW: Final = 3  # training clips of a class
 _FEW: Final = 10
 _UNEVEN: Final = 3.0  # largest class by smallest
 _MANY_LEFT_OUT: Final = 0.05  # share of the clips
-_FEW_TEST_CLIPS: Final = 200
 _FEW_STEPS: Final = 300
 
 # The manifest's reasons for leaving out clips, and what to do about each: in general, and by a setting.
@@ -29,7 +30,6 @@ _REMEDIES: Final = {
     "no label": ("label the clips in the CSV and run `skdpipe extract` again", "unlabelled"),
     "neither label": ("--set labels.high=1 --set labels.low=1", ""),
 }
-_INTENDED: Final = "the test split (not used for validation)"
 
 
 def check_classes(manifest: Manifest, experiment: Experiment) -> Finding:
@@ -72,14 +72,14 @@ def check_test_clips(manifest: Manifest) -> Finding:
     if untested:
         text += f"; {len(untested)} classes have none"
         return Finding("test-clips", "warning", text, "add test clips of these classes", untested)
-    if total < _FEW_TEST_CLIPS:
+    if total < ENOUGH_TEST_CLIPS:
         return Finding("test-clips", "warning", text, "`skdpipe distill --folds 5` tests every clip once")
     return Finding("test-clips", "fine", text)
 
 
 def check_left_out(manifest: Manifest, experiment: Experiment) -> Finding:
     """Cached clips that the experiment cannot use."""
-    reasons = {reason: count for reason, count in manifest.left_out.items() if reason != _INTENDED}
+    reasons = {reason: count for reason, count in manifest.left_out.items() if reason not in INTENDED_REASONS}
     missing = sum(reasons.values())
     if not missing:
         return Finding("left-out", "fine", "every cached clip is used")

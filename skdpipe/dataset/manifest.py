@@ -21,6 +21,11 @@ from skdpipe.skeleton import Origin
 Qualities = tuple[Quality, ...]
 BOTH: Final[Qualities] = ("high", "low")
 
+_NOT_VALIDATION: Final = "the test split (not used for validation)"
+_OUTSIDE_SUBSET: Final = "a class or number outside the subset"
+INTENDED_REASONS: Final = frozenset({_NOT_VALIDATION, _OUTSIDE_SUBSET})
+"""Reasons of `Manifest.left_out` that are the purpose of a setting."""
+
 
 @dataclass(frozen=True)
 class PairedClip:
@@ -134,7 +139,7 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     else:
         in_train = hold_out_fold(videos, experiment.fold, experiment.seed)
     if experiment.validation:
-        left_out["the test split (not used for validation)"] = sum(not train for train in in_train.values())
+        left_out[_NOT_VALIDATION] = sum(not train for train in in_train.values())
         videos = [video for video in videos if in_train[video.origin.key]]
         in_train = hold_out(videos, experiment.validation, experiment.seed)
     clips = []
@@ -148,7 +153,7 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
         else:
             clips.append(_clip(video, train, qualities, derived=derived))
     drawn = draw_subset(clips, experiment.subset, experiment.seed)
-    left_out["a class or number outside the subset"] = len(clips) - len(drawn)
+    left_out[_OUTSIDE_SUBSET] = len(clips) - len(drawn)
     marked = with_labelled_qualities(drawn, experiment.labels, experiment.seed)
     clips = [clip for clip in marked if clip.labelled or clip.qualities == BOTH]
     left_out["neither label nor counterpart (training clips)"] = len(marked) - len(clips)

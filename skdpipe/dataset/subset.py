@@ -1,10 +1,10 @@
-"""Experiments with few clips: a random subset of the classes and of the clips of each class."""
+"""Subsets of the clips: random ones for experiments with few clips, and evenly spread samples."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from skdpipe.config import Subset
 from skdpipe.degradation import generator_for
@@ -12,6 +12,13 @@ from skdpipe.errors import DataError
 
 if TYPE_CHECKING:
     from skdpipe.dataset.manifest import PairedClip
+
+Item = TypeVar("Item")
+
+
+def evenly_spread(items: Sequence[Item], most: int) -> Sequence[Item]:
+    """Every item, or every n-th so that there are at most ``most``."""
+    return items[:: max(1, -(-len(items) // most))]
 
 
 def draw_subset(clips: Sequence[PairedClip], subset: Subset, seed: int) -> list[PairedClip]:

@@ -22,7 +22,7 @@ from skdpipe.processes import run_in_processes
 from skdpipe.progress import Progress
 
 _FOLDS: Final = 5
-_ENOUGH_TEST_CLIPS: Final = 200
+ENOUGH_TEST_CLIPS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class _Job:
 
 def default_folds(manifest: Manifest) -> int:
     """The number of folds for the clips of an experiment: 0 from 200 test clips on."""
-    if len(manifest.part(train=False)) >= _ENOUGH_TEST_CLIPS or manifest.most_folds < 2:
+    if len(manifest.part(train=False)) >= ENOUGH_TEST_CLIPS or manifest.most_folds < 2:
         return 0
     return min(_FOLDS, manifest.most_folds)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,6 +15,7 @@ from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, vers
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import Estimator, Experiment, NetworkChoice, load_config, to_plain
 from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
+from skdpipe.dataset.subset import evenly_spread
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
 from skdpipe.distill.methods import TEACHER, Method
 from skdpipe.distill.objective import (
@@ -88,7 +88,7 @@ def evaluate_method(run: RunContext, method: Method, network: GraphNetwork) -> F
         quality=method.quality,
         batch=run.experiment.recipe.batch,
         device=run.device,
-        training=clips_of(run, method, labelled[:: math.ceil(len(labelled) / _TRAINING_CLIPS_TESTED)]),
+        training=clips_of(run, method, evenly_spread(labelled, _TRAINING_CLIPS_TESTED)),
     )
     run.folder.write_predictions(method.name, run.manifest, predicted_classes(logits))
     return figures
