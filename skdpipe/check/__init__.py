@@ -1,6 +1,7 @@
 """`skdpipe check`: faults in skeletons, labels and split that make an experiment fail.
 
-`inspect` reads each clip once, `skeletons`, `split` and `labels` contain the checks, `check_data` runs them.
+`inspect` reads each clip once, `skeletons`, `split` and `neighbours` contain the checks, `check_data` runs
+them.
 """
 
 from skdpipe.check.check_data import CheckReport, check_data

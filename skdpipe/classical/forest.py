@@ -50,10 +50,7 @@ def forest_probabilities(train: PairedClips, test: PairedClips, quality: Quality
 
 def features_of(clips: PairedClips, quality: Quality) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Summary features of each clip ``(clip, feature)``, and whether somebody is seen in it ``(clip,)``."""
-    inputs = (
-        (clip.high, clip.high_mask) if quality == "high" else (clip.low, clip.low_mask)
-        for clip in (clips[index] for index in range(len(clips)))
-    )
+    inputs = (clips[index].of_quality(quality) for index in range(len(clips)))
     found = [
         (summary_features(x.numpy(), mask.numpy()).astype(np.float32), bool(mask.any())) for x, mask in inputs
     ]

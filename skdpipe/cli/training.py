@@ -124,7 +124,6 @@ def print_results(result: DistillationResult, validated: Results | None = None) 
     """
     from skdpipe.dataset import BOTH
     from skdpipe.distill.conclusions import conclude
-    from skdpipe.significance import chance_level
 
     shown = validated or result.results
     conclusions = conclude(shown)
@@ -133,10 +132,10 @@ def print_results(result: DistillationResult, validated: Results | None = None) 
             print_problem("red", "problem", conclusion.text)
     stdout.print(_results_table(result, shown, validated))
     train, test = (len(result.manifest.part(train=side)) for side in (True, False))
-    labels = list(next(iter(shown.values())).label.values())
-    tested = f"each of {len(labels)} clips tested once" if validated else f"{test} test clips"
-    classes, chance = len(result.manifest.classes), chance_level(labels)
-    print_line(f"{classes} classes, {train} training clips, {tested}, chance {chance:.1f} %")
+    any_result = next(iter(shown.values()))
+    tested = f"each of {len(any_result.label)} clips tested once" if validated else f"{test} test clips"
+    classes = len(result.manifest.classes)
+    print_line(f"{classes} classes, {train} training clips, {tested}, chance {any_result.chance:.1f} %")
     if validated:
         print_line(
             f"the networks in {result.folder} are those of the split: {train} training and {test} test clips"

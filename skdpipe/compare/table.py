@@ -22,11 +22,10 @@ from skdpipe.distill.methods import (
     Method,
     method_named,
 )
-from skdpipe.distill.results import read_test_results
+from skdpipe.distill.results import MethodResult, read_test_results
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.significance import (
     accuracy_interval,
-    chance_level,
     difference_interval,
     lead_by_clip,
     mean_lead_by_clip,
@@ -99,49 +98,51 @@ def read_results(plan: Plan, folder: Path) -> list[TrainedNetwork]:
     """The results of the finished runs; rows without any are left out."""
     found = []
     for run in plan.rows:
-        row = run.scenario, run.student
-        own = [
-            each
-            for method in map(method_named, run.experiment.methods)
-            for each in _read(folder, run, *row, method, run.variant or method.title)
-        ]
+        methods = map(method_named, run.experiment.methods)
+        own = _read(folder, run, run, {method: run.variant or method.title for method in methods})
         if own and run.teacher is not None:  # the row's teacher of the same seed
-            found += _read(folder, run.teacher, *row, TEACHER, TEACHER.title)
+            found += _read(folder, run.teacher, run, {TEACHER: TEACHER.title})
         found += own
         if own and not run.variant:
-            found += [each for forest in FORESTS for each in _read(folder, run, *row, forest, forest.title)]
+            found += _read(folder, run, run, {forest: forest.title for forest in FORESTS})
     # A row and its variants have the same teacher.
     return list({(each.scenario, each.student, each.column, each.seed): each for each in found}.values())
 
 
 def _read(
-    folder: Path, run: PlannedRun, scenario: str, student: str, method: Method | Forest, column: str
+    folder: Path, run: PlannedRun, row: PlannedRun, columns: Mapping[Method, str] | Mapping[Forest, str]
 ) -> list[TrainedNetwork]:
-    """One network or forest, or none if it is not finished."""
+    """The finished networks or forests of a run, as columns of a row."""
     files = RunFolder(folder / run.folder)
-    result = read_test_results([files]).get(method.name)
-    if result is None:
-        return []
-    figures, curves = result.figures, files.read_results()[method.name].get("curves", [])
+    results, contents = read_test_results([files]), files.read_results()
     return [
-        TrainedNetwork(
-            scenario=scenario,
-            student=student,
-            column=column,
-            seed=run.experiment.seed,
-            top1=figures.top1 if figures else result.top1.estimate,
-            top5=figures.top5 if figures else None,
-            parameters=figures.parameters if figures else None,
-            gflops=figures.gflops if figures else None,
-            seconds=sum(curve["seconds"] for curve in curves) if figures else None,
-            clips=len(result.label),
-            nobody=result.unseen,
-            chance=chance_level(list(result.label.values())),
-            losses=curves[-1]["losses"] if curves else {},
-            correct=result.correct,
-            run=run.folder.as_posix(),
-        )
+        _trained_network(results[method.name], contents[method.name].get("curves", []), run, row, column)
+        for method, column in columns.items()
+        if method.name in results
     ]
+
+
+def _trained_network(
+    result: MethodResult, curves: Sequence[Mapping[str, Any]], run: PlannedRun, row: PlannedRun, column: str
+) -> TrainedNetwork:
+    figures = result.figures
+    return TrainedNetwork(
+        scenario=row.scenario,
+        student=row.student,
+        column=column,
+        seed=run.experiment.seed,
+        top1=figures.top1 if figures else result.top1.estimate,
+        top5=figures.top5 if figures else None,
+        parameters=figures.parameters if figures else None,
+        gflops=figures.gflops if figures else None,
+        seconds=sum(curve["seconds"] for curve in curves) if figures else None,
+        clips=len(result.label),
+        nobody=result.unseen,
+        chance=result.chance,
+        losses=curves[-1]["losses"] if curves else {},
+        correct=result.correct,
+        run=run.folder.as_posix(),
+    )
 
 
 def rows_of(trained: Sequence[TrainedNetwork]) -> list[Row]:

@@ -8,7 +8,6 @@ from typing import Final, Literal
 
 from skdpipe.distill.methods import BASELINE, FOREST_HIGH, STUDENT, TEACHER
 from skdpipe.distill.results import MethodResult, Results, recovered_gap
-from skdpipe.significance import chance_level, is_beyond_chance
 
 _OVERFITTED: Final = 20.0  # points between training and test accuracy
 _LEARNED: Final = 90.0  # training accuracy in percent
@@ -36,13 +35,13 @@ def conclude(results: Results) -> list[Conclusion]:
 def _about_learning(results: Results) -> Iterator[Conclusion]:
     teacher, forest = results.get(TEACHER.name), results.get(FOREST_HIGH.name)
     for result in results.values():
-        if result.figures is not None and not _is_beyond_chance(result):
+        if result.figures is not None and not result.is_beyond_chance:
             consequence = " There is nothing to distil." if result is teacher else ""
             yield Conclusion(
                 "problem",
                 f"{result.title} is not better than chance: {result.top1.in_words('%')} on "
                 f"{len(result.label)} test clips, of which the most frequent class has "
-                f"{_chance(result):.1f} %.{consequence} {_reason(result)}",
+                f"{result.chance:.1f} %.{consequence} {_reason(result)}",
             )
     if teacher is None:
         return
@@ -53,7 +52,7 @@ def _about_learning(results: Results) -> Iterator[Conclusion]:
             f"{teacher.title} is behind a random forest on the same skeletons by "
             f"{behind.in_words('points')}. {_reason(teacher)}",
         )
-    elif _is_beyond_chance(teacher) and _is_overfitted(teacher):
+    elif teacher.is_beyond_chance and _is_overfitted(teacher):
         yield Conclusion(
             "note",
             f"{teacher.title} classifies {teacher.training_top1:.1f} % of its training clips and "
@@ -79,7 +78,7 @@ def _reason(result: MethodResult) -> str:
 
 def _about_the_gap(results: Results) -> Iterator[Conclusion]:
     teacher, baseline, student = (results.get(each.name) for each in (TEACHER, BASELINE, STUDENT))
-    if teacher is None or baseline is None or not _is_beyond_chance(teacher):
+    if teacher is None or baseline is None or not teacher.is_beyond_chance:
         return
     gap = teacher.lead_over(baseline)
     if gap.low <= 0:
@@ -123,13 +122,5 @@ def _about_missing_people(results: Results) -> Iterator[Conclusion]:
         )
 
 
-def _is_beyond_chance(result: MethodResult) -> bool:
-    return is_beyond_chance(sum(result.correct.values()), list(result.label.values()))
-
-
 def _is_overfitted(result: MethodResult) -> bool:
     return result.training_top1 is not None and result.training_top1 - result.top1.estimate >= _OVERFITTED
-
-
-def _chance(result: MethodResult) -> float:
-    return chance_level(list(result.label.values()))

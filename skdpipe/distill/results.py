@@ -13,7 +13,14 @@ from skdpipe.cache import Quality
 from skdpipe.distill.methods import BASELINE, FORESTS, METHODS, TEACHER, Forest, Method
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.evaluate import NOBODY, Figures
-from skdpipe.significance import Interval, accuracy_interval, difference_interval, mean_lead_by_clip
+from skdpipe.significance import (
+    Interval,
+    accuracy_interval,
+    chance_level,
+    difference_interval,
+    is_beyond_chance,
+    mean_lead_by_clip,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,16 @@ class MethodResult:
     def top1(self) -> Interval:
         """Accuracy in percent on all test clips, with its 95 % interval."""
         return accuracy_interval(sum(self.correct.values()), len(self.correct))
+
+    @property
+    def chance(self) -> float:
+        """Chance level of the test clips in percent."""
+        return chance_level(list(self.label.values()))
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether the accuracy is above the chance level (see `skdpipe.significance.is_beyond_chance`)."""
+        return is_beyond_chance(sum(self.correct.values()), list(self.label.values()))
 
     @property
     def unseen(self) -> int:

@@ -19,7 +19,6 @@ from skdpipe.distill.results import MethodResult, Results, recovered_gap
 from skdpipe.report.figures.style import look_of, to_svg
 from skdpipe.report.run_results import LoadedRun
 from skdpipe.report.sections import Section
-from skdpipe.significance import chance_level
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _PAGE_WIDTH: Final = 13.0  # inches; wider figures extend over the margins of the page
@@ -99,15 +98,16 @@ def _drawing(figure: Figure, name: str) -> Drawing:
 
 
 def _rows(results: Results) -> list[ResultRow]:
-    of_low = [each.top1.estimate for each in results.values() if each.figures and each.quality == "low"]
+    of_low = {
+        name: each.top1.estimate for name, each in results.items() if each.figures and each.quality == "low"
+    }
+    best = max(of_low.values(), default=None)
     return [
         ResultRow(
             result=result,
             input=_input(result),
             colour="" if result.figures is None else look_of(name).colour,
-            is_best=name != TEACHER.name
-            and result.figures is not None
-            and result.top1.estimate == max(of_low),
+            is_best=name in of_low and of_low[name] == best,
             gap=_gap(results, name),
         )
         for name, result in results.items()
@@ -157,10 +157,10 @@ def _facts(run: LoadedRun) -> list[tuple[str, str]]:
 
 
 def _chance(results: Results) -> str:
-    labels = list(next(iter(results.values())).label.values()) if results else []
-    return (
-        f"{chance_level(labels):.1f} % (the most frequent class of the test clips)" if labels else "unknown"
-    )
+    if not results:
+        return "unknown"
+    chance = next(iter(results.values())).chance
+    return f"{chance:.1f} % (the most frequent class of the test clips)"
 
 
 def _network(choice: dict[str, object]) -> str:

@@ -61,9 +61,13 @@ class Predictions:
     def predicted(self) -> dict[str, NDArray[np.intp]]:
         """By method the most probable class of each clip, `NOBODY` where nobody was detected."""
         return {
-            method: np.where(self.seen[method], logits.argmax(axis=1), NOBODY)
-            for method, logits in self.logits.items()
+            method: most_probable_classes(logits, self.seen[method]) for method, logits in self.logits.items()
         }
+
+
+def most_probable_classes(logits: Floats, seen: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The class of each clip ``(clip,)`` from logits ``(clip, class)``; `NOBODY` if nobody was detected."""
+    return np.where(seen, logits.argmax(axis=1), NOBODY)
 
 
 def predict_clips(

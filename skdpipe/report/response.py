@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.distill.methods import BASELINE, STUDENT
+from skdpipe.evaluate import NOBODY
 from skdpipe.inference import batch_input
 from skdpipe.report.measures import feature_frames_at, response_magnitude
-from skdpipe.report.predictions import DeployedNetworks, Predictions
+from skdpipe.report.predictions import DeployedNetworks, Predictions, most_probable_classes
 from skdpipe.report.run_results import LoadedRun
 from skdpipe.report.test_clips import TestClips
 from skdpipe.skeleton import Layout, layout_named
@@ -92,8 +93,8 @@ def measure_response(
         largest[each.name] = float(absolute.max())
         relative = absolute / max(largest[each.name], 1e-30)
         magnitude[each.name] = feature_frames_at(relative, at, clip.frames)
-        seen_by_method = inputs[1][0].any()
-        predicted[each.name] = run.classes[int(logits[0].argmax())] if seen_by_method else "no person"
+        (index_of_class,) = most_probable_classes(logits, np.any(inputs[1], axis=1))
+        predicted[each.name] = "no person" if index_of_class == NOBODY else run.classes[index_of_class]
     seen = high[2, at] > 0
     return JointResponse(
         label=clips.clips[index].label,

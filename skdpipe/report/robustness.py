@@ -21,7 +21,7 @@ from skdpipe.degradation import (
 from skdpipe.inference import batch_input
 from skdpipe.progress import Progress
 from skdpipe.report.measures import evenly_spaced
-from skdpipe.report.predictions import DeployedNetworks, NetworkInput
+from skdpipe.report.predictions import DeployedNetworks, NetworkInput, most_probable_classes
 from skdpipe.report.run_results import LoadedRun
 from skdpipe.report.test_clips import TestClips
 from skdpipe.skeleton import PoseSequence
@@ -172,7 +172,7 @@ def _count_correct(
     for each in evaluated:
         if each.clip not in inputs:
             inputs[each.clip] = batch_input(sequences, each.clip)
-        predicted = networks.infer(each.method, inputs[each.clip])[0].argmax(axis=1)
-        seen = inputs[each.clip][1].any(axis=1)
-        correct.append(np.count_nonzero(seen & (predicted == label)))
+        logits, _ = networks.infer(each.method, inputs[each.clip])
+        predicted = most_probable_classes(logits, np.any(inputs[each.clip][1], axis=1))
+        correct.append(np.count_nonzero(predicted == label))
     return np.array(correct)
