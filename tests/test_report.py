@@ -417,6 +417,8 @@ def test_the_page_shows_the_findings_of_the_data_check(
 ) -> None:
     write_and_read(run_folder, cache, tmp_path / "report.html")
     text = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "<code>skdpipe " in text
+    text = text.replace("<code>", "`").replace("</code>", "`")
     report = check_data(cache, load_run(run_folder).experiment)
     assert f"Problems: {report.count('problem')}, warnings: {report.count('warning')}." in text
     for finding in report.findings:

@@ -164,20 +164,19 @@ def _results_table(result: DistillationResult, shown: Results, validated: Result
     table.add_column(no_wrap=True)
     with_top5 = len(result.manifest.classes) > _TOP_5
     for heading, is_shown in (
-        ("top-1 %", True),
-        ("95 % interval", True),
-        ("split %", validated is not None),
-        ("training %", True),
-        ("top-5 %", with_top5),
-        ("parameters", True),
+        ("top-1 % [95 %]", True),
+        ("split\n%", validated is not None),
+        ("train\n%", True),
+        ("top-5\n%", with_top5),
+        ("params", True),
         ("GFLOPs", True),
-        ("ms per clip", True),
+        ("ms per\nclip", True),
     ):
         if is_shown:
             table.add_column(heading)
     for name, each in shown.items():
         top1, cells = each.top1, [each.title]
-        cells += [f"{top1.estimate:.2f}", f"{top1.low:.0f}-{top1.high:.0f}"]
+        cells.append(f"{top1.estimate:.2f} [{top1.low:.0f}, {top1.high:.0f}]")
         if validated is not None:
             cells.append(f"{result.results[name].top1.estimate:.2f}")
         figures = result.figures.get(name)

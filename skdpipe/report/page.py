@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from skdpipe.check.finding import first_few
@@ -21,6 +22,7 @@ from skdpipe.report.run_results import LoadedRun
 from skdpipe.report.sections import Section
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+_CODE: Final = re.compile(r"`([^`]*)`")
 _PAGE_WIDTH: Final = 13.0  # inches; wider figures extend over the margins of the page
 
 
@@ -73,6 +75,7 @@ def render_page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["with_code"] = _with_code
     configs = {"experiment": run.experiment, "report": settings}
     return environment.get_template("report.html").render(
         run=run,
@@ -91,6 +94,11 @@ def render_page(
             for name, config in configs.items()
         },
     )
+
+
+def _with_code(text: str) -> Markup:
+    """Text as markup, in which `command` between backticks is code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", escape(text)))
 
 
 def _drawing(figure: Figure, name: str) -> Drawing:
