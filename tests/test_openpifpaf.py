@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import Actors, Estimator
-from skdpipe.embedded import embedded_path
 from skdpipe.errors import PoseError
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
@@ -36,7 +35,7 @@ from skdpipe.pose.openpifpaf import (
 )
 from skdpipe.pose.openpifpaf.catalogue import EMBEDDED, PublishedWeights
 from skdpipe.pose.openpifpaf.estimator import Letterbox, Thresholds
-from skdpipe.pose.openpifpaf.networks import openpifpaf
+from skdpipe.pose.openpifpaf.networks import embedded_path, openpifpaf
 from skdpipe.pose.openpifpaf.training import Encoder
 from skdpipe.pose_training import measure_pose, render_image
 from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Origin, PoseSequence, is_seen
@@ -563,8 +562,8 @@ def test_the_embedded_networks_find_people_in_images_outside_the_training_set(
     name: str, backbone: str, edge: int
 ) -> None:
     assert name in EMBEDDED
-    if not embedded_path(f"pose-{name}").is_file():
-        pytest.skip(f"no {embedded_path(f'pose-{name}')}; run `skdpipe train-pose pose-{name}`")
+    if not embedded_path(name).is_file():
+        pytest.skip(f"no {embedded_path(name)}; run `skdpipe train-pose pose-{name}`")
     estimator = OpenPifPaf(load_weights(backbone, name), long_edge=edge)
     accuracy, rate = measure_pose(estimator, images=24, seed=99, batch=8)
     assert accuracy.found > 0.8

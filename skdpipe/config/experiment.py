@@ -355,10 +355,6 @@ class Experiment:
         clip: input of the networks.
         teacher: network of the teacher.
         student: network of baselines and student.
-        init: initial weights of all networks except their classifiers: ``random``, or ``pretrained`` on
-            simulated skeletons, which exist for a ``dd_net`` of width 16 with the joints of ``coco-17``,
-            ``openpose-18`` or ``penn-13``; ``auto`` uses these where they exist. A student with
-            ``warm_start`` and the network of ``skdpipe finetune`` have other initial weights.
         recipe: training of all networks.
         distillation: losses and options of the student.
     """
@@ -388,6 +384,5 @@ class Experiment:
     clip: ClipFormat = field(default_factory=ClipFormat)
     teacher: NetworkChoice = field(default_factory=NetworkChoice)
     student: NetworkChoice = field(default_factory=NetworkChoice)
-    init: Literal["random", "pretrained", "auto"] = "random"
     recipe: Recipe = field(default_factory=Recipe)
     distillation: Distillation = field(default_factory=Distillation)

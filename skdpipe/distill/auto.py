@@ -7,7 +7,6 @@ from typing import Final
 
 from skdpipe.config import Experiment, NetworkChoice
 from skdpipe.dataset import Manifest
-from skdpipe.distill.initial_weights import is_pretrained
 from skdpipe.distill.training import planned_epochs
 
 AUTO: Final = "auto"
@@ -48,7 +47,7 @@ def network_for(clips: int) -> NetworkChoice:
 
 
 def describe_choice(settings: Experiment, resolved: Experiment, manifest: Manifest) -> str:
-    """The automatic choices in one line: networks, initial weights, number of steps; empty if there are none.
+    """The automatic choices in one line: networks and number of steps; empty if there are none.
 
     Args:
         settings: with ``auto``.
@@ -64,9 +63,6 @@ def describe_choice(settings: Experiment, resolved: Experiment, manifest: Manife
         )
         if before.name == AUTO
     ]
-    networks = (resolved.teacher, resolved.student)
-    if resolved.init == "auto" and any(is_pretrained(resolved, choice) for choice in networks):
-        parts.append("initial weights pretrained on simulated skeletons")
     epochs = planned_epochs(recipe, clips)
     if epochs > recipe.epochs:
         parts.append(f"{epochs} instead of {recipe.epochs} epochs, for at least {recipe.steps} steps")

@@ -16,12 +16,7 @@ from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import Estimator, Experiment, NetworkChoice, load_config, to_plain
 from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
 from skdpipe.dataset.subset import evenly_spread
-from skdpipe.distill.initial_weights import (
-    initialise_except_classifier,
-    initialise_from_teacher,
-    is_pretrained,
-    pretrained_weights,
-)
+from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
 from skdpipe.distill.methods import TEACHER, Method
 from skdpipe.distill.objective import (
     baseline_objective,
@@ -70,10 +65,7 @@ def train_method(run: RunContext, method: Method) -> None:
     """Train, test and save a method, unless it is already trained."""
     if not run.folder.has(method.name):
         torch.manual_seed(run.experiment.seed)
-        choice = network_choice(run, method)
-        network = untrained_network(run, choice)
-        if is_pretrained(run.experiment, choice):
-            initialise_except_classifier(network, pretrained_weights(choice, run.experiment.clip))
+        network = untrained_network(run, network_choice(run, method))
         clips = _training_clips(run, method)
         modules, objective = _objective(run, method, network, clips)
         curves = _train(run, method, modules, objective, clips)
@@ -167,7 +159,7 @@ def _objective(
     if method.distilled:
         return _student_objective(run, network, clips)
     if run.initial is not None:
-        initialise_except_classifier(network, load_bundle(run.initial).network.state_dict())
+        initialise_except_classifier(network, load_bundle(run.initial).network)
     return modules, baseline_objective(network, recipe)
 
 

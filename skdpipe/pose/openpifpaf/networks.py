@@ -162,6 +162,16 @@ def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], 
     write_bytes_atomically(path, to_bytes(tensors, metadata))
 
 
+def embedded_path(name: str) -> Path:
+    """Path of an embedded weights file: in the package, or in the source tree's models/."""
+    package = Path(__file__).parents[2]
+    candidates = (
+        package / "models" / f"pose-{name}.safetensors",
+        package.parent / "models" / f"pose-{name}.safetensors",
+    )
+    return next((path for path in candidates if path.exists()), candidates[-1])
+
+
 def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
     """Load a network that `save_weights` wrote.
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import torch
 
-from skdpipe.embedded import embedded_path
 from skdpipe.errors import PoseError
 from skdpipe.pose.openpifpaf import catalogue
 from skdpipe.pose.openpifpaf.catalogue import EMBEDDED, PublishedWeights
 from skdpipe.pose.openpifpaf.convert import convert
 from skdpipe.pose.openpifpaf.download import download, sha256_of
-from skdpipe.pose.openpifpaf.networks import PoseNetwork, load_safetensors, save_weights
+from skdpipe.pose.openpifpaf.networks import PoseNetwork, embedded_path, load_safetensors, save_weights
 from skdpipe.progress import Progress
 
 
@@ -32,7 +31,7 @@ def load_weights(backbone: str, weights: str, progress: Progress | None = None) 
         PoseError: if the weights cannot be loaded or belong to another backbone.
     """
     if weights in EMBEDDED:
-        return load_safetensors(embedded_path(f"pose-{weights}"), backbone)
+        return load_safetensors(embedded_path(weights), backbone)
     path = Path(weights)
     if path.suffix == ".safetensors":
         return load_safetensors(path, backbone)
@@ -64,9 +63,7 @@ class AvailableWeights:
 
 def list_pose_weights() -> list[AvailableWeights]:
     """All weights that can be used by name, the embedded ones first."""
-    embedded = [
-        (name, backbone, embedded_path(f"pose-{name}")) for name, backbone in catalogue.EMBEDDED.items()
-    ]
+    embedded = [(name, backbone, embedded_path(name)) for name, backbone in catalogue.EMBEDDED.items()]
     return [
         AvailableWeights(
             name, backbone, None, _megabytes(path), "comes with skdpipe", catalogue.LICENSE, path
