@@ -416,9 +416,9 @@ def test_the_page_shows_the_findings_of_the_data_check(
     run_folder: Path, cache: PoseCache, tmp_path: Path
 ) -> None:
     write_and_read(run_folder, cache, tmp_path / "report.html")
-    text = html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert "<code>skdpipe " in text
-    text = text.replace("<code>", "`").replace("</code>", "`")
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<code>skdpipe " in source
+    text = html.unescape(source).replace("<code>", "`").replace("</code>", "`")
     report = check_data(cache, load_run(run_folder).experiment)
     assert f"Problems: {report.count('problem')}, warnings: {report.count('warning')}." in text
     for finding in report.findings:

@@ -98,7 +98,7 @@ def render_page(
 
 def _with_code(text: str) -> Markup:
     """Text as markup, in which `command` between backticks is code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", escape(text)))
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _drawing(figure: Figure, name: str) -> Drawing:
