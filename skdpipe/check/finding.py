@@ -37,4 +37,7 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
 
 def leave_out(clips: str) -> str:
     """How to remove clips from an experiment, as a remedy."""
-    return f"give {clips} an empty label in the CSV of the videos and run `skdpipe extract` again"
+    return (
+        f"give {clips} an empty label in the CSV of the videos and run `skdpipe extract` again; "
+        "imported clips: list their names in a file for `skdpipe import --skip FILE`, into another cache"
+    )
