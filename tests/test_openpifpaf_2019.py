@@ -21,7 +21,7 @@ from skdpipe.pose.openpifpaf.heads_2019 import PifPaf2019, resnet_blocks, to_cur
 from skdpipe.pose.openpifpaf.networks import build_2019, metas_2019
 
 FIXTURES = Path(__file__).parent / "fixtures" / "openpifpaf"
-TOLERANCE = 1e-5
+TOLERANCE = 4e-6  # of the largest value; float32 sums depend on the processor
 
 Fixture = dict[str, NDArray[Any]]
 
@@ -74,7 +74,11 @@ def assert_same_fields(module: PifPaf2019, expected: Fixture) -> None:
             known = expected[f"{head} {name} float32"]
             assert known.std() > 0.1
             np.testing.assert_allclose(
-                value[0].numpy(), known, rtol=0, atol=TOLERANCE, err_msg=f"{head} {name}"
+                value[0].numpy(),
+                known,
+                rtol=0,
+                atol=TOLERANCE * np.abs(known).max(),
+                err_msg=f"{head} {name}",
             )
 
 
