@@ -246,6 +246,7 @@ def test_equal_seeds_give_equal_figures(demo_output: Path, tmp_path: Path) -> No
     for method in ("teacher", "baseline", "student"):
         curves = ([Curve(**curve) for curve in run[method]["curves"]] for run in (first, second))
         assert next(curves) == next(curves)
+        assert first[method]["figures"]["top1"] == second[method]["figures"]["top1"]
 
 
 @pytest.mark.slow
