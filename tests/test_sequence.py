@@ -12,7 +12,7 @@ from skdpipe.skeleton import COCO_17, UNSEEN, PoseSequence, is_seen
 
 @pytest.mark.parametrize("shape", [(4, 1, 13, 3), (4, 1, 17, 2), (4, 17, 3), (5, 1, 17, 3), (4, 1, 17, 3, 1)])
 def test_the_error_for_a_wrong_shape_contains_the_expected_shape(shape: tuple[int, ...]) -> None:
-    expected = r"4 frame indices; expected \(frame, person, 17, 3\) for layout coco-17$"
+    expected = r"4 frame indices; expected \(frame, person, 17, 3 or 4\) for layout coco-17$"
     with pytest.raises(DataError, match=expected):
         PoseSequence(np.zeros(shape, np.float32), np.arange(4, dtype=np.int32), 4, COCO_17, 25.0, (640, 480))
 

@@ -1,4 +1,4 @@
-"""One cached sequence: a safetensors file with keypoints, frame indices and metadata.
+"""One cached sequence: a safetensors file with keypoints, frame indices, perhaps frame times, and metadata.
 
 pose_cache/README.md documents the format; any safetensors reader can open the file.
 """
@@ -18,7 +18,7 @@ from safetensors.numpy import save as serialise
 
 from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.errors import CacheError, DataError, in_one_line
-from skdpipe.skeleton import LAYOUTS, UNSEEN, Layout, Origin, PoseSequence
+from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence
 
 Quality = Literal["high", "low"]
 
@@ -40,6 +40,7 @@ class Entry:
         fps, size, video_frames: of the video, as in `PoseSequence`.
         frames: number of rows; less than video_frames if frames were sampled.
         people: length of the person axis; some people may be unseen in all frames.
+        coordinates: 2 or 3.
         empty: True if no joint is seen in any frame.
     """
 
@@ -53,6 +54,7 @@ class Entry:
     video_frames: int
     frames: int
     people: int
+    coordinates: int
     empty: bool
 
 
@@ -67,6 +69,8 @@ def write_sequence(path: Path, sequence: PoseSequence, quality: Quality, setting
         "keypoints": np.ascontiguousarray(sequence.keypoints, np.float32),
         "frame_index": np.ascontiguousarray(sequence.frame_index, np.int32),
     }
+    if sequence.times is not None:
+        tensors["times"] = np.ascontiguousarray(sequence.times, np.float64)
     content = _sort_header(serialise(tensors, _to_metadata(sequence, layout, quality, settings)))
     try:
         write_bytes_atomically(path, content)
@@ -85,6 +89,7 @@ def read_sequence(path: Path) -> PoseSequence:
     with _open_file(path) as file:
         entry = _read_entry(path, file)
         keypoints, frame_index = (file.get_tensor(name).copy() for name in ("keypoints", "frame_index"))
+        times = file.get_tensor("times").copy() if "times" in file.keys() else None  # noqa: SIM118
     try:
         return PoseSequence(
             keypoints=keypoints,
@@ -94,6 +99,7 @@ def read_sequence(path: Path) -> PoseSequence:
             fps=entry.fps,
             size=entry.size,
             origin=entry.origin,
+            times=times,
         )
     except DataError as error:
         raise _damaged(path, str(error)) from error
@@ -130,7 +136,7 @@ def _read_entry(path: Path, file: Any) -> Entry:
         raise _damaged(path, f"keypoints of shape {shape} with frame_index of shape {rows}")
     try:
         layout = _known_layout(metadata["layout"], tuple(metadata["joints"].split()), path)
-        if shape[2:] != [len(layout), len(UNSEEN)]:
+        if shape[2] != len(layout) or shape[3] not in {3, 4}:
             raise _damaged(path, f"keypoints of shape {shape} with layout {layout.name}")
         if metadata["quality"] not in get_args(Quality):
             raise ValueError(f"quality {metadata['quality']!r}")
@@ -152,6 +158,7 @@ def _read_entry(path: Path, file: Any) -> Entry:
             video_frames=int(metadata["video_frames"]),
             frames=shape[0],
             people=shape[1],
+            coordinates=shape[3] - 1,
             empty=metadata["empty"] == "true",
         )
     except KeyError as error:

@@ -30,13 +30,13 @@ def degrade(sequence: PoseSequence, settings: Degradation, seed: int, draw: int 
     others.
 
     Args:
-        sequence: keypoints ``(frame, person, joint, 3)``.
+        sequence: keypoints ``(frame, person, joint, channel)``.
         settings: which degradations, and how strong.
         seed: of the random numbers.
         draw: number of the draw; other draws give other degradations of the same clip.
 
     Returns:
-        A sequence with fewer frames and more unseen joints (NaN, NaN, 0).
+        A sequence with fewer frames and more unseen joints.
 
     Raises:
         DataError: if the noise contains a joint that the layout does not have.

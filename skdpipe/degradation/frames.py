@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton import PoseSequence
@@ -22,7 +19,7 @@ def sample_frames(sequence: PoseSequence, every: int) -> PoseSequence:
     """
     if every < 1:
         raise DataError(f"sampling every {every} frames; expected 1 (all) or more")
-    return _select_rows(sequence, np.arange(0, len(sequence.frame_index), every))
+    return sequence.select_rows(np.arange(0, len(sequence.frame_index), every))
 
 
 def drop_random_frames(sequence: PoseSequence, share: float, rng: np.random.Generator) -> PoseSequence:
@@ -32,7 +29,7 @@ def drop_random_frames(sequence: PoseSequence, share: float, rng: np.random.Gene
         DataError: if the share is not in [0, 1].
     """
     kept = _count_kept(sequence, share)
-    return _select_rows(sequence, np.sort(rng.permutation(len(sequence.frame_index))[:kept]))
+    return sequence.select_rows(np.sort(rng.permutation(len(sequence.frame_index))[:kept]))
 
 
 def drop_block(sequence: PoseSequence, share: float, rng: np.random.Generator) -> PoseSequence:
@@ -44,7 +41,7 @@ def drop_block(sequence: PoseSequence, share: float, rng: np.random.Generator) -
     kept = _count_kept(sequence, share)
     rows = np.arange(len(sequence.frame_index))
     start = int(rng.integers(kept + 1))
-    return _select_rows(sequence, np.delete(rows, slice(start, start + len(rows) - kept)))
+    return sequence.select_rows(np.delete(rows, slice(start, start + len(rows) - kept)))
 
 
 def _count_kept(sequence: PoseSequence, share: float) -> int:
@@ -52,7 +49,3 @@ def _count_kept(sequence: PoseSequence, share: float) -> int:
         raise DataError(f"share of lost frames {share}; expected a number from 0 to 1")
     rows = len(sequence.frame_index)
     return min(rows, max(1, round((1 - share) * rows)))
-
-
-def _select_rows(sequence: PoseSequence, rows: NDArray[np.intp]) -> PoseSequence:
-    return replace(sequence, keypoints=sequence.keypoints[rows], frame_index=sequence.frame_index[rows])

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from skdpipe.degradation.random_processes import bursts
 from skdpipe.errors import DataError
-from skdpipe.skeleton import UNSEEN, Layout, PoseSequence
+from skdpipe.skeleton import Layout, PoseSequence, hide
 from skdpipe.skeleton.people import body_size
 
 
 def occlude(sequence: PoseSequence, probability: float, rng: np.random.Generator) -> PoseSequence:
-    """Make each joint of each person in each frame unseen (NaN, NaN, 0), independently of the others.
+    """Make each joint of each person in each frame unseen, independently of the others.
 
     With the same random numbers, a higher probability hides all joints that a lower one hides.
 
@@ -74,7 +74,7 @@ def jitter(sequence: PoseSequence, share_of_body: float, rng: np.random.Generato
 
 def hide_joints(sequence: PoseSequence, hidden: NDArray[np.bool_]) -> PoseSequence:
     """Make the joints unseen where ``hidden (frame, person, joint)`` is True."""
-    return sequence.with_keypoints(np.where(hidden[..., None], UNSEEN, sequence.keypoints))
+    return sequence.with_keypoints(hide(sequence.keypoints, hidden))
 
 
 def shift_joints(sequence: PoseSequence, offset: NDArray[np.float64]) -> PoseSequence:

@@ -9,7 +9,7 @@ from skdpipe.config import EstimatorNoise
 from skdpipe.degradation.joints import hide_joints, shift_joints
 from skdpipe.degradation.random_processes import autoregressive_noise, bursts
 from skdpipe.errors import DataError
-from skdpipe.skeleton import UNSEEN, Layout, PoseSequence
+from skdpipe.skeleton import Layout, PoseSequence, hide
 
 
 def simulate_pose_errors(
@@ -22,12 +22,12 @@ def simulate_pose_errors(
     see `bursts`.
 
     Args:
-        sequence: the high-quality sequence, keypoints ``(frame, person, joint, 3)``.
+        sequence: the high-quality sequence, keypoints ``(frame, person, joint, channel)``.
         noise: shares, sizes (as shares of the `body_size`) and mean lengths in frames of the errors.
         rng: the random generator.
 
     Returns:
-        A sequence of the same frames; missed joints are NaN, NaN, 0.
+        A sequence of the same frames; missed joints are unseen.
 
     Raises:
         DataError: if the noise contains a joint that the layout does not have.
@@ -51,7 +51,7 @@ def simulate_pose_errors(
     confidence = _draw_confidences(
         np.where(wrong, noise.confidence_wrong, noise.confidence), noise.confidence_spread, rng
     )
-    keypoints = np.where(degraded.seen[..., None], degraded.keypoints, UNSEEN)
+    keypoints = hide(degraded.keypoints, ~degraded.seen)
     keypoints[..., -1] = np.where(degraded.seen, confidence, 0)
 
     shares = np.array([noise.misses.get(joint, noise.misses_default) for joint in joints])

@@ -48,7 +48,7 @@ def joint_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]
     """
     sequence = with_people(map_layout(sequence, layout_named(clip.layout)), clip.people)
     sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
-    if len(sequence.frame_index) < sequence.video_frames:
+    if len(sequence.frame_index) < sequence.video_frames or sequence.times is not None:
         sequence = interpolate_frames(sequence)
     if clip.missing == "interpolate":
         sequence = sequence.with_keypoints(interpolate_missing(sequence.keypoints))

@@ -19,7 +19,9 @@ from skdpipe.skeleton.sequence import (
     Origin,
     PoseSequence,
     clip_key,
+    hide,
     is_seen,
+    unseen_joint,
 )
 
 __all__ = [
@@ -37,7 +39,9 @@ __all__ = [
     "Origin",
     "PoseSequence",
     "clip_key",
+    "hide",
     "is_seen",
     "layout_named",
     "map_layout",
+    "unseen_joint",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton.layouts import Layout
-from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
+from skdpipe.skeleton.sequence import Keypoints, PoseSequence, hide, is_seen
 
 
 @dataclass(frozen=True)
@@ -89,4 +89,4 @@ def _mean_of_seen(keypoints: Keypoints, least: int) -> Keypoints:
     count = seen.sum(axis=-2)
     total = np.where(seen, keypoints, 0).sum(axis=-2)
     mean = total / np.maximum(count, 1)
-    return np.where(count >= least, mean, UNSEEN).astype(np.float32)
+    return hide(mean.astype(np.float32), count[..., 0] < least)

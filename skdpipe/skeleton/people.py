@@ -1,6 +1,7 @@
 """People in pose sequences: body size, keypoint similarity (OKS), selection, and matching of two qualities.
 
-A person is ``(joint, 3)``: x, y in pixels and confidence; an unseen joint is NaN, NaN, 0.
+A person is ``(joint, channel)``: two or three coordinates and a confidence, see `skdpipe.skeleton.sequence`;
+an unseen joint is NaN with confidence 0.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from skdpipe.errors import DataError
-from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
+from skdpipe.skeleton.sequence import Keypoints, PoseSequence, is_seen, unseen_joint
 
 Floats = NDArray[np.float64]
 
@@ -24,9 +25,9 @@ def oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike, area: ArrayLike) -> Float
     (https://cocodataset.org/#keypoints-eval).
 
     Args:
-        a, b: ``(..., joint, 3)`` in pixels; the leading axes broadcast.
+        a, b: ``(..., joint, channel)`` with the same coordinates; the leading axes broadcast.
         sigmas: ``(joint,)``, the fall-off of each joint.
-        area: ``(...)`` in square pixels, of the reference; see `body_area`.
+        area: ``(...)``, of the reference; see `body_area`.
 
     Returns:
         ``(...)`` in [0, 1]; NaN where no joint is seen in both.
@@ -41,8 +42,8 @@ def pairwise_oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike) -> Floats:
     """`oks` of every person of a with every person of b.
 
     Args:
-        a: the reference people, ``(person of a, joint, 3)`` in pixels.
-        b: ``(person of b, joint, 3)`` in pixels.
+        a: the reference people, ``(person of a, joint, channel)``.
+        b: ``(person of b, joint, channel)``.
         sigmas: ``(joint,)``.
 
     Returns:
@@ -52,20 +53,19 @@ def pairwise_oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike) -> Floats:
 
 
 def body_area(people: Keypoints) -> Floats:
-    """Area of the bounding box around the seen joints of each person.
+    """Area of the bounding box around the seen joints of each person (in 3D of its largest face).
 
     The shorter side counts as at least a third of the longer one, so that narrow or collinear poses have an
     area.
 
     Args:
-        people: ``(..., joint, 3)`` in pixels.
+        people: ``(..., joint, channel)``.
 
     Returns:
-        ``(...)`` in square pixels; 1 if at most one joint is seen.
+        ``(...)`` in square pixels or square units, at least 1 (a standing person has about one square metre).
     """
-    sides = _box_sides(people)
-    longest = sides.max(axis=-1)
-    area: Floats = np.maximum(np.maximum(sides.prod(axis=-1), longest**2 / 3), 1)
+    shorter, longer = np.moveaxis(np.sort(_box_sides(people), axis=-1)[..., -2:], -1, 0)
+    area: Floats = np.maximum(np.maximum(shorter * longer, longer**2 / 3), 1)
     return area
 
 
@@ -75,10 +75,10 @@ def body_size(keypoints: Keypoints) -> Floats:
     The median is over the frames in which the box has an extent.
 
     Args:
-        keypoints: ``(frame, person, joint, 3)`` in pixels.
+        keypoints: ``(frame, person, joint, channel)``.
 
     Returns:
-        ``(person,)`` in pixels; 0 for a person whose box never has an extent.
+        ``(person,)`` in the unit of the coordinates; 0 for a person whose box never has an extent.
     """
     diagonal = np.linalg.norm(_box_sides(keypoints), axis=-1)
     return np.array([np.median(each[each > 0]) if (each > 0).any() else 0 for each in diagonal.T], np.float64)
@@ -120,11 +120,11 @@ def select_people(keypoints: Keypoints, count: int = 2) -> Keypoints:
     paper selects two people in this way.)
 
     Args:
-        keypoints: ``(frame, person, joint, 3)``.
+        keypoints: ``(frame, person, joint, channel)``.
         count: number of people.
 
     Returns:
-        ``(frame, count, joint, 3)``; if there are fewer people, the last ones are unseen (NaN, NaN, 0).
+        ``(frame, count, joint, channel)``; if there are fewer people, the last ones are unseen.
 
     Raises:
         DataError: if the count is negative.
@@ -138,8 +138,8 @@ def select_people(keypoints: Keypoints, count: int = 2) -> Keypoints:
 
 def _pad_people(keypoints: Keypoints, count: int) -> Keypoints:
     """Append unseen people until there are ``count``."""
-    frames, people, joints, _ = keypoints.shape
-    unseen = np.broadcast_to(UNSEEN, (frames, max(count - people, 0), joints, len(UNSEEN)))
+    frames, people, joints, channels = keypoints.shape
+    unseen = np.broadcast_to(unseen_joint(channels - 1), (frames, max(count - people, 0), joints, channels))
     return np.concatenate([keypoints, unseen], axis=1)
 
 
@@ -177,7 +177,7 @@ def match_people(
     Returns:
         The low sequence, in which person i is the match of person i in high, and the report. Unmatched people
         get the remaining indices in their old order. The number of people is the larger of the two; people
-        that are added are unseen (NaN, NaN, 0).
+        that are added are unseen.
     """
     both, similarity = _similarity_over_time(high, low)
     total = np.where(both, similarity, 0).sum(axis=0)

@@ -1,8 +1,9 @@
 """Pose sequences: the keypoints of the people in one video.
 
-Keypoints have one axis order on disk and in numpy: ``(frame, person, joint, 3)``. The last axis holds x and y
-in pixels of the source frame (origin top left, y down) and a confidence in [0, 1]. An unseen joint is
-``(NaN, NaN, 0)``.
+Keypoints have one axis order on disk and in numpy: ``(frame, person, joint, channel)``. The channels are two
+or three coordinates and a confidence in [0, 1]. Two coordinates are x and y in pixels of the source frame
+(origin top left, y down); three are x, y and z in the unit of the sensor, metres for Kinect (y up, z away).
+The confidence is 1 if the source has none. An unseen joint has NaN as coordinates and confidence 0.
 """
 
 from __future__ import annotations
@@ -19,13 +20,24 @@ from skdpipe.skeleton.layouts import Layout
 
 Keypoints = NDArray[np.float32]
 
-UNSEEN: Final[Keypoints] = np.array([np.nan, np.nan, 0], np.float32)
-"""A joint without a detection."""
+
+def unseen_joint(coordinates: int) -> Keypoints:
+    """A joint without a detection, ``(coordinates + confidence,)``: NaN as coordinates, confidence 0."""
+    return np.array([np.nan] * coordinates + [0], np.float32)
+
+
+UNSEEN: Final[Keypoints] = unseen_joint(2)
+"""`unseen_joint` in two dimensions."""
 
 TRAIN_SPLITS: Final = frozenset({"train"})
 TEST_SPLITS: Final = frozenset({"test", "val", "valid", "validation"})
 SPLITS: Final = TRAIN_SPLITS | TEST_SPLITS
 """Names of splits that folders, CSV files and imported data may use."""
+
+
+def hide(keypoints: Keypoints, hidden: NDArray[np.bool_]) -> Keypoints:
+    """Keypoints ``(..., joint, channel)`` with the joints unseen at which ``hidden (..., joint)`` is True."""
+    return np.where(hidden[..., None], unseen_joint(keypoints.shape[-1] - 1), keypoints)
 
 
 def is_seen(keypoints: Keypoints) -> NDArray[np.bool_]:
@@ -71,14 +83,17 @@ class PoseSequence:
     """The people of one video.
 
     Attributes:
-        keypoints: ``(frame, person, joint, 3)`` float32; x, y in pixels, confidence in [0, 1];
-            an unseen joint is NaN, NaN, 0. A person has the same index in all frames.
+        keypoints: ``(frame, person, joint, channel)`` float32; two or three coordinates (see the module) and
+            a confidence in [0, 1]; an unseen joint is NaN with confidence 0. A person has the same index in
+            all frames.
         frame_index: ``(frame,)`` int32, increasing: the frame of the video that each row was taken from.
         video_frames: number of frames of the whole video.
         layout: names and order of the joint axis.
-        fps: frames per second of the video.
-        size: width and height of the video's frames in pixels.
+        fps: frames per second of the video, the mean if the rate varies.
+        size: width and height of the video's frames in pixels; 0, 0 in three dimensions.
         origin: source and labels.
+        times: ``(frame,)`` float64, increasing: seconds from the start of the video at which each row was
+            taken; None if the frames of the video are evenly spaced.
 
     Raises:
         DataError: if the shapes do not match each other and the layout.
@@ -91,19 +106,41 @@ class PoseSequence:
     fps: float
     size: tuple[int, int]
     origin: Origin = field(default_factory=Origin)
+    times: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        shape = self.keypoints.shape
-        if len(shape) != 4 or shape[2:] != (len(self.layout), 3) or shape[0] != len(self.frame_index):
+        shape, rows = self.keypoints.shape, len(self.frame_index)
+        if len(shape) != 4 or shape[2] != len(self.layout) or shape[3] not in {3, 4} or shape[0] != rows:
             raise DataError(
-                f"keypoints of shape {shape} with {len(self.frame_index)} frame indices; expected "
-                f"(frame, person, {len(self.layout)}, 3) for layout {self.layout.name}"
+                f"keypoints of shape {shape} with {rows} frame indices; expected (frame, person, "
+                f"{len(self.layout)}, 3 or 4) for layout {self.layout.name}"
             )
+        if self.times is not None and self.times.shape != (rows,):
+            raise DataError(f"times of shape {self.times.shape} with {rows} frames; expected one for each")
 
     @property
     def people(self) -> int:
         """Length of the person axis; some people may be unseen in all frames."""
         return int(self.keypoints.shape[1])
+
+    @property
+    def coordinates(self) -> int:
+        """2 for x and y, 3 for x, y and z."""
+        return int(self.keypoints.shape[3]) - 1
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """``(frame,)``: seconds from the start of the video at which each row was taken."""
+        return self.frame_index / self.fps if self.times is None else self.times
+
+    def select_rows(self, rows: NDArray[np.intp]) -> PoseSequence:
+        """The sequence with these rows only, in this order."""
+        return replace(
+            self,
+            keypoints=self.keypoints[rows],
+            frame_index=self.frame_index[rows],
+            times=None if self.times is None else self.times[rows],
+        )
 
     @property
     def seen(self) -> NDArray[np.bool_]:

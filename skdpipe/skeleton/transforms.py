@@ -1,4 +1,4 @@
-"""Pure functions on keypoints ``(frame, person, joint, 3)``: x, y, confidence; unseen joints are NaN, NaN, 0.
+"""Pure functions on keypoints ``(frame, person, joint, channel)``: two or three coordinates and a confidence.
 
 Unseen joints stay unseen, except in functions that are documented to fill them. Only `to_network` replaces
 NaN by 0.
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
+from skdpipe.skeleton.layouts import Layout
 from skdpipe.skeleton.people import body_size
-from skdpipe.skeleton.sequence import UNSEEN, Keypoints, PoseSequence, is_seen
+from skdpipe.skeleton.sequence import Keypoints, PoseSequence, hide, is_seen
 
 _INTERPOLATED_CONFIDENCE: Final = 0.1
 
@@ -29,11 +30,11 @@ def smooth(keypoints: Keypoints, window: int = 3) -> Keypoints:
     average of the paper, with window 3.)
 
     Args:
-        keypoints: ``(frame, person, joint, 3)``.
+        keypoints: ``(frame, person, joint, channel)``.
         window: length of the window in frames, odd.
 
     Returns:
-        Keypoints of the same shape; NaN, NaN, 0 where the joint is unseen in the whole window.
+        Keypoints of the same shape; unseen where the joint is unseen in the whole window.
 
     Raises:
         DataError: if the window is not an odd positive number.
@@ -49,7 +50,7 @@ def smooth(keypoints: Keypoints, window: int = 3) -> Keypoints:
         source = slice(max(0, shift), frames - max(0, -shift))
         total[target] += values[source]
         count[target] += seen[source]
-    return np.where(count > 0, total / np.maximum(count, 1), UNSEEN).astype(np.float32)
+    return hide((total / np.maximum(count, 1)).astype(np.float32), count[..., 0] == 0)
 
 
 def resample(keypoints: Keypoints, length: int) -> Keypoints:
@@ -59,11 +60,11 @@ def resample(keypoints: Keypoints, length: int) -> Keypoints:
     the nearer frame is used, seen or unseen (the earlier one at equal distance).
 
     Args:
-        keypoints: ``(frame, person, joint, 3)``.
+        keypoints: ``(frame, person, joint, channel)``.
         length: number of frames of the result.
 
     Returns:
-        ``(length, person, joint, 3)``; unseen joints are NaN, NaN, 0.
+        ``(length, person, joint, channel)``.
 
     Raises:
         DataError: if the clip has no frames or the length is not positive.
@@ -76,11 +77,11 @@ def replay(keypoints: Keypoints, length: int) -> Keypoints:
     """Repeat a clip from its start, or cut off its end, to ``length`` frames (as the paper pads to 300).
 
     Args:
-        keypoints: ``(frame, person, joint, 3)``.
+        keypoints: ``(frame, person, joint, channel)``.
         length: number of frames of the result.
 
     Returns:
-        ``(length, person, joint, 3)``.
+        ``(length, person, joint, channel)``.
 
     Raises:
         DataError: if the clip has no frames or the length is not positive.
@@ -92,7 +93,8 @@ def replay(keypoints: Keypoints, length: int) -> Keypoints:
 def interpolate_frames(sequence: PoseSequence) -> PoseSequence:
     """Interpolate a sequence to all frames of its video, as in `resample`.
 
-    Frames before the first and after the last sampled frame repeat that frame.
+    Frames before the first and after the last sampled frame repeat that frame. If the frames of the video are
+    not evenly spaced, the result is: its frames are ``1 / fps`` apart.
 
     Raises:
         DataError: if the sequence has no frames.
@@ -100,8 +102,12 @@ def interpolate_frames(sequence: PoseSequence) -> PoseSequence:
     _require_clip(sequence.keypoints, sequence.video_frames)
     rows = np.arange(len(sequence.frame_index))
     frames = np.arange(sequence.video_frames, dtype=np.int32)
-    keypoints = _interpolate(sequence.keypoints, np.interp(frames, sequence.frame_index, rows))
-    return replace(sequence, keypoints=keypoints, frame_index=frames)
+    if sequence.times is None:
+        position = np.interp(frames, sequence.frame_index, rows)
+    else:
+        position = np.interp(frames / sequence.fps, sequence.times, rows)
+    keypoints = _interpolate(sequence.keypoints, position)
+    return replace(sequence, keypoints=keypoints, frame_index=frames, times=None)
 
 
 def interpolate_missing(keypoints: Keypoints) -> Keypoints:
@@ -112,7 +118,7 @@ def interpolate_missing(keypoints: Keypoints) -> Keypoints:
     after the last detection, and joints that are never seen, stay unseen.
 
     Args:
-        keypoints: ``(frame, person, joint, 3)``.
+        keypoints: ``(frame, person, joint, channel)``.
     """
     filled = keypoints.copy()
     frames = np.arange(len(keypoints))
@@ -126,11 +132,11 @@ def interpolate_missing(keypoints: Keypoints) -> Keypoints:
             known = seen[:, person, joint]
             gaps = within & ~known
             if known.any() and gaps.any():
-                for axis in (0, 1):
+                for axis in range(keypoints.shape[3] - 1):
                     filled[gaps, person, joint, axis] = np.interp(
                         frames[gaps], frames[known], keypoints[known, person, joint, axis]
                     )
-                filled[gaps, person, joint, 2] = _INTERPOLATED_CONFIDENCE
+                filled[gaps, person, joint, -1] = _INTERPOLATED_CONFIDENCE
     return filled
 
 
@@ -165,8 +171,13 @@ def normalise_by_image(keypoints: Keypoints, size: tuple[int, int]) -> Keypoints
         size: width and height of the image in pixels.
 
     Returns:
-        Keypoints of the same shape, from -0.5 to 0.5 inside the image; unseen joints stay NaN, NaN, 0.
+        Keypoints of the same shape, from -0.5 to 0.5 inside the image.
+
+    Raises:
+        DataError: if the keypoints have three coordinates, which are not in an image.
     """
+    if keypoints.shape[-1] != 3:
+        raise DataError("scale image needs x and y in an image; for three coordinates use scale root or body")
     factors = np.array([1 / size[0], 1 / size[1], 1], np.float32)
     return keypoints * factors - np.array([0.5, 0.5, 0], np.float32)
 
@@ -178,10 +189,10 @@ def centre(keypoints: Keypoints) -> Keypoints:
     and the positions of people relative to each other do not change.
 
     Args:
-        keypoints: ``(frame, person, joint, 3)``.
+        keypoints: ``(frame, person, joint, channel)``.
 
     Returns:
-        Keypoints of the same shape; unseen joints stay NaN, NaN, 0. Without a seen joint nothing changes.
+        Keypoints of the same shape. Without a seen joint nothing changes.
     """
     if not is_seen(keypoints).any():
         return keypoints
@@ -197,10 +208,10 @@ def normalise_by_body(keypoints: Keypoints) -> Keypoints:
     has an extent, the clip is only centred.
 
     Args:
-        keypoints: ``(frame, person, joint, 3)``.
+        keypoints: ``(frame, person, joint, channel)``.
 
     Returns:
-        Keypoints of the same shape; unseen joints stay NaN, NaN, 0.
+        Keypoints of the same shape.
     """
     centred = centre(keypoints)
     if not is_seen(centred).any():
@@ -209,12 +220,77 @@ def normalise_by_body(keypoints: Keypoints) -> Keypoints:
     return scale(centred, 1 / size) if size > 0 else centred
 
 
+def centre_on_root(keypoints: Keypoints, root: int) -> Keypoints:
+    """Subtract the position of the root from all people in all frames.
+
+    It is that of the first person with a seen joint, in the first frame in which the root is seen; if the
+    root is never seen, the clip is centred as by `centre`. (CTR-GCN and PYSKL do the same for NTU RGB+D.)
+
+    Args:
+        keypoints: ``(frame, person, joint, channel)``.
+        root: index of the joint.
+
+    Returns:
+        Keypoints of the same shape.
+    """
+    seen = is_seen(keypoints)
+    person = _first_seen_person(keypoints)
+    frames = np.flatnonzero(seen[:, person, root])
+    if not len(frames):
+        return centre(keypoints)
+    position = keypoints[frames[0], person, root, :-1]
+    return keypoints - np.append(position, 0).astype(np.float32)
+
+
+def align_body(keypoints: Keypoints, layout: Layout) -> Keypoints:
+    """Rotate all people about the origin so that the spine of the first points up and its shoulders along x.
+
+    The rotation is that of the first frame in which both shoulders and both hips of the first person with a
+    seen joint are seen; it is the same for the whole clip. The spine, from the middle of the hips to the
+    middle of the shoulders, becomes the y axis, and the line from the right to the left shoulder lies in the
+    plane of x and y, on the side of x. (The alignment of 2s-AGCN and PYSKL, which call the vertical axis z.)
+
+    Args:
+        keypoints: ``(frame, person, joint, 4)``.
+        layout: of the joints.
+
+    Returns:
+        Keypoints of the same shape; unchanged if there is no such frame.
+
+    Raises:
+        DataError: if the keypoints have two coordinates, or the layout has no shoulders and hips.
+    """
+    if keypoints.shape[-1] != 4:
+        raise DataError("the body axes of two coordinates cannot be aligned; set clip.align to false")
+    names = [f"{side}_{joint}" for joint in ("shoulder", "hip") for side in ("left", "right")]
+    if missing := [name for name in names if name not in layout.joints]:
+        raise DataError(f"layout {layout.name} has no {', '.join(missing)}; set clip.align to false")
+    if not is_seen(keypoints).any():
+        return keypoints
+    joints = keypoints[:, _first_seen_person(keypoints), [layout.index(name) for name in names]]
+    frames = np.flatnonzero(is_seen(joints).all(axis=1))
+    if not len(frames):
+        return keypoints
+    left, right, left_hip, right_hip = joints[frames[0], :, :3].astype(np.float64)
+    up = _unit(left + right - left_hip - right_hip)
+    across = _unit(left - right - up * (up @ (left - right)))
+    axes = np.stack([across, up, np.cross(across, up)])
+    rotated = keypoints.copy()
+    rotated[..., :3] = np.einsum("ij,...j->...i", axes, keypoints[..., :3])
+    return rotated
+
+
+def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    unit: NDArray[np.float64] = vector / max(float(np.linalg.norm(vector)), 1e-12)
+    return unit
+
+
 def _first_seen_person(keypoints: Keypoints) -> int:
     return int(is_seen(keypoints).any(axis=(0, 2)).argmax())
 
 
 def scale(keypoints: Keypoints, factor: float) -> Keypoints:
-    """Multiply the coordinates of keypoints ``(..., 3)`` by a factor; the confidence does not change."""
+    """Multiply the coordinates of keypoints ``(..., channel)``; the confidence does not change."""
     factors = np.full(keypoints.shape[-1], factor, np.float32)
     factors[-1] = 1
     return keypoints * factors
@@ -227,10 +303,10 @@ def to_network(keypoints: Keypoints) -> NDArray[np.float32]:
     """Rearrange keypoints to the axis order of the networks and replace NaN by 0.
 
     Args:
-        keypoints: ``(frame, person, joint, 3)``.
+        keypoints: ``(frame, person, joint, channel)``.
 
     Returns:
-        ``(person, channel, frame, joint)`` float32, channels x, y, confidence; an unseen joint is 0, 0, 0.
+        ``(person, channel, frame, joint)`` float32; an unseen joint is 0 in all channels.
     """
     filled = np.where(np.isnan(keypoints), 0, keypoints)
     return np.ascontiguousarray(filled.transpose(1, 3, 0, 2), np.float32)
