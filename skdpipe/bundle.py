@@ -28,6 +28,8 @@ def build_network(choice: NetworkChoice, clip: ClipFormat, classes: int) -> Grap
         layout_named(clip.layout),
         classes,
         people=clip.people,
+        coordinates=clip.coordinates or 2,
+        confidence=choice.confidence,
         partitioning=choice.partitioning,
         width=choice.width,
         dropout=choice.dropout,

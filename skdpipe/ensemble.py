@@ -13,8 +13,9 @@ from torch import Tensor
 
 from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.cache import PoseCache, Quality
-from skdpipe.config import Experiment, change_config, parse_config
+from skdpipe.config import ClipFormat, Experiment, change_config, parse_config
 from skdpipe.dataset import Manifest, PairedClips, build_manifest
+from skdpipe.dataset.manifest import BOTH
 from skdpipe.distill.methods import METHODS
 from skdpipe.errors import BundleError, ConfigError
 from skdpipe.evaluate import Figures, accuracy, evaluate
@@ -86,8 +87,7 @@ def evaluate_bundles(
             cache,
             manifest.part(train=False),
             bundle.metadata.classes,
-            bundle.metadata.clip,
-            bundle.metadata.clip,
+            *_formats(bundle.metadata.clip, own, manifest),
             experiment.derive_low,
             experiment.seed,
         )
@@ -182,6 +182,13 @@ def _require_agreement(bundles: Mapping[Path, Bundle], tests: Mapping[Path, Mani
             f"{first} was not trained for the class {unknown[0]} of the test clips, only for "
             f"{_some(classes)}; test it on the cache that it was trained on"
         )
+
+
+def _formats(clip: ClipFormat, tested: Quality, manifest: Manifest) -> tuple[ClipFormat, ClipFormat]:
+    """The formats of high and low quality; the one that is not tested may have other coordinates."""
+    any_kind = replace(clip, coordinates=None)
+    other = {quality: manifest.clip_format(any_kind, quality) for quality in BOTH if quality != tested}
+    return other.get("high", clip), other.get("low", clip)
 
 
 def _keys(manifest: Manifest) -> list[str]:

@@ -36,17 +36,22 @@ def load_predictor(
         runtime: what runs the student.
 
     Raises:
-        BundleError: if the bundle cannot be read, names no estimator or one that would execute code, or the
-            estimator's weights have changed since the training.
+        BundleError: if the bundle cannot be read, was trained on three coordinates, names no estimator or one
+            that would execute code, or the estimator's weights have changed since the training.
         PoseError: if the estimator or its weights are not available.
         MissingDependencyError: if the runtime is not installed.
     """
     device = torch.device(device)
     loaded = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
     metadata = loaded.metadata
-    sampled = _open_estimator(metadata, estimator, device)
     clip = metadata.clip
-    shape = (1, clip.people, 3, clip.frames, len(layout_named(clip.layout)))
+    if clip.coordinates == 3:
+        raise BundleError(
+            "the student was trained on three coordinates (x, y, z), and estimators find two in a video; "
+            "distil a student on skeletons in two dimensions, with a teacher in three if you like"
+        )
+    shape = (1, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))
+    sampled = _open_estimator(metadata, estimator, device)
     return Predictor(metadata, open_runtime(loaded.network, shape, runtime, device), sampled)
 
 

@@ -72,7 +72,7 @@ def test_a_loaded_sequence_equals_the_saved_one(sequence: PoseSequence, quality)
             assert getattr(loaded, name) == getattr(sequence, name)
         entry = cache.describe(path)
         assert (entry.path, entry.quality, entry.settings) == (path, quality, "hand-1")
-        assert (entry.origin, entry.layout) == (sequence.origin, sequence.layout.name)
+        assert (entry.origin, entry.layout) == (sequence.origin, sequence.layout)
         assert (entry.frames, entry.people) == sequence.keypoints.shape[:2]
         assert entry.empty == sequence.is_empty
 
@@ -223,7 +223,7 @@ def test_a_damaged_file_is_refused_counts_as_missing_and_is_replaced_by_saving(
     ("change", "message"),
     [
         ({"format": "skdpipe-pose-9"}, f"'skdpipe-pose-9', expected '{FORMAT}'"),
-        ({"layout": "martian-3"}, "layout 'martian-3' is unknown, expected one of coco-17"),
+        ({"layout": "martian-3"}, "layout 'martian-3' is unknown and not described, expected one of coco-17"),
         ({"joints": "head tail"}, "joints 'head tail' are not those of layout penn-13"),
         ({"fps": "fast"}, "could not convert"),
         ({"quality": "medium"}, "quality 'medium'"),
@@ -248,12 +248,24 @@ def test_the_error_for_missing_metadata_contains_its_name(tmp_path: Path, name: 
         cache.describe(path)
 
 
-def test_a_layout_that_is_not_built_in_is_not_saved(tmp_path: Path) -> None:
-    other = Layout("two", ("head", "tail"), (("head", "tail"),), "head", (0.1, 0.1))
-    sequence = replace(small_sequence(), keypoints=np.zeros((4, 1, 2, 3), np.float32), layout=other)
-    with pytest.raises(CacheError, match=r"layout 'two' is unknown"):
-        PoseCache(tmp_path).save(sequence, "high", "hand-1")
-    assert list(tmp_path.iterdir()) == []
+def test_a_layout_of_the_users_own_is_saved_whole(tmp_path: Path) -> None:
+    own = Layout("own-3", ("a", "b", "c"), (("a", "b"), ("a", "c")), "a", (0.1, 0.2, 0.2), (("b", "c"),))
+    sequence = replace(small_sequence(), keypoints=np.zeros((4, 1, 3, 3), np.float32), layout=own)
+    cache = PoseCache(tmp_path)
+    path = cache.save(sequence, "high", "hand-1")
+    assert cache.load(path).layout == own == cache.describe(path).layout
+
+
+def test_three_coordinates_and_frame_times_are_kept(tmp_path: Path) -> None:
+    keypoints = np.random.default_rng(0).random((4, 1, 13, 4)).astype(np.float32)
+    times = np.array([0, 0.1, 0.5, 2.25])
+    sequence = replace(small_sequence(), keypoints=keypoints, times=times, size=(0, 0))
+    cache = PoseCache(tmp_path)
+    path = cache.save(sequence, "high", "hand-1")
+    loaded = cache.load(path)
+    np.testing.assert_array_equal(loaded.keypoints, keypoints)
+    np.testing.assert_array_equal(loaded.seconds, times)
+    assert (loaded.coordinates, cache.describe(path).coordinates) == (3, 3)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_a_group_that_is_not_set_is_shown_as_a_comment_that_can_be_uncommented()
         ("mixed_precision: true", "true or false"),
         ("fill: resample", "one of resample, replay"),
         ("milestones: []", "list: integer > 0"),
-        ("layout: coco-17", "text"),
+        ("layout: coco-17", "text or settings"),
     ],
 )
 def test_ranges_and_changed_defaults_are_behind_the_value(setting: str, notes: str) -> None:

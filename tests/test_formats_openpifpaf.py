@@ -100,7 +100,7 @@ def test_openpifpafs_own_annotations_are_read(tmp_path: Path) -> None:
         (((1,), (1,)), "line 2: frame 1 again; expected each frame once"),
         (((1, 5),), "line 1: 5 instead of a person"),
         (((1, person(keypoints=[1])),), r"line 1: keypoints \[1\]; expected x, y, c"),
-        (((1, person(keypoints=[1, 2, 0.5] * 133)),), "133 joints; expected one of"),
+        (((1, person(keypoints=[1, 2, 0.5] * 134)),), "134 joints; expected one of"),
         (((1, person(id_=1.5)),), r"id_ 1\.5; expected a whole number"),
         (((1, person(id_=1), person(id_=1)),), "track number occurs twice in one frame"),
     ],

@@ -29,9 +29,19 @@ from skdpipe.skeleton import (
 ALL = list(LAYOUTS.values())
 # Not possible: faces from Kinect's head, hands and feet from wrists and ankles, the middle of a trunk.
 POSSIBLE = {
-    (COCO_17, PENN_13), (COCO_17, OPENPOSE_18), (OPENPOSE_18, COCO_17), (OPENPOSE_18, PENN_13),
-    (NTU_25, PENN_13), (NTU_25, KINECT_20), (KINECT_20, PENN_13),
-}  # fmt: skip
+    "coco-17": "penn-13 openpose-18",
+    "openpose-18": "coco-17 penn-13",
+    "ntu-25": "penn-13 kinect-20 jhmdb-15",
+    "kinect-20": "penn-13 jhmdb-15",
+    "body-25": "coco-17 penn-13 openpose-18",
+    "coco-wholebody-133": "coco-17 penn-13 openpose-18 body-25",
+    "halpe-26": "coco-17 penn-13 openpose-18 body-25",
+    "halpe-136": "coco-17 penn-13 openpose-18 body-25 coco-wholebody-133 halpe-26",
+    "blazepose-33": "coco-17 penn-13 openpose-18",
+    "jhmdb-15": "penn-13",
+    "h36m-17": "penn-13 mpii-16",
+    "mpii-16": "penn-13",
+}
 
 
 def random_sequence(layout: Layout, people: int = 2) -> PoseSequence:
@@ -50,7 +60,7 @@ def column(sequence: PoseSequence, joint: str) -> np.ndarray:
 @pytest.mark.parametrize(("source", "target"), list(product(ALL, ALL)), ids=lambda layout: layout.name)
 def test_a_layout_is_mapped_or_the_error_contains_the_missing_joints(source: Layout, target: Layout) -> None:
     sequence = random_sequence(source)
-    if source != target and (source, target) not in POSSIBLE:
+    if source != target and target.name not in POSSIBLE.get(source.name, "").split():
         with pytest.raises(DataError, match=f"layout {source.name} has no .*, which {target.name} needs"):
             map_layout(sequence, target)
         return

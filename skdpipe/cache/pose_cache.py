@@ -68,7 +68,7 @@ class PoseCache:
         """Write a sequence to the path of its origin's key; an existing file is replaced.
 
         Raises:
-            CacheError: if the layout is not built in, the key is not a digest, or the file cannot be written.
+            CacheError: if the key is not a digest, or the file cannot be written.
         """
         path = self.path_of(quality, settings, sequence.origin.key)
         write_sequence(path, sequence, quality, settings)
@@ -78,7 +78,7 @@ class PoseCache:
         """Read a sequence, bit for bit as it was saved.
 
         Raises:
-            CacheError: if the file is missing or damaged, or its layout is not built in.
+            CacheError: if the file is missing or damaged.
         """
         return read_sequence(path)
 

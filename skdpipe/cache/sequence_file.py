@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
 from skdpipe.atomic_file import write_bytes_atomically
-from skdpipe.errors import CacheError, DataError, in_one_line
-from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence
+from skdpipe.config import LayoutDescription, parse_config, to_plain
+from skdpipe.errors import CacheError, DataError, SkdpipeError, in_one_line
+from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence, describe_layout, layout_named
 
 Quality = Literal["high", "low"]
 
@@ -36,7 +37,7 @@ class Entry:
         path: the file.
         quality, settings: the folders it was saved in.
         origin: source and labels of the sequence.
-        layout: name of the layout.
+        layout: of the joints.
         fps, size, video_frames: of the video, as in `PoseSequence`.
         frames: number of rows; less than video_frames if frames were sampled.
         people: length of the person axis; some people may be unseen in all frames.
@@ -48,7 +49,7 @@ class Entry:
     quality: Quality
     settings: str
     origin: Origin
-    layout: str
+    layout: Layout
     fps: float
     size: tuple[int, int]
     video_frames: int
@@ -62,16 +63,15 @@ def write_sequence(path: Path, sequence: PoseSequence, quality: Quality, setting
     """Write a sequence file; equal sequences give equal bytes.
 
     Raises:
-        CacheError: if the layout is not built in, or the file cannot be written.
+        CacheError: if the file cannot be written.
     """
-    layout = _known_layout(sequence.layout.name, sequence.layout.joints, path)
     tensors = {
         "keypoints": np.ascontiguousarray(sequence.keypoints, np.float32),
         "frame_index": np.ascontiguousarray(sequence.frame_index, np.int32),
     }
     if sequence.times is not None:
         tensors["times"] = np.ascontiguousarray(sequence.times, np.float64)
-    content = _sort_header(serialise(tensors, _to_metadata(sequence, layout, quality, settings)))
+    content = _sort_header(serialise(tensors, _to_metadata(sequence, quality, settings)))
     try:
         write_bytes_atomically(path, content)
     except OSError as error:
@@ -84,7 +84,7 @@ def read_sequence(path: Path) -> PoseSequence:
     """Read a sequence file, bit for bit as it was written.
 
     Raises:
-        CacheError: if the file is missing or damaged, or its layout is not built in.
+        CacheError: if the file is missing or damaged.
     """
     with _open_file(path) as file:
         entry = _read_entry(path, file)
@@ -95,7 +95,7 @@ def read_sequence(path: Path) -> PoseSequence:
             keypoints=keypoints,
             frame_index=frame_index,
             video_frames=entry.video_frames,
-            layout=LAYOUTS[entry.layout],
+            layout=entry.layout,
             fps=entry.fps,
             size=entry.size,
             origin=entry.origin,
@@ -135,7 +135,7 @@ def _read_entry(path: Path, file: Any) -> Entry:
     if len(shape) != 4 or rows != shape[:1]:
         raise _damaged(path, f"keypoints of shape {shape} with frame_index of shape {rows}")
     try:
-        layout = _known_layout(metadata["layout"], tuple(metadata["joints"].split()), path)
+        layout = _layout_in(metadata, path)
         if shape[2] != len(layout) or shape[3] not in {3, 4}:
             raise _damaged(path, f"keypoints of shape {shape} with layout {layout.name}")
         if metadata["quality"] not in get_args(Quality):
@@ -152,7 +152,7 @@ def _read_entry(path: Path, file: Any) -> Entry:
                 split=metadata.get("split"),
                 subject=metadata.get("subject"),
             ),
-            layout=layout.name,
+            layout=layout,
             fps=float(metadata["fps"]),
             size=(int(metadata["width"]), int(metadata["height"])),
             video_frames=int(metadata["video_frames"]),
@@ -167,13 +167,16 @@ def _read_entry(path: Path, file: Any) -> Entry:
         raise _damaged(path, str(error)) from error
 
 
-def _to_metadata(sequence: PoseSequence, layout: Layout, quality: Quality, settings: str) -> dict[str, str]:
-    origin = sequence.origin
+def _to_metadata(sequence: PoseSequence, quality: Quality, settings: str) -> dict[str, str]:
+    origin, layout = sequence.origin, sequence.layout
+    is_builtin = LAYOUTS.get(layout.name) == layout
+    description = {} if is_builtin else {"layout_description": json.dumps(to_plain(describe_layout(layout)))}
     optional = {name: getattr(origin, name) for name in _OPTIONAL if getattr(origin, name) is not None}
     fields = {
         "format": FORMAT,
         "layout": layout.name,
         "joints": " ".join(layout.joints),
+        **description,
         "fps": repr(float(sequence.fps)),
         "width": str(sequence.size[0]),
         "height": str(sequence.size[1]),
@@ -199,12 +202,21 @@ def _sort_header(content: bytes) -> bytes:
     return len(padded).to_bytes(8, "little") + padded + content[end:]
 
 
-def _known_layout(name: str, joints: tuple[str, ...], path: Path) -> Layout:
+def _layout_in(metadata: Mapping[str, str], path: Path) -> Layout:
+    """The layout that a file names, or describes if it is not built in."""
+    name, joints = metadata["layout"], tuple(metadata["joints"].split())
+    if "layout_description" in metadata:
+        try:
+            return layout_named(
+                parse_config(LayoutDescription, json.loads(metadata["layout_description"]), name)
+            )
+        except SkdpipeError as error:
+            raise _damaged(path, str(error)) from error
     layout = LAYOUTS.get(name)
     if layout is None:
         raise CacheError(
-            f"{path}: layout {name!r} is unknown, expected one of {', '.join(LAYOUTS)}; "
-            "add it to layouts.LAYOUTS or map the sequence to a known one"
+            f"{path}: layout {name!r} is unknown and not described, expected one of {', '.join(LAYOUTS)}; "
+            "extract the video again"
         )
     if layout.joints != joints:
         raise CacheError(

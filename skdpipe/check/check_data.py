@@ -47,7 +47,8 @@ def check_data(cache: PoseCache, experiment: Experiment, progress: Progress | No
     """
     manifest, derived = build_manifest(cache, experiment), experiment.derive_low is not None
     clips = inspect_clips(cache, manifest, experiment, progress or Progress(quiet=True))
-    noise = fit_noise_of_clips(cache, manifest, experiment)
+    comparable = manifest.coordinates["high"] == manifest.coordinates["low"]
+    noise = fit_noise_of_clips(cache, manifest, experiment) if comparable else None
     similar = neighbours.find_neighbours(clips)
     findings = (
         split.check_classes(manifest, experiment),
@@ -56,8 +57,11 @@ def check_data(cache: PoseCache, experiment: Experiment, progress: Progress | No
         split.check_subjects(clips),
         skeletons.check_detections(clips, "high", derived=derived),
         skeletons.check_detections(clips, "low", derived=derived),
-        skeletons.check_loss(noise, derived=derived),
-        skeletons.check_sides(noise, derived=derived),
+        *(
+            (skeletons.check_loss(noise, derived=derived), skeletons.check_sides(noise, derived=derived))
+            if comparable
+            else (skeletons.not_compared(manifest.coordinates),)
+        ),
         skeletons.check_matching(clips, derived=derived),
         skeletons.check_motion(clips),
         skeletons.check_lengths(clips, experiment.clip),

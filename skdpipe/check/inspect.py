@@ -62,8 +62,8 @@ class InspectedClip:
         subject: the person, None if the data does not contain it.
         high, low: None if the quality is missing.
         matched: number of people who are seen in both qualities.
-        features: `summary_features` of the better quality; None if nobody is seen, and for the clips of a
-            large data set that are not in the sample.
+        features: `summary_features` of the better quality; None if nobody is seen, for clips that have other
+            coordinates than high quality, and for the clips of a large data set that are not in the sample.
     """
 
     clip: PairedClip
@@ -89,7 +89,7 @@ def inspect_clips(
     found = []
     with progress.task("checking", len(manifest.clips), unit="clips") as task:
         for number, clip in enumerate(manifest.clips, 1):
-            found.append(_inspect(cache, clip, experiment, with_features=clip.key in with_features))
+            found.append(_inspect(cache, clip, experiment, manifest, with_features=clip.key in with_features))
             task.advance_to(number)
     return found
 
@@ -128,13 +128,13 @@ def _load(
 
 
 def _inspect(
-    cache: PoseCache, clip: PairedClip, experiment: Experiment, *, with_features: bool
+    cache: PoseCache, clip: PairedClip, experiment: Experiment, manifest: Manifest, *, with_features: bool
 ) -> InspectedClip:
     high, low, same_person = _load(cache, clip, experiment)
     best = high or low
     assert best is not None
     features = None
-    if with_features:
+    if with_features and best.coordinates == manifest.coordinates["high"]:
         joints, mask = joint_input(best, experiment.clip)
         features = summary_features(joints, mask) if mask.any() else None
     matched = 0

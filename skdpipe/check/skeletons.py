@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Final
 
@@ -70,6 +70,15 @@ def check_loss(noise: EstimatorNoise | None, *, derived: bool) -> Finding:
     if max(noise.lost, misses) <= _HALF:
         return Finding("loss", "fine", text)
     return Finding("loss", "warning", text, detect_more("low", derived=derived))
+
+
+def not_compared(coordinates: Mapping[Quality, int]) -> Finding:
+    """What stands for `check_loss` and `check_sides` if the qualities have different coordinates."""
+    text = (
+        f"positions are not compared: high quality has {coordinates['high']} coordinates, low quality "
+        f"{coordinates['low']}"
+    )
+    return Finding("loss", "fine", text)
 
 
 def check_sides(noise: EstimatorNoise | None, *, derived: bool) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -25,14 +26,14 @@ def summary_features(clip: NDArray[np.float32], mask: Bools) -> Floats:
     differences between the first two people.
 
     Args:
-        clip: joints ``(person, channel, frame, joint)`` as from `skdpipe.inference.joint_input`: x, y and
-            confidence; unseen joints have confidence 0.
+        clip: joints ``(person, channel, frame, joint)`` as from `skdpipe.inference.joint_input`: two or three
+            coordinates and the confidence; unseen joints have confidence 0.
         mask: ``(person,)``, True for people who are seen.
 
     Returns:
         ``(feature,)``; statistics without a seen joint are 0.
     """
-    people = np.zeros((len(clip), _feature_count(clip.shape[3])))
+    people = np.zeros((len(clip), _feature_count(clip.shape[3], clip.shape[1] - 1)))
     people[mask] = _features_of_people(clip[mask])
     if len(people) == 1:
         only: Floats = people[0]
@@ -42,23 +43,21 @@ def summary_features(clip: NDArray[np.float32], mask: Bools) -> Floats:
     return np.concatenate([mean, difference])
 
 
-def _feature_count(joints: int) -> int:
-    """Number of features of a person: ten of each joint, two of each pair of joints."""
-    return 10 * joints + joints * (joints - 1)
+def _feature_count(joints: int, coordinates: int) -> int:
+    """Number of features of a person: of each joint three for each coordinate and four; two of each pair."""
+    return (3 * coordinates + 4) * joints + joints * (joints - 1)
 
 
 def _features_of_people(clip: NDArray[np.float32]) -> Floats:
     """``(person, feature)``. Arrays inside have the axes ``(person, joint or pair, frame)``."""
-    x, y, confidence = np.ascontiguousarray(clip.transpose(1, 0, 3, 2), np.float64)
+    *place, confidence = np.ascontiguousarray(clip.transpose(1, 0, 3, 2), np.float64)
     seen = confidence > 0
     one, other = np.triu_indices(seen.shape[1], 1)
-    distance = _length(x[:, one] - x[:, other], y[:, one] - y[:, other])
-    speed, moved = _length(np.diff(x), np.diff(y)), seen[..., 1:] & seen[..., :-1]
+    distance = _length([axis[:, one] - axis[:, other] for axis in place])
+    speed, moved = _length([np.diff(axis) for axis in place]), seen[..., 1:] & seen[..., :-1]
     features = (
-        *_mean_and_deviation(x, seen),
-        *_mean_and_deviation(y, seen),
-        _change(x, seen),
-        _change(y, seen),
+        *(statistic for axis in place for statistic in _mean_and_deviation(axis, seen)),
+        *(_change(axis, seen) for axis in place),
         *_mean_and_deviation(speed, moved),
         _quantile(speed, moved, _FAST),
         seen.mean(axis=2),
@@ -67,8 +66,8 @@ def _features_of_people(clip: NDArray[np.float32]) -> Floats:
     return np.concatenate(features, axis=1)
 
 
-def _length(x: Floats, y: Floats) -> Floats:
-    length: Floats = np.sqrt(x * x + y * y)
+def _length(vector: Sequence[Floats]) -> Floats:
+    length: Floats = np.sqrt(sum(axis * axis for axis in vector))
     return length
 
 

@@ -21,6 +21,7 @@ from skdpipe.config.experiment import (
     Subset,
 )
 from skdpipe.config.files import ConfigFile, config_path, list_configs
+from skdpipe.config.layout import LayoutDescription, read_layout
 from skdpipe.config.load import change_config, load_config, load_section, parse_config, to_plain
 from skdpipe.config.pose import (
     Actors,
@@ -50,6 +51,7 @@ __all__ = [
     "Extraction",
     "Fold",
     "LabelShares",
+    "LayoutDescription",
     "MethodName",
     "NetworkChoice",
     "PoseTraining",
@@ -68,5 +70,6 @@ __all__ = [
     "load_config",
     "load_section",
     "parse_config",
+    "read_layout",
     "to_plain",
 ]

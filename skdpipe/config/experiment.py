@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from skdpipe.config.layout import LayoutDescription, read_layout
 from skdpipe.config.load import read_if_named
 from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Probability, Share, Window
 
@@ -109,23 +110,36 @@ class ClipFormat:
         fill: ``resample`` interpolates the sequence to that length, ``replay`` repeats it from the start or
             cuts it.
         people: number of people in the input; the most confident ones are used.
-        layout: joint layout of the input, for instance ``coco-17``, ``penn-13`` or ``ntu-25``.
+        layout: joint layout of the input: a name of `skdpipe layouts`, for instance ``coco-17``, or the path
+            of a YAML file that describes one.
         scale: normalisation of the coordinates: ``body`` centres on the people and divides by their size,
-            ``image`` divides by the size of the frame.
+            ``image`` divides by the size of the frame, ``root`` puts the layout's root into the origin and
+            keeps the unit, as usual for three coordinates.
         smoothing: window of the sliding average in frames, an odd number; 1 switches it off.
         missing: a joint that is not seen in a frame is ``zero``, or gets the position that is interpolated
             between the frames in which it is seen (``interpolate``).
         stream: input features: joint positions, bone vectors, or the frame-to-frame motion of either.
+        coordinates: 2 for x and y, 3 for x, y and z; by default those of the skeletons in the cache, which
+            may be three in high and two in low quality.
+        align: rotate three coordinates so that in the first frame the spine of the first person points up and
+            its shoulders lie along x; two coordinates are never rotated.
     """
 
     frames: PositiveInt = 32
     fill: Literal["resample", "replay"] = "resample"
     people: PositiveInt = 2
-    layout: str = "coco-17"
-    scale: Literal["body", "image"] = "body"
+    layout: Annotated[str | LayoutDescription, BeforeValidator(read_layout)] = "coco-17"
+    scale: Literal["body", "image", "root"] = "body"
     smoothing: Window = 1
     missing: Literal["zero", "interpolate"] = "zero"
     stream: Stream = "joint"
+    coordinates: Literal[2, 3] | None = None
+    align: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the input: the coordinates and the confidence."""
+        return (self.coordinates or 2) + 1
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -138,6 +152,8 @@ class NetworkChoice:
         partitioning: partition strategy of the graph in the ST-GCN family; other networks ignore it.
         width: number of channels of the first blocks; the published networks have 64, MS-G3D has 96.
         dropout: dropout probability.
+        confidence: whether the confidence of a joint is an input channel beside its coordinates; published
+            networks for three coordinates have none. DD-Net always uses it, to leave out unseen joints.
     """
 
     name: Literal[
@@ -147,6 +163,7 @@ class NetworkChoice:
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
     width: PositiveInt = 64
     dropout: BelowOne = 0.0
+    confidence: bool = True
 
     def __post_init__(self) -> None:
         if self.name == "auto" and (self.partitioning, self.width, self.dropout) != ("spatial", 64, 0.0):
@@ -158,15 +175,18 @@ class Augmentation:
     """Random transforms of the training clips; both qualities of a clip get the same transform.
 
     Attributes:
-        rotation: largest rotation in degrees, in either direction.
+        rotation: largest rotation in degrees, in either direction: in the image, or of three coordinates
+            about the vertical axis.
+        tilt: the same about the two horizontal axes of three coordinates.
         scale: largest relative change of size.
-        shear: largest shear factor of x by y and of y by x.
+        shear: largest shear factor of each coordinate by each other.
         flip: probability of a mirror image, in which left and right joints are exchanged.
         crop: shortest part of the clip, as a fraction of its length, that is stretched to the whole length.
         joint_dropout: probability that a joint is hidden for the whole clip.
     """
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    tilt: Annotated[float, Field(ge=0, le=180)] = 0.0
     scale: BelowOne = 0.15
     shear: BelowOne = 0.0
     flip: Probability = 0.5

@@ -124,7 +124,7 @@ class PairedClips(Dataset[Batch]):
 def _joints(sequence: PoseSequence | None, clip: ClipFormat) -> tuple[Tensor, Tensor]:
     if sequence is None:
         nobody = torch.zeros(clip.people, dtype=torch.bool)
-        return torch.zeros(clip.people, 3, clip.frames, len(layout_named(clip.layout))), nobody
+        return torch.zeros(clip.people, clip.channels, clip.frames, len(layout_named(clip.layout))), nobody
     joints, mask = joint_input(sequence, clip)
     return torch.from_numpy(joints), torch.from_numpy(mask)
 

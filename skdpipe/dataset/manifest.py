@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from skdpipe.cache import Entry, PoseCache, Quality
-from skdpipe.config import Experiment
+from skdpipe.config import ClipFormat, Experiment
 from skdpipe.dataset.label_shares import with_labelled_qualities
 from skdpipe.dataset.split import hold_out, hold_out_fold, most_folds, split_videos
 from skdpipe.dataset.subset import draw_subset
@@ -62,6 +62,7 @@ class Manifest:
         high, low: the settings folders used; low is empty if low quality is derived.
         left_out: number of cached videos that were not usable, by reason.
         most_folds: number of parts that a cross-validation can have.
+        coordinates: 2 or 3, of the skeletons of each quality.
     """
 
     clips: tuple[PairedClip, ...]
@@ -70,6 +71,20 @@ class Manifest:
     low: str
     left_out: dict[str, int]
     most_folds: int
+    coordinates: Mapping[Quality, int]
+
+    def clip_format(self, clip: ClipFormat, quality: Quality) -> ClipFormat:
+        """The clip format with the number of coordinates that a quality has.
+
+        Raises:
+            DataError: if the format is for another number.
+        """
+        if clip.coordinates not in {None, self.coordinates[quality]}:
+            raise DataError(
+                f"the skeletons of {quality} quality have {self.coordinates[quality]} coordinates, and "
+                f"clip.coordinates is {clip.coordinates}; leave it out, or choose other skeletons"
+            )
+        return replace(clip, coordinates=2 if self.coordinates[quality] == 2 else 3)
 
     def part(
         self, *, train: bool, quality: Quality | None = None, labelled: bool = False
@@ -115,7 +130,8 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     ones.
 
     Raises:
-        DataError: if a class named by the experiment is missing, there are no pairs, no labels, fewer than
+        DataError: if a quality has skeletons of two and of three coordinates, a class named by the experiment
+            is missing, there are no pairs, no labels, fewer than
             two classes, a test class without training clips, an empty side of the split, or a split that only
             some videos name.
     """
@@ -160,7 +176,21 @@ def build_manifest(cache: PoseCache, experiment: Experiment) -> Manifest:
     classes = tuple(sorted({clip.label for clip in clips if clip.label}))
     _require_both_sides(clips, classes, cache)
     folds = most_folds(videos)
-    return Manifest(tuple(clips), classes, high_settings, low_settings, dict(+left_out), folds)
+    coordinates: dict[Quality, int] = {
+        "high": _coordinates(high.values(), cache, "high", high_settings),
+        "low": _coordinates(low.values(), cache, "low", low_settings),
+    }
+    return Manifest(tuple(clips), classes, high_settings, low_settings, dict(+left_out), folds, coordinates)
+
+
+def _coordinates(entries: Iterable[Entry], cache: PoseCache, quality: Quality, settings: str) -> int:
+    found = sorted({entry.coordinates for entry in entries})
+    if len(found) != 1:
+        raise DataError(
+            f"{cache.root}/{quality}/{settings} has skeletons of {' and of '.join(map(str, found))} "
+            "coordinates; expected one kind: import them into caches of their own"
+        )
+    return found[0]
 
 
 class CachedVideo(NamedTuple):

@@ -68,7 +68,8 @@ def fit_noise(pairs: Iterable[tuple[PoseSequence, PoseSequence]], layout: Layout
         layout: layout of the noise; both qualities are mapped to it.
 
     Raises:
-        DataError: if no person is seen in both qualities of any video, or a layout cannot be mapped.
+        DataError: if no person is seen in both qualities of any video, a layout cannot be mapped, or one
+            quality has two coordinates and the other three.
     """
     errors = [
         each for high, low in pairs for each in _compare(map_layout(high, layout), map_layout(low, layout))
@@ -137,6 +138,11 @@ def save_noise(noise: EstimatorNoise, path: Path) -> None:
 
 
 def _compare(high: PoseSequence, low: PoseSequence) -> list[_Errors]:
+    if high.coordinates != low.coordinates:
+        raise DataError(
+            f"{high.origin.source} has {high.coordinates} coordinates in high and {low.coordinates} in low "
+            "quality; expected the same number, so that positions can be compared"
+        )
     low, report = match_people(high, low)
     frame, rows_high, rows_low = np.intersect1d(high.frame_index, low.frame_index, return_indices=True)
     sizes = body_size(high.keypoints)

@@ -38,22 +38,34 @@ def _with_frames(features: Tensor, frames: int) -> Tensor:
     return F.adaptive_avg_pool2d(features, (frames, joint))
 
 
-def require_same_joints(student: GraphNetwork, teacher: Network, clip: tuple[int, int, int, int]) -> None:
+def require_same_joints(
+    student: GraphNetwork,
+    teacher: Network,
+    clip: tuple[int, int, int, int],
+    teacher_channels: int | None = None,
+) -> None:
     """Check before training that the feature maps have the same joints, with one empty clip.
 
     Args:
         student: its training mode and statistics are not changed.
         teacher: in evaluation mode.
-        clip: ``(person, channel, frame, joint)`` of the clips.
+        clip: ``(person, channel, frame, joint)`` of the student's clips.
+        teacher_channels: of the teacher's clips if they have another number of coordinates.
 
     Raises:
         ConfigError: if the joints differ.
     """
     device = next(student.parameters()).device
-    x, mask = torch.zeros(1, *clip, device=device), torch.ones(1, clip[0], dtype=torch.bool, device=device)
+    people, channels, frames, layout_joints = clip
+    mask = torch.ones(1, people, dtype=torch.bool, device=device)
     mode = student.training
     with torch.no_grad():
-        joints, expected = (network(x, mask).features.shape[-1] for network in (student.eval(), teacher))
+        joints, expected = (
+            network(torch.zeros(1, people, count, frames, layout_joints, device=device), mask).features.shape[
+                -1
+            ]
+            for network, count in ((student.eval(), channels), (teacher, teacher_channels or channels))
+        )
     student.train(mode)
     if joints != expected:
         raise ConfigError(

@@ -13,7 +13,7 @@ from torch import nn
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
-from skdpipe.config import Estimator, Experiment, NetworkChoice, load_config, to_plain
+from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_config, to_plain
 from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
 from skdpipe.dataset.subset import evenly_spread
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
@@ -60,12 +60,17 @@ class RunContext:
     progress: Progress
     initial: Path | None
 
+    def clip_format(self, method: Method, quality: Quality | None = None) -> ClipFormat:
+        """The format of a method's clips of a quality, by default the one it is trained on."""
+        clip = method.clip_format(self.experiment.clip, self.experiment.smoothing_window)
+        return self.manifest.clip_format(clip, quality or method.quality)
+
 
 def train_method(run: RunContext, method: Method) -> None:
     """Train, test and save a method, unless it is already trained."""
     if not run.folder.has(method.name):
         torch.manual_seed(run.experiment.seed)
-        network = untrained_network(run, network_choice(run, method))
+        network = untrained_network(run, method)
         clips = _training_clips(run, method)
         modules, objective = _objective(run, method, network, clips)
         curves = _train(run, method, modules, objective, clips)
@@ -99,9 +104,10 @@ def network_choice(run: RunContext, method: Method) -> NetworkChoice:
     return run.experiment.teacher if method == TEACHER else run.experiment.student
 
 
-def untrained_network(run: RunContext, choice: NetworkChoice) -> GraphNetwork:
-    """A new network for the clips of the run, on its device."""
-    return build_network(choice, run.experiment.clip, len(run.manifest.classes)).to(run.device)
+def untrained_network(run: RunContext, method: Method) -> GraphNetwork:
+    """A new network of a method, on the device of the run."""
+    clip, classes = run.clip_format(method), len(run.manifest.classes)
+    return build_network(network_choice(run, method), clip, classes).to(run.device)
 
 
 def skeleton_source(run: RunContext, method: Method) -> tuple[str, Estimator | None]:
@@ -129,8 +135,8 @@ def clips_of(
         run.cache,
         clips,
         run.manifest.classes,
-        experiment.clip,
-        method.clip_format(experiment.clip, experiment.smoothing_window),
+        run.clip_format(TEACHER),
+        run.clip_format(method, "low"),
         experiment.derive_low,
         experiment.seed,
         resample=resample,
@@ -216,7 +222,7 @@ def _metadata(run: RunContext, method: Method, figures: Figures, curves: list[Cu
     return BundleMetadata(
         network_choice(run, method),
         run.manifest.classes,
-        method.clip_format(run.experiment.clip, run.experiment.smoothing_window),
+        run.clip_format(method),
         fingerprint,
         estimator,
         run={

@@ -11,7 +11,6 @@ from skdpipe.distill.initial_weights import initialise_from_teacher
 from skdpipe.distill.method_training import (
     RunContext,
     evaluate_method,
-    network_choice,
     skeleton_source,
     untrained_network,
 )
@@ -27,9 +26,10 @@ def load_teacher(run: RunContext, path: Path) -> Bundle:
         BundleError: if it cannot be read, or was trained for others.
     """
     bundle = load_bundle(path)
+    clip = bundle.metadata.clip
     for what, found, expected in (
         ("classes", ", ".join(bundle.metadata.classes), ", ".join(run.manifest.classes)),
-        ("clips", bundle.metadata.clip, run.experiment.clip),
+        ("clips", replace(clip, coordinates=clip.coordinates or 2), run.clip_format(TEACHER)),
         ("the skeletons of", bundle.metadata.fingerprint, skeleton_source(run, TEACHER)[0]),
     ):
         if found != expected:
@@ -51,20 +51,18 @@ def require_comparable(run: RunContext, teacher: Bundle | None) -> None:
         ConfigError: if the feature maps have different joints.
         DataError: if the student has weights that the teacher does not have.
     """
-    settings, clip = run.experiment.distillation, run.experiment.clip
+    settings = run.experiment.distillation
     compares_joints = bool(settings.node or settings.edge) and not settings.pooled
     if not (compares_joints or settings.warm_start):
         return
-    if teacher is not None:
-        network = teacher.network.to(run.device)
-    else:
-        network = untrained_network(run, network_choice(run, TEACHER))
-    student = untrained_network(run, network_choice(run, STUDENT))
+    network = teacher.network.to(run.device) if teacher else untrained_network(run, TEACHER)
+    student = untrained_network(run, STUDENT)
     if settings.warm_start:
         initialise_from_teacher(student, network)
     if compares_joints:
-        joints = len(layout_named(clip.layout))
-        require_same_joints(student, network.eval(), (clip.people, 3, clip.frames, joints))
+        clip, teacher_clip = run.clip_format(STUDENT), run.clip_format(TEACHER)
+        shape = (clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))
+        require_same_joints(student, network.eval(), shape, teacher_clip.channels)
 
 
 def adopt_teacher(run: RunContext, teacher: Bundle) -> None:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
 
-from skdpipe.config import ClipFormat, Estimator, NetworkChoice, parse_config, to_plain
+from skdpipe.config import (
+    ClipFormat,
+    Estimator,
+    LayoutDescription,
+    NetworkChoice,
+    parse_config,
+    to_plain,
+)
 from skdpipe.errors import BundleError, SkdpipeError, in_one_line
+from skdpipe.skeleton import LAYOUTS, describe_layout, layout_named
 
 FORMAT: Final = "skdpipe-bundle-1"
 
@@ -42,6 +50,7 @@ class BundleMetadata:
             "choice": to_plain(self.choice),
             "classes": list(self.classes),
             "clip": to_plain(self.clip),
+            "layout": to_plain(describe_layout(layout_named(self.clip.layout))),
             "fingerprint": self.fingerprint,
             "estimator": to_plain(self.estimator) if self.estimator else None,
             "run": dict(self.run),
@@ -72,13 +81,24 @@ def read_metadata(path: Path) -> BundleMetadata:
         return BundleMetadata(
             parse_config(NetworkChoice, content["choice"], str(path)),
             tuple(content["classes"]),
-            parse_config(ClipFormat, content["clip"], str(path)),
+            _clip_format(content, str(path)),
             content["fingerprint"],
             parse_config(Estimator, estimator, str(path)) if estimator else None,
             content["run"],
         )
     except (SkdpipeError, KeyError, TypeError, ValueError) as error:
         raise unfit(path, error) from error
+
+
+def _clip_format(content: Mapping[str, Any], where: str) -> ClipFormat:
+    """The clip format; a built-in layout that has changed since the training is as it was then."""
+    clip = parse_config(ClipFormat, content["clip"], where)
+    if "layout" in content:
+        layout = parse_config(LayoutDescription, content["layout"], where)
+        named = LAYOUTS.get(layout.name)
+        if clip.layout == layout.name and (named is None or describe_layout(named) != layout):
+            return replace(clip, layout=layout)
+    return clip
 
 
 def unfit(path: Path, error: Exception) -> BundleError:

@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.config import ClipFormat
+from skdpipe.errors import DataError
 from skdpipe.inference.streams import to_stream
 from skdpipe.skeleton import PoseSequence, is_seen, layout_named, map_layout
 from skdpipe.skeleton.people import select_people
 from skdpipe.skeleton.transforms import (
+    align_body,
+    centre_on_root,
     interpolate_frames,
     interpolate_missing,
     normalise_by_body,
@@ -33,7 +36,8 @@ def model_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]
         The clip ``(person, channel, frame, joint)`` and a mask of the people who are seen ``(person,)``.
 
     Raises:
-        DataError: if the layout cannot be mapped or the video has no frames.
+        DataError: if the layout cannot be mapped, the video has no frames, or the format has another number
+            of coordinates.
     """
     joints, mask = joint_input(sequence, clip)
     return to_stream(joints, clip.stream, layout_named(clip.layout).parents), mask
@@ -46,7 +50,13 @@ def joint_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]
     were not sampled, interpolate missing joints, resample or replay to the clip's length, normalise, replace
     NaN by 0.
     """
-    sequence = with_people(map_layout(sequence, layout_named(clip.layout)), clip.people)
+    layout = layout_named(clip.layout)
+    if clip.coordinates not in {None, sequence.coordinates}:
+        raise DataError(
+            f"{sequence.origin.source or 'the skeletons'} have {sequence.coordinates} coordinates, but the "
+            f"network was trained on {clip.coordinates}; use skeletons of the same kind, or train on these"
+        )
+    sequence = with_people(map_layout(sequence, layout), clip.people)
     sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
     if len(sequence.frame_index) < sequence.video_frames or sequence.times is not None:
         sequence = interpolate_frames(sequence)
@@ -56,8 +66,12 @@ def joint_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]
     keypoints = to_length(sequence.keypoints, clip.frames)
     if clip.scale == "body":
         keypoints = normalise_by_body(keypoints)
+    elif clip.scale == "root":
+        keypoints = centre_on_root(keypoints, layout.index(layout.root))
     else:
         keypoints = normalise_by_image(keypoints, sequence.size)
+    if clip.align and sequence.coordinates == 3:
+        keypoints = align_body(keypoints, layout)
     return to_network(keypoints), np.any(is_seen(keypoints), axis=(0, 2))
 
 

@@ -41,7 +41,7 @@ def as_gcn(
     Args:
         layout: joints and bones of the input.
         classes: number of actions.
-        in_channels: 3 = x, y, confidence.
+        in_channels: coordinates, and 1 for the confidence; 3 = x, y, confidence.
         width: channels of the first three blocks; twice this in the next three, four times in the last three.
         dropout: probability of dropping a value after each temporal convolution, and in the encoder.
     """

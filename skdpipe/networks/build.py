@@ -25,28 +25,44 @@ class _Settings:
     layout: Layout
     classes: int
     people: int
+    in_channels: int
     partitioning: Partitioning
     width: int
     dropout: float
 
 
+def _in_st_gcn_family(build: Callable[..., GraphNetwork]) -> Callable[[_Settings], GraphNetwork]:
+    return lambda s: build(
+        s.layout,
+        s.classes,
+        in_channels=s.in_channels,
+        partitioning=s.partitioning,
+        width=s.width,
+        dropout=s.dropout,
+    )
+
+
+def _with_person_norm(build: Callable[..., GraphNetwork]) -> Callable[[_Settings], GraphNetwork]:
+    return lambda s: build(
+        s.layout, s.classes, in_channels=s.in_channels, people=s.people, width=s.width, dropout=s.dropout
+    )
+
+
+def _plain(build: Callable[..., GraphNetwork]) -> Callable[[_Settings], GraphNetwork]:
+    return lambda s: build(s.layout, s.classes, in_channels=s.in_channels, width=s.width, dropout=s.dropout)
+
+
 _BUILDERS: Final[Mapping[str, Callable[[_Settings], GraphNetwork]]] = {
-    "st_gcn": lambda s: st_gcn(
-        s.layout, s.classes, partitioning=s.partitioning, width=s.width, dropout=s.dropout
-    ),
-    "st_sgcn": lambda s: st_sgcn(
-        s.layout, s.classes, partitioning=s.partitioning, width=s.width, dropout=s.dropout
-    ),
-    "st_2sgcn": lambda s: st_2sgcn(
-        s.layout, s.classes, partitioning=s.partitioning, width=s.width, dropout=s.dropout
-    ),
-    "st_gcn_plus_plus": lambda s: st_gcn_plus_plus(s.layout, s.classes, width=s.width, dropout=s.dropout),
-    "agcn": lambda s: agcn(s.layout, s.classes, people=s.people, width=s.width, dropout=s.dropout),
-    "as_gcn": lambda s: as_gcn(s.layout, s.classes, width=s.width, dropout=s.dropout),
-    "shift_gcn": lambda s: shift_gcn(s.layout, s.classes, people=s.people, width=s.width, dropout=s.dropout),
-    "ms_g3d": lambda s: ms_g3d(s.layout, s.classes, people=s.people, width=s.width, dropout=s.dropout),
-    "ctr_gcn": lambda s: ctr_gcn(s.layout, s.classes, people=s.people, width=s.width, dropout=s.dropout),
-    "dd_net": lambda s: dd_net(s.layout, s.classes, width=s.width, dropout=s.dropout),
+    "st_gcn": _in_st_gcn_family(st_gcn),
+    "st_sgcn": _in_st_gcn_family(st_sgcn),
+    "st_2sgcn": _in_st_gcn_family(st_2sgcn),
+    "st_gcn_plus_plus": _plain(st_gcn_plus_plus),
+    "agcn": _with_person_norm(agcn),
+    "as_gcn": _plain(as_gcn),
+    "shift_gcn": _with_person_norm(shift_gcn),
+    "ms_g3d": _with_person_norm(ms_g3d),
+    "ctr_gcn": _with_person_norm(ctr_gcn),
+    "dd_net": _plain(dd_net),
 }
 NETWORKS: Final = tuple(_BUILDERS)
 
@@ -57,6 +73,8 @@ def build_network(
     classes: int,
     *,
     people: int,
+    coordinates: int = 2,
+    confidence: bool = True,
     partitioning: Partitioning = "distance",
     width: int = 64,
     dropout: float = 0.0,
@@ -69,6 +87,8 @@ def build_network(
         classes: number of actions.
         people: person slots of a clip; used by 2s-AGCN, Shift-GCN, MS-G3D and CTR-GCN, whose input norm has
             statistics for each slot.
+        coordinates: 2 or 3. A clip has these channels and then one of the confidence.
+        confidence: whether the confidence is used; DD-Net always uses it.
         partitioning: of neighbours into subsets; used by ST-GCN, ST-sGCN and ST-2sGCN.
         width: channels of the first blocks.
         dropout: probability of dropping a value.
@@ -78,4 +98,8 @@ def build_network(
     """
     if name not in _BUILDERS:
         raise ConfigError(f"there is no network '{name}'; expected one of {', '.join(NETWORKS)}")
-    return _BUILDERS[name](_Settings(layout, classes, people, partitioning, width, dropout))
+    in_channels = coordinates + (confidence or name == "dd_net")
+    settings = _Settings(layout, classes, people, in_channels, partitioning, width, dropout)
+    network = _BUILDERS[name](settings)
+    network.in_channels = in_channels
+    return network

@@ -22,8 +22,10 @@ _SMALL: Final = 1e-5  # keeps the gradient of a square root finite
 _SEEN: Final = 1e-6  # confidence above which a joint is seen
 
 
-def dd_net(layout: Layout, classes: int, *, width: int = 16, dropout: float = 0.0) -> GraphNetwork:
-    """DD-Net for two-dimensional skeletons.
+def dd_net(
+    layout: Layout, classes: int, *, in_channels: int = 3, width: int = 16, dropout: float = 0.0
+) -> GraphNetwork:
+    """DD-Net for skeletons in two or three dimensions.
 
     It differs from the publication after the convolutions: mean and standard deviation over time instead of
     the maximum, and one linear classifier instead of three layers. The joints' positions are a fourth
@@ -34,27 +36,28 @@ def dd_net(layout: Layout, classes: int, *, width: int = 16, dropout: float = 0.
     Args:
         layout: joints of the input.
         classes: number of actions.
+        in_channels: two or three coordinates and the confidence.
         width: filters of the first convolutions, 16 or 64 in the publication; eight times this in the last,
             and twice as many features.
         dropout: probability of dropping a channel for the whole clip; 0.1 in the publication.
     """
     return GraphNetwork(
         normalise=InputUnchanged(),
-        blocks=_Blocks(len(layout), width, dropout),
+        blocks=_Blocks(len(layout), in_channels - 1, width, dropout),
         classify=nn.Linear(16 * width, classes),
     )
 
 
 class _Blocks(nn.Module):
-    """From joints ``(row, 3, joint, frame)`` to features ``(row, 16 * width, 1, frame / 8)``."""
+    """From joints ``(row, channel, joint, frame)`` to features ``(row, 16 * width, 1, frame / 8)``."""
 
-    def __init__(self, joints: int, width: int, dropout: float) -> None:
+    def __init__(self, joints: int, coordinates: int, width: int, dropout: float) -> None:
         super().__init__()
         pairs = torch.triu_indices(joints, joints, offset=min(1, joints - 1))  # a single joint with itself
         self.distances = _embedding(pairs.shape[1], width, dropout)
-        self.positions = _embedding(2 * joints, width, dropout)
-        self.slow_motion = _embedding(2 * joints, width, dropout)
-        self.fast_motion = _embedding(2 * joints, width, dropout)
+        self.positions = _embedding(coordinates * joints, width, dropout)
+        self.slow_motion = _embedding(coordinates * joints, width, dropout)
+        self.fast_motion = _embedding(coordinates * joints, width, dropout)
         self.halve = _Halve()
         self.mix = nn.Sequential(
             *_two_convolutions(4 * width, 2 * width, dropout),
@@ -68,7 +71,7 @@ class _Blocks(nn.Module):
     pairs: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        place, seen = x[:, :2], (x[:, 2:] > _SEEN).to(x.dtype)
+        place, seen = x[:, :-1], (x[:, -1:] > _SEEN).to(x.dtype)
         place = place * seen
         streams = (
             self.halve(self.distances(_distances(place, seen, self.pairs))),

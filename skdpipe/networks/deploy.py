@@ -36,6 +36,7 @@ class DeployedNetwork(nn.Module):
         self.blocks = _without_norm_and_dropout(copy.deepcopy(network.blocks).eval())
         self.classify = copy.deepcopy(network.classify)
         self.feature_channels = network.feature_channels
+        self.in_channels = network.in_channels
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor, mask: Tensor) -> NetworkOutput:
@@ -43,7 +44,7 @@ class DeployedNetwork(nn.Module):
         batch, people = mask.shape
         slots = len(self.scale)  # one if all people share the input norm
         assert slots == 1 or people <= slots, f"a clip of {people} person slots, but norms for people={slots}"
-        x, present = with_placeholder_person(x, mask)
+        x, present = with_placeholder_person(x[:, :, : self.in_channels], mask)
         x = x.masked_fill(~present[..., None, None, None], 0.0).transpose(3, 4)
         rows = (x * self.scale[:people] + self.shift[:people]).flatten(0, 1)
         rows = self.blocks(rows.contiguous(memory_format=torch.channels_last))

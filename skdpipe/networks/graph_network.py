@@ -19,7 +19,12 @@ class GraphNetwork(nn.Module):
             rows of the same shape.
         blocks: map these to features ``(row, channel, joint, frame)``.
         classify: maps ``(batch, channel)`` to logits ``(batch, class)``.
+
+    Attributes:
+        in_channels: number of channels that are used, the first ones; None uses all.
     """
+
+    in_channels: int | None = None
 
     def __init__(self, normalise: nn.Module, blocks: nn.Module, classify: nn.Linear) -> None:
         super().__init__()
@@ -35,7 +40,7 @@ class GraphNetwork(nn.Module):
             x: ``(batch, person, channel, frame, joint)``; any values, NaN included, where ``mask`` is false.
             mask: ``(batch, person)`` bool, true for real people.
         """
-        x, present = with_placeholder_person(x, mask)
+        x, present = with_placeholder_person(x[:, :, : self.in_channels], mask)
         slot = present.nonzero()[:, 1]
         rows: Tensor = self.blocks(self.normalise(x[present].transpose(2, 3), slot))
         pooled = _mean_over_people(rows.mean(dim=(2, 3)), present)

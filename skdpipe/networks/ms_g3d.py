@@ -34,7 +34,7 @@ def ms_g3d(
         layout: joints and bones of the input.
         classes: number of actions.
         people: person slots of a clip, each with its own input normalisation.
-        in_channels: 3 = x, y, confidence.
+        in_channels: coordinates, and 1 for the confidence; 3 = x, y, confidence.
         width: channels of the first stage; the second has twice as many, the third four times.
         dropout: probability of dropping a value after the last temporal convolution of a stage (the
             released code has no dropout).

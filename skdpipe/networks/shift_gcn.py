@@ -42,7 +42,7 @@ def shift_gcn(
         layout: joints of the input.
         classes: number of actions.
         people: person slots of a clip, each with its own input normalisation.
-        in_channels: 3 = x, y, confidence.
+        in_channels: coordinates, and 1 for the confidence; 3 = x, y, confidence.
         width: channels of the first four blocks; twice this in the next three, four times in the last three.
         dropout: probability of dropping a value after each temporal convolution except the first block's
             (the released code has no dropout).

@@ -34,7 +34,7 @@ def st_gcn(
     Args:
         layout: joints and bones of the input.
         classes: number of actions.
-        in_channels: 3 = x, y, confidence.
+        in_channels: coordinates, and 1 for the confidence; 3 = x, y, confidence.
         partitioning: of neighbours into subsets; ``distance`` gives the paper's parameter counts.
         width: channels of the first four blocks; twice this in the next three, four times in the last three.
         dropout: probability of dropping a value after each temporal convolution except the first block's.

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from skdpipe.config import Estimator
-from skdpipe.errors import PoseError
+from skdpipe.errors import PoseError, in_one_line
 from skdpipe.pose import PoseEstimator
-from skdpipe.skeleton import LAYOUTS
+from skdpipe.skeleton import describe_layout
 
 
 def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
@@ -76,10 +76,10 @@ def _load_plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
         raise PoseError(
             f"plugin '{target}' returned no pose estimator; it must have layout, fingerprint and a call"
         )
-    if estimator.layout.name not in LAYOUTS:
-        raise PoseError(
-            f"plugin '{target}' has the layout {estimator.layout.name}; expected one of {', '.join(LAYOUTS)}"
-        )
+    try:
+        describe_layout(estimator.layout)
+    except ValueError as error:
+        raise PoseError(f"plugin '{target}' has an unusable layout ({in_one_line(error)})") from error
     return estimator
 
 

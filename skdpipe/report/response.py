@@ -95,15 +95,18 @@ def measure_response(
         magnitude[each.name] = feature_frames_at(relative, at, clip.frames)
         (index_of_class,) = most_probable_classes(logits, np.any(inputs[1], axis=1))
         predicted[each.name] = "no person" if index_of_class == NOBODY else run.classes[index_of_class]
-    seen = high[2, at] > 0
+    seen = high[-1, at] > 0
+    pose = high[:2, at].transpose(1, 2, 0)
+    if pair.high.coordinates == 3:  # seen from the sensor, whose y points up
+        pose = pose * np.array([1, -1], np.float32)
     return JointResponse(
         label=clips.clips[index].label,
         source=Path(clips.clips[index].source).name,
         layout=layout_named(clip.layout),
         frames=clip.frames,
         moments=at,
-        pose=np.where(seen[..., None], high[:2, at].transpose(1, 2, 0), np.nan),
-        missing=seen & ~(low[2, at] > 0),
+        pose=np.where(seen[..., None], pose, np.nan),
+        missing=seen & ~(low[-1, at] > 0),
         magnitude=magnitude,
         largest=largest,
         predicted=predicted,

@@ -1,15 +1,18 @@
 """Skeletons: layouts, pose sequences, people and transforms; numpy alone."""
 
-from skdpipe.skeleton.layouts import (
+from skdpipe.skeleton.builtin_layouts import (
+    BODY_25,
     COCO_17,
+    H36M_17,
     KINECT_20,
     LAYOUTS,
     NTU_25,
     OPENPOSE_18,
     PENN_13,
-    Layout,
     layout_named,
+    layouts_with,
 )
+from skdpipe.skeleton.layouts import Layout, describe_layout
 from skdpipe.skeleton.mapping import map_layout
 from skdpipe.skeleton.sequence import (
     SPLITS,
@@ -25,7 +28,9 @@ from skdpipe.skeleton.sequence import (
 )
 
 __all__ = [
+    "BODY_25",
     "COCO_17",
+    "H36M_17",
     "KINECT_20",
     "LAYOUTS",
     "NTU_25",
@@ -39,9 +44,11 @@ __all__ = [
     "Origin",
     "PoseSequence",
     "clip_key",
+    "describe_layout",
     "hide",
     "is_seen",
     "layout_named",
+    "layouts_with",
     "map_layout",
     "unseen_joint",
 ]

@@ -23,21 +23,39 @@ def _between(left: str, right: str) -> _Mean:
     return _Mean((left, right), least=2)  # the neck cannot be computed from one shoulder alone
 
 
+def _same(*names: str) -> tuple[_Mean, ...]:
+    """Names of other layouts for nearly the same point, the nearest first."""
+    return tuple(_Mean((name,), least=1) for name in names)
+
+
 _SHOULDERS = _between("left_shoulder", "right_shoulder")
 _HIPS = _between("left_hip", "right_hip")
 
 # Substitutes for joints that a layout lacks, the best first. The head is between ears and nose, so one of
-# them is enough. Kinect v1 and v2 have different names for three joints of the trunk. Nose, eyes and ears
-# cannot be derived from the head, hands not from wrists, feet not from ankles.
+# them is enough. The layouts have several names for the ends of neck and trunk, and different points of the
+# front of a foot. Nose, eyes and ears cannot be derived from the head, hands not from wrists, feet not from
+# ankles.
 _SUBSTITUTES = {
-    "head": (_Mean(("left_ear", "right_ear", "nose"), least=1),),
+    "head": (_Mean(("left_ear", "right_ear", "nose"), least=1), *_same("face", "head_top")),
+    "face": (_Mean(("left_ear", "right_ear", "nose"), least=1), *_same("head")),
     "neck": (_SHOULDERS,),
-    "spine_shoulder": (_Mean(("shoulder_centre",), least=1), _SHOULDERS),
-    "shoulder_centre": (_Mean(("spine_shoulder",), least=1), _SHOULDERS),
-    "spine_mid": (_Mean(("spine",), least=1),),
-    "spine": (_Mean(("spine_mid",), least=1),),
-    "spine_base": (_Mean(("hip_centre",), least=1), _HIPS),
-    "hip_centre": (_Mean(("spine_base",), least=1), _HIPS),
+    "thorax": (*_same("neck", "spine_shoulder", "shoulder_centre"), _SHOULDERS),
+    "spine_shoulder": (*_same("shoulder_centre"), _SHOULDERS),
+    "shoulder_centre": (*_same("spine_shoulder"), _SHOULDERS),
+    "spine_mid": _same("spine", "belly"),
+    "spine": _same("spine_mid", "belly"),
+    "belly": _same("spine", "spine_mid"),
+    "spine_base": (*_same("hip_centre"), _HIPS),
+    "hip_centre": (*_same("spine_base"), _HIPS),
+    **{
+        f"{side}_{joint}": _same(*(f"{side}_{other}" for other in others))
+        for side in ("left", "right")
+        for joint, others in (
+            ("foot", ("foot_index", "big_toe")),
+            ("foot_index", ("big_toe",)),
+            ("big_toe", ("foot_index",)),
+        )
+    },
 }
 
 
@@ -59,7 +77,7 @@ def map_layout(sequence: PoseSequence, target: Layout) -> PoseSequence:
     Raises:
         DataError: if a joint of the target has neither the name of a source joint nor a substitute.
     """
-    if sequence.layout.name == target.name:
+    if sequence.layout == target:
         return sequence
     source = sequence.layout
     columns = [_joint_from(sequence, joint) for joint in target.joints]

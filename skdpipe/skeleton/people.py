@@ -17,6 +17,8 @@ from skdpipe.skeleton.sequence import Keypoints, PoseSequence, is_seen, unseen_j
 
 Floats = NDArray[np.float64]
 
+_POINTS_OF_A_CAMERA = 8  # twice the number of columns of an affine camera
+
 
 def oks(a: Keypoints, b: Keypoints, sigmas: ArrayLike, area: ArrayLike) -> Floats:
     """Object keypoint similarity over the joints that are seen in both.
@@ -150,7 +152,8 @@ class PairReport:
     Attributes:
         people_high, people_low: number of people with a seen joint.
         matched: number of matched pairs.
-        oks: mean similarity over the matched pairs and the frames in which both are seen; NaN without pairs.
+        oks: mean similarity over the matched pairs and the frames in which both are seen, by `oks` or
+            `projected_similarity`; NaN without pairs.
         pairs: for each matched pair the person index in high and the original person index in low.
     """
 
@@ -168,7 +171,8 @@ def match_people(
 
     The similarity is computed on the frames and the joints (by name) that both sequences have. The Hungarian
     method maximises the sum of `oks` over people and frames, so a person who is detected in a few frames does
-    not replace one who is detected in many.
+    not replace one who is detected in many. If one sequence has three coordinates and the other two, the
+    similarity is that of `projected_similarity`.
 
     Args:
         high, low: two qualities of one video; frames, layouts and numbers of people may differ.
@@ -202,11 +206,42 @@ def _similarity_over_time(high: PoseSequence, low: PoseSequence) -> tuple[NDArra
     joints = [joint for joint in high.layout.joints if joint in low.layout.joints]
     columns_high = [high.layout.index(joint) for joint in joints]
     columns_low = [low.layout.index(joint) for joint in joints]
-    reference = high.keypoints[rows_high][:, :, columns_high][:, :, None]
-    other = low.keypoints[rows_low][:, :, columns_low][:, None]
+    reference = high.keypoints[rows_high][:, :, columns_high]
+    other = low.keypoints[rows_low][:, :, columns_low]
+    if high.coordinates != low.coordinates:
+        both = np.any(is_seen(reference)[:, :, None] & is_seen(other)[:, None], axis=-1)
+        return both, np.where(both, projected_similarity(reference, other), np.nan)
+    reference, other = reference[:, :, None], other[:, None]
     sigmas = np.array(high.layout.sigmas)[columns_high]
     similarity = oks(reference, other, sigmas, body_area(reference))
     return ~np.isnan(similarity), similarity
+
+
+def projected_similarity(a: Keypoints, b: Keypoints) -> Floats:
+    """How well the image of one person explains another: the R² of the best affine camera.
+
+    For each pair, the affine map from three to two coordinates with the least squared error is fitted to all
+    frames and joints that are seen in both; R² is the share of the variance of the two coordinates that it
+    explains. People with different movements differ in R²; the camera need not be known.
+
+    Args:
+        a, b: ``(frame, person, joint, channel)`` of the same frames and joints, one with three coordinates.
+
+    Returns:
+        ``(person of a, person of b)`` in [0, 1]; 0 for pairs with too few common joints for a fit.
+    """
+    similarity = np.zeros((a.shape[1], b.shape[1]))
+    for one, other in np.ndindex(*similarity.shape):
+        deep, flat = (a[:, one], b[:, other]) if a.shape[-1] == 4 else (b[:, other], a[:, one])
+        both = is_seen(deep) & is_seen(flat)
+        if both.sum() < _POINTS_OF_A_CAMERA:
+            continue
+        points = np.column_stack([deep[both][:, :3], np.ones(both.sum())]).astype(np.float64)
+        image = flat[both][:, :2].astype(np.float64)
+        error = image - points @ np.linalg.lstsq(points, image, rcond=None)[0]
+        variance = ((image - image.mean(axis=0)) ** 2).sum()
+        similarity[one, other] = max(0.0, 1 - (error**2).sum() / variance) if variance > 0 else 0.0
+    return similarity
 
 
 def _order(pairs: list[tuple[int, int]], people: int) -> list[int]:
