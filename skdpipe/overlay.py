@@ -11,12 +11,15 @@ import numpy as np
 
 from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.skeleton import Keypoints, Layout, is_seen
+from skdpipe.skeleton.mean_pose import PoseSummary
 from skdpipe.video import Frame
 
 # Colours of Okabe and Ito, which colour-blind readers can distinguish.
 _LEFT, _RIGHT, _MIDDLE = (86, 180, 233), (230, 159, 0), (240, 228, 66)
 _CORRECT, _WRONG, _WHITE, _GREY = (0, 158, 115), (213, 94, 0), (255, 255, 255), (32, 32, 32)
+_BLACK = (0, 0, 0)
 _FONT, _MARGIN = (cv2.FONT_HERSHEY_SIMPLEX, 0.5), 6
+_FEW_JOINTS = 40  # more need a larger picture
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,47 @@ def draw_people(frame: Frame, people: Keypoints, layout: Layout) -> Frame:
                 cv2.line(image, start, end, colour, stroke, cv2.LINE_AA)
         for x, y, _ in person[seen]:
             cv2.circle(image, (round(float(x)), round(float(y))), stroke, _WHITE, -1, cv2.LINE_AA)
+    return image
+
+
+def draw_summary(summary: PoseSummary) -> Frame:
+    """The mean and the most complete pose side by side on white, with the name of each joint.
+
+    Three coordinates are drawn as the sensor sees them: x to the right and y up. Joints are labelled on their
+    own side: left ones on the right of a person who faces the camera. Numbered joints of the face have their
+    number alone.
+    """
+    clip, frame = Path(summary.best_of[0]).name, summary.best_of[1]
+    layout = f"{summary.layout.name}, {summary.coordinates} coordinates"
+    titles = (f"{layout}: mean of {summary.poses} poses in {summary.clips} clips", f"{clip}, frame {frame}")
+    panels = [
+        _draw_named(pose, summary, title)
+        for pose, title in zip((summary.mean, summary.best), titles, strict=True)
+    ]
+    return np.hstack(panels)
+
+
+def _draw_named(pose: Keypoints, summary: PoseSummary, title: str) -> Frame:
+    many = len(summary.layout) > _FEW_JOINTS
+    side, font = (1600, 0.3) if many else (800, 0.42)
+    flip = np.array([1, -1 if summary.coordinates == 3 else 1])
+    seen = is_seen(pose)
+    place = pose[:, :2] * flip
+    low, high = place[seen].min(axis=0), place[seen].max(axis=0)
+    factor = 0.72 * side / max(float((high - low).max()), 1e-9)
+    pixels = (place - (low + high) / 2) * factor + side / 2
+    canvas = np.full((side, side, 3), 255, np.uint8)
+    person = np.concatenate([pixels, pose[:, -1:]], axis=1)[None].astype(np.float32)
+    image = draw_people(canvas, person, summary.layout)
+    for joint, (x, y), visible in zip(summary.layout.joints, pixels, seen, strict=True):
+        if visible:
+            text = joint.removeprefix("face_")
+            width = cv2.getTextSize(text, _FONT[0], font, 1)[0][0]
+            offset = {"left": 7, "right": -7 - width}.get(joint.split("_")[0], -width // 2)
+            above = 0 if joint.startswith(("left_", "right_")) else -8
+            where = (round(float(x)) + offset, round(float(y)) + 4 + above)
+            cv2.putText(image, text, where, _FONT[0], font, _BLACK, 1, cv2.LINE_AA)
+    cv2.putText(image, title, (12, 24), *_FONT, _BLACK, 1, cv2.LINE_AA)
     return image
 
 

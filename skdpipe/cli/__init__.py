@@ -6,6 +6,7 @@ Modules with torch are imported when a command runs, so ``skdpipe --help`` is fa
 from skdpipe.cli import (  # noqa: F401, I001  # in the order of the help
     extraction,
     poses,
+    layouts,
     check,
     training,
     inference,

@@ -12,11 +12,26 @@ from skdpipe.cli.app import ELSEWHERE, Cache, app, print_line, print_problem, st
 if TYPE_CHECKING:
     from skdpipe.formats.reading import ReadingReport
 
-ForeignFormat = Literal["penn", "ntu", "kinetics", "openpose", "pyskl", "openpifpaf", "coco", "st-gcn", "skd"]
+ForeignFormat = Literal[
+    "penn",
+    "ntu",
+    "kinetics",
+    "openpose",
+    "pyskl",
+    "openpifpaf",
+    "coco",
+    "st-gcn",
+    "skd",
+    "nw-ucla",
+    "utd-mhad",
+]
 SourceFormat = Literal["cache", ForeignFormat]
 TargetFormat = Literal["pyskl", "st-gcn", "openpifpaf", "coco", "openpose", "kinetics"]
 Split = Annotated[str | None, typer.Option(help="Name of the split, e.g. xsub, cross-view.")]
-SourceLayout = Annotated[str | None, typer.Option("--layout", help="Joint layout of the input.")]
+SourceLayout = Annotated[
+    str | None,
+    typer.Option("--layout", help="Joint layout of the input: a name of `skdpipe layouts`, or a YAML file."),
+]
 Labels = Annotated[Path | None, typer.Option(help="File with the class names, one per line, class 0 first.")]
 Size = Annotated[tuple[int, int] | None, typer.Option(help="Width and height of the frames in pixels.")]
 Rate = Annotated[
@@ -26,6 +41,10 @@ Images = Annotated[Path | None, typer.Option(help="COCO file with the ids and na
 VideoFolder = Annotated[
     Path | None,
     typer.Option("--videos", help="Folder of the clips' videos; pairs them with extracted skeletons."),
+]
+Space = Annotated[
+    Literal["image", "camera"] | None,
+    typer.Option(help="image: pixels; camera: x, y, z in the unit of the sensor (ntu, st-gcn, skd)."),
 ]
 Skip = Annotated[Path | None, typer.Option(help="File with the names of clips to leave out, one per line.")]
 
@@ -44,6 +63,7 @@ def import_(
     size: Size = None,
     fps: Rate = None,
     images: Images = None,
+    space: Space = None,
     videos: VideoFolder = None,
     skip: Skip = None,
 ) -> None:
@@ -55,7 +75,7 @@ def import_(
     from skdpipe.formats.reading import reading_of
     from skdpipe.progress import Progress
 
-    options, known = FormatOptions(split, layout, labels, size, fps, images), format_named(what)
+    options, known = FormatOptions(split, layout, labels, size, fps, images, space=space), format_named(what)
     refuse_useless(options, [known])
     reading = reading_of(known, path, options, videos, skip)
     report = import_poses(reading, PoseCache(cache), quality, Progress(stderr))
@@ -68,13 +88,16 @@ def convert(
     path: Annotated[Path, typer.Argument(help="File or folder to read; for cache pose_cache/high/NAME.")],
     target: Annotated[TargetFormat, typer.Argument(help="The format to write.")],
     out: Annotated[Path, typer.Argument(help="File (pyskl, coco) or folder to write.")],
-    target_layout: Annotated[str | None, typer.Option(help="Map the joints to this layout.")] = None,
+    target_layout: Annotated[
+        str | None, typer.Option(help="Map the joints to this layout: a name or a YAML file.")
+    ] = None,
     split: Split = None,
     layout: SourceLayout = None,
     labels: Labels = None,
     size: Size = None,
     fps: Rate = None,
     images: Images = None,
+    space: Space = None,
     frames: Annotated[
         int | None, typer.Option(help="Frames of an st-gcn array; by default 300.", min=1)
     ] = None,
@@ -92,7 +115,7 @@ def convert(
     from skdpipe.progress import Progress
     from skdpipe.skeleton import layout_named
 
-    options = FormatOptions(split, layout, labels, size, fps, images, frames, people)
+    options = FormatOptions(split, layout, labels, size, fps, images, frames, people, space)
     known, wanted = format_named(source), target_named(target)
     refuse_useless(options, [known, wanted])
     reading = reading_of(known, path, options, videos, skip)

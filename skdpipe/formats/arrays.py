@@ -1,10 +1,13 @@
 """Numpy arrays of skeletons: what the formats of ST-GCN and SKD have in common.
 
-The channels are x, y and confidence. The arrays do not contain the frame size, which the caller must give.
-Coordinates of at most 2 are shares of the frame, counted from its middle (Kinetics-skeleton as ST-GCN
-prepares it: -0.5 to 0.5 of a frame of 340 by 256 pixels); larger ones are pixels from the top left. A joint
-with confidence 0 is unseen. A person keeps its index in the array. Arrays whose third channel is not a
-confidence (NTU RGB+D in metres) are refused.
+In the image, the channels are x, y and confidence. The arrays do not contain the frame size, which the caller
+must give. Coordinates of at most 2 are shares of the frame, counted from its middle (Kinetics-skeleton as
+ST-GCN prepares it: -0.5 to 0.5 of a frame of 340 by 256 pixels); larger ones are pixels from the top left. A
+joint with confidence 0 is unseen.
+
+In the space of the camera, the channels are x, y and z (NTU RGB+D in metres, as ST-GCN, 2s-AGCN and CTR-GCN
+prepare it). They are read if the caller asks for them; a joint at the origin is unseen. A person keeps its
+index in the array.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.defaults import every_frame, to_keypoints
+from skdpipe.formats.defaults import every_frame, require_size, to_keypoints
+from skdpipe.formats.format import Space
 from skdpipe.skeleton import Keypoints, Layout, Origin, PoseSequence, is_seen
 
 SIZE_ALTERNATIVE: Final = " (Kinetics-skeleton: 340 256)"
@@ -64,13 +68,34 @@ def to_pixels(data: NDArray[Any], size: tuple[int, int], where: str) -> Keypoint
         low, high = np.nanmin(confidence), np.nanmax(confidence)
         raise FormatError(
             f"{where}: the third channel reaches from {low:.2f} to {high:.2f}; expected a confidence from 0 "
-            "to 1 (NTU's metres are not pixels: use `skdpipe import ntu`)"
+            "to 1 (if it is z in the space of a camera, give --space camera)"
         )
     keypoints = to_keypoints(data[..., :2], confidence)
     xy = keypoints[..., :2][is_seen(keypoints)]
     if np.abs(xy).max(initial=0) <= _LARGEST_SHARE:
         keypoints[..., :2] = (keypoints[..., :2] + 0.5) * np.array(size, np.float32)
     return keypoints
+
+
+def to_keypoints_in_space(data: ArrayLike) -> Keypoints:
+    """Keypoints ``(..., 4)`` from ``(..., 3)`` in the space of a camera; a joint at the origin is unseen."""
+    points = np.asarray(data, np.float32)
+    return to_keypoints(points, np.any(points != 0, axis=-1))
+
+
+def read_array(
+    data: NDArray[Any], size: tuple[int, int] | None, space: Space | None, where: str
+) -> tuple[Keypoints, tuple[int, int]]:
+    """Keypoints and frame size from ``(frame, person, joint, 3)``; the size is 0, 0 in the space of a camera.
+
+    Raises:
+        FormatError: if a frame size is needed and missing, or the third channel is neither a confidence nor
+            asked for as z.
+    """
+    if space == "camera":
+        return to_keypoints_in_space(data), (0, 0)
+    size = require_size(size, where, f"{SIZE_ALTERNATIVE}, or --space camera")
+    return to_pixels(data, size, where), size
 
 
 def to_sequence(

@@ -13,12 +13,14 @@ from skdpipe.formats import (
     coco,
     kinetics,
     ntu,
+    nw_ucla,
     openpifpaf,
     openpose,
     penn,
     pyskl,
     skd,
     st_gcn,
+    utd_mhad,
 )
 from skdpipe.formats.format import Format, Target
 
@@ -33,6 +35,8 @@ FORMATS: Final = (
     coco.FORMAT,
     st_gcn.FORMAT,
     skd.FORMAT,
+    nw_ucla.FORMAT,
+    utd_mhad.FORMAT,
 )
 TARGETS: Final = (
     cache_files.TARGET,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from skdpipe.errors import ConfigError
 from skdpipe.formats.class_names import read_class_names
 from skdpipe.formats.defaults import FPS
 from skdpipe.skeleton import PoseSequence
+
+Space = Literal["image", "camera"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,13 @@ class FormatOptions:
 
     Attributes:
         split: name of the pair of splits, for example ``xsub``.
-        layout: name of the layout of the joints.
+        layout: name of the layout of the joints, or the path of a YAML file that describes it.
         labels: text file with the class names, one per line, class 0 first.
         size: width and height of the frames in pixels.
         fps: frames per second.
         images: COCO file with the names of the images.
         frames, people: frames and people of an ST-GCN array.
+        space: ``image`` for pixels, ``camera`` for the three coordinates of the sensor in its unit.
 
     Raises:
         ConfigError: if a side of the size is smaller than 1.
@@ -37,6 +41,7 @@ class FormatOptions:
     images: Path | None = None
     frames: int | None = None
     people: int | None = None
+    space: Space | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and min(self.size) < 1:

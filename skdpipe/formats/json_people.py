@@ -143,12 +143,17 @@ def to_coco_person(pose: Keypoints) -> dict[str, Any]:
 
 
 def require_layout(sequence: PoseSequence, layout: Layout) -> None:
-    """Refuse a sequence of another layout than the one that the format holds.
+    """Refuse a sequence of another layout than the one that the format holds, or of three coordinates.
 
     Raises:
-        FormatError: if the layout differs.
+        FormatError: if the layout differs, or the coordinates are not pixels.
     """
-    if sequence.layout.name != layout.name:
+    if sequence.coordinates == 3:
+        raise FormatError(
+            f"{sequence.origin.source} has three coordinates, and this format holds x and y; write pyskl or "
+            "st-gcn"
+        )
+    if sequence.layout != layout:
         raise FormatError(
             f"{sequence.origin.source} has layout {sequence.layout.name}; expected {layout.name}: map it "
             f"with --target-layout {layout.name}"

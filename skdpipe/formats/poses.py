@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from skdpipe.errors import ConfigError
 from skdpipe.formats.catalogue import FORMATS, TARGETS, format_named, target_named
-from skdpipe.formats.format import Format, FormatOptions, Target, refuse_useless
+from skdpipe.formats.format import Format, FormatOptions, Space, Target, refuse_useless
 from skdpipe.skeleton import PoseSequence
 
 F = TypeVar("F", Format, Target)
@@ -24,6 +24,7 @@ def load_poses(
     size: tuple[int, int] | None = None,
     fps: float | None = None,
     images: Path | str | None = None,
+    space: Space | None = None,
 ) -> list[PoseSequence]:
     """Load all pose sequences of a file or folder into memory.
 
@@ -43,14 +44,17 @@ def load_poses(
 
     Args:
         path: the file or folder; of the cache a ``.safetensors`` file or a folder ``pose_cache/high/NAME``.
-        format: cache, penn, ntu, kinetics, openpose, pyskl, openpifpaf, coco, st-gcn or skd. May be left out
-            for ``.safetensors`` (cache), ``.skeleton`` (ntu) and ``.mat`` (penn).
+        format: cache, penn, ntu, kinetics, openpose, pyskl, openpifpaf, coco, st-gcn, skd, nw-ucla or
+            utd-mhad. May be left out for ``.safetensors`` and folders of them (cache), ``.skeleton`` (ntu)
+            and ``.mat`` (penn).
         split: name of the pair of splits, for example ``xsub``.
-        layout: name of the layout of the joints; by default the known layout with that number of joints.
+        layout: name of the layout of the joints, or the path of a YAML file that describes it; by default the
+            only built-in layout with that number of joints.
         labels: text file with the class names, one per line, class 0 first.
         size: width and height of the frames in pixels.
         fps: frames per second; by default 30, except for the cache, which records them.
         images: COCO file with the names of the images.
+        space: ``camera`` reads the three coordinates of ntu, and of arrays of st-gcn and skd that have them.
 
     Returns:
         The sequences in the order of the files; an unseen joint is NaN with confidence 0.
@@ -62,8 +66,8 @@ def load_poses(
         CacheError: if a cached file is damaged.
     """
     path = Path(path)
-    chosen = format_named(format) if format else _by_suffix(path, FORMATS)
-    options = FormatOptions(split, layout, _as_path(labels), size, fps, _as_path(images))
+    chosen = format_of(path, format)
+    options = FormatOptions(split, layout, _as_path(labels), size, fps, _as_path(images), space=space)
     refuse_useless(options, [chosen])
     return [sequence for file in chosen.find(path) for sequence in chosen.read(file, path, options)]
 
@@ -104,6 +108,19 @@ def save_poses(
     options = FormatOptions(labels=_as_path(labels), frames=frames, people=people)
     refuse_useless(options, [chosen])
     return chosen.write(sequences, path, options)
+
+
+def format_of(path: Path, name: str | None) -> Format:
+    """The format of that name; without a name the one that the path shows.
+
+    Raises:
+        ConfigError: if there is no such format, or the path does not show it.
+    """
+    if name:
+        return format_named(name)
+    if path.is_dir() and any(path.glob("*.safetensors")):
+        return format_named("cache")
+    return _by_suffix(path, FORMATS)
 
 
 def _by_suffix(path: Path, formats: Sequence[F]) -> F:

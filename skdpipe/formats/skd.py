@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.arrays import SIZE_ALTERNATIVE, open_array, to_pixels, to_sequence, wrong_array
+from skdpipe.formats.arrays import open_array, read_array, to_sequence, wrong_array
 from skdpipe.formats.clip_names import folders_between, key_of_name, label_and_split
-from skdpipe.formats.defaults import FPS, layout_for, require_size
-from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.formats.defaults import FPS, layout_for
+from skdpipe.formats.format import Format, FormatOptions, Space
 from skdpipe.skeleton import Origin, PoseSequence
 
 ESTIMATOR: Final = "skd array"
@@ -38,15 +38,17 @@ def load_skd(
     root: Path | None = None,
     layout: str | None = None,
     fps: float = FPS,
+    space: Space | None = None,
 ) -> PoseSequence:
     """The clip of one array ``(joint, 3, frame, person)``.
 
     Args:
         path: the array.
-        size: width and height of the frames in pixels.
+        size: width and height of the frames in pixels; not needed in the space of a camera.
         root: the folder that contains the class folders; without it the clip has no label.
         layout: name of the layout; by default the known layout with that number of joints.
         fps: frames per second.
+        space: ``camera`` if the channels are x, y and z.
 
     Raises:
         FormatError: if the array is not as described, or the size is missing.
@@ -55,8 +57,8 @@ def load_skd(
     data = open_array(path)
     if data.ndim != 4 or data.shape[1] != 3 or data.dtype.kind != "f" or not data.shape[2]:
         raise wrong_array(path, data, "floats (joint, 3, frame, person)")
-    size, joints = require_size(size, path, SIZE_ALTERNATIVE), layout_for(len(data), layout, path)
-    keypoints = to_pixels(np.transpose(data, (2, 3, 0, 1)), size, str(path))
+    keypoints, size = read_array(np.transpose(data, (2, 3, 0, 1)), size, space, str(path))
+    joints = layout_for(len(data), layout, path, keypoints.shape[-1] - 1)
     label, split = label_and_split(folders_between(root, path))
     return to_sequence(
         keypoints, joints, fps, size, Origin(str(path), key_of_name(path), ESTIMATOR, label, split)
@@ -64,7 +66,14 @@ def load_skd(
 
 
 def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
-    yield load_skd(file, size=options.size, root=root, layout=options.layout, fps=options.fps_or_default)
+    yield load_skd(
+        file,
+        size=options.size,
+        root=root,
+        layout=options.layout,
+        fps=options.fps_or_default,
+        space=options.space,
+    )
 
 
-FORMAT = Format("skd", find_skd, _read, frozenset({"layout", "size", "fps"}), key_of_name)
+FORMAT = Format("skd", find_skd, _read, frozenset({"layout", "size", "fps", "space"}), key_of_name)

@@ -18,14 +18,16 @@ from typing import IO, Any, Final
 import numpy as np
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.arrays import SIZE_ALTERNATIVE, open_array, to_pixels, to_sequence, wrong_array
+from skdpipe.formats.arrays import SIZE_ALTERNATIVE, open_array, read_array, to_sequence, wrong_array
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
 from skdpipe.formats.clip_names import clip_name, distinct_name, label_and_split
 from skdpipe.formats.defaults import FPS, layout_for, require_size
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import Format, FormatOptions, Space, Target
 from skdpipe.formats.output import open_output
 from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.skeleton import Origin, PoseSequence, clip_key, is_seen
+from skdpipe.skeleton.people import select_people
+from skdpipe.skeleton.transforms import normalise_by_image
 
 ESTIMATOR: Final = "st-gcn array"
 FRAMES: Final = 300
@@ -57,6 +59,7 @@ def load_st_gcn(
     layout: str | None = None,
     classes: Sequence[str] = (),
     fps: float = FPS,
+    space: Space | None = None,
 ) -> Iterator[PoseSequence]:
     """The clips of an array; the iterator can be continued after a clip that raises.
 
@@ -65,10 +68,11 @@ def load_st_gcn(
 
     Args:
         path: the array, beside ``NAME_label.pkl``, which is read without executing it.
-        size: width and height of the frames in pixels.
+        size: width and height of the frames in pixels; not needed in the space of a camera.
         layout: name of the layout; by default the known layout with that number of joints.
         classes: the class names in order; by default ``class_007`` and so on.
         fps: frames per second.
+        space: ``camera`` if the channels are x, y and z.
 
     Raises:
         FormatError: immediately if the files are not as described or the size is missing, and on the way for
@@ -78,14 +82,15 @@ def load_st_gcn(
     data = open_array(path)
     if data.ndim != 5 or data.shape[1] != 3 or data.dtype.kind != "f":
         raise wrong_array(path, data, "floats (clip, 3, frame, joint, person)")
-    frame_size = require_size(size, path, SIZE_ALTERNATIVE)
+    if space != "camera":
+        require_size(size, path, f"{SIZE_ALTERNATIVE}, or --space camera")
     names, labels = _names_and_labels(_label_file(path), len(data))
-    joints = layout_for(data.shape[3], layout, path)
+    joints = layout_for(data.shape[3], layout, path, 3 if space == "camera" else 2)
     split = label_and_split((path.name.split("_")[0], ""))[1]
 
     def sequence(number: int) -> PoseSequence:
         where, name = f"{path}: clip {names[number]}", clip_name(names[number])
-        keypoints = to_pixels(np.transpose(data[number], (1, 3, 2, 0)), frame_size, where)
+        keypoints, frame_size = read_array(np.transpose(data[number], (1, 3, 2, 0)), size, space, where)
         with_people = np.flatnonzero(is_seen(keypoints).any(axis=(1, 2)))
         keypoints = keypoints[: with_people[-1] + 1 if len(with_people) else 1]
         label = name_of_class(labels[number], classes, where)
@@ -129,9 +134,10 @@ def write_st_gcn(
 ) -> int:
     """Write clips as ``train_data.npy``, ``train_label.pkl`` and so on: a pair of files for each split.
 
-    Clips without a split go to ``all_data.npy``. Coordinates are shares of the frame, from -0.5 to 0.5;
-    unseen joints and the frames after the end of a clip are 0. Frames that were not sampled are not written.
-    The class names go to ``classes.txt``. One clip at a time is held in memory.
+    Clips without a split go to ``all_data.npy``. The channels are x and y as shares of the frame, from -0.5
+    to 0.5, and the confidence; or x, y and z without the confidence. Unseen joints and the frames after the
+    end of a clip are 0. Frames that were not sampled are not written. The class names go to ``classes.txt``.
+    One clip at a time is held in memory.
 
     Args:
         sequences: the clips, all of one layout.
@@ -191,10 +197,9 @@ class _ArrayWriter:
             raise FormatError(
                 f"{name} has {len(sequence.keypoints)} frames, the array {frames}; give more with --frames"
             )
-        confidence = sequence.keypoints[..., 2].sum(axis=(0, 2))
-        chosen = sequence.keypoints[:, np.argsort(-confidence, kind="stable")[:people]]
-        share = chosen / np.array([*sequence.size, 1], np.float32) - np.array([0.5, 0.5, 0], np.float32)
-        values = np.where(is_seen(chosen)[..., None], share, 0)
+        chosen = select_people(sequence.keypoints, min(people, sequence.people))
+        stored = chosen[..., :3] if sequence.coordinates == 3 else normalise_by_image(chosen, sequence.size)
+        values = np.where(is_seen(chosen)[..., None], stored, 0)
         clip = np.zeros(self.shape, np.float32)
         clip[:, : len(values), :, : values.shape[1]] = np.transpose(values, (3, 0, 2, 1))
         self.file.write(clip.tobytes())
@@ -222,6 +227,7 @@ def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequen
         layout=options.layout,
         classes=options.classes,
         fps=options.fps_or_default,
+        space=options.space,
     )
 
 
@@ -235,5 +241,5 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     )
 
 
-FORMAT = Format("st-gcn", find_st_gcn, _read, frozenset({"layout", "labels", "size", "fps"}))
+FORMAT = Format("st-gcn", find_st_gcn, _read, frozenset({"layout", "labels", "size", "fps", "space"}))
 TARGET = Target("st-gcn", _write, frozenset({"labels", "frames", "people"}))

@@ -1,0 +1,93 @@
+"""UTD-MHAD: one MATLAB file per video with the joints of Kinect v1.
+
+Chen, Jafari, Kehtarnavaz, ICIP 2015. A file ``a1_s1_t1_skeleton.mat`` is of action 1, subject 1, trial 1. It
+has ``d_skel``, ``(joint, 3, frame)``: x, y, z of 20 joints in metres in the space of the camera. The order of
+the joints is the data set's own, from the head down; here it is Kinect's. The label is the action in the name
+of the file, for example ``a1``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from scipy.io import loadmat
+
+from skdpipe.errors import ConfigError, FormatError, in_one_line
+from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
+from skdpipe.formats.clip_names import key_of_name
+from skdpipe.formats.defaults import FPS
+from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.skeleton import KINECT_20, Origin, PoseSequence
+
+ESTIMATOR: Final = "utd-mhad kinect"
+BENCHMARK: Final = "cross-subject"
+
+_NAME = re.compile(r"(a\d+)_(s(\d+))_t\d+_skeleton")
+_JOINTS: Final = (
+    "head", "shoulder_centre", "spine", "hip_centre",
+    "left_shoulder", "left_elbow", "left_wrist", "left_hand",
+    "right_shoulder", "right_elbow", "right_wrist", "right_hand",
+    "left_hip", "left_knee", "left_ankle", "left_foot",
+    "right_hip", "right_knee", "right_ankle", "right_foot",
+)  # fmt: skip
+
+
+def find_utd_mhad(path: Path) -> tuple[Path, ...]:
+    """The file itself, or all files named like ``a1_s1_t1_skeleton.mat`` under a folder, sorted.
+
+    Raises:
+        FormatError: if there are none.
+    """
+    if path.is_file():
+        return (path,)
+    paths = tuple(sorted(each for each in path.rglob("*.mat") if _NAME.fullmatch(each.stem)))
+    if not paths:
+        raise FormatError(f"no files like a1_s1_t1_skeleton.mat under {path}; expected UTD-MHAD's skeletons")
+    return paths
+
+
+def load_utd_mhad(path: Path, *, split: str | None = None, fps: float = FPS) -> PoseSequence:
+    """The person of one video.
+
+    Args:
+        path: the file.
+        split: ``cross-subject``: odd subjects are for training, even ones for testing; without it the clip
+            has no split.
+        fps: frames per second.
+
+    Raises:
+        ConfigError: if there is no such benchmark.
+        FormatError: if the file is not as described.
+    """
+    name = _NAME.fullmatch(path.stem)
+    if name is None:
+        raise FormatError(f"{path} is not named like a1_s1_t1_skeleton.mat; restore its name")
+    if split not in {None, BENCHMARK}:
+        raise ConfigError(f"no split '{split}' of UTD-MHAD; expected {BENCHMARK}")
+    try:
+        points = loadmat(path, appendmat=False, variable_names=["d_skel"]).get("d_skel", np.zeros(0))
+    except Exception as error:  # the parser raises many kinds of errors for damaged files
+        raise FormatError(f"{path} is not a MATLAB file ({in_one_line(error)}); download it again") from error
+    if (
+        points.ndim != 3
+        or points.shape[:2] != (20, 3)
+        or not points.shape[2]
+        or points.dtype.kind not in "iuf"
+    ):
+        raise FormatError(f"{path}: d_skel of shape {points.shape}; expected numbers (20, 3, frame)")
+    columns = [_JOINTS.index(joint) for joint in KINECT_20.joints]
+    keypoints = to_keypoints_in_space(np.transpose(points, (2, 0, 1))[:, None, columns])
+    side = None if split is None else "train" if int(name[3]) % 2 else "test"
+    origin = Origin(str(path), key_of_name(path), ESTIMATOR, name[1], side, name[2])
+    return to_sequence(keypoints, KINECT_20, fps, (0, 0), origin)
+
+
+def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+    yield load_utd_mhad(file, split=options.split, fps=options.fps_or_default)
+
+
+FORMAT = Format("utd-mhad", find_utd_mhad, _read, frozenset({"split", "fps"}), key_of_name)
