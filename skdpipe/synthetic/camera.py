@@ -43,8 +43,12 @@ class Camera:
         away = [flat * np.cos(self.azimuth), flat * np.sin(self.azimuth), np.sin(self.elevation)]
         return np.array(self.target) + self.distance * np.array(away)
 
+    def see(self, points: Array) -> Array:
+        """Points ``(..., 3)`` in metres as seen by the camera: x to the right, y down, z ahead."""
+        return np.asarray((points - self.position) @ self._axes)
+
     def project(self, points: Array) -> Array:
         """Project points ``(..., 3)`` in metres to ``(..., 3)``: x, y in pixels (y down), depth in metres."""
-        local = (points - self.position) @ self._axes
+        local = self.see(points)
         local[..., :2] = self.centre + self.focal * local[..., :2] / local[..., 2:]
-        return np.asarray(local)
+        return local
