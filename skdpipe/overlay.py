@@ -19,6 +19,8 @@ _LEFT, _RIGHT, _MIDDLE = (86, 180, 233), (230, 159, 0), (240, 228, 66)
 _CORRECT, _WRONG, _WHITE, _GREY = (0, 158, 115), (213, 94, 0), (255, 255, 255), (32, 32, 32)
 _BLACK = (0, 0, 0)
 _FONT, _MARGIN = (cv2.FONT_HERSHEY_SIMPLEX, 0.5), 6
+_SMALL, _LIGHT = (cv2.FONT_HERSHEY_SIMPLEX, 0.42), (205, 205, 205)
+_LINE, _COLUMN = 17, 170  # pixels of a line of small text, and of a column of joint names
 _FEW_JOINTS = 40  # more need a larger picture
 
 
@@ -64,9 +66,8 @@ def draw_people(frame: Frame, people: Keypoints, layout: Layout) -> Frame:
 def draw_summary(summary: PoseSummary) -> Frame:
     """The mean and the most complete pose side by side on white, with the name of each joint.
 
-    Three coordinates are drawn as the sensor sees them: x to the right and y up. Joints are labelled on their
-    own side: left ones on the right of a person who faces the camera. Numbered joints of the face have their
-    number alone.
+    Three coordinates are drawn as the sensor sees them: x to the right and y up. The names of the right
+    joints are on the left, where they are in a picture of a person who faces the camera.
     """
     clip, frame = Path(summary.best_of[0]).name, summary.best_of[1]
     layout = f"{summary.layout.name}, {summary.coordinates} coordinates"
@@ -79,27 +80,41 @@ def draw_summary(summary: PoseSummary) -> Frame:
 
 
 def _draw_named(pose: Keypoints, summary: PoseSummary, title: str) -> Frame:
-    many = len(summary.layout) > _FEW_JOINTS
-    side, font = (1600, 0.3) if many else (800, 0.42)
+    side = 1600 if len(summary.layout) > _FEW_JOINTS else 800
     flip = np.array([1, -1 if summary.coordinates == 3 else 1])
     seen = is_seen(pose)
     place = pose[:, :2] * flip
     low, high = place[seen].min(axis=0), place[seen].max(axis=0)
-    factor = 0.72 * side / max(float((high - low).max()), 1e-9)
-    pixels = (place - (low + high) / 2) * factor + side / 2
-    canvas = np.full((side, side, 3), 255, np.uint8)
+    factor = 0.8 * side / max(float((high - low).max()), 1e-9)
+    pixels = (place - (low + high) / 2) * factor + (0.75 * side, 0.53 * side)
+    image = np.full((side, 3 * side // 2, 3), 255, np.uint8)
+    names = [
+        (joint, *xy) for joint, xy, each in zip(summary.layout.joints, pixels, seen, strict=True) if each
+    ]
+    on_left = [each for each in names if each[0].startswith("right_") or _in_left_half(each, side)]
+    _write_column(image, on_left, 8)
+    _write_column(image, [each for each in names if each not in on_left], 3 * side // 2 - _COLUMN)
     person = np.concatenate([pixels, pose[:, -1:]], axis=1)[None].astype(np.float32)
-    image = draw_people(canvas, person, summary.layout)
-    for joint, (x, y), visible in zip(summary.layout.joints, pixels, seen, strict=True):
-        if visible:
-            text = joint.removeprefix("face_")
-            width = cv2.getTextSize(text, _FONT[0], font, 1)[0][0]
-            offset = {"left": 7, "right": -7 - width}.get(joint.split("_")[0], -width // 2)
-            above = 0 if joint.startswith(("left_", "right_")) else -8
-            where = (round(float(x)) + offset, round(float(y)) + 4 + above)
-            cv2.putText(image, text, where, _FONT[0], font, _BLACK, 1, cv2.LINE_AA)
+    image = draw_people(image, person, summary.layout)
     cv2.putText(image, title, (12, 24), *_FONT, _BLACK, 1, cv2.LINE_AA)
     return image
+
+
+def _in_left_half(name: tuple[str, float, float], side: int) -> bool:
+    return not name[0].startswith("left_") and name[1] < 0.75 * side
+
+
+def _write_column(image: Frame, names: Sequence[tuple[str, float, float]], x: int) -> None:
+    """Write names below each other, each as near as possible to the height of its joint, with a line."""
+    bottom = image.shape[0] - 12
+    y = 30.0
+    for number, (name, joint_x, joint_y) in enumerate(sorted(names, key=lambda each: each[2])):
+        rest = len(names) - number - 1
+        y = max(y + _LINE, min(joint_y, bottom - _LINE * rest))
+        end = x if joint_x < x else x + cv2.getTextSize(name, *_SMALL, 1)[0][0]
+        start = (round(float(joint_x)), round(float(joint_y)))
+        cv2.line(image, start, (end, round(y) - 4), _LIGHT, 1, cv2.LINE_AA)
+        cv2.putText(image, name, (x, round(y)), *_SMALL, _BLACK, 1, cv2.LINE_AA)
 
 
 def draw_sheet(panels: Sequence[Panel], layout: Layout) -> Frame:
