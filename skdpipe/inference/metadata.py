@@ -97,7 +97,7 @@ def _clip_format(content: Mapping[str, Any], where: str) -> ClipFormat:
         layout = parse_config(LayoutDescription, content["layout"], where)
         named = LAYOUTS.get(layout.name)
         if clip.layout == layout.name and (named is None or describe_layout(named) != layout):
-            return replace(clip, layout=layout)
+            return replace(clip, layout=replace(layout, name=f"{layout.name} (as trained)"))
     return clip
 
 
