@@ -17,7 +17,13 @@ from importlib.util import find_spec
 
 
 class SkdpipeError(Exception):
-    """A mistake in the input that the user can correct; the message contains the way to correct it."""
+    """A mistake in the input that the user can correct; the message contains the way to correct it.
+
+    Attributes:
+        kind: equal for errors that differ only in the clip, of a file with several clips; otherwise empty.
+    """
+
+    kind: str = ""
 
 
 class ConfigError(SkdpipeError):

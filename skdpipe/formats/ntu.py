@@ -42,7 +42,7 @@ from scipy.optimize import linear_sum_assignment
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.clip_names import key_of_name
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
-from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.skeleton import NTU_25, UNSEEN, Origin, PoseSequence
 
 ESTIMATOR: Final = "ntu kinect"
@@ -305,8 +305,25 @@ class _LineReader:
         )
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _count_damaged(path: Path) -> dict[str, int]:
+    damaged = samples_to_skip() if path.is_dir() else frozenset[str]()
+    count = sum(each.stem in damaged for each in path.rglob("*.skeleton"))
+    return {"clips with missing or incomplete skeletons, as listed by the authors": count}
+
+
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_ntu(file, split=options.split, fps=options.fps_or_default)
 
 
-FORMAT = Format("ntu", find_ntu, _read, frozenset({"split", "fps"}), key_of_name, suffix=".skeleton")
+FORMAT = Format(
+    name="ntu",
+    find=find_ntu,
+    read=_read,
+    options=frozenset({"split", "fps"}),
+    one_clip=True,
+    key_of=key_of_name,  # the names are unique
+    left_out=_count_damaged,
+    suffix=".skeleton",
+)

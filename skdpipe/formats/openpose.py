@@ -24,7 +24,7 @@ from skdpipe.formats.clip_names import (
     label_and_split,
 )
 from skdpipe.formats.defaults import FPS, require_size, to_keypoints
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
 from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
 from skdpipe.formats.json_people import (
     DetectedPerson,
@@ -162,7 +162,9 @@ def _to_person(index: int, pose: Keypoints) -> dict[str, Any]:
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_openpose(file, size=options.size, root=root, fps=options.fps_or_default)
 
 
@@ -170,5 +172,5 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     return write_openpose(sequences, path)
 
 
-FORMAT = Format("openpose", find_openpose, _read, frozenset({"size", "fps"}), key_of_name)
+FORMAT = Format("openpose", find_openpose, _read, frozenset({"size", "fps"}), one_clip=True)
 TARGET = Target("openpose", _write)

@@ -34,7 +34,7 @@ from skdpipe.errors import FormatError
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
 from skdpipe.formats.clip_names import distinct_name, without_endings
 from skdpipe.formats.defaults import FPS, every_frame, layout_for, to_keypoints
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
 from skdpipe.formats.output import open_output
 from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence, clip_key
@@ -277,7 +277,9 @@ def _annotation(name: str, sequence: PoseSequence) -> dict[str, Any]:
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     return load_pyskl(
         file,
         split=options.split,

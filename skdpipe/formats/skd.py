@@ -12,7 +12,7 @@ from skdpipe.errors import FormatError
 from skdpipe.formats.arrays import SIZE_ALTERNATIVE, open_array, to_pixels, to_sequence, wrong_array
 from skdpipe.formats.clip_names import folders_between, key_of_name, label_and_split
 from skdpipe.formats.defaults import FPS, layout_for, require_size
-from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.skeleton import Origin, PoseSequence
 
 ESTIMATOR: Final = "skd array"
@@ -63,8 +63,10 @@ def load_skd(
     )
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_skd(file, size=options.size, root=root, layout=options.layout, fps=options.fps_or_default)
 
 
-FORMAT = Format("skd", find_skd, _read, frozenset({"layout", "size", "fps"}), key_of_name)
+FORMAT = Format("skd", find_skd, _read, frozenset({"layout", "size", "fps"}), one_clip=True)

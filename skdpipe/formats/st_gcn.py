@@ -22,7 +22,7 @@ from skdpipe.formats.arrays import SIZE_ALTERNATIVE, open_array, to_pixels, to_s
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
 from skdpipe.formats.clip_names import clip_name, distinct_name, label_and_split
 from skdpipe.formats.defaults import FPS, layout_for, require_size
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
 from skdpipe.formats.output import open_output
 from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.skeleton import Origin, PoseSequence, clip_key, is_seen
@@ -215,7 +215,9 @@ class _ArrayWriter:
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     return load_st_gcn(
         file,
         size=options.size,
