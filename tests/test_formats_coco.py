@@ -232,7 +232,7 @@ def test_alphaposes_other_forms_are_read(tmp_path: Path, people: str, joints: st
     assert sequence.layout == OPENPOSE_18
     assert sequence.keypoints[:, 0, 0, 0].tolist() == [50.0 + n for n in range(11)]
     (tmp_path / "one.json").write_text(json.dumps(content["0.jpg"]))
-    with pytest.raises(FormatError, match=r"is one frame and not a list; .* as openpose"):
+    with pytest.raises(FormatError, match=r"is one frame and not a list; .*import openpose"):
         load_coco(tmp_path / "one.json", size=SIZE)
 
 

@@ -117,6 +117,7 @@ class _File:
     """What the clips of a file have in common."""
 
     path: Path
+    unnamed: tuple[str, ...]
     folders: tuple[str, ...]
     every_frame: bool
     category: Any
@@ -201,6 +202,7 @@ def load_coco(
     around.note(OTHER_CATEGORIES, sum(is_of_other_category(each, category) for each in content.results))
     file = _File(
         path,
+        unnamed,
         folders_between(root, named_by(path)),
         positions is None,
         category,
@@ -227,7 +229,8 @@ def _read_content(path: Path, note: Note) -> _Content:
         return _Content([person for image, each in fields.items() for person in _alphapose(image, each)])
     if _ALPHAPOSE_FORMS.keys() & fields.keys():
         raise FormatError(
-            f"{path} is one frame and not a list; expected {_EXPECTED}: import folders of such files as openpose"
+            f"{path} is one frame and not a list; expected {_EXPECTED}: import a folder of such files with "
+            "`skdpipe import openpose`"
         )
     raise FormatError(f"{path} is not a list; expected {_EXPECTED}")
 
@@ -351,6 +354,7 @@ def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> Pos
         [read_coco_people(clip.frames.get(row, ()), _TRACK_FIELDS, file.category, where) for row in rows]
     )
     joints = layout_of_people(people, file.layout, where)
+    inside = (clip_name(named_by(file.path).name),) if path == file.unnamed else path
     label, split = label_and_split(path[:-1] or file.folders)
     return PoseSequence(
         keypoints=join_frames(people, joints, size, where),
@@ -359,7 +363,7 @@ def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> Pos
         layout=joints,
         fps=file.fps,
         size=size,
-        origin=Origin(str(file.path.joinpath(*path)), clip_key(name), ESTIMATOR, label, split),
+        origin=Origin(str(file.path.joinpath(*inside)), clip_key(name), ESTIMATOR, label, split),
     )
 
 

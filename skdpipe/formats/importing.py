@@ -38,7 +38,8 @@ def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress:
         CacheError: if the cache cannot be written.
     """
     report = ReadingReport()
-    folder = _CacheFolder(cache, quality, reading.settings, report)
+    keeps_keys = not reading.where.is_dir() and not reading.videos
+    folder = _CacheFolder(cache, quality, reading.settings, report, keeps_keys)
     index = ImportIndex(cache.root, quality, reading.settings, reading.where)
     states: dict[Path, FileState] = {}
 
@@ -59,12 +60,21 @@ def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress:
 
 @dataclass
 class _CacheFolder:
-    """The clips of a folder of the cache by key and by source; damaged files count as missing."""
+    """The clips of a folder of the cache by key and by source; damaged files count as missing.
+
+    Attributes:
+        cache, quality, settings: the folder.
+        report: counts the clips.
+        keeps_keys: whether a clip of a known source keeps its key: alone, its name is distinct, while it may
+            have been imported with others of the same name.
+        by_key, by_source: the entries by key and by the absolute path of the source.
+    """
 
     cache: PoseCache
     quality: Quality
     settings: str
     report: ReadingReport
+    keeps_keys: bool
     by_key: dict[str, Entry] = field(default_factory=dict)
     by_source: dict[str, Entry] = field(default_factory=dict)
 
@@ -82,10 +92,12 @@ class _CacheFolder:
         Raises:
             DataError: if the folder has other skeletons from another source under its key.
         """
-        key, source = sequence.origin.key, _absolute(sequence.origin.source)
-        origin = replace(sequence.origin, source=source)
+        source = _absolute(sequence.origin.source)
+        known = self.by_source.get(source)
+        key = known.origin.key if known is not None and self.keeps_keys else sequence.origin.key
+        origin = replace(sequence.origin, source=source, key=key)
         cached = self.by_key.get(key)
-        moved = self.by_source.get(source) if cached is None else None  # its key has changed
+        moved = known if cached is None else None  # its key has changed
         before = cached or moved
         if before is not None:
             origin = _with_labels_of(origin, before.origin)

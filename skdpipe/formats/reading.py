@@ -246,7 +246,7 @@ class _ClipReader:
             try:
                 sequence = next(clips)
                 origin = sequence.origin
-                path = _path_in(file.path, origin.source)
+                path = _path_in(file, origin.source)
                 if self._is_skipped(path):
                     continue
                 video = self._video_of(path, _is_named(path, origin.key))
@@ -289,10 +289,11 @@ class _ClipReader:
         self.known[key] = (source, file)
 
 
-def _path_in(file: Path, source: str) -> tuple[str, ...]:
+def _path_in(file: InputFile, source: str) -> tuple[str, ...]:
     """The path of a clip in a file with several: the rest of its source behind the file."""
     path = Path(source)
-    return path_of_clip(path.relative_to(file) if file in path.parents else path)
+    inside = path_of_clip(path.relative_to(file.path) if file.path in path.parents else path)
+    return file.clip_path if inside == file.clip_path[-1:] else inside
 
 
 def _is_named(path: tuple[str, ...], key: str) -> bool:
