@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.arrays import LARGEST_SHARE
 from skdpipe.formats.class_names import number_classes
 from skdpipe.formats.clip_names import distinct_name, key_of_name
 from skdpipe.formats.defaults import FPS, to_keypoints
@@ -88,7 +89,7 @@ def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS)
         fps: frames per second.
 
     Raises:
-        FormatError: if the file is not as described.
+        FormatError: if the file is not as described, or has coordinates in pixels.
     """
     fields = fields_of(read_json(path, _EXPECTED))
     frames, label = fields.get("data"), fields.get("label")
@@ -123,7 +124,15 @@ def _read_person(found: Any, size: tuple[int, int], path: Path) -> Keypoints:
     pose, score = (to_numbers(fields_of(found).get(name)) for name in ("pose", "score"))
     if pose.shape != (36,) or score.shape != (18,):
         raise FormatError(f"{path}: a person of {pose.size} and {score.size} numbers; expected {_EXPECTED}")
-    return to_keypoints(pose.reshape(18, 2) * np.array(size, np.float32), score)
+    xy = pose.reshape(18, 2)
+    largest = np.abs(xy[(score > 0) & np.isfinite(xy).all(axis=1)]).max(initial=0)
+    if largest > LARGEST_SHARE:
+        raise FormatError(
+            f"{path} has a coordinate of {largest:.0f}; expected shares of the frame, from 0 to 1: divide "
+            "pixels by the frame's width and height, or import OpenPose's own files with `skdpipe import "
+            "openpose`"
+        )
+    return to_keypoints(xy * np.array(size, np.float32), score)
 
 
 # Writing ---------------------------------------------------------------------------------------
