@@ -9,9 +9,12 @@ An annotation has frame_dir (the clip's name), label (from 0), img_shape and ori
 total_frames, keypoint (person, frame, joint, 2) in pixels and keypoint_score (person, frame, joint).
 Conventions:
 
+- Arrays may have any memory order, and be arrays of objects that hold numbers or arrays of one shape. Shapes
+  are tuples, lists or arrays; labels are numbers or names.
 - A joint with score 0 is unseen; scores above 1, which heat maps give, become 1.
 - Splits come in pairs: ``xsub_train`` and ``xsub_val``, ``train1`` and ``test1``, ``train`` and ``val``. The
-  pair's name is the rest after removing train, val or test. Clips that are not in the pair are left out.
+  pair's name is the rest after removing train, val or test. Clips that are not in the pair are left out and
+  counted, and so are the names of the pair without a clip.
 - Frames per second are not recorded.
 - Keypoints of three coordinates (NTU RGB+D's ``*_3danno.pkl``) are metres in front of a Kinect. The file does
   not contain the camera, so they cannot be projected into the image and are refused. NTU's own ``.skeleton``
@@ -25,18 +28,26 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
-from skdpipe.formats.clip_names import distinct_name, without_endings
+from skdpipe.formats.clip_names import distinct_name, distinct_names, path_of_clip
 from skdpipe.formats.defaults import FPS, every_frame, layout_for, to_keypoints
-from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    Note,
+    Surroundings,
+    Target,
+    ignore_note,
+    read_each,
+)
 from skdpipe.formats.output import open_output
-from skdpipe.formats.plain_pickle import dump_plain, load_plain
+from skdpipe.formats.plain_pickle import dump_plain, load_plain, to_number_array
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence, clip_key
 
 ESTIMATOR = "pyskl annotation"
@@ -66,6 +77,7 @@ def load_pyskl(
     layout: str | None = None,
     classes: Sequence[str] = (),
     fps: float = FPS,
+    note: Note = ignore_note,
 ) -> Iterator[PoseSequence]:
     """The clips of a file; the iterator can be continued after a clip that raises.
 
@@ -75,6 +87,7 @@ def load_pyskl(
         layout: name of the layout; by default the known layout with that number of joints.
         classes: the class names in order; by default ``class_007`` and so on.
         fps: frames per second.
+        note: receives the numbers of clips in no split of the pair, and of names of the pair without a clip.
 
     Raises:
         FormatError: immediately if the file is not such a pickle or the split is ambiguous, and on the way
@@ -88,17 +101,33 @@ def load_pyskl(
             f"{path} holds {_kind(content)}; expected a list of annotations, or a dict with one"
         )
     split_of = _choose_split(path, content.get("split") if isinstance(content, dict) else None, split)
+    named = [name for name in map(_name, annotations) if name is not None]
+    distinct = dict(zip(named, distinct_names([path_of_clip(name) for name in named]), strict=True))
     if split_of is not None:
-        annotations = [each for each in annotations if _name(each) in split_of]
+        in_pair = [each for each in annotations if _name(each) in split_of]
+        note("clips are in no split of the pair and are left out", len(annotations) - len(in_pair))
+        note("names of the split have no clip", len(split_of.keys() - distinct.keys()))
+        annotations = in_pair
+
+    def words_for(numbered: tuple[int, Any]) -> str:
+        number, annotation = numbered
+        return f"clip {_name(annotation) or f'number {number}'}"
 
     def sequence(numbered: tuple[int, Any]) -> PoseSequence:
-        number, annotation = numbered
-        name = _name(annotation)
-        where = f"{path}: clip {name or f'number {number}'}"
-        in_split = split_of[name] if split_of is not None and name is not None else None
-        return _sequence(path, where, annotation, in_split, layout, classes, fps)
+        _, annotation = numbered
+        name, where = _name(annotation), f"{path}: {words_for(numbered)}"
+        if name is None:
+            raise FormatError(f"{where} has no frame_dir; expected the clip's name there")
+        origin = Origin(
+            source=str(path / name),
+            key=clip_key(distinct[name]),
+            estimator=ESTIMATOR,
+            label=name_of_class(annotation.get("label"), classes, where),
+            split=split_of[name] if split_of is not None else None,
+        )
+        return _sequence(where, annotation, origin, layout, fps)
 
-    return map(sequence, enumerate(annotations, 1))
+    return read_each(enumerate(annotations, 1), sequence, words_for)
 
 
 def _choose_split(path: Path, splits: Any, wanted: str | None) -> dict[str, str] | None:
@@ -125,31 +154,23 @@ def _clips_of_pair(path: Path, splits: Mapping[str, Any], pair: Mapping[str, str
     split_of: dict[str, str] = {}
     for split, name in pair.items():
         clips = splits[name]
+        clips = clips.tolist() if isinstance(clips, np.ndarray) else clips
         if not isinstance(clips, list | tuple) or not all(isinstance(clip, str) for clip in clips):
             raise FormatError(f"{path}: split {name} is {_kind(clips)}; expected a list of clips by name")
         for clip in clips:
-            if split_of.setdefault(clip, split) != split:
+            if split_of.setdefault(str(clip), split) != split:
                 raise FormatError(f"{path}: clip {clip!r:.60} is in both splits; correct the file")
     return split_of
 
 
 def _name(annotation: Any) -> str | None:
     name = annotation.get("frame_dir", annotation.get("filename")) if isinstance(annotation, dict) else None
-    return name if isinstance(name, str) and name else None
+    return str(name) if isinstance(name, str) and name else None
 
 
 def _sequence(
-    path: Path,
-    where: str,
-    annotation: Any,
-    split: str | None,
-    layout: str | None,
-    classes: Sequence[str],
-    fps: float,
+    where: str, annotation: Mapping[str, Any], origin: Origin, layout: str | None, fps: float
 ) -> PoseSequence:
-    name = _name(annotation)
-    if name is None:
-        raise FormatError(f"{where} has no frame_dir; expected the clip's name there")
     keypoints = _keypoints(where, annotation)
     return PoseSequence(
         keypoints=keypoints,
@@ -158,59 +179,56 @@ def _sequence(
         layout=layout_for(keypoints.shape[2], layout, where),
         fps=fps,
         size=_size(where, annotation),
-        origin=Origin(
-            source=str(path / name),
-            key=clip_key(without_endings(name)),
-            estimator=ESTIMATOR,
-            label=name_of_class(annotation.get("label"), classes, where),
-            split=split,
-        ),
+        origin=origin,
     )
 
 
 def _keypoints(where: str, annotation: Mapping[str, Any]) -> Keypoints:
     if "keypoint" not in annotation and "raw_file" in annotation:
         raise FormatError(
-            f"{where} keeps its keypoints in {annotation['raw_file']!r:.60}; expected them here"
+            f"{where} keeps its keypoints in {in_brief(annotation['raw_file'], 60)}; expected them here"
         )
-    xy, score = annotation.get("keypoint"), annotation.get("keypoint_score")
-    shape: tuple[int, ...] = xy.shape if isinstance(xy, np.ndarray) else ()
-    if len(shape) == 4 and shape[3] == 3 and score is None:
+    found, scores = annotation.get("keypoint"), annotation.get("keypoint_score")
+    xy, score = to_number_array(found), to_number_array(scores)
+    shape: tuple[int, ...] = () if xy is None else xy.shape
+    if len(shape) == 4 and shape[3] == 3 and scores is None:
         raise FormatError(
             f"{where} has three coordinates a joint and no scores: metres in front of a Kinect, not "
             "pixels; import NTU's .skeleton files, which have both (`skdpipe import ntu`)"
         )
-    if not _is_numbers(xy) or len(shape) != 4 or shape[3] != 2:
-        raise FormatError(f"{where}: keypoint {_kind(xy)}; expected numbers (person, frame, joint, 2)")
-    if not _is_numbers(score) or score.shape != shape[:3]:
-        raise FormatError(f"{where}: keypoint_score {_kind(score)}; expected numbers of shape {shape[:3]}")
+    if xy is None or len(shape) != 4 or shape[3] != 2:
+        raise FormatError(f"{where}: keypoint {_kind(found)}; expected numbers (person, frame, joint, 2)")
+    if score is None or score.shape != shape[:3]:
+        raise FormatError(f"{where}: keypoint_score {_kind(scores)}; expected numbers of shape {shape[:3]}")
     frames = annotation.get("total_frames", shape[1])
-    if not isinstance(frames, int | np.integer) or frames != shape[1]:
+    if _whole_number(frames) != shape[1]:
         raise FormatError(
-            f"{where}: {frames!r:.20} total_frames, but keypoints for {shape[1]}; correct the file"
+            f"{where}: {in_brief(frames, 20)} total_frames, but keypoints for {shape[1]}; correct the file"
         )
     return np.ascontiguousarray(np.moveaxis(to_keypoints(xy, score), 0, 1))
 
 
 def _size(where: str, annotation: Mapping[str, Any]) -> tuple[int, int]:
-    shape = annotation.get("original_shape", annotation.get("img_shape"))
-    try:
-        height, width = (int(side) for side in shape or ())
-    except (TypeError, ValueError):
-        height, width = 0, 0
-    if height <= 0 or width <= 0:
-        raise FormatError(f"{where}: original_shape {shape!r:.40}; expected the image's height and width")
+    shape = annotation.get("original_shape")
+    shape = annotation.get("img_shape") if shape is None else shape
+    sides = shape.tolist() if isinstance(shape, np.ndarray) else shape
+    numbers = [_whole_number(side) or 0 for side in sides[:2]] if isinstance(sides, list | tuple) else []
+    if len(numbers) != 2 or min(numbers) <= 0:
+        raise FormatError(f"{where}: original_shape {in_brief(shape)}; expected the image's height and width")
+    height, width = numbers
     return width, height
 
 
-def _is_numbers(value: Any) -> TypeGuard[NDArray[Any]]:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+def _whole_number(value: Any) -> int | None:
+    """The value as an integer, if it is a whole number of any type, also in an array without axes."""
+    number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    is_number = isinstance(number, int | float | np.integer | np.floating)
+    return int(number) if is_number and float(number).is_integer() else None
 
 
 def _kind(value: object) -> str:
     if isinstance(value, np.ndarray):
-        array: NDArray[Any] = value
-        return f"{array.dtype} of shape {array.shape}"
+        return f"{value.dtype} of shape {value.shape}"
     return "nothing" if value is None else f"of type {type(value).__name__}"
 
 
@@ -286,6 +304,7 @@ def _read(
         layout=options.layout,
         classes=options.classes,
         fps=options.fps_or_default,
+        note=around.note,
     )
 
 
