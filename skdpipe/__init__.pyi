@@ -11,6 +11,7 @@ from .config import (
     EstimatorNoise,
     Experiment,
     Extraction,
+    LayoutDescription,
     PoseTraining,
     Report,
     config_path,
@@ -47,7 +48,18 @@ from .pose_training import measure_pose, train_pose
 from .predict import load_predictor, newest_bundle
 from .progress import Progress
 from .report import write_report
-from .skeleton import COCO_17, LAYOUTS, Keypoints, Layout, Origin, PoseSequence, layout_named, map_layout
+from .skeleton import (
+    COCO_17,
+    LAYOUTS,
+    Keypoints,
+    Layout,
+    Origin,
+    PoseSequence,
+    describe_layout,
+    layout_named,
+    map_layout,
+)
+from .skeleton.mean_pose import PoseSummary, summarise_poses
 from .video import Frame, read_frames
 
 __all__ = [
@@ -79,12 +91,14 @@ __all__ = [
     "Frame",
     "Keypoints",
     "Layout",
+    "LayoutDescription",
     "MissingDependencyError",
     "Origin",
     "PoseCache",
     "PoseError",
     "PoseEstimator",
     "PoseSequence",
+    "PoseSummary",
     "PoseTraining",
     "Prediction",
     "Predictor",
@@ -100,6 +114,7 @@ __all__ = [
     "convert_poses",
     "cross_validate",
     "describe_config",
+    "describe_layout",
     "distill_student",
     "evaluate_bundles",
     "extract_videos",
@@ -128,6 +143,7 @@ __all__ = [
     "save_bundle",
     "save_noise",
     "save_poses",
+    "summarise_poses",
     "train_pose",
     "write_report",
 ]

@@ -13,11 +13,18 @@
 Each message is one line: what was found, what was expected, what to do.
 """
 
+import reprlib
 from importlib.util import find_spec
 
 
 class SkdpipeError(Exception):
-    """A mistake in the input that the user can correct; the message contains the way to correct it."""
+    """A mistake in the input that the user can correct; the message contains the way to correct it.
+
+    Attributes:
+        kind: equal for errors that differ only in the clip, of a file with several clips; otherwise empty.
+    """
+
+    kind: str = ""
 
 
 class ConfigError(SkdpipeError):
@@ -55,6 +62,14 @@ class MissingDependencyError(SkdpipeError, ImportError):
 def in_one_line(error: Exception) -> str:
     """Type and text of an error in one line of bounded length."""
     return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+
+
+def in_brief(value: object, length: int = 40) -> str:
+    """A value from a file for a message: bounded in length and in the effort for nested or huge values."""
+    try:
+        return f"{reprlib.repr(value):.{length}}"
+    except ValueError:  # Python does not write integers of thousands of digits
+        return f"a huge {type(value).__name__}"
 
 
 def require_extra(extra: str, *modules: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from foreign_clips import SIZE, assert_same, make_clip
 
 from skdpipe.errors import DataError, FormatError
 from skdpipe.formats.coco import find_coco, load_coco, write_coco
-from skdpipe.skeleton import COCO_17, PENN_13, PoseSequence, clip_key
+from skdpipe.formats.format import Surroundings
+from skdpipe.skeleton import COCO_17, OPENPOSE_18, PENN_13, PoseSequence, clip_key
 
 
 def person(x: float = 10, confidence: float = 0.5, joints: int = 17, **changes: Any) -> dict[str, Any]:
@@ -83,6 +85,21 @@ def test_ids_that_are_text_are_file_names(tmp_path: Path) -> None:
     assert (len(first.keypoints), len(second.keypoints)) == (2, 1)
 
 
+def test_clips_of_one_name_in_class_folders_are_separate(tmp_path: Path) -> None:
+    path = results(tmp_path, person(image_id="x/a/0.jpg"), person(30, image_id="y/a/0.jpg"))
+    for clips in (
+        load_coco(path, size=SIZE),
+        load_coco(
+            results(tmp_path, person(image_id=100), person(30, image_id=101)),
+            images=images(tmp_path, "x/a/0.jpg", "y/a/0.jpg"),
+        ),
+    ):
+        first, second = clips
+        assert [clip.origin.key for clip in (first, second)] == [clip_key("x/a"), clip_key("y/a")]
+        assert [clip.origin.label for clip in (first, second)] == ["x", "y"]
+        assert [clip.keypoints[0, 0, 0, 0] for clip in (first, second)] == [10, 30]
+
+
 def test_people_are_tracked_whatever_their_order(tmp_path: Path) -> None:
     left = [person(50 + 2 * t, image_id=t) for t in range(4)]
     right = [person(250, image_id=t) for t in range(4)]
@@ -106,6 +123,163 @@ def test_other_categories_and_flags(tmp_path: Path) -> None:
     assert sequence.people == 1
     assert sequence.seen.sum() == 16
     assert sequence.keypoints[..., 2].max() == 1
+
+
+def notes() -> tuple[Counter[str], Surroundings]:
+    counted = Counter[str]()
+    return counted, Surroundings(note=lambda what, count: counted.update({what: count}))
+
+
+@pytest.mark.parametrize("category", [0, 1, 7, None, "person"])
+def test_the_only_category_is_the_person(tmp_path: Path, category: Any) -> None:
+    """Ultralytics writes 0."""
+    counted, around = notes()
+    found = [person(image_id=n, category_id=category) for n in range(2)]
+    for each in found:
+        if category is None:
+            del each["category_id"]
+    sequence = only(results(tmp_path, *found), size=SIZE, around=around)
+    assert (sequence.people, int(sequence.seen.sum())) == (1, 34)
+    assert counted.total() == 0
+
+
+@pytest.mark.parametrize(
+    ("present", "names", "kept"),
+    [
+        ((1, 18), {}, 1),
+        ((0, 16), {}, 0),
+        ((0, 1), {}, 1),
+        ((3, 8), {3: "dog", 8: "Person"}, 8),
+        ((1, 3), {1: "dog", 3: "person"}, 3),
+    ],
+)
+def test_of_several_categories_one_is_the_person(
+    tmp_path: Path, present: tuple[int, int], names: dict[int, str], kept: int
+) -> None:
+    counted, around = notes()
+    found = [person(10 * each, image_id=100, category_id=each) for each in present]
+    listed = images(tmp_path, "a/0.jpg")
+    content = json.loads(listed.read_text())
+    listed.write_text(
+        json.dumps({**content, "categories": [{"id": n, "name": name} for n, name in names.items()]})
+    )
+    sequence = only(results(tmp_path, *found), images=listed, around=around)
+    assert sequence.keypoints[0, :, 0, 0].tolist() == [10 * kept]
+    assert list(counted.values()) == [1]
+
+
+@pytest.mark.parametrize(
+    ("present", "names"), [((3, 5), {}), ((18,), {1: "person", 18: "dog"}), ((2, 3), {1: "person", 2: "cat"})]
+)
+def test_results_of_no_person_are_refused(
+    tmp_path: Path, present: tuple[int, ...], names: dict[int, str]
+) -> None:
+    listed = images(tmp_path, "a/0.jpg")
+    content = json.loads(listed.read_text())
+    listed.write_text(
+        json.dumps({**content, "categories": [{"id": n, "name": name} for n, name in names.items()]})
+    )
+    path = results(tmp_path, *[person(image_id=100, category_id=each) for each in present])
+    with pytest.raises(FormatError, match=r"results of category .*; expected one that is the person"):
+        load_coco(path, images=listed)
+
+
+@pytest.mark.parametrize("field", ["track_id", "idx", "person_id"])
+@pytest.mark.parametrize("form", [int, float, lambda n: [n], lambda n: [float(n)]])
+def test_track_numbers_have_several_names_and_forms(tmp_path: Path, field: str, form: Any) -> None:
+    path = results(
+        tmp_path,
+        person(50, image_id=0, **{field: form(9)}),
+        person(52, image_id=1, **{field: form(4)}),
+        person(54, image_id=2, **{field: form(9)}),
+    )
+    assert only(path, size=SIZE).seen.any(axis=2).tolist() == [[False, True], [True, False], [False, True]]
+
+
+def test_numbers_that_are_all_zero_are_of_no_tracker(tmp_path: Path) -> None:
+    found = [person(x, image_id=t, idx=0.0) for t in range(2) for x in (50 + t, 250)]
+    keypoints = only(results(tmp_path, *found), size=SIZE).keypoints
+    assert keypoints[:, :, 0, 0].tolist() == [[50, 250], [51, 250]]
+
+
+# AlphaPose
+
+
+def alphapose(folder: Path, content: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "alphapose-results.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_file_that_alphapose_named_is_the_clip_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = alphapose(tmp_path / "v1", [person(image_id=f"{n}.jpg", score=3.1, idx=1) for n in range(12)])
+    sequence = only(path, size=SIZE)
+    assert (sequence.origin.key, len(sequence.keypoints)) == (clip_key("v1"), 12)
+    monkeypatch.chdir(tmp_path / "v1")
+    assert only(Path("alphapose-results.json"), size=SIZE).origin.key == clip_key("v1")
+
+
+@pytest.mark.parametrize(("people", "joints"), [("bodies", "joints"), ("people", "pose_keypoints_2d")])
+def test_alphaposes_other_forms_are_read(tmp_path: Path, people: str, joints: str) -> None:
+    content = {
+        f"{n}.jpg": {"version": "AlphaPose v0.3", people: [{joints: [50.0 + n, 60.0, 0.9] * 18}]}
+        for n in range(11)
+    }
+    sequence = only(alphapose(tmp_path / "v1", content), size=SIZE)
+    assert sequence.layout == OPENPOSE_18
+    assert sequence.keypoints[:, 0, 0, 0].tolist() == [50.0 + n for n in range(11)]
+    (tmp_path / "one.json").write_text(json.dumps(content["0.jpg"]))
+    with pytest.raises(FormatError, match=r"is one frame and not a list; .*import openpose"):
+        load_coco(tmp_path / "one.json", size=SIZE)
+
+
+# Ground truth
+
+
+def test_ground_truth_has_visibilities(tmp_path: Path) -> None:
+    listed = json.loads(images(tmp_path, "train/sit/a/0.jpg", "train/sit/a/1.jpg").read_text())
+    keypoints = [10, 20, 2] + [30, 40, 1] + [0, 0, 0] * 15
+    people = [
+        {"image_id": 100, "category_id": 1, "keypoints": keypoints, "num_keypoints": 2, "iscrowd": 0},
+        {"image_id": 100, "category_id": 1, "keypoints": [0] * 51, "num_keypoints": 0, "iscrowd": 0},
+        {"image_id": 101, "category_id": 1, "keypoints": [5, 5, 2] * 17, "num_keypoints": 17, "iscrowd": 1},
+    ]
+    (tmp_path / "truth.json").write_text(
+        json.dumps({**listed, "annotations": people, "categories": [{"id": 1, "name": "person"}]})
+    )
+    counted, around = notes()
+    sequence = only(tmp_path / "truth.json", around=around)
+    assert sequence.keypoints.shape == (2, 1, 17, 3)
+    np.testing.assert_array_equal(sequence.keypoints[0, 0, :2], [(10, 20, 1), (30, 40, 0.5)])
+    assert int(sequence.seen.sum()) == 2
+    assert (sequence.origin.label, sequence.origin.split, sequence.size) == ("sit", "train", SIZE)
+    assert dict(+counted) == {"annotations of crowds or without keypoints are left out": 2}
+
+
+@pytest.mark.parametrize("sizes", [((640, 480), (480, 640)), ((640, 480), (640, 480))])
+def test_photos_are_not_a_clip(tmp_path: Path, sizes: tuple[tuple[int, int], ...]) -> None:
+    listed = [
+        {"id": n, "file_name": f"{n:012d}.jpg", "width": width, "height": height}
+        for n, (width, height) in zip((139, 397133), sizes, strict=True)
+    ]
+    (tmp_path / "truth.json").write_text(json.dumps({"images": listed, "annotations": []}))
+    with pytest.raises(FormatError, match=r"frames of (videos cannot|a video)"):
+        list(load_coco(tmp_path / "truth.json"))
+
+
+def test_a_frame_far_away_is_refused_before_memory_is_used(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="clip found of 1 images has a frame 3000000; expected numbers"):
+        only(results(tmp_path, person(image_id=3_000_000)), size=SIZE)
+
+
+def test_a_folder_of_results_is_searched(tmp_path: Path) -> None:
+    first, second = (alphapose(tmp_path / "wave" / name, [person(image_id=0)]) for name in ("v1", "v2"))
+    alphapose(tmp_path / "wave/v1/sep-json", {}).rename(tmp_path / "wave/v1/sep-json/0.json")
+    (tmp_path / "found.images.json").write_text("{}")
+    assert find_coco(tmp_path) == (first, second)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +339,7 @@ def test_the_size_must_be_known(tmp_path: Path) -> None:
         (("a/0.jpg",), {"id": None}, "expected id, width, height"),
         (("a/0.jpg", "a/1.jpg"), {"id": 5}, "has two images of id 5"),
         (("a/0.jpg", "a/00.jpg"), {}, "does not fit the images of clip a before it"),
-        (("x/a/0.jpg", "y/a/1.jpg"), {}, "does not fit the images of clip a before it"),
+        (("0.jpg", "1.jpg"), {"width": 0.5}, "expected id, width, height"),
     ],
 )
 def test_broken_images_are_refused(

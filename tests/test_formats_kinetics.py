@@ -78,6 +78,12 @@ def test_a_damaged_file_raises_one_line(tmp_path: Path, content: Any) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_pixels_are_refused(tmp_path: Path) -> None:
+    frames = [{"frame_index": 1, "skeleton": [person(170.0)]}]
+    with pytest.raises(FormatError, match=r"coordinate of 170; expected shares .* `skdpipe import openpose`"):
+        load_kinetics(written(tmp_path, {"data": frames, "label": "x"}))
+
+
 def test_files_of_st_gcns_tools_count_from_0_in_any_order(tmp_path: Path) -> None:
     frames = [{"frame_index": number, "skeleton": [person(0.1 + number / 100)]} for number in (2, 0, 1)]
     sequence = load_kinetics(written(tmp_path, {"data": frames, "label": "unknown", "label_index": -1}))

@@ -66,6 +66,65 @@ def test_of_five_bodies_two_are_kept_or_all(tmp_path: Path) -> None:
     assert load_ntu(path, people=5).keypoints[0, :, 0, 0].tolist() == [4007, 3007, 2007, 1007, 7]
 
 
+def spans(*bodies: tuple[int, range, float], frames: int = 40) -> list[list[list[str]]]:
+    """Frames of bodies that are each at rest in a range of frames."""
+    return [[body(i, x) for i, where, x in bodies if frame in where] for frame in range(frames)]
+
+
+def people_in(path: Path, people: int = 2) -> list[dict[float, int]]:
+    """For each person the number of frames at each x in metres."""
+    keypoints = load_ntu(path, people=people).keypoints[:, :, 0, 0]
+    found = [keypoints[:, person] for person in range(keypoints.shape[1])]
+    return [
+        {float(x - 7) / 100: int((each == x).sum()) for x in np.unique(each[~np.isnan(each)])}
+        for each in found
+    ]
+
+
+ALL, FIRST, SECOND = range(40), range(20), range(20, 40)
+
+
+@pytest.mark.parametrize(
+    ("bodies", "expected"),
+    [
+        # an id changes while another stays, whichever is first in the list
+        ([(1, FIRST, 0), (2, ALL, 2), (3, SECOND, 0)], [{0: 40}, {2: 40}]),
+        ([(2, ALL, 2), (1, FIRST, 0), (3, SECOND, 0)], [{0: 40}, {2: 40}]),
+        # both ids change in one frame, and the list is in another order afterwards
+        ([(1, FIRST, 0), (2, FIRST, 2), (3, SECOND, 2), (4, SECOND, 0)], [{0: 40}, {2: 40}]),
+        # one person under two ids, also after a gap and at another place
+        ([(1, FIRST, 0), (2, SECOND, 0)], [{0: 40}]),
+        ([(1, range(15), 0), (2, range(25, 40), 3)], [{0: 15, 3: 15}]),
+        # three ids in sequence, the one in the middle for a short time
+        ([(1, FIRST, 0), (2, range(20, 26), 0), (3, range(26, 40), 0)], [{0: 40}]),
+        # a body that is lost and found again under its own id, and another id in the gap
+        ([(1, (*range(15), *range(30, 40)), 0), (2, range(15, 30), 0.5)], [{0: 25, 0.5: 15}]),
+        # a short body elsewhere in the gap of a person is not part of it
+        ([(1, FIRST, 0), (2, ALL, 2), (5, range(20, 25), 4), (3, range(25, 40), 0)], [{0: 35}, {2: 40}]),
+        # bodies with a frame in common are two people
+        ([(1, range(22), 0), (2, range(20, 40), 0)], [{0: 22}, {0: 20}]),
+    ],
+)
+def test_bodies_of_several_ids_are_one_person(
+    tmp_path: Path, bodies: list[tuple[int, range, float]], expected: list[dict[float, int]]
+) -> None:
+    found = people_in(written(tmp_path, *spans(*bodies)))
+    assert sorted(found, key=str) == sorted(expected, key=str)
+
+
+def test_noise_ranks_last_and_is_not_deleted(tmp_path: Path) -> None:
+    """A short body that moves by 10 metres, and one that is wider than high, beside two people at rest."""
+    frames = spans((1, ALL, 0.0), (2, ALL, 1.0))
+    for t in range(5):
+        frames[t].append(body(3, 20 + 2.0 * t))
+    for each in frames:
+        each.append(wide := body(4, 50.0))
+        wide[2] = joint_line(53.0)
+    path = written(tmp_path, *frames)
+    assert [min(each) for each in people_in(path)] == [0, 1]
+    assert [min(each) for each in people_in(path, people=4)] == [0, 1, 20, 53]
+
+
 def test_a_joint_of_nan_is_unseen_and_adds_no_motion(tmp_path: Path) -> None:
     """Body 1 is at rest with a joint of NaN in one frame; body 2 moves a little and comes first."""
     frames = [[body(1, 5.0), body(2, 1 + t / 10)] for t in range(3)]

@@ -59,6 +59,41 @@ def test_openposes_track_numbers_are_used(tmp_path: Path) -> None:
     assert keypoints[:, :, 0, 0].tolist() == [[200, 10], [10, 200]]
 
 
+def test_the_field_of_old_versions_is_read(tmp_path: Path) -> None:
+    written(tmp_path / "clip", 0, {"person_id": [-1], "pose_keypoints": [1.0, 2.0, 0.5] * 18})
+    np.testing.assert_array_equal(load_openpose(tmp_path / "clip", size=SIZE).keypoints[0, 0, 3], [1, 2, 0.5])
+
+
+@pytest.mark.parametrize(("scale", "low"), [(3, 0), (4, -1)])
+@pytest.mark.parametrize("joints", [18, 25])
+def test_shares_of_the_frame_become_pixels(tmp_path: Path, scale: int, low: int, joints: int) -> None:
+    """0 and the largest share are the first and the last pixel of 320 by 240."""
+    share = [(low + (1 - low) * x, low + (1 - low) * y) for x, y in ((0, 0), (0.5, 0.25), (1, 1))]
+    for frame, (x, y) in enumerate(share):
+        values = [x, y, 0.5] * (joints - 1) + [0, 0, 0]
+        written(tmp_path / "clip", frame, person(values, 1))
+    counted: list[tuple[str, int]] = []
+    sequence = load_openpose(tmp_path / "clip", size=SIZE, note=lambda *note: counted.append(note))
+    expected = [(0, 0, 0.5), (159.5, 59.75, 0.5), (319, 239, 0.5)]
+    np.testing.assert_allclose(sequence.keypoints[:, 0, 0], expected, atol=1e-3)
+    assert counted == [
+        (f"clips have coordinates from {low} to 1 (--keypoint_scale {scale}), which are scaled to pixels", 1)
+    ]
+
+
+def test_one_joint_beyond_one_pixel_makes_all_pixels(tmp_path: Path) -> None:
+    written(tmp_path / "clip", 0, person([0.5, 0.5, 1] * 18, 1))
+    written(tmp_path / "clip", 1, person([0.5, 0.5, 1] * 17 + [0.5, 30, 1], 1))
+    keypoints = load_openpose(tmp_path / "clip", size=SIZE).keypoints
+    assert keypoints[:, 0, 0, :2].tolist() == [[0.5, 0.5]] * 2
+
+
+def test_pixels_of_a_larger_size_are_refused(tmp_path: Path) -> None:
+    written(tmp_path / "clip", 0, person([600.0, 100.0, 1] * 10 + [20.0, 20.0, 1] * 8))
+    with pytest.raises(FormatError, match="coordinates up to 600, 100 in frames of 320x240 pixels; expected"):
+        load_openpose(tmp_path / "clip", size=SIZE)
+
+
 @pytest.mark.parametrize("other", ["other_000000000000_keypoints.json", "clip_0_keypoints.json"])
 def test_a_folder_holds_one_video_and_each_frame_once(tmp_path: Path, other: str) -> None:
     first = written(tmp_path / "clip", 0)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.plain_pickle import dump_plain, load_plain
+from skdpipe.formats.plain_pickle import dump_plain, load_plain, to_number_array
 
 VALUE: dict[str, Any] = {
     "half": np.arange(6, dtype=np.float16).reshape(1, 2, 3),
@@ -64,6 +64,84 @@ def test_numpys_old_module_names_are_read(tmp_path: Path, protocol: int) -> None
     assert b"cnumpy._core.multiarray\n" in content
     old = content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
     np.testing.assert_array_equal(loaded(tmp_path, old), VALUE["half"])
+
+
+ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("kind", ["f2", "<f4", ">f8", "i1", ">i8", "?", object])
+@pytest.mark.parametrize(
+    "order",
+    [
+        np.asarray,
+        np.asfortranarray,
+        lambda array: np.moveaxis(array, 0, 1),
+        lambda array: array.transpose(2, 0, 1),
+        lambda array: array[:, ::2],
+        lambda array: array[::-1],
+        lambda array: array[:0],
+        lambda array: np.asfortranarray(array[:, :0]),
+        lambda array: array[1, 1, 1, ...],
+        lambda array: np.broadcast_to(array[0], (5, 3, 4)),
+    ],
+)
+def test_arrays_are_read_in_every_memory_order(
+    tmp_path: Path, protocol: int, kind: Any, order: Callable[[Any], Any]
+) -> None:
+    array = order(ARRAY.astype(kind))
+    read = loaded(tmp_path, pickle.dumps([array], protocol))[0]
+    assert read.shape == array.shape
+    assert read.dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
+    assert read.tolist() == array.tolist()
+    if array.size:
+        numbers = to_number_array(read)
+        assert numbers is not None
+        assert numbers.dtype.kind in "biuf"
+        np.testing.assert_array_equal(numbers, array.astype(float))
+
+
+def objects(*items: Any) -> Any:
+    array = np.empty(len(items), object)
+    for number, item in enumerate(items):
+        array[number] = item
+    return array
+
+
+def test_an_array_of_arrays_becomes_one_of_numbers(tmp_path: Path) -> None:
+    read = loaded(tmp_path, pickle.dumps(objects(ARRAY, 2 * ARRAY)))
+    numbers = to_number_array(read)
+    assert numbers is not None
+    np.testing.assert_array_equal(numbers, [ARRAY, 2 * ARRAY])
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        (ARRAY, ARRAY[:1]),
+        (ARRAY, 1),
+        (1, "2"),
+        (None,),
+        ([1, 2],),
+        (10**400,),
+        (np.array(["a"]),),
+    ],
+)
+def test_objects_that_are_no_numbers_are_not_an_array_of_numbers(
+    tmp_path: Path, items: tuple[Any, ...]
+) -> None:
+    assert to_number_array(loaded(tmp_path, pickle.dumps(objects(*items)))) is None
+
+
+def test_one_array_in_many_places_does_not_fill_the_memory(tmp_path: Path) -> None:
+    large = np.zeros(10**6, np.uint8)
+    assert to_number_array(loaded(tmp_path, pickle.dumps(objects(*[large] * 1001)))) is None
+
+
+@pytest.mark.parametrize("value", [np.str_("wave"), np.float64(2), np.float16(0.5), np.bool_(True)])
+def test_scalars_of_numpy_are_read(tmp_path: Path, value: Any) -> None:
+    read = loaded(tmp_path, pickle.dumps(value))
+    assert (read, type(read)) == (value, type(value))
 
 
 def test_an_array_of_python_2_is_read(tmp_path: Path) -> None:
@@ -133,6 +211,10 @@ def call(module: str, name: str, arguments: bytes) -> bytes:
     return f"c{module}\n{name}\n".encode() + arguments + b"R"
 
 
+OBJECTS = call("numpy", "dtype", b"(S'O8'\nI00\nI01\nt")
+"""The type of arrays of objects, as numpy writes it."""
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -148,6 +230,11 @@ def call(module: str, name: str, arguments: bytes) -> bytes:
             "array of records",
         ),
         (call("numpy", "ndarray", b"((I1\ntS'O'\nS'12345678'\nt") + b".", "array of type 'O'"),
+        (OBJECTS + b"(I3\nS'|'\nN(S'a'\ntNI-1\nI-1\nI0\ntb.", "array of records"),
+        (
+            call("numpy", "ndarray", b"((I1\nt" + OBJECTS + b"S'12345678'\nt") + b".",
+            "array of type 'O8' in bytes",
+        ),
         (call("numpy", "ndarray", b"((I99\ntS'f8'\nS'12345678'\nt") + b".", "not a pickle of plain values"),
         (call("numpy", "ndarray", b"((I1\ntS'f8'\n]t") + b".", "an array of list"),
         (call("_codecs", "encode", b"(S'x'\nS'zip'\nt") + b".", "uses the codec 'zip'"),

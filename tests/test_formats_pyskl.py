@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hostile_pickle import create_file
 
 from skdpipe.errors import FormatError
 from skdpipe.formats.pyskl import find_pyskl, load_pyskl, write_pyskl
-from skdpipe.skeleton import COCO_17, PENN_13, clip_key
+from skdpipe.skeleton import COCO_17, KINECT_20, NTU_25, PENN_13, clip_key, hide
 
 
 def annotation(name: str = "S001A001", **changes: Any) -> dict[str, Any]:
@@ -53,6 +54,59 @@ def test_an_annotation_by_hand(tmp_path: Path) -> None:
     assert (origin.label, origin.split, origin.estimator) == ("class_007", None, "pyskl annotation")
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_that_were_transposed_are_read(tmp_path: Path, protocol: int) -> None:
+    fields = annotation()
+    fields["keypoint"] = np.moveaxis(np.moveaxis(fields["keypoint"], 1, 0).copy(), 0, 1)
+    (tmp_path / "set.pkl").write_bytes(pickle.dumps([fields], protocol))
+    (sequence,) = load_pyskl(tmp_path / "set.pkl")
+    np.testing.assert_array_equal(sequence.keypoints[2, 1, 4], [42, 100, 0.5])
+
+
+def by_person(array: Any) -> Any:
+    people = np.empty(len(array), object)
+    for number, person in enumerate(array):
+        people[number] = person
+    return people
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"img_shape": [240, 320], "original_shape": [240, 320]},
+        {"img_shape": np.array([240, 320]), "original_shape": None},
+        {"original_shape": np.array([240, 320, 3], np.uint16)},
+        {"original_shape": (np.int64(240), np.float64(320))},
+        {"total_frames": np.int64(3)},
+        {"total_frames": np.array(3.0)},
+        {"label": np.int16(7)},
+        {"label": np.array(7)},
+        {"label": np.float64(7)},
+        {"label": "class_007"},
+        {"label": np.str_("class_007")},
+        {"frame_dir": np.str_("S001A001")},
+        {"keypoint": annotation()["keypoint"].astype(object)},
+        {"keypoint": by_person(annotation()["keypoint"])},
+        {"keypoint_score": by_person(annotation()["keypoint_score"].astype(">f8"))},
+    ],
+)
+def test_fields_have_several_types(tmp_path: Path, changes: dict[str, Any]) -> None:
+    (sequence,) = load_pyskl(written(tmp_path, [annotation(**changes)]))
+    np.testing.assert_array_equal(sequence.keypoints[2, 1, 4], [42, 100, 0.5])
+    origin = sequence.origin
+    assert (sequence.size, origin.label, origin.key) == (SIZE, "class_007", clip_key("S001A001"))
+    assert (type(origin.label), type(origin.source)) == (str, str)
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [(("a/1", "b/2.mp4"), ("1", "2")), (("a/1", "b/1"), ("a/1", "b/1")), (("1.mp4", "2"), ("1", "2"))],
+)
+def test_names_with_folders(tmp_path: Path, names: tuple[str, str], keys: tuple[str, str]) -> None:
+    clips = load_pyskl(written(tmp_path, [annotation(name) for name in names]))
+    assert [clip.origin.key for clip in clips] == [clip_key(key) for key in keys]
+
+
 def test_no_score_is_unseen_and_heat_maps_are_capped(tmp_path: Path) -> None:
     score = np.full((2, 3, 17), 0.5, np.float16)
     score[0, 1, 2], score[0, 1, 3], score[0, 1, 4] = 0, 1.25, -0.1
@@ -63,6 +117,32 @@ def test_no_score_is_unseen_and_heat_maps_are_capped(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sequence.keypoints[1, 0, joint], [np.nan, np.nan, 0])
     assert sequence.keypoints[1, 0, 3, 2] == 1
     assert (~sequence.seen).sum() == 3
+
+
+@pytest.mark.parametrize("score", [None, np.full((2, 3, 25), 0.5)])
+def test_three_coordinates_are_read_with_and_without_scores(tmp_path: Path, score: Any) -> None:
+    points = np.random.default_rng(0).normal(0, 1, (2, 3, 25, 3)).astype(np.float16)
+    points[1, 2] = 0
+    changes = {"keypoint": points, "keypoint_score": score, "img_shape": None, "original_shape": None}
+    (clip,) = load_pyskl(written(tmp_path, [annotation(**changes)]))
+    assert (clip.layout, clip.coordinates, clip.size) == (NTU_25, 3, (0, 0))
+    np.testing.assert_array_equal(clip.keypoints[:2, :, :, :3], np.moveaxis(points, 0, 1)[:2])
+    assert clip.keypoints[0, 0, 0, 3] == (1 if score is None else 0.5)
+    assert clip.seen[2, 1].any() == (score is not None)
+
+
+def test_three_coordinates_are_written_without_scores_and_read_again(tmp_path: Path) -> None:
+    keypoints = np.random.default_rng(0).normal(0, 1, (3, 2, 20, 4)).astype(np.float32)
+    keypoints[..., 3] = 1
+    keypoints = hide(keypoints, keypoints[..., 0] > 1)
+    clip = replace(make_clip("a", layout=KINECT_20), keypoints=keypoints, size=(0, 0), video_frames=3)
+    clip = replace(clip, frame_index=np.arange(3, dtype=np.int32))
+    write_pyskl([clip], tmp_path / "a.pkl")
+    (read,) = load_pyskl(tmp_path / "a.pkl")
+    np.testing.assert_array_equal(read.keypoints, keypoints)
+    assert read.layout == KINECT_20
+    with pytest.raises(FormatError, match=r"clips of 2 layouts \(coco-17 in 2 coord.*kinect-20 in 3 coord"):
+        write_pyskl([clip, make_clip("b")], tmp_path / "b.pkl")
 
 
 def test_a_clip_without_people(tmp_path: Path) -> None:
@@ -107,6 +187,18 @@ def test_the_caller_chooses_the_pair(tmp_path: Path) -> None:
         load_pyskl(path, split="xset")
 
 
+@pytest.mark.parametrize("form", [list, tuple, np.array, lambda names: np.array(names, object)])
+def test_what_is_not_in_both_is_counted(tmp_path: Path, form: Any) -> None:
+    splits = {"train": form(["a", "b", "x"]), "val": form(["c", "y", "z"])}
+    path = written(tmp_path, {"split": splits, "annotations": [annotation(name) for name in "abcde"]})
+    counted: dict[str, int] = {}
+    assert len(list(load_pyskl(path, note=counted.__setitem__))) == 3
+    assert counted == {
+        "clips are in no split of the pair and are left out": 2,
+        "names of the split have no clip": 3,
+    }
+
+
 @pytest.mark.parametrize(
     ("names", "split", "test_split"),
     [
@@ -148,8 +240,12 @@ def test_invalid_splits_are_refused(tmp_path: Path, split: object, wanted: str |
     [
         ({"frame_dir": None}, "clip number 1 has no frame_dir"),
         (
-            {"keypoint": np.zeros((2, 3, 25, 3)), "keypoint_score": None},
-            "metres in front of a Kinect, .*import ntu",
+            {"keypoint": np.full((2, 3, 25, 3), (320, 200, 0.9)), "keypoint_score": None},
+            "looks like x, y in pixels and a score; expected the score in keypoint_score",
+        ),
+        (
+            {"keypoint": np.zeros((2, 3, 25, 2)), "keypoint_score": np.zeros((2, 3, 25))},
+            "25 joints, which ntu-25 and body-25 have; name the right one with --layout",
         ),
         ({"keypoint": None, "raw_file": "kp/1.pkl"}, "keeps its keypoints in 'kp/1.pkl'"),
         ({"keypoint": None}, "keypoint nothing; expected numbers"),
@@ -163,6 +259,11 @@ def test_invalid_splits_are_refused(tmp_path: Path, split: object, wanted: str |
         ({"original_shape": None, "img_shape": None}, "original_shape None; expected the image's height"),
         ({"original_shape": (0, 320)}, "expected the image's height"),
         ({"original_shape": 5}, "expected the image's height"),
+        ({"keypoint": np.array([[1, "a"]], object)}, "keypoint object of shape"),
+        ({"label": 10**5000}, "label a huge int; expected the number"),
+        ({"label": True}, "label True; expected the number"),
+        ({"label": 1.5}, "label 1.5; expected the number"),
+        ({"label": "z"}, "class z is not in the label map"),
         ({"label": None}, "label None; expected the number of a class"),
         ({"label": -1}, "label -1; expected the number of a class"),
         ({"label": 8}, "label 8, but 8 class names"),

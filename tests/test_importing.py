@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +17,19 @@ from foreign_clips import CLIPS, SIZE, assert_same, counts, make_clip, openpifpa
 from moving_body import ACTIONS, tiny_experiment, write_action_video
 from rich.console import Console
 
+import skdpipe.formats.openpifpaf
 from skdpipe.cache import PoseCache
 from skdpipe.dataset import PairedClips, build_manifest
 from skdpipe.errors import DataError, FormatError
 from skdpipe.formats.catalogue import format_named
 from skdpipe.formats.format import FormatOptions
 from skdpipe.formats.importing import import_poses
-from skdpipe.formats.reading import Reading, read_names, videos_under
+from skdpipe.formats.openpifpaf import write_openpifpaf
+from skdpipe.formats.openpose import write_openpose
+from skdpipe.formats.poses import load_poses
+from skdpipe.formats.reading import Reading, ReadingReport, read_clips, read_names, videos_under
 from skdpipe.progress import Progress
-from skdpipe.skeleton import clip_key
+from skdpipe.skeleton import COCO_17, OPENPOSE_18, PoseSequence, clip_key
 from skdpipe.video import content_key, probe
 
 QUIET = Progress(quiet=True)
@@ -43,12 +49,200 @@ def test_clips_are_imported_once(tmp_path: Path, write: Callable[..., Reading]) 
     assert sum(before[path] == after[path] for path in before) == 2
 
 
-def test_a_file_already_in_the_cache_is_not_read(tmp_path: Path) -> None:
+def age(folder: Path) -> None:
+    """Set the files' times to a past in which a change is not overlooked."""
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (1e9, 1e9))
+
+
+def test_an_unchanged_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, cache = openpifpaf_reading(tmp_path / "in"), PoseCache(tmp_path / "cache")
+    age(tmp_path / "in")
     import_poses(reading, cache, "high", QUIET)
-    for path in (tmp_path / "in").rglob("*.json"):
-        path.write_text("broken")
+    monkeypatch.setattr(skdpipe.formats.openpifpaf, "load_openpifpaf", None)
     assert counts(import_poses(reading, cache, "high", QUIET)) == (0, 3, 0, 0)
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    reading, cache = openpifpaf_reading(tmp_path / "in"), PoseCache(tmp_path / "cache")
+    age(tmp_path / "in")
+    import_poses(reading, cache, "high", QUIET)
+    (tmp_path / "in/val/run/two.openpifpaf.json").write_text("broken")
+    report = import_poses(reading, cache, "high", QUIET)
+    assert counts(report) == (0, 2, 0, 1)
+    other = make_clip("two", "run", "val", frames=9)
+    report = import_poses(openpifpaf_reading(tmp_path / "in", other), cache, "high", QUIET)
+    assert (counts(report), report.replaced) == ((0, 2, 0, 0), 1)
+    path = cache.path_of("high", reading.settings, other.origin.key)
+    assert_same(cache.load(path), other, atol=0.005)
+
+
+def test_a_changed_file_of_a_folder_of_frames_is_read_again(tmp_path: Path) -> None:
+    clip, cache = make_clip("one", layout=OPENPOSE_18), PoseCache(tmp_path / "cache")
+    write_openpose([clip], tmp_path / "in")
+    reading = Reading(format_named("openpose"), tmp_path / "in", FormatOptions(size=SIZE))
+    age(tmp_path / "in")
+    assert import_poses(reading, cache, "high", QUIET).done == 1
+    assert import_poses(reading, cache, "high", QUIET).skipped == 1
+    (tmp_path / "in/sit/one/one_000000000004_keypoints.json").write_text('{"people": []}')
+    assert import_poses(reading, cache, "high", QUIET).replaced == 1
+
+
+# Which clip is which
+
+
+WRITERS = {
+    "openpifpaf": lambda folder, clip: write_openpifpaf([clip], folder),
+    "openpose": lambda folder, clip: write_openpose([clip], folder),
+    "skd": lambda folder, clip: _write_skd(folder / f"{clip.origin.label}/{clip.origin.source}.npy", clip),
+}
+
+
+def _write_skd(path: Path, clip: PoseSequence) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.nan_to_num(clip.keypoints).transpose(2, 3, 0, 1))
+
+
+def one_of(label: str, frames: int, name: str, source: str = "1") -> PoseSequence:
+    layout = OPENPOSE_18 if name == "openpose" else COCO_17
+    clip = make_clip(source, label, frames=frames, layout=layout)
+    return replace(clip, origin=replace(clip.origin, source=source))
+
+
+@pytest.mark.parametrize("name", ["openpifpaf", "openpose", "skd"])
+def test_clips_of_one_name_in_class_folders_are_separate(tmp_path: Path, name: str) -> None:
+    for label, frames in (("wave", 5), ("punch", 7)):
+        WRITERS[name](tmp_path / "in", one_of(label, frames, name))
+    reading = Reading(format_named(name), tmp_path / "in", FormatOptions(size=SIZE))
+    cache = PoseCache(tmp_path / "cache")
+    assert counts(import_poses(reading, cache, "high", QUIET)) == (2, 0, 0, 0)
+    found = {entry.origin.label: entry for entry in cache.entries("high")}
+    assert {label: entry.frames for label, entry in found.items()} == {"wave": 5, "punch": 7}
+    assert {label: entry.origin.key for label, entry in found.items()} == {
+        label: clip_key(f"{label}/1") for label in ("wave", "punch")
+    }
+    assert counts(import_poses(reading, cache, "high", QUIET)) == (0, 2, 0, 0)
+    again = load_poses(tmp_path / "in", name, size=SIZE)
+    assert {clip.origin.key for clip in again} == {entry.origin.key for entry in found.values()}
+
+
+def test_two_formats_of_the_same_folders_have_the_same_keys(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    for quality, name in (("high", "openpifpaf"), ("low", "openpose")):
+        for label, frames in (("wave", 5), ("punch", 7)):
+            WRITERS[name](tmp_path / name, one_of(label, frames, name))
+        reading = Reading(format_named(name), tmp_path / name, FormatOptions(size=SIZE))
+        assert import_poses(reading, cache, "high" if quality == "high" else "low", QUIET).done == 2
+    assert len({entry.origin.key for entry in cache.entries()}) == 2
+
+
+def test_a_new_clip_of_a_known_name_moves_the_key_of_the_known_one(tmp_path: Path) -> None:
+    """The names were distinct before."""
+    cache = PoseCache(tmp_path / "cache")
+    reading = openpifpaf_reading(tmp_path / "in", one_of("wave", 5, ""))
+    import_poses(reading, cache, "high", QUIET)
+    openpifpaf_reading(tmp_path / "in", one_of("punch", 7, ""))
+    assert counts(import_poses(reading, cache, "high", QUIET)) == (1, 1, 0, 0)
+    assert {entry.origin.key for entry in cache.entries("high")} == {
+        clip_key("wave/1"),
+        clip_key("punch/1"),
+    }
+
+
+def results(folder: Path, x: float, name: str = "results.json") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    people = [{"image_id": n, "category_id": 1, "keypoints": [x + n, 20, 0.9] * 17} for n in range(3)]
+    (folder / name).write_text(json.dumps(people))
+    return folder / name
+
+
+def coco(path: Path) -> Reading:
+    return Reading(format_named("coco"), path, FormatOptions(size=SIZE))
+
+
+def test_other_skeletons_of_another_file_of_the_name_are_refused(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    first, second = results(tmp_path / "v1", 60), results(tmp_path / "v2", 160)
+    assert counts(import_poses(coco(first), cache, "high", QUIET)) == (1, 0, 0, 0)
+    report = import_poses(coco(second), cache, "high", QUIET)
+    assert counts(report) == (0, 0, 0, 1)
+    assert f"{second}/results has other skeletons than {first}/results" in report.failed[0]
+    (entry,) = cache.entries("high")
+    assert entry.origin.source == f"{first}/results"
+
+
+def test_other_skeletons_of_the_same_relative_path_elsewhere_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    for number, folder in enumerate(("here", "there")):
+        results(tmp_path / folder, 60 + 100 * number)
+        monkeypatch.chdir(tmp_path / folder)
+        report = import_poses(coco(Path("results.json")), cache, "high", QUIET)
+        assert counts(report) == (1 - number, 0, 0, number)
+
+
+def test_the_same_skeletons_elsewhere_are_the_same_clip(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    for folder, expected in (("v1", (1, 0, 0, 0)), ("moved", (0, 1, 0, 0)), ("moved", (0, 1, 0, 0))):
+        assert counts(import_poses(coco(results(tmp_path / folder, 60)), cache, "high", QUIET)) == expected
+    results(tmp_path / "moved", 70)
+    assert import_poses(coco(tmp_path / "moved/results.json"), cache, "high", QUIET).replaced == 1
+
+
+@pytest.mark.parametrize("name", ["results.json", "alphapose-results.json"])
+def test_results_of_one_name_in_a_folder_are_separate_clips(tmp_path: Path, name: str) -> None:
+    for label, x in (("v1", 60), ("v2", 160)):
+        results(tmp_path / "in" / label, x, name)
+    cache = PoseCache(tmp_path / "cache")
+    assert counts(import_poses(coco(tmp_path / "in"), cache, "high", QUIET)) == (2, 0, 0, 0)
+    found = {float(cache.load(entry.path).keypoints[0, 0, 0, 0]): entry for entry in cache.entries("high")}
+    labels = {x: entry.origin.label for x, entry in found.items()}
+    assert labels == ({60: None, 160: None} if "alphapose" in name else {60: "v1", 160: "v2"})
+    for x, label in ((60, "v1"), (160, "v2")):  # and one by one
+        report = import_poses(coco(results(tmp_path / "in" / label, x, name)), cache, "high", QUIET)
+        assert counts(report) == (0, 1, 0, 0)
+
+
+# Labels
+
+
+def test_corrected_labels_replace_the_old_ones_and_are_counted(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    import_poses(openpifpaf_reading(tmp_path / "in"), cache, "high", QUIET)
+    before = {entry.path: cache.load(entry.path).keypoints for entry in cache.entries("high")}
+    (tmp_path / "in/train/sit").rename(tmp_path / "in/train/rest")
+    shutil.move(tmp_path / "in/val/run/two.openpifpaf.json", tmp_path / "in/train/run")
+    report = import_poses(
+        Reading(format_named("openpifpaf"), tmp_path / "in", FormatOptions(size=SIZE)), cache, "high", QUIET
+    )
+    assert (counts(report), report.relabelled, report.replaced) == ((0, 3, 0, 0), 2, 0)
+    found = {entry.origin.key: entry.origin for entry in cache.entries("high")}
+    assert {(found[clip_key(n)].label, found[clip_key(n)].split) for n in ("one", "two", "three")} == {
+        ("rest", "train"),
+        ("run", "train"),
+    }
+    for path, keypoints in before.items():
+        np.testing.assert_array_equal(cache.load(path).keypoints, keypoints)
+
+
+def test_a_corrected_label_of_a_pickle_is_counted(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    reading = pyskl_reading(tmp_path / "in", make_clip("one", "sit"), make_clip("two", "run"))
+    import_poses(reading, cache, "high", QUIET)
+    pyskl_reading(tmp_path / "in", make_clip("one", "run"), make_clip("two", "sit"))
+    report = import_poses(reading, cache, "high", QUIET)
+    assert (counts(report), report.relabelled) == ((0, 2, 0, 0), 2)
+
+
+def test_a_label_that_is_not_specified_is_kept(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    reading = openpifpaf_reading(tmp_path / "in", CLIPS[0])
+    import_poses(reading, cache, "high", QUIET)
+    report = import_poses(replace(reading, where=tmp_path / "in/train/sit"), cache, "high", QUIET)
+    assert (counts(report), report.relabelled) == ((0, 1, 0, 0), 0)
+    (entry,) = cache.entries("high")
+    assert (entry.origin.label, entry.origin.split) == ("sit", "train")
 
 
 def test_a_clip_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
@@ -68,12 +262,26 @@ def test_an_annotation_that_cannot_be_read_does_not_stop_the_others(tmp_path: Pa
     assert "0001.mat cannot be read (No such file" in report.failed[0]
 
 
-def test_two_clips_of_the_same_name_are_a_failure(tmp_path: Path) -> None:
-    reading = openpifpaf_reading(tmp_path / "in", CLIPS[0])
-    openpifpaf_reading(tmp_path / "in/more", CLIPS[0])
-    report = import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
+def test_two_files_of_one_clip_are_a_failure(tmp_path: Path) -> None:
+    """Names of NTU RGB+D identify a clip in any folder."""
+    for folder in ("a", "b"):
+        path = tmp_path / folder / "S001C001P001R001A001.skeleton"
+        path.parent.mkdir()
+        path.write_text("1\n0\n")
+    report = import_poses(Reading(format_named("ntu"), tmp_path), PoseCache(tmp_path / "c"), "high", QUIET)
     assert counts(report) == (1, 0, 0, 1)
     assert "is the same clip as" in report.failed[0]
+
+
+def test_names_to_leave_out_may_have_folders(tmp_path: Path) -> None:
+    for label, frames in (("wave", 5), ("punch", 7)):
+        write_openpifpaf([one_of(label, frames, "")], tmp_path / "in")
+    reading = Reading(format_named("openpifpaf"), tmp_path / "in", FormatOptions(size=SIZE))
+    for line, left_out in (("wave/1.mp4", 1), ("1", 2), ("kick/1", 0)):
+        (tmp_path / "skip.txt").write_text(line)
+        report = ReadingReport()
+        list(read_clips(replace(reading, skip=read_names(tmp_path / "skip.txt")), report, QUIET))
+        assert report.left_out == left_out
 
 
 @pytest.mark.parametrize("write", [pyskl_reading, openpifpaf_reading])
@@ -164,6 +372,38 @@ def test_two_videos_of_the_same_name_are_refused_when_needed(tmp_path: Path, vid
     assert known.of("two") is None
     with pytest.raises(DataError, match="two videos have the name one"):
         known.of("one")
+
+
+def test_videos_of_one_name_pair_with_the_skeletons_of_the_same_folders(tmp_path: Path, videos: Path) -> None:
+    for label, video, frames in (("wave", "one.mp4", 5), ("punch", "more/two_rgb.mp4", 7)):
+        write_openpifpaf([one_of(label, frames, "")], tmp_path / "in/train")
+        (tmp_path / f"videos/{label}").mkdir(parents=True)
+        shutil.copy(videos / video, tmp_path / f"videos/{label}/1.mp4")
+    cache = PoseCache(tmp_path / "cache")
+    reading = Reading(
+        format_named("openpifpaf"),
+        tmp_path / "in",
+        FormatOptions(size=SIZE),
+        videos_under(tmp_path / "videos"),
+    )
+    report = import_poses(reading, cache, "high", QUIET)
+    assert (counts(report), report.without_video) == ((2, 0, 0, 0), 0)
+    assert {entry.origin.key: entry.frames for entry in cache.entries("high")} == {
+        content_key(tmp_path / "videos/wave/1.mp4"): 5,
+        content_key(tmp_path / "videos/punch/1.mp4"): 7,
+    }
+    shutil.rmtree(tmp_path / "videos/punch")  # its clip does not pair with the other video
+    report = import_poses(replace(reading, videos=videos_under(tmp_path / "videos")), cache, "low", QUIET)
+    assert (counts(report), report.without_video) == ((2, 0, 0, 0), 1)
+
+
+def test_coco_results_have_the_size_of_their_videos(tmp_path: Path, videos: Path) -> None:
+    reading = replace(
+        coco(results(tmp_path, 60, "one.json")), options=FormatOptions(), videos=videos_under(videos)
+    )
+    ((_, sequence),) = read_clips(reading, ReadingReport(), QUIET)
+    info = probe(videos / "one.mp4")
+    assert (sequence.size, sequence.fps) == (info.size, info.fps)
 
 
 # Pairs

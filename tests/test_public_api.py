@@ -30,6 +30,8 @@ TWINS = {
     "import": "import_poses",
     "convert": "convert_poses",
     "fit-noise": "fit_noise_of_cache",
+    "layouts": "describe_layout",
+    "info": "summarise_poses",
     "check": "check_data",
     "distill": "distill_student",
     "finetune": "finetune_student",

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
@@ -90,16 +90,21 @@ class PoseCache:
         """
         return read_entry(path)
 
-    def entries(self, quality: Quality | None = None, settings: str | None = None) -> Iterator[Entry]:
+    def entries(
+        self, quality: Quality | None = None, settings: str | None = None, *, skip_damaged: bool = False
+    ) -> Iterator[Entry]:
         """Headers of all sequences, or of those of one quality and settings, sorted by path.
 
         Raises:
-            CacheError: at the first damaged file; delete it or extract its video again.
+            CacheError: at the first damaged file, unless these are skipped; delete it or extract its video
+                again.
         """
         for folder in self._folders(quality):
             if settings in (None, folder.name):
                 names = sorted(name for name in os.listdir(folder) if _is_entry(name))  # noqa: PTH208
-                yield from (self.describe(folder / name) for name in names)
+                for name in names:
+                    with suppress(CacheError) if skip_damaged else nullcontext():
+                        yield self.describe(folder / name)
 
     def settings_of(self, quality: Quality) -> tuple[str, ...]:
         """Names of the settings folders of a quality, sorted."""

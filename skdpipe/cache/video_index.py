@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from skdpipe.errors import CacheError, VideoError
+from skdpipe.cache.json_lines import append_line, read_lines
+from skdpipe.errors import VideoError
 from skdpipe.video import content_key
 
 _NAME: Final = "video-index.jsonl"
@@ -21,8 +20,6 @@ class VideoIndex:
 
     The file ``video-index.jsonl`` in the root of the cache has one line for each video that was hashed. It
     only saves time: lines that cannot be read are ignored, and without the file all videos are hashed again.
-    Each line is appended with one write, so several processes can add lines at the same time, and a killed
-    process leaves at most one incomplete line.
     """
 
     def __init__(self, root: Path) -> None:
@@ -45,30 +42,15 @@ class VideoIndex:
         if key is None:
             key = self._keys[identity] = content_key(video)
             if time.time_ns() - status.st_mtime_ns > _CLOCK_RESOLUTION_NS:
-                self._append(json.dumps([*identity, key]))
+                append_line(self._path, [*identity, key])
         return key
-
-    def _append(self, line: str) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab", buffering=0) as file:
-                file.write(f"\n{line}".encode())  # the newline first: it also ends an incomplete line
-        except OSError as error:
-            raise CacheError(
-                f"cannot write {self._path} ({error.strerror}); choose another folder"
-            ) from error
 
 
 def _read_keys(index: Path) -> dict[tuple[str, int, int], str]:
     """Keys by path, size and modification time; empty if there is no index."""
     keys: dict[tuple[str, int, int], str] = {}
-    try:
-        lines = index.read_bytes().splitlines()
-    except OSError:
-        return keys
-    for line in lines:
-        with suppress(ValueError):
-            match json.loads(line):
-                case [str(path), int(size), int(mtime_ns), str(key)]:
-                    keys[path, size, mtime_ns] = key
+    for value in read_lines(index):
+        match value:
+            case [str(path), int(size), int(mtime_ns), str(key)]:
+                keys[path, size, mtime_ns] = key
     return keys

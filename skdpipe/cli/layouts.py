@@ -70,7 +70,7 @@ def info(
     reading, report, counts = reading_of(known, path, options, None, None), ReadingReport(), Counter[str]()
 
     def counted() -> Iterator[PoseSequence]:
-        for sequence in read_clips(reading, report, Progress(stderr)):
+        for _, sequence in read_clips(reading, report, Progress(stderr)):
             counts["labelled"] += sequence.origin.label is not None
             counts["frames"] += len(sequence.frame_index)
             counts["empty"] += sequence.is_empty
@@ -90,6 +90,8 @@ def info(
             print_problem("yellow", "never seen", joint)
     write_image(output, draw_summary(summary))
     print_line(f"mean pose: {output}")
+    for what, count in report.notes.items():
+        print_problem("yellow", "left out", f"{count} {what}")
     for reason in report.failed:
         print_problem("red", "failed", reason)
     if report.failed:

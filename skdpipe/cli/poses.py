@@ -125,15 +125,23 @@ def convert(
 
 
 def _print_reading(report: ReadingReport, where: str, done: str) -> None:
-    """Print the number of clips and a line for each failure; exit code 1 if there is one."""
+    """Print the counts and a line for each note and failure; exit code 1 if there is a failure."""
     counts = [f"{report.done} clips {done}", f"{report.skipped} already present" * (done == "imported")]
-    counts += [f"{report.left_out} left out" * bool(report.left_out), f"{len(report.failed)} failed"]
+    for count, what in (
+        (report.replaced, "replaced"),
+        (report.relabelled, "labels changed"),
+        (report.left_out, "left out"),
+    ):
+        counts += [f"{count} {what}"] * bool(count)
+    counts += [f"{report.failures} failed"]
     print_line(f"{where}: {', '.join(filter(None, counts))}")
     if report.without_video:
         print_problem("yellow", "without a video", f"{report.without_video} clips, identified by their names")
+    for what, count in report.notes.items():
+        print_problem("yellow", "note", f"{count} {what}")
     for reason in report.failed:
         print_problem("red", "failed", reason)
-    if report.failed:
+    if report.failures:
         raise typer.Exit(1)
 
 

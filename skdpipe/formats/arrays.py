@@ -26,7 +26,9 @@ from skdpipe.skeleton import Keypoints, Layout, Origin, PoseSequence, is_seen
 SIZE_ALTERNATIVE: Final = " (Kinetics-skeleton: 340 256)"
 """Hint behind the request for a frame size."""
 
-_LARGEST_SHARE = 2.0  # of the frame, for joints beyond its edge; no body is as small as 2 pixels
+LARGEST_SHARE: Final = 2.0
+"""Largest coordinate that is a share of the frame, also beyond its edge; no body is as small as 2 pixels."""
+
 _LARGEST_CONFIDENCE = 1.5  # heat maps give values slightly above 1
 
 
@@ -72,7 +74,7 @@ def to_pixels(data: NDArray[Any], size: tuple[int, int], where: str) -> Keypoint
         )
     keypoints = to_keypoints(data[..., :2], confidence)
     xy = keypoints[..., :2][is_seen(keypoints)]
-    if np.abs(xy).max(initial=0) <= _LARGEST_SHARE:
+    if np.abs(xy).max(initial=0) <= LARGEST_SHARE:
         keypoints[..., :2] = (keypoints[..., :2] + 0.5) * np.array(size, np.float32)
     return keypoints
 

@@ -15,7 +15,7 @@ from typing import Final
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.errors import FormatError
 from skdpipe.formats.clip_names import key_of_name
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
 from skdpipe.formats.output import report_write_errors
 from skdpipe.skeleton import PoseSequence
 
@@ -99,7 +99,9 @@ def _with_key(sequence: PoseSequence, named: Path) -> PoseSequence:
     return replace(sequence, origin=replace(sequence.origin, key=key))
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield PoseCache(file.parent).load(file)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.output import open_output
 from skdpipe.skeleton import Origin
 
@@ -44,19 +44,29 @@ def write_class_names(path: Path, names: Sequence[str]) -> None:
         file.write("".join(f"{name}\n" for name in names).encode())
 
 
-def name_of_class(number: object, names: Sequence[str], where: object) -> str:
-    """The name in the label map, or for example ``class_007`` if there is no map.
+def name_of_class(label: object, names: Sequence[str], where: object) -> str:
+    """The name in the label map, or for example ``class_007`` if there is no map. A name is kept.
 
     Raises:
-        FormatError: if ``number`` is not a class number, or if the map has fewer classes.
+        FormatError: if ``label`` is neither the number of a class nor a name, or is not in the map.
     """
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
-        raise FormatError(f"{where}: label {number!r:.40}; expected the number of a class, from 0")
+    if isinstance(label, np.ndarray) and label.ndim == 0:
+        label = label.item()
+    if isinstance(label, str) and label:
+        if names and label not in names:
+            raise FormatError(f"{where}: class {label:.60} is not in the label map; add a line")
+        return str(label)
+    number = -1
+    if isinstance(label, int | np.integer | float | np.floating) and not isinstance(label, bool):
+        whole = isinstance(label, int) or float(label).is_integer()
+        number = int(label) if whole else -1
+    if not 0 <= number < _MOST_CLASSES:
+        raise FormatError(f"{where}: label {in_brief(label)}; expected the number of a class, from 0")
     if not names:
-        return f"class_{int(number):03d}"
+        return f"class_{number:03d}"
     if number >= len(names):
         raise FormatError(f"{where}: label {number}, but {len(names)} class names; give a label map for all")
-    return names[int(number)]
+    return names[number]
 
 
 def number_classes(origins: Sequence[Origin], names: Sequence[str] = ()) -> tuple[tuple[str, ...], list[int]]:

@@ -1,9 +1,13 @@
-"""Names of clips, and the folders that hold them: ``split/label/name``."""
+"""Names of clips, and the folders that hold them: ``split/label/name``.
+
+What is read together has distinct clips: if all names are distinct, they identify the clips, as in every
+other format; otherwise the paths below the folder that was named do, without suffixes (``wave/1``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from skdpipe.errors import FormatError
 from skdpipe.skeleton import SPLITS, Origin, clip_key
@@ -22,6 +26,24 @@ def without_endings(name: str) -> str:
     while Path(name).suffix.lower() in _SUFFIXES:
         name = name[: -len(Path(name).suffix)]
     return name
+
+
+def path_of_clip(path: PurePath | str) -> tuple[str, ...]:
+    """The folders and the name of a clip, without suffixes."""
+    return PurePath(without_endings(str(path))).parts
+
+
+def path_below(root: Path, file: Path) -> tuple[str, ...]:
+    """`path_of_clip` from ``root``; only the name if the file is not below it."""
+    if root in file.parents:
+        return path_of_clip(file.relative_to(root))
+    return (clip_name(file.name or file.resolve().name),)
+
+
+def distinct_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    """A name for each path of a clip: the last part if these are distinct, otherwise the whole path."""
+    names = [path[-1] if path else "" for path in paths]
+    return names if len(set(names)) == len(names) else ["/".join(path) for path in paths]
 
 
 def key_of_name(file: Path) -> str:

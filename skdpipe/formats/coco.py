@@ -2,38 +2,69 @@
 
 https://cocodataset.org/#format-results: ``{"image_id", "category_id", "keypoints": [x, y, c] * 17, "score"}``
 for each detected person. An images file, ``{"images": [{"id", "file_name", "width", "height"}]}`` (part of
-any COCO annotation file), assigns images to clips; without it the ids do. Conventions:
+any COCO annotation file), assigns images to clips; without it the ids do. Also read are
+
+- ground truth, ``{"images", "annotations", "categories"}``: annotations with keypoints are the people. The
+  third value of a joint is 0 if it is not labelled (unseen), 1 if it is hidden (here confidence 0.5), 2 if it
+  is visible (confidence 1). Annotations of crowds and without a labelled joint are left out.
+- AlphaPose's ``alphapose-results.json`` in its three forms; the others are objects of images by name, with
+  ``bodies`` (form cmu) or ``people`` (form open). Since AlphaPose gives every video's file this name, the
+  clip is named after the folder.
+
+Conventions:
 
 - ``train/label/clip/000123.jpg`` is frame 123 of ``clip``. The folders above are its label and, if train, val
-  or test, its split. Without a folder, the name ``clip_000123.jpg`` is used. Ids that are text are read like
-  file names. Ids that are numbers are the frames of one clip, named after the results file.
+  or test, its split; without such folders those above the results file are. Without a folder, the name
+  ``clip_000123.jpg`` is used. Ids that are text are read like file names. Ids that are numbers are the frames
+  of one clip, named after the results file.
 - Frames count from 0. A clip whose images are listed and begin with number 1 counts from 1.
 - With an images file the rows of a clip are the listed images, without one all frames up to the last with a
-  person.
-- Category 1 is the person; others are left out. The third value of a joint is a confidence; values above 1
-  (visibility flags) become 1.
-- People are tracked over frames (`skdpipe.pose.tracker.track`) unless all have a ``track_id``.
+  person. Clips of which less than 1% of more than 10,000 frames are there are refused: their numbers are not
+  those of frames (photos).
+- `json_people.person_category` says which category is the person; others are left out and counted. The third
+  value of a joint is a confidence; values above 1 (visibility flags) become 1.
+- People are tracked over frames (`skdpipe.pose.tracker.track`) unless all have a ``track_id``, ``idx`` or
+  ``person_id``. If all are 0, which AlphaPose writes without its tracker, people are tracked here.
 - Frames per second are not recorded. The image size is recorded only in an images file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, TypeGuard
+from typing import IO, Any, Final, NamedTuple, TypeGuard
 
 import numpy as np
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.clip_names import clip_name, distinct_name, folders_for, label_and_split
+from skdpipe.formats.clip_names import (
+    clip_name,
+    distinct_name,
+    distinct_names,
+    folders_between,
+    folders_for,
+    label_and_split,
+)
 from skdpipe.formats.defaults import FPS
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    Note,
+    Surroundings,
+    Target,
+    read_each,
+)
 from skdpipe.formats.json_files import fields_of, read_json, to_json
 from skdpipe.formats.json_people import (
+    OTHER_CATEGORIES,
+    DetectedPerson,
+    is_of_other_category,
     join_frames,
     layout_of_people,
+    person_category,
     read_coco_people,
     require_layout,
     seen_people,
@@ -44,15 +75,23 @@ from skdpipe.skeleton import COCO_17, Origin, PoseSequence, clip_key
 
 ESTIMATOR = "coco results"
 
+_EXPECTED: Final = "COCO's results, a list with an entry per person"
+_IMAGES_SUFFIX: Final = ".images.json"
+_ALPHAPOSE: Final = "alphapose-results.json"
+_ALPHAPOSE_COPIES: Final = "sep-json"  # a folder with the same results, one file per image
+_ALPHAPOSE_FORMS: Final = {"bodies": "joints", "people": "pose_keypoints_2d"}
+_CONFIDENCE: Final = {0: 0.0, 1: 0.5, 2: 1.0}  # by the visibility of a labelled joint
+_TRACK_FIELDS: Final = ("track_id", "idx", "person_id")
 _NUMBER_AT_END = re.compile(r"(.*?)[_-]?(\d+)")
 _MOST_FRAMES = 10_000_000  # days of video
+_DENSE_FRAMES: Final = 10_000  # up to this number any share of the frames may be missing
+_SMALLEST_SHARE: Final = 0.01
 
 
 class _ImagePosition(NamedTuple):
-    """Where an image belongs: its clip, the folders above the clip, and its frame number."""
+    """Where an image belongs: its clip with the folders above, and its frame number."""
 
-    clip: str
-    folders: tuple[str, ...]
+    clip: tuple[str, ...]
     frame: int
 
 
@@ -60,20 +99,56 @@ class _ImagePosition(NamedTuple):
 class _Clip:
     """The results of a clip by frame number."""
 
-    folders: tuple[str, ...]
     size: tuple[int, int] | None = None
     frames: dict[int, list[Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Content:
+    """What a file holds: the people found, and the images and names of the categories if it has them."""
+
+    results: list[Any]
+    images: Any = None
+    categories: Any = None
+
+
+@dataclass(frozen=True)
+class _File:
+    """What the clips of a file have in common."""
+
+    path: Path
+    unnamed: tuple[str, ...]
+    folders: tuple[str, ...]
+    every_frame: bool
+    category: Any
+    size_of: Callable[[tuple[str, ...]], tuple[int, int] | None]
+    layout: str | None
+    fps: float
+
+
 def find_coco(path: Path) -> tuple[Path, ...]:
-    """The results file itself.
+    """The results file itself, or all below a folder, sorted; files of images (``.images.json``) are not.
 
     Raises:
-        FormatError: if it does not exist.
+        FormatError: if there are none.
     """
-    if not path.is_file():
+    if path.is_file():
+        return (path,)
+    files = tuple(
+        sorted(
+            file
+            for file in path.rglob("*.json")
+            if not file.name.endswith(_IMAGES_SUFFIX) and _ALPHAPOSE_COPIES not in file.parts
+        )
+    )
+    if not files:
         raise FormatError(f"no file at {path}; expected a JSON list of COCO's keypoint results")
-    return (path,)
+    return files
+
+
+def named_by(file: Path) -> Path:
+    """The file, or the folder of a file that AlphaPose named."""
+    return file.absolute().parent if file.name == _ALPHAPOSE else file
 
 
 # Reading ---------------------------------------------------------------------------------------
@@ -86,6 +161,8 @@ def load_coco(
     size: tuple[int, int] | None = None,
     layout: str | None = None,
     fps: float = FPS,
+    root: Path | None = None,
+    around: Surroundings = NO_SURROUNDINGS,
 ) -> Iterator[PoseSequence]:
     """The clips of a results file; the iterator can be continued after a clip that raises.
 
@@ -95,38 +172,112 @@ def load_coco(
         size: width and height of the images if there is no images file.
         layout: name of the layout; by default the known layout with that number of joints (coco-17).
         fps: frames per second.
+        root: the folder that contains the class folders, if the results files are in such folders.
+        around: names the clip of an unnamed video, gives the sizes of videos, and receives what is left out.
 
     Raises:
         FormatError: immediately if a file is not as described, and on the way for each clip that is not.
         DataError: if there is no such layout.
     """
-    results = read_json(path, "a JSON list of COCO's keypoint results")
-    if not isinstance(results, list):
-        raise FormatError(f"{path} is not a list; expected COCO's results, a list with an entry per person")
-    clips: dict[str, _Clip] = {}
-    positions = _read_images(images, clips) if images else None
-    for number, result in enumerate(results):
+    content = _read_content(path, around.note)
+    listed, categories = content.images, content.categories
+    if images:
+        fields = fields_of(read_json(images, "COCO's images with id and file_name"))
+        listed, categories = fields.get("images"), fields.get("categories", categories)
+    unnamed = (around.clip or clip_name(named_by(path).name),)
+    clips: dict[tuple[str, ...], _Clip] = {}
+    positions = _read_images(images or path, listed, unnamed, clips) if images or listed is not None else None
+    for number, result in enumerate(content.results):
         image = fields_of(result).get("image_id")
         if positions is not None:
             position = positions.get(image) if isinstance(image, int | str) else None
         else:
-            position = _position(image, path)
+            position = _position(image, unnamed)
         if position is None:
             raise FormatError(
                 f"{path}: result {number} is of image {image!r:.40}; expected one that is known"
             )
-        clip = clips.setdefault(position.clip, _Clip(position.folders))
-        clip.frames.setdefault(position.frame, []).append(result)
+        clips.setdefault(position.clip, _Clip()).frames.setdefault(position.frame, []).append(result)
+    category = person_category(content.results, _names_of(categories), path)
+    around.note(OTHER_CATEGORIES, sum(is_of_other_category(each, category) for each in content.results))
+    file = _File(
+        path,
+        unnamed,
+        folders_between(root, named_by(path)),
+        positions is None,
+        category,
+        lambda clip: size or around.size_of(clip),
+        layout,
+        fps,
+    )
+    names = distinct_names(list(clips))
+    return read_each(
+        list(zip(names, clips.items(), strict=True)),
+        lambda item: _sequence(file, item[0], *item[1]),
+        lambda item: f"clip {item[0]}",
+    )
 
-    def sequence(item: tuple[str, _Clip]) -> PoseSequence:
-        return _sequence(path, *item, positions is None, size, layout, fps)
 
-    return map(sequence, clips.items())
+def _read_content(path: Path, note: Note) -> _Content:
+    content = read_json(path, "a JSON list of COCO's keypoint results")
+    if isinstance(content, list):
+        return _Content(content)
+    fields = fields_of(content)
+    if isinstance(fields.get("annotations"), list):
+        return _ground_truth(fields, note)
+    if fields and all(_ALPHAPOSE_FORMS.keys() & fields_of(each).keys() for each in fields.values()):
+        return _Content([person for image, each in fields.items() for person in _alphapose(image, each)])
+    if _ALPHAPOSE_FORMS.keys() & fields.keys():
+        raise FormatError(
+            f"{path} is one frame and not a list; expected {_EXPECTED}: import a folder of such files with "
+            "`skdpipe import openpose`"
+        )
+    raise FormatError(f"{path} is not a list; expected {_EXPECTED}")
 
 
-def _read_images(path: Path, clips: dict[str, _Clip]) -> dict[int | str, _ImagePosition]:
+def _ground_truth(fields: Mapping[str, Any], note: Note) -> _Content:
+    annotations = [
+        {**each, "keypoints": _to_confidences(each.get("keypoints"))}
+        for each in map(fields_of, fields["annotations"])
+        if not each.get("iscrowd") and each.get("num_keypoints", True) and each.get("keypoints")
+    ]
+    note(
+        "annotations of crowds or without keypoints are left out",
+        len(fields["annotations"]) - len(annotations),
+    )
+    return _Content(annotations, fields.get("images"), fields.get("categories"))
+
+
+def _to_confidences(keypoints: Any) -> Any:
+    """The keypoints with confidences instead of visibility flags; unchanged if they are not a list."""
+    if not isinstance(keypoints, list):
+        return keypoints
+    values = list(keypoints)
+    values[2::3] = [_CONFIDENCE.get(flag, flag) if isinstance(flag, int) else flag for flag in values[2::3]]
+    return values
+
+
+def _alphapose(image: str, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The people of an image in AlphaPose's forms cmu and open, as COCO's results."""
+    for people, keypoints in _ALPHAPOSE_FORMS.items():
+        for person in found.get(people) or ():
+            yield {**fields_of(person), "image_id": image, "keypoints": fields_of(person).get(keypoints)}
+
+
+def _names_of(categories: Any) -> dict[Any, str]:
+    """The names of the categories by their id."""
+    listed = [fields_of(each) for each in categories] if isinstance(categories, list) else []
+    return {
+        each["id"]: each["name"]
+        for each in listed
+        if isinstance(each.get("id"), int) and isinstance(each.get("name"), str)
+    }
+
+
+def _read_images(
+    path: Path, images: Any, unnamed: tuple[str, ...], clips: dict[tuple[str, ...], _Clip]
+) -> dict[int | str, _ImagePosition]:
     """The position of each image id; the clips are added with all their frames."""
-    images = fields_of(read_json(path, "COCO's images with id and file_name")).get("images")
     if not isinstance(images, list):
         raise FormatError(f"{path} has no list of images; expected COCO's images with id and file_name")
     positions: dict[int | str, _ImagePosition] = {}
@@ -134,7 +285,7 @@ def _read_images(path: Path, clips: dict[str, _Clip]) -> dict[int | str, _ImageP
         fields = fields_of(image)
         size = (fields.get("width"), fields.get("height"))
         name, image_id = fields.get("file_name"), fields.get("id")
-        position = _position(name, path) if isinstance(name, str) else None
+        position = _position(name, unnamed) if isinstance(name, str) else None
         if position is None or not isinstance(image_id, int | str) or not _is_size(size):
             raise FormatError(
                 f"{path}: image {number} is {image!r:.80}; expected id, width, height and a file_name that "
@@ -142,11 +293,11 @@ def _read_images(path: Path, clips: dict[str, _Clip]) -> dict[int | str, _ImageP
             )
         if image_id in positions:
             raise FormatError(f"{path} has two images of id {image_id!r:.40}; expected one: correct the file")
-        clip = clips.setdefault(position.clip, _Clip(position.folders, size))
-        if clip.folders != position.folders or clip.size != size or position.frame in clip.frames:
+        clip = clips.setdefault(position.clip, _Clip(size))
+        if clip.size != size or position.frame in clip.frames:
             raise FormatError(
-                f"{path}: {name} does not fit the images of clip {position.clip} before it; expected one "
-                "folder, one size, and each frame once"
+                f"{path}: {name} does not fit the images of clip {position.clip[-1]} before it; expected one "
+                "size, and each frame once: images that are not frames of videos cannot be imported"
             )
         clip.frames[position.frame] = []
         positions[image_id] = position
@@ -154,7 +305,7 @@ def _read_images(path: Path, clips: dict[str, _Clip]) -> dict[int | str, _ImageP
     return positions
 
 
-def _count_from_zero(clips: dict[str, _Clip], positions: dict[int | str, _ImagePosition]) -> None:
+def _count_from_zero(clips: dict[tuple[str, ...], _Clip], positions: dict[int | str, _ImagePosition]) -> None:
     from_one = {name for name, clip in clips.items() if min(clip.frames) == 1}
     for name in from_one:
         clips[name].frames = {frame - 1: people for frame, people in clips[name].frames.items()}
@@ -167,49 +318,60 @@ def _is_size(size: tuple[Any, Any]) -> TypeGuard[tuple[int, int]]:
     return all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in size)
 
 
-def _position(image: object, path: Path) -> _ImagePosition | None:
-    """The position by a file name or a number; None if it has no frame number."""
+def _position(image: object, unnamed: tuple[str, ...]) -> _ImagePosition | None:
+    """The position by a file name or a number; None if it has no frame number.
+
+    ``unnamed`` is the clip of images whose names are only numbers.
+    """
     if isinstance(image, int) and not isinstance(image, bool):
-        return _ImagePosition(clip_name(path.name), (), image) if image >= 0 else None
+        return _ImagePosition(unnamed, image) if image >= 0 else None
     if not isinstance(image, str):
         return None
     *folders, file = PurePosixPath(image).parts or ("",)
     numbered = _NUMBER_AT_END.fullmatch(PurePosixPath(file).stem)
-    if numbered is None or len(numbered[2]) > 9:
+    if numbered is None or len(numbered[2].lstrip("0")) > 9:
         return None
-    clip = folders.pop() if folders else numbered[1] or clip_name(path.name)
-    return _ImagePosition(clip, tuple(folders), int(numbered[2]))
+    clip = tuple(folders) or ((numbered[1],) if numbered[1] else unnamed)
+    return _ImagePosition(clip, int(numbered[2]))
 
 
-def _sequence(
-    path: Path,
-    name: str,
-    clip: _Clip,
-    every_frame: bool,
-    size: tuple[int, int] | None,
-    layout: str | None,
-    fps: float,
-) -> PoseSequence:
-    where = f"{path}: clip {name}"
-    size = clip.size or size
+def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> PoseSequence:
+    where = f"{file.path}: clip {name}"
+    size = clip.size or file.size_of(path)
     if size is None:
-        raise FormatError(f"{where}: the size of the images is unknown; give --images or --size WIDTH HEIGHT")
+        raise FormatError(
+            f"{where}: the size of the images is unknown; give --images or --size WIDTH HEIGHT, or --videos"
+        )
     count = max(clip.frames) + 1
-    if count > _MOST_FRAMES:
-        raise FormatError(f"{where} has a frame {count - 1}; expected numbers of frames: give --images")
-    rows = range(count) if every_frame else sorted(clip.frames)
-    people = [read_coco_people(clip.frames.get(row, ()), "track_id", where) for row in rows]
-    joints = layout_of_people(people, layout, where)
-    label, split = label_and_split(clip.folders)
+    sparse = count > _DENSE_FRAMES and len(clip.frames) < _SMALLEST_SHARE * count
+    if sparse or count > _MOST_FRAMES:
+        raise FormatError(
+            f"{where} of {len(clip.frames)} images has a frame {count - 1}; expected numbers of frames: give "
+            "--images, or import frames of a video"
+        )
+    rows = range(count) if file.every_frame else sorted(clip.frames)
+    people = _without_equal_numbers(
+        [read_coco_people(clip.frames.get(row, ()), _TRACK_FIELDS, file.category, where) for row in rows]
+    )
+    joints = layout_of_people(people, file.layout, where)
+    inside = (clip_name(named_by(file.path).name),) if path == file.unnamed else path
+    label, split = label_and_split(path[:-1] or file.folders)
     return PoseSequence(
         keypoints=join_frames(people, joints, size, where),
         frame_index=np.array(rows, np.int32),
         video_frames=count,
         layout=joints,
-        fps=fps,
+        fps=file.fps,
         size=size,
-        origin=Origin(str(path / name), clip_key(name), ESTIMATOR, label, split),
+        origin=Origin(str(file.path.joinpath(*inside)), clip_key(name), ESTIMATOR, label, split),
     )
+
+
+def _without_equal_numbers(frames: Sequence[list[DetectedPerson]]) -> Sequence[list[DetectedPerson]]:
+    """The people, without track numbers if all are 0."""
+    if any(person.track_id != 0 for people in frames for person in people):
+        return frames
+    return [[replace(person, track_id=None) for person in people] for people in frames]
 
 
 # Writing ---------------------------------------------------------------------------------------
@@ -230,7 +392,7 @@ def write_coco(sequences: Iterable[PoseSequence], path: Path) -> int:
     """
     image = 0
     taken: set[str] = set()
-    images_path = path.with_suffix(".images.json")
+    images_path = path.with_suffix(_IMAGES_SUFFIX)
     with open_output(images_path) as images_file, open_output(path) as results_file:
         images, results = _JsonListWriter(images_file, b'{"images":['), _JsonListWriter(results_file, b"[")
         for sequence in sequences:
@@ -266,13 +428,17 @@ class _JsonListWriter:
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     return load_coco(
         file,
         images=options.images,
         size=options.size,
         layout=options.layout,
         fps=options.fps_or_default,
+        root=root,
+        around=around,
     )
 
 
@@ -280,5 +446,11 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     return write_coco(sequences, path)
 
 
-FORMAT = Format("coco", find_coco, _read, frozenset({"layout", "size", "fps", "images"}))
+FORMAT = Format(
+    name="coco",
+    find=find_coco,
+    read=_read,
+    options=frozenset({"layout", "size", "fps", "images"}),
+    named_by=named_by,
+)
 TARGET = Target("coco", _write)

@@ -45,16 +45,14 @@ def convert_poses(
 def _read_and_map(
     reading: Reading, report: ReadingReport, progress: Progress, layout: Layout | None
 ) -> Iterator[PoseSequence]:
-    count = 0
-    for sequence in read_clips(reading, report, progress):
+    for _, sequence in read_clips(reading, report, progress):
         try:
             mapped = map_layout(sequence, layout) if layout else sequence
         except DataError as error:
-            report.done -= 1
-            report.failed.append(f"{sequence.origin.source}: {error}")
+            report.add_failure(f"{sequence.origin.source}: {error}", f"layout: {error}")
             continue
-        count += 1
+        report.done += 1
         yield mapped
-    if not count:
+    if not report.done:
         reason = f"; the first reason: {report.failed[0]}" if report.failed else ""
         raise FormatError(f"no clip of {reading.where} could be converted{reason}")

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
-from skdpipe.errors import ConfigError
+from skdpipe.errors import ConfigError, SkdpipeError
 from skdpipe.formats.class_names import read_class_names
+from skdpipe.formats.clip_names import distinct_names, path_below
 from skdpipe.formats.defaults import FPS
-from skdpipe.skeleton import PoseSequence
+from skdpipe.skeleton import PoseSequence, clip_key
+
+T = TypeVar("T")
+Note = Callable[[str, int], None]
+"""Receives what was left out or changed while reading, and how often: ``("names without a clip", 12)``."""
+
+
+def ignore_note(what: str, count: int) -> None:
+    """The `Note` of a caller that needs none."""
+
 
 Space = Literal["image", "camera"]
 
@@ -64,28 +75,131 @@ class FormatOptions:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What the reader of a file may need beyond the file and the options.
+
+    Attributes:
+        clip: name of the file's clip, see `skdpipe.formats.clip_names`; by default that of the file.
+        note: receives what is left out or changed.
+        size_of: width and height of the video of a clip, by the clip's path; None if there is no video.
+    """
+
+    clip: str = ""
+    note: Note = ignore_note
+    size_of: Callable[[tuple[str, ...]], tuple[int, int] | None] = lambda clip: None
+
+
+NO_SURROUNDINGS = Surroundings()
+
+
+class ReadFile(Protocol):
+    """Yields the clips of a file, given the file, the path that the user named, and the options.
+
+    If a file holds several clips, the iterator can be continued after a clip that raises.
+    """
+
+    def __call__(
+        self, file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+    ) -> Iterator[PoseSequence]: ...
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file to read.
+
+    Attributes:
+        path: the file.
+        clip_path: the clip's folders below the path that the user named, and its name.
+        clip: the name that identifies the clip: the last part of the path or the whole path.
+    """
+
+    path: Path
+    clip_path: tuple[str, ...]
+    clip: str
+
+
+@dataclass(frozen=True)
 class Format:
     """A format that can be read.
 
     Attributes:
         name: its name on the command line.
         find: lists the files under a path, one or more.
-        read: yields the clips of a file, given the file, the path that the user named, and the options. If a
-            file holds several clips, the iterator can be continued after a clip that raises.
+        read: yields the clips of a file.
         options: names of the `FormatOptions` that it takes.
-        key_of: computes the key of a file's only clip before the file is read; None if files hold several
-            clips.
+        one_clip: whether each file holds one clip.
+        key_of: computes the key of a file's only clip before the file is read; by default from
+            `InputFile.clip`.
+        named_by: the file or folder that a file's clip is named after; by default the file.
+        left_out: counts the clips under a path that ``find`` leaves out, by the reason.
         cache_folder: cache folder of an import without options; by default the name.
         suffix: file suffix that no other format has, or empty.
     """
 
     name: str
     find: Callable[[Path], tuple[Path, ...]]
-    read: Callable[[Path, Path, FormatOptions], Iterator[PoseSequence]]
+    read: ReadFile
     options: frozenset[str] = frozenset()
+    one_clip: bool = False
     key_of: Callable[[Path], str] | None = None
+    named_by: Callable[[Path], Path] = lambda file: file
+    left_out: Callable[[Path], Mapping[str, int]] = lambda path: {}
     cache_folder: str = ""
     suffix: str = ""
+
+    def files(self, root: Path) -> tuple[InputFile, ...]:
+        """The files under a path, with names that are distinct.
+
+        Raises:
+            FormatError: if there are none.
+        """
+        paths = self.find(root)
+        clip_paths = [path_below(root, self.named_by(path)) for path in paths]
+        names = distinct_names(clip_paths)
+        return tuple(map(InputFile, paths, clip_paths, names))
+
+    def key_of_file(self, file: InputFile) -> str:
+        """The key of the only clip of a file.
+
+        Raises:
+            FormatError: if the key is of the content, and the file cannot be read.
+        """
+        return self.key_of(file.path) if self.key_of else clip_key(file.clip)
+
+    def read_file(
+        self,
+        file: InputFile,
+        root: Path,
+        options: FormatOptions,
+        around: Surroundings = NO_SURROUNDINGS,
+    ) -> Iterator[PoseSequence]:
+        """The clips of a file, as `read`, with the keys of their distinct names."""
+        clips = self.read(file.path, root, options, replace(around, clip=file.clip))
+        if not self.one_clip:
+            return clips
+        key = self.key_of_file(file)
+        return (replace(clip, origin=replace(clip.origin, key=key)) for clip in clips)
+
+
+def read_each(
+    items: Iterable[T], read: Callable[[T], PoseSequence], describe: Callable[[T], str]
+) -> Iterator[PoseSequence]:
+    """The clips of a file with several; the iterator can be continued after a clip that raises.
+
+    Args:
+        items: what the file holds for each clip.
+        read: the clip of an item; may raise.
+        describe: the words for the clip in errors, which are left out of the `kind` of an error.
+    """
+
+    def read_one(item: T) -> PoseSequence:
+        try:
+            return read(item)
+        except SkdpipeError as error:
+            error.kind = re.sub(r"\d+", "0", str(error).replace(describe(item), ""))
+            raise
+
+    return map(read_one, items)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, PoseSequence, i
 
 PERSON_CATEGORY: Final = 1
 """COCO's category of people."""
+OTHER_CATEGORIES: Final = "results of other categories than people are left out"
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,53 @@ class DetectedPerson:
     track_id: int | None
 
 
-def read_coco_person(found: Any, track_field: str, where: object) -> DetectedPerson | None:
-    """A person from COCO's fields, or None for another category.
+def person_category(found: Sequence[Any], names: Mapping[Any, str], where: object) -> Any:
+    """The category of people among COCO's results.
+
+    It is the one that is named person. Without such names it is the only category, whatever its number
+    (Ultralytics writes 0), or of several COCO's 1, or else 0.
+
+    Args:
+        found: the results; categories without any keypoints count only if no result has some.
+        names: the names of the categories, if known.
+        where: what an error message names.
+
+    Raises:
+        FormatError: if it cannot be determined.
+    """
+    everything = [each for each in found if isinstance(each, dict)]
+    with_keypoints = [each for each in everything if each.get("keypoints")]
+    categories = {_category(each, where) for each in with_keypoints or everything}
+    named = [each for each in categories if names.get(each, "").lower() == "person"]
+    if len(named) == 1 or not categories:
+        return named[0] if named else PERSON_CATEGORY
+    (first, *others) = sorted(categories, key=str)
+    if not others and (first not in names or len(names) == 1):
+        return first
+    default = next((each for each in (PERSON_CATEGORY, 0) if each in categories), None)
+    if named or names or default is None:
+        listed = [f"{each} ({names[each]})" if each in names else f"{each}" for each in (first, *others)]
+        raise FormatError(
+            f"{where}: results of category {', '.join(listed):.100}; expected one that is the person: give "
+            "--images with COCO's categories, or leave out the other results"
+        )
+    return default
+
+
+def _category(found: Mapping[str, Any], where: object) -> int | str:
+    category = found.get("category_id", PERSON_CATEGORY)
+    if not isinstance(category, int | str):
+        raise FormatError(f"{where}: category_id {category!r:.40}; expected a number")
+    return category
+
+
+def read_coco_person(found: Any, track_fields: Sequence[str], where: object) -> DetectedPerson:
+    """A person from COCO's fields.
 
     Args:
         found: the fields.
-        track_field: name of the field with the tracker's number.
+        track_fields: names of the fields that may hold the tracker's number; the first that is there counts.
+            The number may be a float or in a list; below 0 it means that the person was not tracked.
         where: what an error message names.
 
     Raises:
@@ -45,28 +87,44 @@ def read_coco_person(found: Any, track_field: str, where: object) -> DetectedPer
     """
     if not isinstance(found, dict):
         raise FormatError(f"{where}: {found!r:.40} instead of a person; expected keypoints and score")
-    if found.get("category_id", PERSON_CATEGORY) != PERSON_CATEGORY:
-        return None
     values = to_numbers(found.get("keypoints"))
     if values.ndim != 1 or not values.size or values.size % 3:
         raise FormatError(
             f"{where}: keypoints {found.get('keypoints')!r:.40}; expected x, y, c of each joint"
         )
-    number = found.get(track_field)
-    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
-        raise FormatError(f"{where}: {track_field} {number!r:.20}; expected a whole number")
     joints = values.reshape(-1, 3)
-    return DetectedPerson(to_keypoints(joints[:, :2], joints[:, 2]), number)
+    pose = to_keypoints(joints[:, :2], joints[:, 2])
+    for track_field in track_fields:
+        if found.get(track_field) is not None:
+            return DetectedPerson(pose, _track_id(found[track_field], track_field, where))
+    return DetectedPerson(pose, None)
 
 
-def read_coco_people(found: Sequence[Any], track_field: str, where: object) -> list[DetectedPerson]:
-    """The people of one frame, without other categories.
+def _track_id(value: Any, track_field: str, where: object) -> int | None:
+    number = value
+    while isinstance(number, list) and len(number) == 1:
+        (number,) = number
+    whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
+    if not whole or isinstance(number, bool):
+        raise FormatError(f"{where}: {track_field} {value!r:.20}; expected a whole number")
+    return int(number) if number >= 0 else None
+
+
+def read_coco_people(
+    found: Sequence[Any], track_fields: Sequence[str], category: Any, where: object
+) -> list[DetectedPerson]:
+    """The people of one frame, without results of other categories.
 
     Raises:
         FormatError: as `read_coco_person`.
     """
-    people = (read_coco_person(each, track_field, where) for each in found)
-    return [person for person in people if person is not None]
+    people = [each for each in found if not is_of_other_category(each, category)]
+    return [read_coco_person(each, track_fields, where) for each in people]
+
+
+def is_of_other_category(found: Any, category: Any) -> bool:
+    """Whether a result is of another category than the people; one without a category is a person."""
+    return isinstance(found, dict) and found.get("category_id", category) != category
 
 
 def layout_of_people(frames: Sequence[Sequence[DetectedPerson]], layout: str | None, where: object) -> Layout:

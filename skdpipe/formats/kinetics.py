@@ -21,10 +21,11 @@ from typing import Any, Final
 import numpy as np
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.arrays import LARGEST_SHARE
 from skdpipe.formats.class_names import number_classes
 from skdpipe.formats.clip_names import distinct_name, key_of_name
 from skdpipe.formats.defaults import FPS, to_keypoints
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
 from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
 from skdpipe.formats.json_people import require_layout, round_pose, seen_people
 from skdpipe.formats.output import open_output, report_write_errors
@@ -52,12 +53,18 @@ def find_kinetics(path: Path) -> tuple[Path, ...]:
     """
     if path.is_file():
         return (path,)
-    found = [each for each in path.rglob("*.json") if not each.name.endswith(_LABELS)]
-    without_people = {folder: _without_people(folder) for folder in {each.parent for each in found}}
-    paths = tuple(sorted(each for each in found if each.stem not in without_people[each.parent]))
-    if not paths:
+    with_people, _ = _files_under(path)
+    if not with_people:
         raise FormatError(f"no JSON files of clips with people under {path}; expected kinetics_train or _val")
-    return paths
+    return tuple(sorted(with_people))
+
+
+def _files_under(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The clips under a folder, and those of them that are labelled as without a skeleton."""
+    found = [each for each in folder.rglob("*.json") if not each.name.endswith(_LABELS)]
+    labelled = {parent: _without_people(parent) for parent in {each.parent for each in found}}
+    without_people = [each for each in found if each.stem in labelled[each.parent]]
+    return [each for each in found if each.stem not in labelled[each.parent]], without_people
 
 
 def _without_people(folder: Path) -> frozenset[str]:
@@ -82,7 +89,7 @@ def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS)
         fps: frames per second.
 
     Raises:
-        FormatError: if the file is not as described.
+        FormatError: if the file is not as described, or has coordinates in pixels.
     """
     fields = fields_of(read_json(path, _EXPECTED))
     frames, label = fields.get("data"), fields.get("label")
@@ -117,7 +124,15 @@ def _read_person(found: Any, size: tuple[int, int], path: Path) -> Keypoints:
     pose, score = (to_numbers(fields_of(found).get(name)) for name in ("pose", "score"))
     if pose.shape != (36,) or score.shape != (18,):
         raise FormatError(f"{path}: a person of {pose.size} and {score.size} numbers; expected {_EXPECTED}")
-    return to_keypoints(pose.reshape(18, 2) * np.array(size, np.float32), score)
+    xy = pose.reshape(18, 2)
+    largest = np.abs(xy[(score > 0) & np.isfinite(xy).all(axis=1)]).max(initial=0)
+    if largest > LARGEST_SHARE:
+        raise FormatError(
+            f"{path} has a coordinate of {largest:.0f}; expected shares of the frame, from 0 to 1: divide "
+            "pixels by the frame's width and height, or import OpenPose's own files with `skdpipe import "
+            "openpose`"
+        )
+    return to_keypoints(xy * np.array(size, np.float32), score)
 
 
 # Writing ---------------------------------------------------------------------------------------
@@ -194,7 +209,14 @@ def _to_person(pose: Keypoints) -> dict[str, list[float]]:
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _count_without_people(path: Path) -> dict[str, int]:
+    count = len(_files_under(path)[1]) if path.is_dir() else 0
+    return {"clips without a skeleton according to the file of labels": count}
+
+
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_kinetics(file, size=options.size or SIZE, fps=options.fps_or_default)
 
 
@@ -202,5 +224,12 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     return write_kinetics(sequences, path, classes=options.classes)
 
 
-FORMAT = Format("kinetics", find_kinetics, _read, frozenset({"size", "fps"}), key_of_name)
+FORMAT = Format(
+    name="kinetics",
+    find=find_kinetics,
+    read=_read,
+    options=frozenset({"size", "fps"}),
+    one_clip=True,
+    left_out=_count_without_people,
+)
 TARGET = Target("kinetics", _write, frozenset({"labels"}))

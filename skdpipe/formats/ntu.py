@@ -7,26 +7,42 @@ line per joint: x, y, z in metres, x, y in the depth image, x, y in the colour i
 orientation, and whether the joint was tracked.
 
 The coordinates in the colour image, 1920 by 1080 pixels, are kept, since a `PoseSequence` is in pixels; the
-metres serve to rank bodies by motion. Confidence is 1 for a tracked joint, 0.5 for an inferred one, 0
-otherwise.
+metres serve to rank people by motion and to join bodies. Confidence is 1 for a tracked joint, 0.5 for an
+inferred one, 0 otherwise.
+
+Kinect gives a person a new id after losing it. Bodies of several ids become one person by these rules, which
+follow the readers released with 2s-AGCN (Shi et al., CVPR 2019: people by place in the list of bodies,
+ranked by motion) and CTR-GCN (Chen et al., ICCV 2021: bodies by id, ranked by motion, joined if their frames
+do not overlap, those of at most 11 frames or wider than high are noise):
+
+- A body continues a person that has no frame in common with it, at any distance. If there are several such
+  people, or several bodies appear in one frame, the sum of the distances from the person's nearest frame is
+  as small as possible.
+- A body is noise if it has at most 11 frames, or if its width is above 0.8 of its height in 70% of its frames
+  (chairs, reflections). It continues a person only within a metre; otherwise it ranks behind all people
+  that are not noise, but is not deleted. If every body of a file is noise, none is.
+- People are ranked by motion, most first.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.clip_names import key_of_name
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
-from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.skeleton import NTU_25, UNSEEN, Origin, PoseSequence
 
 ESTIMATOR: Final = "ntu kinect"
@@ -35,6 +51,12 @@ SIZE: Final = (1920, 1080)
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R\d{3}A\d{3}")
 _BODY_FIELDS, _JOINT_FIELDS = 10, 12
 _CONFIDENCE = np.array([0, 0.5, 1], np.float32)  # by tracking state
+# CTR-GCN's thresholds (data/ntu/get_raw_denoised_data.py).
+_SHORT_FRAMES: Final = 11
+_LARGEST_WIDTH: Final = 0.8  # as a share of the height
+_LARGEST_SHARE_WIDE: Final = 0.69754  # of a body's frames
+_REACH: Final = 1.0  # metres between noise and the person that it continues
+_UNKNOWN_DISTANCE: Final = 1e6  # metres; of bodies without coordinates in the frames compared
 # The training subjects of the two papers.
 _SUBJECTS_60: Final = frozenset(
     (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
@@ -72,11 +94,11 @@ def find_ntu(path: Path) -> tuple[Path, ...]:
 
 
 def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: float = FPS) -> PoseSequence:
-    """The people of one video, sorted by motion, most first.
+    """The people of one video, sorted by motion, most first; see the module for how bodies become people.
 
-    The motion of a body is the sum of the standard deviations of x, y and z over all joints and the frames
-    that contain the body, as in the code released with 2s-AGCN. Joints of NaN, which some files contain, are
-    not counted.
+    The motion of a person is the sum of the standard deviations of x, y and z over all joints and the frames
+    that contain the person, as in the code released with 2s-AGCN. Joints of NaN, which some files contain,
+    are not counted.
 
     Args:
         path: the file.
@@ -93,8 +115,7 @@ def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: floa
     if name is None:
         raise FormatError(f"{path} is not named like S001C001P001R001A001.skeleton; restore its name")
     bodies, frames = _read_bodies(path)
-    bodies.sort(key=lambda body: -body.motion)
-    kept = bodies[:people]
+    kept = _join_bodies(bodies)[:people]
     keypoints = np.tile(UNSEEN, (frames, len(kept), len(NTU_25), 1))
     for person, body in enumerate(kept):
         keypoints[body.frames, person] = to_keypoints(body.joints[..., 3:], _CONFIDENCE[body.state])
@@ -130,25 +151,85 @@ def _split_of(benchmark: str, setup: int, camera: int, subject: int) -> str:
     return "train" if in_training[name] else "test"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Body:
-    """A body in the frames that contain it.
+    """A body, or the person that several bodies are, in the frames that contain it.
 
     Attributes:
-        frames: ``(row,)`` numbers of these frames.
+        frames: ``(row,)`` numbers of these frames, increasing.
         joints: ``(row, joint, 5)``: x, y, z in metres, x, y in pixels.
         state: ``(row, joint)``: 0 not tracked, 1 inferred, 2 tracked.
     """
 
-    frames: list[int]
+    frames: NDArray[np.intp]
     joints: NDArray[np.float64]
     state: NDArray[np.intp]
 
-    @property
+    @cached_property
     def motion(self) -> float:
         metres = self.joints[..., :3]
         known = metres[np.isfinite(metres).all(axis=-1)]
         return float(known.std(axis=0).sum()) if len(known) else 0.0
+
+    @cached_property
+    def is_noise(self) -> bool:
+        width, height = (np.ptp(self.joints[..., axis], axis=1) for axis in (0, 1))
+        wide = (width > _LARGEST_WIDTH * height).mean()
+        return len(self.frames) <= _SHORT_FRAMES or bool(wide >= _LARGEST_SHARE_WIDE)
+
+    def distance_to(self, body: _Body) -> float:
+        """Mean distance of the joints in metres in the nearest two frames; infinite if a frame is shared."""
+        after = np.searchsorted(self.frames, body.frames)
+        rows = np.stack([np.maximum(after - 1, 0), np.minimum(after, len(self.frames) - 1)])
+        gaps = np.abs(self.frames[rows] - body.frames)
+        if not gaps.all():
+            return float("inf")
+        side, row = np.unravel_index(gaps.argmin(), gaps.shape)
+        offset = self.joints[rows[side, row], :, :3] - body.joints[row, :, :3]
+        known = offset[np.isfinite(offset).all(axis=-1)]
+        return float(np.linalg.norm(known, axis=-1).mean()) if len(known) else _UNKNOWN_DISTANCE
+
+    def joined_with(self, body: _Body) -> _Body:
+        frames = np.concatenate([self.frames, body.frames])
+        order = np.argsort(frames)
+        return _Body(
+            frames[order],
+            np.concatenate([self.joints, body.joints])[order],
+            np.concatenate([self.state, body.state])[order],
+        )
+
+
+def _join_bodies(bodies: Sequence[_Body]) -> list[_Body]:
+    """The bodies as people, sorted by motion; those that consist only of noise are last."""
+    known = [body for body in bodies if not body.is_noise] or bodies
+    people = _continue_people([], known, float("inf"))
+    count = len(people)
+    people = _continue_people(people, [body for body in bodies if body not in known], _REACH)
+    people[:count] = sorted(people[:count], key=lambda person: -person.motion)
+    people[count:] = sorted(people[count:], key=lambda person: -person.motion)
+    return people
+
+
+def _continue_people(people: Sequence[_Body], bodies: Sequence[_Body], reach: float) -> list[_Body]:
+    """The people, continued by the bodies within ``reach``; the other bodies are people of their own."""
+    people = list(people)
+    in_order = sorted(bodies, key=lambda body: body.frames[0])
+    for _, together in groupby(in_order, key=lambda body: body.frames[0]):
+        new = list(together)
+        distances = np.array([[person.distance_to(body) for body in new] for person in people])
+        distances = distances.reshape(len(people), len(new))
+        rows, columns = linear_sum_assignment(np.minimum(distances, 2 * _UNKNOWN_DISTANCE))
+        joined = {
+            int(number): int(person)
+            for person, number in zip(rows, columns, strict=True)
+            if np.isfinite(distances[person, number]) and distances[person, number] <= reach
+        }
+        for number, body in enumerate(new):
+            if number in joined:
+                people[joined[number]] = people[joined[number]].joined_with(body)
+            else:
+                people.append(body)
+    return people
 
 
 def _read_bodies(path: Path) -> tuple[list[_Body], int]:
@@ -172,9 +253,8 @@ def _read_bodies(path: Path) -> tuple[list[_Body], int]:
 
 def _to_body(rows: list[tuple[int, NDArray[np.float64]]]) -> _Body:
     numbers = np.stack([joints for _, joints in rows])
-    return _Body(
-        [frame for frame, _ in rows], numbers[..., [0, 1, 2, 5, 6]], numbers[..., 11].astype(np.intp)
-    )
+    frames = np.array([frame for frame, _ in rows], np.intp)
+    return _Body(frames, numbers[..., [0, 1, 2, 5, 6]], numbers[..., 11].astype(np.intp))
 
 
 class _LineReader:
@@ -225,8 +305,25 @@ class _LineReader:
         )
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _count_damaged(path: Path) -> dict[str, int]:
+    damaged = samples_to_skip() if path.is_dir() else frozenset[str]()
+    count = sum(each.stem in damaged for each in path.rglob("*.skeleton"))
+    return {"clips with missing or incomplete skeletons, as listed by the authors": count}
+
+
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_ntu(file, split=options.split, fps=options.fps_or_default)
 
 
-FORMAT = Format("ntu", find_ntu, _read, frozenset({"split", "fps"}), key_of_name, suffix=".skeleton")
+FORMAT = Format(
+    name="ntu",
+    find=find_ntu,
+    read=_read,
+    options=frozenset({"split", "fps"}),
+    one_clip=True,
+    key_of=key_of_name,  # the names are unique
+    left_out=_count_damaged,
+    suffix=".skeleton",
+)

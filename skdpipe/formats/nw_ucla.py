@@ -19,7 +19,7 @@ from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
 from skdpipe.formats.clip_names import key_of_name
 from skdpipe.formats.defaults import FPS
-from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.formats.json_files import fields_of, read_json, to_numbers
 from skdpipe.skeleton import KINECT_20, Origin, PoseSequence
 
@@ -70,8 +70,10 @@ def load_nw_ucla(path: Path, *, split: str | None = None, fps: float = FPS) -> P
     return to_sequence(to_keypoints_in_space(points[:, None]), KINECT_20, fps, (0, 0), origin)
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_nw_ucla(file, split=options.split, fps=options.fps_or_default)
 
 
-FORMAT = Format("nw-ucla", find_nw_ucla, _read, frozenset({"split", "fps"}), key_of_name)
+FORMAT = Format("nw-ucla", find_nw_ucla, _read, frozenset({"split", "fps"}), one_clip=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,12 +26,22 @@ from skdpipe.formats.clip_names import (
     label_and_split,
 )
 from skdpipe.formats.defaults import FPS, require_size
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    Note,
+    Surroundings,
+    Target,
+    ignore_note,
+)
 from skdpipe.formats.json_files import fields_of, parse_json, to_json
 from skdpipe.formats.json_people import (
-    DetectedPerson,
+    OTHER_CATEGORIES,
+    is_of_other_category,
     join_frames,
     layout_of_people,
+    person_category,
     read_coco_people,
     require_layout,
     seen_people,
@@ -69,6 +80,7 @@ def load_openpifpaf(
     root: Path | None = None,
     layout: str | None = None,
     fps: float = FPS,
+    note: Note = ignore_note,
 ) -> PoseSequence:
     """The tracked people of one video.
 
@@ -78,6 +90,7 @@ def load_openpifpaf(
         root: the folder that contains the class folders; without it the clip has no label.
         layout: name of the layout; by default the known layout with that number of joints (coco-17).
         fps: frames per second.
+        note: receives the number of results of other categories, which are left out.
 
     Raises:
         FormatError: if the file is not as described, or the size is missing.
@@ -87,7 +100,13 @@ def load_openpifpaf(
     frames = _read_frames(path)
     numbers = sorted(frames)
     first = 0 if numbers[0] == 0 else 1
-    people = [frames[number] for number in numbers]
+    found = [each for number in numbers for each in frames[number].predictions]
+    category = person_category(found, {}, path)
+    note(OTHER_CATEGORIES, sum(is_of_other_category(each, category) for each in found))
+    people = [
+        read_coco_people(frames[number].predictions, ["id_"], category, frames[number].where)
+        for number in numbers
+    ]
     if any(person.track_id is not None for each in people for person in each):
         people = [[replace(person, track_id=person.track_id or 0) for person in each] for each in people]
     joints = layout_of_people(people, layout, path)
@@ -126,18 +145,24 @@ def write_openpifpaf(sequences: Iterable[PoseSequence], folder: Path) -> int:
     return len(taken)
 
 
-def _read_frames(path: Path) -> dict[int, list[DetectedPerson]]:
-    frames: dict[int, list[DetectedPerson]] = {}
+class _Line(NamedTuple):
+    """The predictions of a frame, and the words for the line in errors."""
+
+    predictions: list[Any]
+    where: str
+
+
+def _read_frames(path: Path) -> dict[int, _Line]:
+    frames: dict[int, _Line] = {}
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    frame, people = _parse_line(line, f"{path}, line {number}")
+                    where = f"{path}, line {number}"
+                    frame, predictions = _parse_line(line, where)
                     if frame in frames:
-                        raise FormatError(
-                            f"{path}, line {number}: frame {frame} again; expected each frame once"
-                        )
-                    frames[frame] = people
+                        raise FormatError(f"{where}: frame {frame} again; expected each frame once")
+                    frames[frame] = _Line(predictions, where)
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error.strerror}); expected {_EXPECTED}") from error
     except UnicodeDecodeError as error:
@@ -147,20 +172,27 @@ def _read_frames(path: Path) -> dict[int, list[DetectedPerson]]:
     return frames
 
 
-def _parse_line(line: str, where: str) -> tuple[int, list[DetectedPerson]]:
+def _parse_line(line: str, where: str) -> tuple[int, list[Any]]:
     fields = fields_of(parse_json(line, where, _EXPECTED))
     frame, found = fields.get("frame"), fields.get("predictions")
     if not isinstance(frame, int) or not 0 <= frame < _MOST_FRAMES or not isinstance(found, list):
         raise FormatError(f"{where}: {line.strip()!r:.60}; expected {_EXPECTED}")
-    return frame, read_coco_people(found, "id_", where)
+    return frame, found
 
 
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_openpifpaf(
-        file, size=options.size, root=root, layout=options.layout, fps=options.fps_or_default
+        file,
+        size=options.size,
+        root=root,
+        layout=options.layout,
+        fps=options.fps_or_default,
+        note=around.note,
     )
 
 
@@ -168,5 +200,5 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     return write_openpifpaf(sequences, path)
 
 
-FORMAT = Format("openpifpaf", find_openpifpaf, _read, frozenset({"layout", "size", "fps"}), key_of_name)
+FORMAT = Format("openpifpaf", find_openpifpaf, _read, frozenset({"layout", "size", "fps"}), one_clip=True)
 TARGET = Target("openpifpaf", _write)

@@ -2,14 +2,22 @@
 
     NAME_000000000000_keypoints.json: {"people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, c, ...]}]}
 
-Poses have COCO's 18 joints or those of BODY_25, of which the same 18 are kept. Coordinates are pixels; an
-unseen joint is 0, 0, 0. Neither the frame size nor the frames per second are recorded.
+Versions before 1.2 name the field ``pose_keypoints``. Poses have COCO's 18 joints or those of BODY_25, of
+which the same 18 are kept. An unseen joint is 0, 0, 0. Neither the frame size nor the frames per second are
+recorded.
+
+Coordinates are pixels. The shares that ``--keypoint_scale 3`` (0 to 1) and ``4`` (-1 to 1) write are
+recognised by the seen joints of the whole clip, since no body is within one pixel, and become pixels by
+OpenPose's own formula: 1 is the last column or row (size - 1). If all joints of a clip of scale 4 are in the
+lower right quarter of the frame, it cannot be distinguished from scale 3. Pixels of another size (scale 1 and
+2) are refused if most joints are outside the frame; smaller ones cannot be recognised.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +32,15 @@ from skdpipe.formats.clip_names import (
     label_and_split,
 )
 from skdpipe.formats.defaults import FPS, require_size, to_keypoints
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    Note,
+    Surroundings,
+    Target,
+    ignore_note,
+)
 from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
 from skdpipe.formats.json_people import (
     DetectedPerson,
@@ -34,13 +50,14 @@ from skdpipe.formats.json_people import (
     seen_people,
 )
 from skdpipe.formats.output import open_output
-from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence
+from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence, is_seen
 
 ESTIMATOR: Final = "openpose"
 
 _FRAME_FILE = re.compile(r"(?:(.*)_)?(0*\d{1,9})_keypoints\.json")
 # The 18 joints in BODY_25, whose joint 8 is the middle of the hips and whose last six are on the feet.
 _OF_BODY_25: Final = (*range(8), *range(9, 19))
+_LARGEST_SHARE: Final = 1.001  # of the frame, in files with rounded numbers
 _EXPECTED = '{"people": [{"pose_keypoints_2d": [x, y, c, ...]}]} with 18 or 25 joints'
 _OTHER_PARTS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
 
@@ -61,7 +78,12 @@ def find_openpose(path: Path) -> tuple[Path, ...]:
 
 
 def load_openpose(
-    folder: Path, *, size: tuple[int, int] | None, root: Path | None = None, fps: float = FPS
+    folder: Path,
+    *,
+    size: tuple[int, int] | None,
+    root: Path | None = None,
+    fps: float = FPS,
+    note: Note = ignore_note,
 ) -> PoseSequence:
     """The people of one video, by OpenPose's track numbers if it tracked them, otherwise tracked here.
 
@@ -70,15 +92,16 @@ def load_openpose(
         size: width and height of the video in pixels.
         root: the folder that contains the class folders; without it the clip has no label.
         fps: frames per second.
+        note: receives that coordinates were shares of the frame.
 
     Raises:
-        FormatError: if a file is not as described, the folder contains several videos, or the size is
-            missing.
+        FormatError: if a file is not as described, the folder contains several videos, the size is missing,
+            or most joints are outside the frame.
     """
     size = require_size(size, folder, " or --videos")
     files = _frame_files(folder)
     numbers = sorted(files)
-    people = [_read_frame(files[number]) for number in numbers]
+    people = _in_pixels([_read_frame(files[number]) for number in numbers], size, folder, note)
     label, split = label_and_split(folders_between(root, folder))
     return PoseSequence(
         keypoints=join_frames(people, OPENPOSE_18, size, folder),
@@ -106,6 +129,34 @@ def _frame_files(folder: Path) -> dict[int, Path]:
     return numbered
 
 
+def _in_pixels(
+    frames: Sequence[list[DetectedPerson]], size: tuple[int, int], folder: Path, note: Note
+) -> Sequence[list[DetectedPerson]]:
+    """The people with coordinates in pixels."""
+    poses = [person.pose for people in frames for person in people]
+    xy = np.concatenate([pose[is_seen(pose), :2] for pose in poses]) if poses else np.zeros((0, 2))
+    if not len(xy):
+        return frames
+    if np.abs(xy).max() > _LARGEST_SHARE:
+        if (xy > size).any(axis=1).mean() > 0.5:
+            raise FormatError(
+                f"{folder} has coordinates up to {xy[:, 0].max():.0f}, {xy[:, 1].max():.0f} in frames of "
+                f"{size[0]}x{size[1]} pixels; expected pixels of the video: give its --size, or run OpenPose "
+                "with --keypoint_scale 0"
+            )
+        return frames
+    low, scale = (-1, 4) if xy.min() < 0 else (0, 3)
+    note(f"clips have coordinates from {low} to 1 (--keypoint_scale {scale}), which are scaled to pixels", 1)
+    factor = (np.array(size, np.float32) - 1) / (1 - low)
+    return [
+        [
+            replace(person, pose=(person.pose - (low, low, 0)) * np.array([*factor, 1], np.float32))
+            for person in people
+        ]
+        for people in frames
+    ]
+
+
 def _read_frame(file: Path) -> list[DetectedPerson]:
     found = fields_of(read_json(file, _EXPECTED)).get("people")
     if not isinstance(found, list):
@@ -115,7 +166,7 @@ def _read_frame(file: Path) -> list[DetectedPerson]:
 
 def _read_person(found: Any, file: Path) -> DetectedPerson:
     fields = fields_of(found)
-    values = to_numbers(fields.get("pose_keypoints_2d"))
+    values = to_numbers(fields.get("pose_keypoints_2d", fields.get("pose_keypoints")))
     if values.shape not in {(3 * 18,), (3 * 25,)}:
         raise FormatError(f"{file}: a person of {values.size} numbers; expected {_EXPECTED}")
     joints = values.reshape(-1, 3)
@@ -162,13 +213,15 @@ def _to_person(index: int, pose: Keypoints) -> dict[str, Any]:
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
-    yield load_openpose(file, size=options.size, root=root, fps=options.fps_or_default)
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
+    yield load_openpose(file, size=options.size, root=root, fps=options.fps_or_default, note=around.note)
 
 
 def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions) -> int:
     return write_openpose(sequences, path)
 
 
-FORMAT = Format("openpose", find_openpose, _read, frozenset({"size", "fps"}), key_of_name)
+FORMAT = Format("openpose", find_openpose, _read, frozenset({"size", "fps"}), one_clip=True)
 TARGET = Target("openpose", _write)

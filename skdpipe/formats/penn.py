@@ -32,7 +32,7 @@ from scipy.io import loadmat
 
 from skdpipe.errors import FormatError
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
-from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.skeleton import PENN_13, Keypoints, Origin, PoseSequence
 
 ESTIMATOR = "penn-action annotation"
@@ -159,7 +159,9 @@ def _broken(path: Path, found: str, expected: str) -> FormatError:
     )
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_penn(file, options.fps_or_default)
 
 
@@ -168,6 +170,7 @@ FORMAT = Format(
     find=find_penn,
     read=_read,
     options=frozenset({"fps"}),
+    one_clip=True,
     key_of=key_of_annotation,
     cache_folder="penn-action",
     suffix=".mat",

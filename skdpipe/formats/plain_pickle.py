@@ -2,8 +2,9 @@
 
 A pickle is a program, which Python's own reader executes. The reader here imports no name: the few names that
 build arrays and containers are mapped to functions of this module, which check their arguments, and every
-other name is refused before it is imported. Objects of other classes and arrays of objects or of records are
-therefore refused.
+other name is refused before it is imported. Objects of other classes and arrays of records are therefore
+refused. Arrays of objects may hold any of the permitted values; `to_number_array` makes arrays of numbers of
+them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from skdpipe.errors import FormatError
 
 _DTYPE = re.compile(r"[<>|=]?([biuf][1248]|[SU]\d{0,6}|\?)")
+_OBJECTS = re.compile(r"\|?O8?")
+_MOST_VALUES = 1_000_000_000  # of an array that is made of arrays, which may be one array many times
 
 
 def load_plain(path: Path) -> Any:
@@ -44,6 +47,35 @@ def load_plain(path: Path) -> Any:
         raise FormatError(
             f"{path} is not a pickle of plain values ({found:.120}); download the file again"
         ) from error
+
+
+def to_number_array(value: object) -> NDArray[Any] | None:
+    """The array of numbers that a value of a pickle is, or None.
+
+    An array of objects is one if all objects are numbers, or all are arrays of numbers of the same shape,
+    whose axes follow those of the array of objects.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.kind in "biuf":
+        return value if isinstance(value, np.ndarray) else None
+    items = list(value.flat) if value.dtype.kind == "O" else []
+    if not items:
+        return None
+    if all(isinstance(each, int | float | np.number | np.bool_) for each in items):
+        try:
+            return np.array(items, np.float64).reshape(value.shape)
+        except (OverflowError, TypeError, ValueError):  # huge integers, complex numbers
+            return None
+    first = items[0]
+    if (
+        isinstance(first, np.ndarray)
+        and first.size * len(items) <= _MOST_VALUES
+        and all(
+            isinstance(each, np.ndarray) and each.dtype.kind in "biuf" and each.shape == first.shape
+            for each in items
+        )
+    ):
+        return np.stack(items).reshape(value.shape + first.shape)
+    return None
 
 
 def dump_plain(value: object, file: IO[bytes]) -> None:
@@ -91,8 +123,10 @@ class _PlainDtype:
 
     __slots__ = ("_code",)
 
-    def __init__(self, code: object, *_align_and_copy: object) -> None:
-        if not isinstance(code, str) or not _DTYPE.fullmatch(code):
+    def __init__(self, code: object, *align_and_copy: object) -> None:
+        # Numpy writes the last two for every array; without them a type of objects is not of its making.
+        known = (_DTYPE, _OBJECTS) if align_and_copy else (_DTYPE,)
+        if not isinstance(code, str) or not any(each.fullmatch(code) for each in known):
             raise FormatError(f"the pickle has an array of type {code!r:.40}; expected numbers or text")
         self._code = code
 
@@ -101,6 +135,10 @@ class _PlainDtype:
         if order not in ("<", ">", "|", "=") or any(part is not None for part in structure[:3]):
             raise FormatError("the pickle has an array of records; expected numbers or text")
         self._code = order + self._code.lstrip("<>|=")
+
+    @property
+    def code(self) -> str:
+        return self._code
 
     @property
     def numpy(self) -> np.dtype[Any]:
@@ -112,12 +150,20 @@ class _UnfilledArray(np.ndarray):
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, content = state
+        if isinstance(dtype, _PlainDtype) and dtype.numpy.hasobject:
+            objects = _array_of_objects(shape, content)
+            super().__setstate__((1, objects.shape, objects.dtype, False, list(objects.flat)))  # type: ignore[arg-type]
+            return
         array = _array(shape, dtype, content, "F" if fortran is True else "C")
         super().__setstate__((1, array.shape, array.dtype, False, array.tobytes()))  # type: ignore[arg-type]
 
 
 def _array(shape: Any, dtype: Any, content: Any, order: str = "C") -> NDArray[Any]:
     dtype = dtype if isinstance(dtype, _PlainDtype) else _PlainDtype(dtype)
+    if dtype.numpy.hasobject:
+        raise FormatError(
+            f"the pickle has an array of type {dtype.code!r} in bytes; expected numbers or text"
+        )
     content = content.encode("latin1") if isinstance(content, str) else content  # of Python 2
     if not isinstance(content, bytes | bytearray) or not isinstance(shape, tuple):
         raise FormatError(f"the pickle has an array of {type(content).__name__}; expected numbers or text")
@@ -125,12 +171,24 @@ def _array(shape: Any, dtype: Any, content: Any, order: str = "C") -> NDArray[An
     return array.reshape(shape, order="F" if order == "F" else "C").copy()
 
 
+def _array_of_objects(shape: Any, items: Any) -> NDArray[Any]:
+    if not isinstance(items, list) or not isinstance(shape, tuple):
+        raise FormatError(f"the pickle has an array of {type(items).__name__}; expected numbers or text")
+    array = np.empty(len(items), object)
+    for number, item in enumerate(items):
+        array[number] = item
+    return array.reshape(shape)  # numpy writes objects row by row, whatever the memory order
+
+
 def _empty_array(*_class_shape_and_type: object) -> NDArray[Any]:
     return _UnfilledArray(0, np.uint8)
 
 
-def _array_from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
-    return _array(shape, dtype, content, order)
+def _array_from_buffer(
+    content: Any, dtype: Any, shape: Any, order: Any, axis_order: Any = None
+) -> NDArray[Any]:
+    array = _array(shape, dtype, content, order)
+    return array if axis_order is None else array.transpose(axis_order).copy()  # numpy 2.4, order K
 
 
 def _scalar(dtype: Any, content: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from skdpipe.errors import ConfigError
 from skdpipe.formats.catalogue import FORMATS, TARGETS, format_named, target_named
-from skdpipe.formats.format import Format, FormatOptions, Space, Target, refuse_useless
+from skdpipe.formats.format import Format, FormatOptions, Space, Surroundings, Target, refuse_useless
 from skdpipe.skeleton import PoseSequence
 
 F = TypeVar("F", Format, Target)
@@ -57,7 +58,8 @@ def load_poses(
         space: ``camera`` reads the three coordinates of ntu, and of arrays of st-gcn and skd that have them.
 
     Returns:
-        The sequences in the order of the files; an unseen joint is NaN with confidence 0.
+        The sequences in the order of the files; an unseen joint is NaN with confidence 0. What is left out,
+        such as clips in no split of a pair, is counted in a warning.
 
     Raises:
         ConfigError: if there is no such format, it must be named, or it does not take an option.
@@ -69,7 +71,11 @@ def load_poses(
     chosen = format_of(path, format)
     options = FormatOptions(split, layout, _as_path(labels), size, fps, _as_path(images), space=space)
     refuse_useless(options, [chosen])
-    return [sequence for file in chosen.find(path) for sequence in chosen.read(file, path, options)]
+    around = Surroundings(note=_warn)
+    for what, count in chosen.left_out(path).items():
+        _warn(what, count)
+    files = chosen.files(path)
+    return [clip for file in files for clip in chosen.read_file(file, path, options, around)]
 
 
 def save_poses(
@@ -121,6 +127,11 @@ def format_of(path: Path, name: str | None) -> Format:
     if path.is_dir() and any(path.glob("*.safetensors")):
         return format_named("cache")
     return _by_suffix(path, FORMATS)
+
+
+def _warn(what: str, count: int) -> None:
+    if count:
+        warnings.warn(f"{count} {what}", stacklevel=2)
 
 
 def _by_suffix(path: Path, formats: Sequence[F]) -> F:

@@ -6,16 +6,19 @@ those of its tools/data/README.md, which MMAction2's PoseDataset also reads::
     {"split": {name: [frame_dir, ...]}, "annotations": [annotation, ...]}     # or the list alone
 
 An annotation has frame_dir (the clip's name), label (from 0), img_shape and original_shape (height, width),
-total_frames, keypoint (person, frame, joint, 2) in pixels and keypoint_score (person, frame, joint).
-Conventions:
+total_frames, keypoint (person, frame, joint, 2) in pixels and keypoint_score (person, frame, joint). In three
+dimensions (NTU RGB+D's ``*_3danno.pkl``) it has keypoint (person, frame, joint, 3), for Kinect in metres, and
+mostly neither scores nor shapes. Conventions:
 
+- Arrays may have any memory order, and be arrays of objects that hold numbers or arrays of one shape. Shapes
+  are tuples, lists or arrays; labels are numbers or names.
 - A joint with score 0 is unseen; scores above 1, which heat maps give, become 1.
 - Splits come in pairs: ``xsub_train`` and ``xsub_val``, ``train1`` and ``test1``, ``train`` and ``val``. The
-  pair's name is the rest after removing train, val or test. Clips that are not in the pair are left out.
+  pair's name is the rest after removing train, val or test. Clips that are not in the pair are left out and
+  counted, and so are the names of the pair without a clip.
 - Frames per second are not recorded.
-- Keypoints of three coordinates (NTU RGB+D's ``*_3danno.pkl``) are metres in front of a Kinect. The file does
-  not contain the camera, so they cannot be projected into the image and are refused. NTU's own ``.skeleton``
-  files also contain image coordinates.
+- A joint of three coordinates without a score is unseen if it is at the origin. Three numbers that look like
+  pixels and a score are refused.
 - Kinetics' table of contents, whose keypoints are in other files, is refused.
 """
 
@@ -25,22 +28,32 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
-from skdpipe.formats.clip_names import distinct_name, without_endings
+from skdpipe.formats.clip_names import distinct_name, distinct_names, path_of_clip
 from skdpipe.formats.defaults import FPS, every_frame, layout_for, to_keypoints
-from skdpipe.formats.format import Format, FormatOptions, Target
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    Note,
+    Surroundings,
+    Target,
+    ignore_note,
+    read_each,
+)
 from skdpipe.formats.output import open_output
-from skdpipe.formats.plain_pickle import dump_plain, load_plain
+from skdpipe.formats.plain_pickle import dump_plain, load_plain, to_number_array
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence, clip_key
 
 ESTIMATOR = "pyskl annotation"
 
+_LARGEST_METRES = 20.0  # a Kinect sees less than half as far
 _SPLIT_NAME = re.compile(r"_?(train|val|test)(?=_|\d|$)_?", re.IGNORECASE)
 
 
@@ -66,6 +79,7 @@ def load_pyskl(
     layout: str | None = None,
     classes: Sequence[str] = (),
     fps: float = FPS,
+    note: Note = ignore_note,
 ) -> Iterator[PoseSequence]:
     """The clips of a file; the iterator can be continued after a clip that raises.
 
@@ -75,6 +89,7 @@ def load_pyskl(
         layout: name of the layout; by default the known layout with that number of joints.
         classes: the class names in order; by default ``class_007`` and so on.
         fps: frames per second.
+        note: receives the numbers of clips in no split of the pair, and of names of the pair without a clip.
 
     Raises:
         FormatError: immediately if the file is not such a pickle or the split is ambiguous, and on the way
@@ -88,17 +103,33 @@ def load_pyskl(
             f"{path} holds {_kind(content)}; expected a list of annotations, or a dict with one"
         )
     split_of = _choose_split(path, content.get("split") if isinstance(content, dict) else None, split)
+    named = [name for name in map(_name, annotations) if name is not None]
+    distinct = dict(zip(named, distinct_names([path_of_clip(name) for name in named]), strict=True))
     if split_of is not None:
-        annotations = [each for each in annotations if _name(each) in split_of]
+        in_pair = [each for each in annotations if _name(each) in split_of]
+        note("clips are in no split of the pair and are left out", len(annotations) - len(in_pair))
+        note("names of the split have no clip", len(split_of.keys() - distinct.keys()))
+        annotations = in_pair
+
+    def words_for(numbered: tuple[int, Any]) -> str:
+        number, annotation = numbered
+        return f"clip {_name(annotation) or f'number {number}'}"
 
     def sequence(numbered: tuple[int, Any]) -> PoseSequence:
-        number, annotation = numbered
-        name = _name(annotation)
-        where = f"{path}: clip {name or f'number {number}'}"
-        in_split = split_of[name] if split_of is not None and name is not None else None
-        return _sequence(path, where, annotation, in_split, layout, classes, fps)
+        _, annotation = numbered
+        name, where = _name(annotation), f"{path}: {words_for(numbered)}"
+        if name is None:
+            raise FormatError(f"{where} has no frame_dir; expected the clip's name there")
+        origin = Origin(
+            source=str(path / name),
+            key=clip_key(distinct[name]),
+            estimator=ESTIMATOR,
+            label=name_of_class(annotation.get("label"), classes, where),
+            split=split_of[name] if split_of is not None else None,
+        )
+        return _sequence(where, annotation, origin, layout, fps)
 
-    return map(sequence, enumerate(annotations, 1))
+    return read_each(enumerate(annotations, 1), sequence, words_for)
 
 
 def _choose_split(path: Path, splits: Any, wanted: str | None) -> dict[str, str] | None:
@@ -125,92 +156,93 @@ def _clips_of_pair(path: Path, splits: Mapping[str, Any], pair: Mapping[str, str
     split_of: dict[str, str] = {}
     for split, name in pair.items():
         clips = splits[name]
+        clips = clips.tolist() if isinstance(clips, np.ndarray) else clips
         if not isinstance(clips, list | tuple) or not all(isinstance(clip, str) for clip in clips):
             raise FormatError(f"{path}: split {name} is {_kind(clips)}; expected a list of clips by name")
         for clip in clips:
-            if split_of.setdefault(clip, split) != split:
+            if split_of.setdefault(str(clip), split) != split:
                 raise FormatError(f"{path}: clip {clip!r:.60} is in both splits; correct the file")
     return split_of
 
 
 def _name(annotation: Any) -> str | None:
     name = annotation.get("frame_dir", annotation.get("filename")) if isinstance(annotation, dict) else None
-    return name if isinstance(name, str) and name else None
+    return str(name) if isinstance(name, str) and name else None
 
 
 def _sequence(
-    path: Path,
-    where: str,
-    annotation: Any,
-    split: str | None,
-    layout: str | None,
-    classes: Sequence[str],
-    fps: float,
+    where: str, annotation: Mapping[str, Any], origin: Origin, layout: str | None, fps: float
 ) -> PoseSequence:
-    name = _name(annotation)
-    if name is None:
-        raise FormatError(f"{where} has no frame_dir; expected the clip's name there")
     keypoints = _keypoints(where, annotation)
+    coordinates = keypoints.shape[3] - 1
     return PoseSequence(
         keypoints=keypoints,
         frame_index=every_frame(len(keypoints)),
         video_frames=len(keypoints),
-        layout=layout_for(keypoints.shape[2], layout, where),
+        layout=layout_for(keypoints.shape[2], layout, where, coordinates),
         fps=fps,
-        size=_size(where, annotation),
-        origin=Origin(
-            source=str(path / name),
-            key=clip_key(without_endings(name)),
-            estimator=ESTIMATOR,
-            label=name_of_class(annotation.get("label"), classes, where),
-            split=split,
-        ),
+        size=_size(where, annotation) if coordinates == 2 else (0, 0),
+        origin=origin,
     )
 
 
 def _keypoints(where: str, annotation: Mapping[str, Any]) -> Keypoints:
     if "keypoint" not in annotation and "raw_file" in annotation:
         raise FormatError(
-            f"{where} keeps its keypoints in {annotation['raw_file']!r:.60}; expected them here"
+            f"{where} keeps its keypoints in {in_brief(annotation['raw_file'], 60)}; expected them here"
         )
-    xy, score = annotation.get("keypoint"), annotation.get("keypoint_score")
-    shape: tuple[int, ...] = xy.shape if isinstance(xy, np.ndarray) else ()
-    if len(shape) == 4 and shape[3] == 3 and score is None:
+    found, scores = annotation.get("keypoint"), annotation.get("keypoint_score")
+    points, score = to_number_array(found), to_number_array(scores)
+    shape: tuple[int, ...] = () if points is None else points.shape
+    if points is None or len(shape) != 4 or shape[3] not in {2, 3}:
         raise FormatError(
-            f"{where} has three coordinates a joint and no scores: metres in front of a Kinect, not "
-            "pixels; import NTU's .skeleton files, which have both (`skdpipe import ntu`)"
+            f"{where}: keypoint {_kind(found)}; expected numbers (person, frame, joint, 2 or 3)"
         )
-    if not _is_numbers(xy) or len(shape) != 4 or shape[3] != 2:
-        raise FormatError(f"{where}: keypoint {_kind(xy)}; expected numbers (person, frame, joint, 2)")
-    if not _is_numbers(score) or score.shape != shape[:3]:
-        raise FormatError(f"{where}: keypoint_score {_kind(score)}; expected numbers of shape {shape[:3]}")
+    if shape[3] == 3 and scores is None:
+        if _is_image_with_scores(points):
+            raise FormatError(
+                f"{where}: keypoint {_kind(found)} looks like x, y in pixels and a score; expected the "
+                "score in keypoint_score"
+            )
+        score = np.any(points != 0, axis=-1)
+    if score is None or score.shape != shape[:3]:
+        raise FormatError(f"{where}: keypoint_score {_kind(scores)}; expected numbers of shape {shape[:3]}")
     frames = annotation.get("total_frames", shape[1])
-    if not isinstance(frames, int | np.integer) or frames != shape[1]:
+    if _whole_number(frames) != shape[1]:
         raise FormatError(
-            f"{where}: {frames!r:.20} total_frames, but keypoints for {shape[1]}; correct the file"
+            f"{where}: {in_brief(frames, 20)} total_frames, but keypoints for {shape[1]}; correct the file"
         )
-    return np.ascontiguousarray(np.moveaxis(to_keypoints(xy, score), 0, 1))
+    return np.ascontiguousarray(np.moveaxis(to_keypoints(points, score), 0, 1))
+
+
+def _is_image_with_scores(points: NDArray[Any]) -> bool:
+    """Whether three numbers of each joint are x and y of an image and a score, not x, y and z."""
+    known = points[np.isfinite(points).all(axis=-1)]
+    is_wide = np.abs(known[:, :2]).max(initial=0) > _LARGEST_METRES
+    return bool(is_wide and ((known[:, 2] >= 0) & (known[:, 2] <= 1)).all())
 
 
 def _size(where: str, annotation: Mapping[str, Any]) -> tuple[int, int]:
-    shape = annotation.get("original_shape", annotation.get("img_shape"))
-    try:
-        height, width = (int(side) for side in shape or ())
-    except (TypeError, ValueError):
-        height, width = 0, 0
-    if height <= 0 or width <= 0:
-        raise FormatError(f"{where}: original_shape {shape!r:.40}; expected the image's height and width")
+    shape = annotation.get("original_shape")
+    shape = annotation.get("img_shape") if shape is None else shape
+    sides = shape.tolist() if isinstance(shape, np.ndarray) else shape
+    numbers = [_whole_number(side) or 0 for side in sides[:2]] if isinstance(sides, list | tuple) else []
+    if len(numbers) != 2 or min(numbers) <= 0:
+        raise FormatError(f"{where}: original_shape {in_brief(shape)}; expected the image's height and width")
+    height, width = numbers
     return width, height
 
 
-def _is_numbers(value: Any) -> TypeGuard[NDArray[Any]]:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+def _whole_number(value: Any) -> int | None:
+    """The value as an integer, if it is a whole number of any type, also in an array without axes."""
+    number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    is_number = isinstance(number, int | float | np.integer | np.floating)
+    return int(number) if is_number and float(number).is_integer() else None
 
 
 def _kind(value: object) -> str:
     if isinstance(value, np.ndarray):
-        array: NDArray[Any] = value
-        return f"{array.dtype} of shape {array.shape}"
+        return f"{value.dtype} of shape {value.shape}"
     return "nothing" if value is None else f"of type {type(value).__name__}"
 
 
@@ -220,11 +252,12 @@ def _kind(value: object) -> str:
 def write_pyskl(sequences: Iterable[PoseSequence], path: Path, *, classes: Sequence[str] = ()) -> int:
     """Write clips as one pickle, and the class names, one per line, to a file beside it, ``.classes.txt``.
 
-    Keypoints are float32; unseen joints are 0. Frames that were not sampled are not written. If clips have a
-    split, the file has the splits under these names, otherwise it is only a list.
+    Keypoints are float32, in three dimensions without scores; unseen joints are 0. Frames that were not
+    sampled are not written. If clips have a split, the file has the splits under these names, otherwise it is
+    only a list.
 
     Args:
-        sequences: the clips, all of one layout.
+        sequences: the clips, all of one layout and number of coordinates.
         path: the file to write.
         classes: the class names in order; by default sorted.
 
@@ -244,7 +277,7 @@ def write_pyskl(sequences: Iterable[PoseSequence], path: Path, *, classes: Seque
         name = distinct_name(sequence.origin, taken)
         annotations.append(_annotation(name, sequence))
         origins.append(replace(sequence.origin, source=name))
-        layouts.add(sequence.layout.name)
+        layouts.add(f"{sequence.layout.name} in {sequence.coordinates} coordinates")
         if sequence.origin.split is not None:
             splits.setdefault(sequence.origin.split, []).append(name)
     if len(layouts) != 1:
@@ -263,27 +296,31 @@ def write_pyskl(sequences: Iterable[PoseSequence], path: Path, *, classes: Seque
 
 def _annotation(name: str, sequence: PoseSequence) -> dict[str, Any]:
     by_person = np.moveaxis(np.where(sequence.seen[..., None], sequence.keypoints, 0), 1, 0)
-    shape = (int(sequence.size[1]), int(sequence.size[0]))
-    return {
+    annotation: dict[str, Any] = {
         "frame_dir": name,
-        "img_shape": shape,
-        "original_shape": shape,
         "total_frames": len(sequence.keypoints),
-        "keypoint": np.ascontiguousarray(by_person[..., :2], np.float32),
-        "keypoint_score": np.ascontiguousarray(by_person[..., 2], np.float32),
+        "keypoint": np.ascontiguousarray(by_person[..., :-1], np.float32),
     }
+    if sequence.coordinates == 2:
+        shape = (int(sequence.size[1]), int(sequence.size[0]))
+        annotation |= {"img_shape": shape, "original_shape": shape}
+        annotation["keypoint_score"] = np.ascontiguousarray(by_person[..., 2], np.float32)
+    return annotation
 
 
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     return load_pyskl(
         file,
         split=options.split,
         layout=options.layout,
         classes=options.classes,
         fps=options.fps_or_default,
+        note=around.note,
     )
 
 

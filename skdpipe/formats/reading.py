@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skdpipe.cache import settings_slug
+from skdpipe.config import read_layout
 from skdpipe.errors import DataError, FormatError, SkdpipeError
 from skdpipe.extraction.video_list import find_videos
-from skdpipe.formats.clip_names import clip_name
-from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.formats.clip_names import path_below, path_of_clip, without_endings
+from skdpipe.formats.format import Format, FormatOptions, InputFile, Surroundings
 from skdpipe.progress import Progress
-from skdpipe.skeleton import PoseSequence
+from skdpipe.skeleton import PoseSequence, clip_key
 from skdpipe.video import content_key, probe
 
-_NTU_VIDEO_SUFFIX = "_rgb"  # behind the clip's name in the videos of NTU RGB+D
+_VIDEO_ENDINGS = ("_rgb", "_color")  # behind the clip's name in the videos of NTU RGB+D and of UTD-MHAD
 
 
 @dataclass
@@ -25,34 +27,71 @@ class ReadingReport:
     Attributes:
         done: clips that were used.
         skipped: clips already in the cache.
+        replaced: clips whose skeletons in the cache were others, from the same file.
+        relabelled: clips already in the cache whose label, split or subject changed.
         left_out: clips that the user excluded.
-        failed: the reason for each clip or file that could not be read.
+        failed: the reason for each clip or file that could not be read; one reason for all clips of a file
+            that share it.
+        failures: number of clips and files that could not be read.
         without_video: clips without a video, if videos were given.
+        notes: what else was left out or changed, and how many times.
     """
 
     done: int = 0
     skipped: int = 0
+    replaced: int = 0
+    relabelled: int = 0
     left_out: int = 0
     failed: list[str] = field(default_factory=list)
+    failures: int = 0
     without_video: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    _kinds: dict[str, tuple[int, str, int]] = field(default_factory=dict, repr=False)
+
+    def add_failure(self, reason: str, kind: str = "") -> None:
+        """Count a failure; of failures of one kind only the first reason is kept, with their number."""
+        self.failures += 1
+        place, first, count = self._kinds.get(kind, (len(self.failed), reason, 0))
+        if not kind or not count:
+            self.failed.append(reason)
+        else:
+            self.failed[place] = f"{first} (and {count} more clips for this reason)"
+        if kind:
+            self._kinds[kind] = (place, first, count + 1)
+
+    def add_note(self, what: str, count: int) -> None:
+        """Count what was left out or changed."""
+        if count:
+            self.notes[what] += count
 
 
 @dataclass(frozen=True)
 class Videos:
-    """Videos by the name of their clip; None if several have the same name."""
+    """Videos with their paths, as `path_of_clip`, by the name of their clip."""
 
-    paths: dict[str, Path | None]
+    by_name: dict[str, list[tuple[tuple[str, ...], Path]]]
 
-    def of(self, name: str) -> Path | None:
-        """The clip's video, or None.
+    def of(self, clip: str, *, name_suffices: bool = True) -> Path | None:
+        """The clip's video: that of the same path, otherwise of the longest end of it that a video has.
+
+        Args:
+            clip: the clip's name, with or without folders.
+            name_suffices: whether a video of the same name in another folder may be the clip's.
 
         Raises:
             DataError: if there are several.
         """
-        path = self.paths.get(name)
-        if path is None and name in self.paths:
-            raise DataError(f"two videos have the name {name}; expected one: leave the other out")
-        return path
+        path = path_of_clip(clip)
+        named = self.by_name.get(path[-1], [])
+        with_path = len(path) > 1 or not name_suffices
+        found = [video for parts, video in named if with_path and parts == path]
+        for count in range(len(path), 1 - name_suffices, -1):
+            found = found or [video for parts, video in named if parts[-count:] == path[-count:]]
+        if len(found) > 1:
+            raise DataError(
+                f"two videos have the name {clip} ({found[0]}, {found[1]}); expected one: leave the other out"
+            )
+        return found[0] if found else None
 
 
 def videos_under(folder: Path) -> Videos:
@@ -61,11 +100,14 @@ def videos_under(folder: Path) -> Videos:
     Raises:
         DataError: if there are none.
     """
-    paths: dict[str, Path | None] = {}
+    by_name: dict[str, list[tuple[tuple[str, ...], Path]]] = {}
+    root = folder if folder.is_dir() else folder.parent
     for item in find_videos(folder):
-        name = clip_name(item.path.name).removesuffix(_NTU_VIDEO_SUFFIX)
-        paths[name] = None if name in paths else item.path
-    return Videos(paths)
+        *folders, name = path_below(root, item.path)
+        for ending in _VIDEO_ENDINGS:
+            name = name.removesuffix(ending)
+        by_name.setdefault(name, []).append(((*folders, name), item.path))
+    return Videos(by_name)
 
 
 def read_names(path: Path) -> frozenset[str]:
@@ -78,7 +120,7 @@ def read_names(path: Path) -> frozenset[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path} cannot be read ({error}); expected one clip name per line") from error
-    return frozenset(clip_name(line.strip()) for line in lines if line.strip())
+    return frozenset(without_endings(line.strip()) for line in lines if line.strip())
 
 
 @dataclass(frozen=True)
@@ -90,7 +132,7 @@ class Reading:
         where: the path that the user named.
         options: the options for the format.
         videos: the clips' videos, if they are available.
-        skip: names of clips to leave out.
+        skip: names of clips to leave out; a name with folders only leaves out clips whose path ends so.
     """
 
     format: Format
@@ -103,7 +145,11 @@ class Reading:
     def settings(self) -> str:
         """The cache folder; each set of options has its own, since they change skeletons or keys."""
         plain = self.format.cache_folder or self.format.name
-        parts = [f"{name} {getattr(self.options, name)}" for name in sorted(self.options.given - {"labels"})]
+        given = sorted(self.options.given - {"labels", "layout"})
+        parts = [f"{name} {getattr(self.options, name)}" for name in given]
+        if self.options.layout:
+            parts.append(f"layout {read_layout(self.options.layout)}")  # of a file the content, not the path
+            parts.sort()
         parts += [f"classes {' '.join(self.options.classes)}"] if self.options.labels else []
         parts += ["keys of videos"] if self.videos else []
         return settings_slug(plain, ", ".join(parts)) if parts else plain
@@ -130,108 +176,135 @@ def read_clips(
     reading: Reading,
     report: ReadingReport,
     progress: Progress,
-    in_cache: Callable[[str], bool] = lambda key: False,
+    is_known: Callable[[Path, str], bool] = lambda file, key: False,
     key_of_video: Callable[[Path], str] = content_key,
-) -> Iterator[PoseSequence]:
-    """The clips one after the other, with the keys of their videos if these are given.
+) -> Iterator[tuple[Path, PoseSequence]]:
+    """The clips one after the other, each with its file, with the keys of their videos if these are given.
 
     Args:
         reading: the data set.
-        report: counts the clips; one that raises does not stop the others.
+        report: counts the clips that are not yielded; one that raises does not stop the others.
         progress: shows clips per second and, if each file holds one clip, the time left.
-        in_cache: whether the clip of a key is already in the cache. Such a clip is left out; if each file
-            holds one clip, its file is not read.
+        is_known: whether a file that holds one clip, with this key, need not be read.
         key_of_video: the content key of a clip's video.
 
     Raises:
         FormatError: if there are no files.
     """
-    files = reading.format.find(reading.where)
-    one_per_file = reading.format.key_of is not None
-    reader = _ClipReader(reading, report, in_cache, key_of_video)
-    with progress.task("reading", len(files) if one_per_file else None, unit="clips") as task:
+    files = reading.format.files(reading.where)
+    for what, count in reading.format.left_out(reading.where).items():
+        report.add_note(what, count)
+    one_clip = reading.format.one_clip
+    reader = _ClipReader(reading, report, is_known, key_of_video)
+    clips = 0
+    with progress.task("reading", len(files) if one_clip else None, unit="clips") as task:
         for number, file in enumerate(files, 1):
-            for sequence in reader.read_one(file) if one_per_file else reader.read_many(file):
-                report.done += 1
-                yield sequence
-                if not one_per_file:
-                    task.advance_to(report.done + report.skipped)
-            if one_per_file:
+            for sequence in reader.read_one(file) if one_clip else reader.read_many(file):
+                yield file.path, sequence
+                clips += 1
+                if not one_clip:
+                    task.advance_to(clips)
+            if one_clip:
                 task.advance_to(number)
 
 
 @dataclass
 class _ClipReader:
-    """Reads files; ``sources`` holds the source of each clip so far, by key."""
+    """Reads files; ``known`` holds the source and the file of each clip so far, by key."""
 
     reading: Reading
     report: ReadingReport
-    in_cache: Callable[[str], bool]
+    is_known: Callable[[Path, str], bool]
     key_of_video: Callable[[Path], str]
-    sources: dict[str, str] = field(default_factory=dict)
+    known: dict[str, tuple[str, Path]] = field(default_factory=dict)
 
-    def read_one(self, file: Path) -> Iterator[PoseSequence]:
+    def read_one(self, file: InputFile) -> Iterator[PoseSequence]:
         """The only clip of a file, or nothing. Its name and key are known before the file is read."""
-        key_of = self.reading.format.key_of
-        assert key_of is not None
+        reading = self.reading
+        if self._is_skipped(file.clip_path):
+            return
         try:
-            name = clip_name(file.name)
-            video = self._video_of(name)
-            key = self.key_of_video(video) if video else key_of(file)
-            if not self._is_wanted(name, key, str(file)):
+            named = len(file.clip_path) == 1 or file.clip != "/".join(file.clip_path)
+            video = self._video_of(file.clip_path, named)
+            key = self.key_of_video(video) if video else reading.format.key_of_file(file)
+            self._require_new(key, str(file.path), file.path)
+            if self.is_known(file.path, key):
+                self.report.skipped += 1
                 return
-            options = _complete(self.reading.options, video) if video else self.reading.options
-            (sequence,) = self.reading.format.read(file, self.reading.where, options)
+            options = _complete(reading.options, video) if video else reading.options
+            around = Surroundings(note=self.report.add_note)
+            (sequence,) = reading.format.read_file(file, reading.where, options, around)
         except SkdpipeError as error:
-            self.report.failed.append(str(error))
+            self.report.add_failure(str(error))
             return
         yield replace(sequence, origin=replace(sequence.origin, key=key))
 
-    def read_many(self, file: Path) -> Iterator[PoseSequence]:
+    def read_many(self, file: InputFile) -> Iterator[PoseSequence]:
         """The wanted clips of a file."""
+        reading = self.reading
+        around = Surroundings(note=self.report.add_note, size_of=self._size_of)
         try:
-            clips = self.reading.format.read(file, self.reading.where, self.reading.options)
+            clips = reading.format.read_file(file, reading.where, reading.options, around)
         except SkdpipeError as error:
-            self.report.failed.append(str(error))
+            self.report.add_failure(str(error))
             return
         while True:
             try:
                 sequence = next(clips)
                 origin = sequence.origin
-                name = clip_name(origin.source)
-                video = self._video_of(name)
-                key = self.key_of_video(video) if video else origin.key
-                if not self._is_wanted(name, key, origin.source):
+                path = _path_in(file, origin.source)
+                if self._is_skipped(path):
                     continue
-                fps = (self.reading.options.fps or probe(video).fps) if video else sequence.fps
+                video = self._video_of(path, _is_named(path, origin.key))
+                key = self.key_of_video(video) if video else origin.key
+                self._require_new(key, origin.source, file.path)
+                fps = (reading.options.fps or probe(video).fps) if video else sequence.fps
             except StopIteration:
                 return
             except SkdpipeError as error:
-                self.report.failed.append(str(error))
+                self.report.add_failure(str(error), f"{file.path} {error.kind}" if error.kind else "")
                 continue
             yield replace(sequence, fps=fps, origin=replace(origin, key=key))
 
-    def _video_of(self, name: str) -> Path | None:
-        if self.reading.videos is None or name in self.reading.skip:
+    def _video_of(self, path: tuple[str, ...], named: bool) -> Path | None:
+        if self.reading.videos is None:
             return None
-        video = self.reading.videos.of(name)
+        video = self.reading.videos.of("/".join(path), name_suffices=named)
         self.report.without_video += video is None
         return video
 
-    def _is_wanted(self, name: str, key: str, source: str) -> bool:
-        if name in self.reading.skip:
-            self.report.left_out += 1
-            return False
-        if key in self.sources:
-            raise DataError(
-                f"{source} is the same clip as {self.sources[key]}; expected each name and each video once: "
+    def _size_of(self, path: tuple[str, ...]) -> tuple[int, int] | None:
+        video = self.reading.videos.of("/".join(path)) if self.reading.videos else None
+        return probe(video).size if video else None
+
+    def _is_skipped(self, path: tuple[str, ...]) -> bool:
+        ends = {"/".join(path[start:]) for start in range(len(path))}
+        skipped = bool(ends & self.reading.skip)
+        self.report.left_out += skipped
+        return skipped
+
+    def _require_new(self, key: str, source: str, file: Path) -> None:
+        if key in self.known:
+            other, other_file = self.known[key]
+            error = DataError(
+                f"{source} is the same clip as {other}; expected each name and each video once: "
                 "rename one of the two, or leave it out"
             )
-        self.sources[key] = source
-        if self.in_cache(key):
-            self.report.skipped += 1
-            return False
-        return True
+            error.kind = f"clip of {other_file}"
+            raise error
+        self.known[key] = (source, file)
+
+
+def _path_in(file: InputFile, source: str) -> tuple[str, ...]:
+    """The path of a clip in a file with several: the rest of its source behind the file."""
+    path = Path(source)
+    inside = path_of_clip(path.relative_to(file.path) if file.path in path.parents else path)
+    return file.clip_path if inside == file.clip_path[-1:] else inside
+
+
+def _is_named(path: tuple[str, ...], key: str) -> bool:
+    """Whether the key is not that of the whole path."""
+    return len(path) == 1 or key != clip_key("/".join(path))
 
 
 def _complete(options: FormatOptions, video: Path) -> FormatOptions:

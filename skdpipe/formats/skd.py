@@ -12,7 +12,7 @@ from skdpipe.errors import FormatError
 from skdpipe.formats.arrays import open_array, read_array, to_sequence, wrong_array
 from skdpipe.formats.clip_names import folders_between, key_of_name, label_and_split
 from skdpipe.formats.defaults import FPS, layout_for
-from skdpipe.formats.format import Format, FormatOptions, Space
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Space, Surroundings
 from skdpipe.skeleton import Origin, PoseSequence
 
 ESTIMATOR: Final = "skd array"
@@ -65,7 +65,9 @@ def load_skd(
     )
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_skd(
         file,
         size=options.size,
@@ -76,4 +78,4 @@ def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequen
     )
 
 
-FORMAT = Format("skd", find_skd, _read, frozenset({"layout", "size", "fps", "space"}), key_of_name)
+FORMAT = Format("skd", find_skd, _read, frozenset({"layout", "size", "fps", "space"}), one_clip=True)

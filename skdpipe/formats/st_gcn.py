@@ -22,7 +22,7 @@ from skdpipe.formats.arrays import SIZE_ALTERNATIVE, open_array, read_array, to_
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
 from skdpipe.formats.clip_names import clip_name, distinct_name, label_and_split
 from skdpipe.formats.defaults import FPS, layout_for, require_size
-from skdpipe.formats.format import Format, FormatOptions, Space, Target
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Space, Surroundings, Target
 from skdpipe.formats.output import open_output
 from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.skeleton import Origin, PoseSequence, clip_key, is_seen
@@ -220,7 +220,9 @@ class _ArrayWriter:
 # Catalogue -------------------------------------------------------------------------------------
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     return load_st_gcn(
         file,
         size=options.size,

@@ -20,7 +20,7 @@ from skdpipe.errors import ConfigError, FormatError, in_one_line
 from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
 from skdpipe.formats.clip_names import key_of_name
 from skdpipe.formats.defaults import FPS
-from skdpipe.formats.format import Format, FormatOptions
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.skeleton import KINECT_20, Origin, PoseSequence
 
 ESTIMATOR: Final = "utd-mhad kinect"
@@ -82,12 +82,21 @@ def load_utd_mhad(path: Path, *, split: str | None = None, fps: float = FPS) -> 
     columns = [_JOINTS.index(joint) for joint in KINECT_20.joints]
     keypoints = to_keypoints_in_space(np.transpose(points, (2, 0, 1))[:, None, columns])
     side = None if split is None else "train" if int(name[3]) % 2 else "test"
-    origin = Origin(str(path), key_of_name(path), ESTIMATOR, name[1], side, name[2])
+    origin = Origin(str(path), key_of_name(_named_by(path)), ESTIMATOR, name[1], side, name[2])
     return to_sequence(keypoints, KINECT_20, fps, (0, 0), origin)
 
 
-def _read(file: Path, root: Path, options: FormatOptions) -> Iterator[PoseSequence]:
+def _named_by(file: Path) -> Path:
+    """The name that the files of one recording share: ``a1_s1_t1``."""
+    return file.with_name(file.stem.removesuffix("_skeleton"))
+
+
+def _read(
+    file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
+) -> Iterator[PoseSequence]:
     yield load_utd_mhad(file, split=options.split, fps=options.fps_or_default)
 
 
-FORMAT = Format("utd-mhad", find_utd_mhad, _read, frozenset({"split", "fps"}), key_of_name)
+FORMAT = Format(
+    "utd-mhad", find_utd_mhad, _read, frozenset({"split", "fps"}), one_clip=True, named_by=_named_by
+)
