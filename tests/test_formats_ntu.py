@@ -46,6 +46,17 @@ def test_one_body_by_hand(tmp_path: Path) -> None:
     assert origin.key == clip_key("S001C002P003R002A013")
 
 
+def test_the_same_people_are_read_in_metres(tmp_path: Path) -> None:
+    path = written(tmp_path, [body(1, 1.0)], [], [body(1, 2.0, state=1)])
+    sequence = load_ntu(path, space="camera")
+    assert (sequence.coordinates, sequence.size) == (3, (0, 0))
+    np.testing.assert_allclose(sequence.keypoints[0, 0], [[1, 0.5, 3, 1]] * 25)
+    np.testing.assert_allclose(sequence.keypoints[2, 0], [[2, 0.5, 3, 0.5]] * 25)
+    np.testing.assert_array_equal(sequence.seen, load_ntu(path).seen)
+    assert sequence.origin.key == load_ntu(path).origin.key
+    assert sequence.origin.estimator == "ntu kinect in metres"
+
+
 def test_a_file_without_a_body_is_an_empty_sequence(tmp_path: Path) -> None:
     sequence = load_ntu(written(tmp_path, [], []))
     assert sequence.is_empty

@@ -6,9 +6,9 @@ of frames; for each frame the number of bodies; for each body a line about it, t
 line per joint: x, y, z in metres, x, y in the depth image, x, y in the colour image, four numbers of
 orientation, and whether the joint was tracked.
 
-The coordinates in the colour image, 1920 by 1080 pixels, are kept, since a `PoseSequence` is in pixels; the
-metres serve to rank people by motion and to join bodies. Confidence is 1 for a tracked joint, 0.5 for an
-inferred one, 0 otherwise.
+The coordinates in the colour image, 1920 by 1080 pixels, are kept, or on request the metres in the space of
+the camera, which always serve to rank people by motion and to join bodies. Confidence is 1 for a tracked joint,
+0.5 for an inferred one, 0 otherwise.
 
 Kinect gives a person a new id after losing it. Bodies of several ids become one person by these rules, which
 follow the readers released with 2s-AGCN (Shi et al., CVPR 2019: people by place in the list of bodies,
@@ -42,8 +42,8 @@ from scipy.optimize import linear_sum_assignment
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.clip_names import key_of_name
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
-from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
-from skdpipe.skeleton import NTU_25, UNSEEN, Origin, PoseSequence
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Space, Surroundings
+from skdpipe.skeleton import NTU_25, Origin, PoseSequence, unseen_joint
 
 ESTIMATOR: Final = "ntu kinect"
 SIZE: Final = (1920, 1080)
@@ -93,7 +93,14 @@ def find_ntu(path: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: float = FPS) -> PoseSequence:
+def load_ntu(
+    path: Path,
+    *,
+    split: str | None = None,
+    people: int = 2,
+    fps: float = FPS,
+    space: Space | None = None,
+) -> PoseSequence:
     """The people of one video, sorted by motion, most first; see the module for how bodies become people.
 
     The motion of a person is the sum of the standard deviations of x, y and z over all joints and the frames
@@ -106,6 +113,7 @@ def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: floa
             testing; without it the clip has no split.
         people: largest number of people to keep; the files have up to five, many of them chairs.
         fps: frames per second.
+        space: ``camera`` for x, y and z in metres; by default x and y in the colour image.
 
     Raises:
         ConfigError: if there is no such benchmark.
@@ -116,20 +124,21 @@ def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: floa
         raise FormatError(f"{path} is not named like S001C001P001R001A001.skeleton; restore its name")
     bodies, frames = _read_bodies(path)
     kept = _join_bodies(bodies)[:people]
-    keypoints = np.tile(UNSEEN, (frames, len(kept), len(NTU_25), 1))
+    columns, suffix = (slice(3), " in metres") if space == "camera" else (slice(3, None), "")
+    keypoints = np.tile(unseen_joint(3 if space == "camera" else 2), (frames, len(kept), len(NTU_25), 1))
     for person, body in enumerate(kept):
-        keypoints[body.frames, person] = to_keypoints(body.joints[..., 3:], _CONFIDENCE[body.state])
+        keypoints[body.frames, person] = to_keypoints(body.joints[..., columns], _CONFIDENCE[body.state])
     return PoseSequence(
         keypoints=keypoints,
         frame_index=every_frame(frames),
         video_frames=frames,
         layout=NTU_25,
         fps=fps,
-        size=SIZE,
+        size=(0, 0) if space == "camera" else SIZE,
         origin=Origin(
             source=str(path),
             key=key_of_name(path),
-            estimator=ESTIMATOR,
+            estimator=ESTIMATOR + suffix,
             label=path.stem[16:20],
             split=_split_of(split, *map(int, name.groups())) if split else None,
             subject=path.stem[8:12],
@@ -314,14 +323,14 @@ def _count_damaged(path: Path) -> dict[str, int]:
 def _read(
     file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
 ) -> Iterator[PoseSequence]:
-    yield load_ntu(file, split=options.split, fps=options.fps_or_default)
+    yield load_ntu(file, split=options.split, fps=options.fps_or_default, space=options.space)
 
 
 FORMAT = Format(
     name="ntu",
     find=find_ntu,
     read=_read,
-    options=frozenset({"split", "fps"}),
+    options=frozenset({"split", "fps", "space"}),
     one_clip=True,
     key_of=key_of_name,  # the names are unique
     left_out=_count_damaged,

@@ -277,7 +277,7 @@ def write_pyskl(sequences: Iterable[PoseSequence], path: Path, *, classes: Seque
         name = distinct_name(sequence.origin, taken)
         annotations.append(_annotation(name, sequence))
         origins.append(replace(sequence.origin, source=name))
-        layouts.add(f"{sequence.layout.name} in {sequence.coordinates} coordinates")
+        layouts.add(sequence.layout.name + (" in 3D" if sequence.coordinates == 3 else ""))
         if sequence.origin.split is not None:
             splits.setdefault(sequence.origin.split, []).append(name)
     if len(layouts) != 1:
