@@ -7,8 +7,8 @@ line per joint: x, y, z in metres, x, y in the depth image, x, y in the colour i
 orientation, and whether the joint was tracked.
 
 The coordinates in the colour image, 1920 by 1080 pixels, are kept, or on request the metres in the space of
-the camera, which always serve to rank people by motion and to join bodies. Confidence is 1 for a tracked joint,
-0.5 for an inferred one, 0 otherwise.
+the camera, which always serve to rank people by motion and to join bodies. Confidence is 1 for a tracked
+joint, 0.5 for an inferred one, 0 otherwise.
 
 Kinect gives a person a new id after losing it. Bodies of several ids become one person by these rules, which
 follow the readers released with 2s-AGCN (Shi et al., CVPR 2019: people by place in the list of bodies,
