@@ -31,7 +31,7 @@ from skdpipe.extraction.video_list import VideoItem, find_videos, shard, shard_o
 from skdpipe.pose.estimate import SampledEstimator, estimate_video
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
-from skdpipe.video import content_key, probe, read_frames, write_video
+from skdpipe.video import content_key, probe, read_frames, read_timed_frames, write_video
 
 FRAMES = 20  # of every video here by default
 
@@ -85,12 +85,99 @@ def test_folder_names_are_labels(tmp_path: Path) -> None:
 
 
 def test_folders_with_names_of_splits_are_splits(tmp_path: Path) -> None:
-    touch(tmp_path, "Train/wave/a.mp4", "test/wave/b.mp4", "val/c.mp4")
+    touch(tmp_path, "Train/wave/a.mp4", "TESTING/wave/deep/b.mp4", "Validation/wave/c.mp4")
     assert find(tmp_path, tmp_path) == [
+        ("TESTING/wave/deep/b.mp4", "wave", "test"),
         ("Train/wave/a.mp4", "wave", "train"),
-        ("test/wave/b.mp4", "wave", "test"),
-        ("val/c.mp4", None, "val"),
+        ("Validation/wave/c.mp4", "wave", "val"),
     ]
+    assert find_videos(tmp_path).left_out == ()
+
+
+def test_videos_without_a_split_or_a_class_are_left_out_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, "train/wave/a.mp4", "train/b.mp4", "test/wave/c.mp4", "stray.mp4")
+    videos = find_videos(tmp_path)
+    assert [(item.path.name, item.label, item.split) for item in videos] == [
+        ("c.mp4", "wave", "test"),
+        ("a.mp4", "wave", "train"),
+    ]
+    assert sorted(videos.left_out) == [
+        f"{tmp_path}/stray.mp4: beside the folders of splits (test, train)",
+        f"{tmp_path}/train/b.mp4: in a split, but not in the folder of a class",
+    ]
+    assert [(item.path.name, item.label, item.split) for item in find_videos(tmp_path, labels=False)] == [
+        ("stray.mp4", None, None),
+        ("c.mp4", None, None),
+        ("b.mp4", None, None),
+        ("a.mp4", None, None),
+    ]
+
+
+def test_only_videos_without_a_class_are_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.mp4", "test/b.mp4")
+    with pytest.raises(
+        DataError, match=r"no videos with a label and a split: 2 files .*not in the folder of"
+    ):
+        find_videos(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["trian", "dev", "wave"])
+def test_a_folder_beside_splits_that_is_no_split_is_refused(tmp_path: Path, other: str) -> None:
+    touch(tmp_path, "train/wave/a.mp4", "test/wave/b.mp4", f"{other}/wave/c.mp4", "notes/read.txt")
+    with pytest.raises(
+        DataError, match=f"contains test, train, a split, and {other}, which is none; expected"
+    ):
+        find_videos(tmp_path)
+    assert len(find_videos(tmp_path, labels=False)) == 3
+
+
+def test_what_is_no_video_is_named_by_its_reason(tmp_path: Path) -> None:
+    touch(tmp_path, "wave/a.mp4", ".cache/b.mp4", "wave/._a.mp4", "wave/.DS_Store", "wave/cover.jpg")
+    touch(tmp_path, *(f"wave/{n}.json" for n in range(5)))
+    (tmp_path / "wave/index.ts").write_text("export const wave = 1;\n")
+    videos = find_videos(tmp_path)
+    assert [item.path.name for item in videos] == ["a.mp4"]
+    at = f"{tmp_path}/wave"
+    assert sorted(videos.left_out) == [
+        f"{at}/cover.jpg: not a video by its ending .jpg",
+        f"{at}/index.ts: text, not a video",
+        f"2 files ({tmp_path}/.cache/b.mp4, {at}/._a.mp4): hidden",
+        f"5 files ({at}/0.json, {at}/1.json, {at}/2.json, ...): not a video by its ending .json",
+    ]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["MTS", "ts", "gif", "m2ts", "wmv", "vob", "ogv", "mxf", "asf", "f4v", "3g2", "dv", "MPG", "y4m"],
+)
+def test_videos_are_found_by_the_endings_that_ffmpeg_reads(tmp_path: Path, ending: str) -> None:
+    touch(tmp_path, f"wave/a.{ending}")
+    assert find(tmp_path, tmp_path) == [(f"wave/a.{ending}", "wave", None)]
+
+
+def test_a_folder_of_numbered_images_is_a_video(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"wave/one/img_{n:05d}.JPG" for n in range(3)), "wave/one/notes.txt", "wave/two.mp4")
+    touch(tmp_path, "push/0001.png", "push/0002.png", "push/video.mp4", "push/single/1.png")
+    videos = find_videos(tmp_path)
+    assert [(str(item.path.relative_to(tmp_path)), item.label) for item in videos] == [
+        ("push/video.mp4", "push"),
+        ("wave/one", "wave"),
+        ("wave/two.mp4", "wave"),
+    ]
+    at = f"{tmp_path}/push"
+    assert sorted(videos.left_out) == [
+        f"{tmp_path}/wave/one/notes.txt: not a video by its ending .txt",
+        f"3 files ({at}/0001.png, {at}/0002.png, {at}/single/1.png): not a video by its ending .png",
+    ]
+    assert find_videos(tmp_path / "wave/one") == [VideoItem(tmp_path / "wave/one")]
+    pattern = tmp_path / "wave/one/img_%05d.JPG"
+    assert find_videos(pattern) == [VideoItem(pattern)]
+
+
+@pytest.mark.parametrize(("split", "known"), [("TRAIN", "train"), ("Testing", "test"), ("valid", "val")])
+def test_splits_in_a_csv_have_one_name(tmp_path: Path, split: str, known: str) -> None:
+    (tmp_path / "list.csv").write_text(f"path,label,split\na.mp4,wave,{split}\n")
+    assert find_videos(tmp_path / "list.csv") == [VideoItem(tmp_path / "a.mp4", "wave", known)]
 
 
 def test_linked_folders_are_searched(tmp_path: Path) -> None:
@@ -126,6 +213,10 @@ def test_paths_in_a_csv_are_relative_to_it(tmp_path: Path, text: str) -> None:
         (b"path;label\na.mp4;wave\n", "separated by commas"),
         (b"path,label\na.mp4,wave\n,wave\n", "row 3 has 2 fields"),
         (b"path,label\none, two.mp4,wave\n", r"row 2 has 3 fields \(one, two.mp4, wave\); .* put quotes"),
+        (
+            b"path,label,split\na.mp4,wave,train\nb.mp4,wave,trian\n",
+            "row 3 has the split 'trian'; expected one",
+        ),
         ("path,label\ncafé.mp4,wave\n".encode("latin-1"), "not a readable UTF-8 CSV"),
         ("path,label\na.mp4,wave\n".encode("utf-16"), "not a readable UTF-8 CSV"),
     ],
@@ -205,11 +296,11 @@ def test_one_decoding_pass_serves_both_qualities(
 ) -> None:
     decoded: list[Path] = []
 
-    def counting(path: Path) -> Iterator[np.ndarray]:
+    def counting(path: Path) -> Iterator[tuple[np.ndarray, float]]:
         decoded.append(path)
-        return read_frames(path)
+        return read_timed_frames(path)
 
-    monkeypatch.setattr(skdpipe.video, "read_frames", counting)
+    monkeypatch.setattr(skdpipe.video, "read_timed_frames", counting)
     path = square_video("a.mp4")
     sources = two_qualities(every=4)
     extract_videos([VideoItem(path)], sources, cache, batch=8)
@@ -338,7 +429,8 @@ def test_labels_can_change_without_a_new_extraction(square_video: WriteVideo, ca
     extract_videos([VideoItem(path, "wave")], two_qualities(), cache)
     before = [cache.load(entry.path).keypoints for entry in cache.entries()]
     sources = two_qualities()
-    extract_videos([VideoItem(path, "push", "test", "7")], sources, cache)
+    changed = [extract_videos([VideoItem(path, "push", "test", "7")], sources, cache) for _ in range(2)]
+    assert [report.relabelled for report in changed] == [1, 0]
     assert frames_processed(*sources) == [0, 0]
     for entry, keypoints in zip(cache.entries(), before, strict=True):
         assert (entry.origin.label, entry.origin.split, entry.origin.subject) == ("push", "test", "7")

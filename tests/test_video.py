@@ -170,8 +170,8 @@ def open_files() -> set[Path]:
 @pytest.mark.parametrize(
     ("name", "info"),
     [
-        ("clean_and_jerk.mp4", VideoInfo(30000 / 1001, (340, 256), 300)),
-        ("arm_wrestling.mp4", VideoInfo(28.0, (340, 256), 280)),
+        ("clean_and_jerk.mp4", VideoInfo(30000 / 1001, (455, 256), 300)),
+        ("arm_wrestling.mp4", VideoInfo(28.0, (427, 256), 280)),
         ("basketball_fast_pan.mp4", VideoInfo(30000 / 1001, (426, 240), 300)),
         ("ta_chi.mp4", VideoInfo(30000 / 1001, (340, 256), 300)),
         ("three_people_aerobics.avi", VideoInfo(10.0, (384, 288), 393)),

@@ -62,7 +62,7 @@ def videos_under(folder: Path) -> Videos:
         DataError: if there are none.
     """
     paths: dict[str, Path | None] = {}
-    for item in find_videos(folder):
+    for item in find_videos(folder, labels=False):
         name = clip_name(item.path.name).removesuffix(_NTU_VIDEO_SUFFIX)
         paths[name] = None if name in paths else item.path
     return Videos(paths)
