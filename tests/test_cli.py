@@ -142,6 +142,22 @@ def test_extract_fails_if_a_video_fails_and_prints_its_path(stage: Stage, run: R
     assert f"no person detected: {tmp_path}/empty [1].mp4\n" in output.err
 
 
+def test_a_truncated_video_is_extracted_with_a_warning(distilled: Stage, run: Run, tmp_path: Path) -> None:
+    path = write_action_video(tmp_path / "clip.mkv", ACTIONS[0], 7, frames=60)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    output = run("extract", path, *distilled.options("config"), "--cache", tmp_path / "cache")
+    assert (output.code, output.out.splitlines()[0]) == (
+        0,
+        f"{tmp_path}/cache: 1 videos extracted, 0 already present, 0 failed",
+    )
+    short = rf"warning: {path}: \d\.\d s of video \(\d+ frames\), but the container states 5\.0 s; "
+    assert re.search(short, output.err)
+    predicted = run("predict", path, *distilled.options("models", "estimator"))
+    assert predicted.code == 0
+    assert re.search(short, predicted.err)
+    assert predicted.out.startswith(f"{path}: [")
+
+
 def test_distill_prints_the_table(distilled: Stage, run: Run) -> None:
     output = run("distill", *distilled.options("config", "cache", "models"), *NO_FOLDS)
     assert output.code == 0

@@ -7,10 +7,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -25,12 +28,15 @@ import skdpipe.cache.video_index
 import skdpipe.video
 from skdpipe.cache import PoseCache
 from skdpipe.config import Estimator, Extraction
+from skdpipe.degradation import sample_frames
 from skdpipe.errors import CacheError, DataError, PoseError
 from skdpipe.extraction import ExtractionReport, Source, extract_videos, open_sources
 from skdpipe.extraction.video_list import VideoItem, find_videos, shard, shard_of
 from skdpipe.pose.estimate import SampledEstimator, estimate_video
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
+from skdpipe.skeleton.timing import FrameSampler, Timing, timing_of
+from skdpipe.skeleton.transforms import interpolate_frames
 from skdpipe.video import content_key, probe, read_frames, read_timed_frames, write_video
 
 FRAMES = 20  # of every video here by default
@@ -329,6 +335,71 @@ def test_estimators_process_every_nth_frame(square_video: WriteVideo, every: int
         assert max(source.estimator.calls) <= batch  # type: ignore[attr-defined]
     rows = sequences[1].frame_index
     np.testing.assert_array_equal(sequences[1].keypoints, sequences[0].keypoints[rows])
+
+
+IDLE_THEN_FAST = [*range(0, 240, 60), *range(240, 400, 2)]  # in 1/60 s: one frame a second, then 30
+
+
+def varying_video(path: Path, times: Sequence[int] = IDLE_THEN_FAST) -> Path:
+    """A video of a square with given times of its frames in 1/60 s."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=60)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for time_, image in zip(times, square_frames(frames=len(times)), strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = time_
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_frames_of_a_varying_rate_are_sampled_by_time(tmp_path: Path, cache: PoseCache, name: str) -> None:
+    path = varying_video(tmp_path / name)
+    seconds = np.array(IDLE_THEN_FAST) / 60
+    fps = (len(seconds) - 1) / seconds[-1]  # 12.5
+    sources = two_qualities(every=5)
+    extract_videos([VideoItem(path)], sources, cache)
+    high, low = (cache.load(next(cache.entries(source.quality)).path) for source in sources)
+    assert (high.fps, high.video_frames) == (pytest.approx(fps, rel=1e-3), len(seconds))
+    np.testing.assert_allclose(high.times, seconds, atol=1e-3)
+    np.testing.assert_array_equal(high.frame_index, np.arange(len(seconds)))
+    np.testing.assert_allclose(low.times, seconds[low.frame_index], atol=1e-3)
+    pauses = np.diff(low.times)
+    assert low.frame_index[:5].tolist() == [0, 1, 2, 3, 4]  # each idle frame
+    assert (pauses[5:] < 5.5 / fps).all()
+    assert (pauses >= 4.5 / fps).all()
+    np.testing.assert_array_equal(low.frame_index, sample_frames(high, 5).frame_index)
+    even = interpolate_frames(low)
+    assert even.times is None
+    assert even.keypoints.shape[0] == len(seconds)
+
+
+@pytest.mark.parametrize("period", [Fraction(1, 25), Fraction(1001, 30000), Fraction(1, 60)])
+@given(every=st.integers(2, 40), digits=st.sampled_from([3, 9]))
+def test_sampling_by_time_is_sampling_by_number_if_frames_are_evenly_spaced(
+    period: Fraction, every: int, digits: int
+) -> None:
+    times = [round(float(number * period), digits) for number in range(900)]  # 3: as Matroska rounds them
+    by_number, by_time = FrameSampler(every), FrameSampler(every, float(1 / period))
+    assert [by_number.chooses(t) for t in times] == [by_time.chooses(t) for t in times]
+    assert timing_of(times, float(1 / period)) == Timing(float(1 / period))
+
+
+def test_a_series_of_images_is_extracted_like_a_video(tmp_path: Path, cache: PoseCache) -> None:
+    for number, image in enumerate(square_frames()):
+        (tmp_path / "videos/wave/one").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"videos/wave/one/{number}.png"), image)
+    for _ in range(2):
+        sources = two_qualities(every=3)
+        report = extract_videos(find_videos(tmp_path / "videos"), sources, cache)
+    assert (report.done, report.skipped) == (0, 1)
+    high, low = (cache.load(next(cache.entries(source.quality)).path) for source in sources)
+    assert (high.origin.source, high.origin.label) == (str(tmp_path / "videos/wave/one"), "wave")
+    assert (high.fps, high.size, high.times) == (30.0, (64, 48), None)
+    np.testing.assert_array_equal(low.frame_index, range(0, FRAMES, 3))
+    cv2.imwrite(str(tmp_path / "videos/wave/one/7.png"), np.zeros((48, 64, 3), np.uint8))
+    assert extract_videos(find_videos(tmp_path / "videos"), two_qualities(), cache).done == 1
 
 
 def test_a_video_without_people_is_cached_and_reported(square_video: WriteVideo, cache: PoseCache) -> None:

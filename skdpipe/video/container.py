@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from skdpipe.video.picture import Decoded, orientation_of
 from skdpipe.video.promise import ends_inside_packet, is_joinable, is_short, stated_duration
 
 _FALLBACK_FPS: Final = 25.0  # for containers that do not state a rate
+_HIGHEST_FPS: Final = 10_000.0  # the header of raw DV states 60,000
 _INDEXED: Final = frozenset({"mov", "avi"})  # a truncated file lacks its index, or has an index of more
 _MOST_INCOMPLETE: Final = 16  # frames at the end; more of them in a row are only marked as incomplete
 _JUMP_BACK: Final = 0.5  # seconds by which the times of a joined piece are at least before the last time
@@ -61,7 +64,8 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def fps_of(stream: VideoStream) -> float:
     """Frames per second according to the container."""
-    return float(stream.average_rate or stream.guessed_rate or _FALLBACK_FPS)
+    rates = (float(rate or 0) for rate in (stream.average_rate, stream.guessed_rate))
+    return next((rate for rate in rates if 0 < rate < _HIGHEST_FPS), _FALLBACK_FPS)
 
 
 def packet_times(container: InputContainer, stream: VideoStream) -> list[float] | None:
@@ -95,8 +99,10 @@ def decode(path: Path, container: InputContainer, stream: VideoStream, *, warn: 
         VideoError: if no frame can be decoded, the file has an index and is damaged, or the display matrix is
             none of the eight of players.
     """
-    indexed = bool(_INDEXED & {*container.format.name.split(",")})
-    content = _Content(_Clock(1 / fps_of(stream), is_joinable(container)))
+    names = {*container.format.name.split(",")}
+    indexed = bool(_INDEXED & names)
+    clock = _Clock(1 / fps_of(stream), is_joinable(container))
+    content = _Content(clock, deque() if "avi" in names else None)
     try:
         for frame in _frames(path, container, stream, content, indexed=indexed):
             try:
@@ -131,6 +137,7 @@ def _frames(
             continue
         if packet.is_corrupt and indexed:
             raise VideoError(f"{path}: the file is truncated or damaged; download or convert it again")
+        content.add_video(packet)
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -187,33 +194,55 @@ class _Content:
 
     Attributes:
         clock: of its frames.
+        slots: timestamps of the packets whose frames were not yet returned, in seconds; None if the frames
+            themselves have valid ones. (AVI stores frames in decoding order without their times, and FFmpeg's
+            guess is wrong for H.264 with B-frames.)
         frames: number of frames decoded.
         first: timestamp of the first frame in seconds.
-        end: seconds from the start of the first to the end of the last frame.
+        last: seconds from the first to the last frame.
+        duration: timestamp and duration of the latest packet with a duration, in seconds.
         audio: for each audio stream the timestamp of its first packet, and its duration, in seconds.
         undecodable: number of packets that the decoder refused.
+        damaged: number of returned frames that the decoder could not decode completely.
         incomplete: number of incomplete frames at the end.
     """
 
     clock: _Clock
+    slots: deque[float] | None
     frames: int = 0
     first: float = 0.0
-    end: float = 0.0
+    last: float = 0.0
+    duration: tuple[float, float] = (-math.inf, 0.0)
     audio: dict[int, tuple[float, float]] = field(default_factory=dict)
     undecodable: int = 0
+    damaged: int = 0
     incomplete: int = 0
 
     def seconds_of(self, frame: av.VideoFrame) -> float:
         """The time of the next frame."""
-        base = float(frame.time_base) if frame.time_base else 0.0
         stamp = frame.dts if frame.pts is None else frame.pts
-        time = stamp * base if stamp is not None and base else None
-        seconds = self.clock.seconds_at(time)
+        time = None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
+        if self.slots is not None:
+            time = self.slots.popleft() if self.slots else None
+        self.last = self.clock.seconds_at(time)
         if not self.frames:
             self.first = time or 0.0
         self.frames += 1
-        self.end = seconds + (frame.duration * base or self.clock.period)
-        return seconds
+        self.damaged += frame.is_corrupt
+        return self.last
+
+    @property
+    def end(self) -> float:
+        """Seconds from the start of the first to the end of the last frame."""
+        return self.last + (self.duration[1] or self.clock.period)
+
+    def add_video(self, packet: av.packet.Packet[Any]) -> None:
+        """Take note of when and how long a frame is displayed."""
+        base = float(packet.time_base or 0)
+        if self.slots is not None and packet.size and packet.dts is not None:
+            self.slots.append(packet.dts * base)
+        if packet.pts is not None and packet.duration:
+            self.duration = max(self.duration, (packet.pts * base, packet.duration * base))
 
     def add_audio(self, packet: av.packet.Packet[Any]) -> None:
         """Count the sound of a packet."""
@@ -236,9 +265,10 @@ class _Content:
             lines.append(f"{found}, and an incomplete frame at the end, which is left out; {advice}")
         elif ends_inside_packet(path, container):
             lines.append(f"{found}, and an incomplete packet at the end; {advice}")
-        if self.undecodable:
+        if self.damaged or self.undecodable:
             lines.append(
-                f"{found}; {self.undecodable} damaged packets are left out; replace the file if you can"
+                f"{found}, of which {self.damaged} are damaged; {self.undecodable} packets cannot be "
+                "decoded: download the file again if possible"
             )
         return lines
 
