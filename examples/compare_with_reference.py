@@ -102,8 +102,9 @@ def compare(entry: Entry, found: PoseSequence, references: Path) -> Comparison:
         raise DataError(f"no reference at {path}; expected poses like those of ../shared/data/clips")
     reference = json.loads(path.read_text(encoding="utf-8"))
     rows = dict(zip(found.frame_index.tolist(), found.keypoints, strict=True))
+    scale = np.array([*np.divide(found.size, reference["size"]), 1], np.float32)  # to square pixels
     pairs = [
-        (_people(frame), _present(rows[frame["frame"]]))
+        (_people(frame) * scale, _present(rows[frame["frame"]]))
         for frame in reference["frames"]
         if frame["frame"] in rows
     ]

@@ -142,6 +142,22 @@ def test_extract_fails_if_a_video_fails_and_prints_its_path(stage: Stage, run: R
     assert f"no person detected: {tmp_path}/empty [1].mp4\n" in output.err
 
 
+def test_a_truncated_video_is_extracted_with_a_warning(distilled: Stage, run: Run, tmp_path: Path) -> None:
+    path = write_action_video(tmp_path / "clip.mkv", ACTIONS[0], 7, frames=60)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    output = run("extract", path, *distilled.options("config"), "--cache", tmp_path / "cache")
+    assert (output.code, output.out.splitlines()[0]) == (
+        0,
+        f"{tmp_path}/cache: 1 videos extracted, 0 already present, 0 failed",
+    )
+    short = rf"warning: {path}: \d\.\d s of video \(\d+ frames\), but the container states 5\.0 s; "
+    assert re.search(short, output.err)
+    predicted = run("predict", path, *distilled.options("models", "estimator"))
+    assert predicted.code == 0
+    assert re.search(short, predicted.err)
+    assert predicted.out.startswith(f"{path}: [")
+
+
 def test_distill_prints_the_table(distilled: Stage, run: Run) -> None:
     output = run("distill", *distilled.options("config", "cache", "models"), *NO_FOLDS)
     assert output.code == 0
@@ -480,10 +496,61 @@ def test_the_message_contains_a_folder_without_write_access(
     assert the_error(output).endswith(f"'{tmp_path / 'models' / 'run [1]'}'")
 
 
-def test_a_missing_clip_is_an_error_before_any_is_labelled(run: Run, distilled: Stage) -> None:
-    output = run("predict", distilled.unseen, "gone.mp4", *distilled.options("models", "estimator"))
-    assert (output.code, output.out) == (1, "")
-    assert "error: gone.mp4 does not exist; expected a video" in output.err
+def test_a_missing_clip_is_an_error_after_the_others_are_labelled(run: Run, distilled: Stage) -> None:
+    options = distilled.options("models", "estimator")
+    output = run("predict", "gone.mp4", distilled.unseen, *options)
+    assert (output.code, len(output.out.splitlines())) == (1, 2)
+    assert output.err.splitlines()[-1].startswith("error: gone.mp4 does not exist; expected a video")
+    *_, gone = (
+        json.loads(line)
+        for line in run("predict", "gone.mp4", distilled.unseen, *options, "--json").out.splitlines()
+    )
+    assert gone["source"] == "gone.mp4"
+    assert "does not exist" in gone["error"]
+
+
+def test_extract_takes_several_paths_and_names_those_without_videos(
+    stage: Stage, run: Run, tmp_path: Path
+) -> None:
+    for number, action in enumerate(ACTIONS):
+        write_action_video(tmp_path / action / f"{number}.mp4", action, number)
+    (tmp_path / "empty").mkdir()
+    paths = [tmp_path / "gone", *(tmp_path / action for action in ACTIONS), tmp_path / "empty"]
+    output = run("extract", *paths, *stage.options("config"), "--cache", tmp_path / "cache")
+    assert output.code == 1
+    assert ": 2 videos extracted, 0 already present, 0 failed" in output.out
+    gone, empty = output.err.splitlines()[-2:]
+    assert gone.startswith(f"error: {tmp_path}/gone does not exist; expected")
+    assert empty.startswith(f"error: {tmp_path}/empty holds no videos; expected")
+
+
+def test_extract_prints_what_is_left_out_and_the_labels_that_changed(
+    stage: Stage, run: Run, tmp_path: Path
+) -> None:
+    options = [*stage.options("config"), "--cache", tmp_path / "cache"]
+    write_action_video(tmp_path / "videos/train/wave/a.mp4", ACTIONS[0])
+    write_action_video(tmp_path / "videos/stray.mp4", ACTIONS[1])
+    output = run("extract", tmp_path / "videos", *options)
+    assert (output.code, output.out.splitlines()[0]) == (
+        0,
+        f"{tmp_path}/cache: 1 videos extracted, 0 already present, 0 failed",
+    )
+    assert f"left out: {tmp_path}/videos/stray.mp4: beside the folders of splits (train)\n" in output.err
+    (tmp_path / "videos/train/wave").rename(tmp_path / "videos/train/push")
+    output = run("extract", tmp_path / "videos", *options)
+    assert (
+        output.out == f"{tmp_path}/cache: 0 videos extracted, 1 already present, 1 labels changed, 0 failed\n"
+    )
+
+
+def test_an_unknown_split_is_refused_before_the_extraction(stage: Stage, run: Run, tmp_path: Path) -> None:
+    for split in ("train", "trian"):
+        write_action_video(tmp_path / f"videos/{split}/wave/a.mp4", ACTIONS[0])
+    output = run("extract", tmp_path / "videos", *stage.options("config"), "--cache", tmp_path / "cache")
+    assert the_error(output).startswith(
+        f"{tmp_path}/videos contains train, a split, and trian, which is none"
+    )
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(

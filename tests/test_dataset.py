@@ -260,8 +260,10 @@ def test_a_split_or_subject_is_named_for_all_or_none(tmp_path: Path, what: str) 
 
 
 def test_an_unknown_split_is_named(tmp_path: Path) -> None:
-    clips = [a_sequence(a, n, split="training") for a in ACTIONS for n in range(2)]
-    expected = "split 'training' is none of test, train, val, valid, validation; correct the CSV"
+    clips = [a_sequence(a, n, split="holdout") for a in ACTIONS for n in range(2)]
+    expected = (
+        "split 'holdout' is none of test, testing, train, training, val, valid, validation; correct the CSV"
+    )
     assert missing(DERIVED, save(PoseCache(tmp_path), *clips)) == expected
 
 

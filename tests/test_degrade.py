@@ -1,5 +1,7 @@
 """Degradations have the documented strength and are reproducible."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,6 +39,18 @@ def test_sampled_rows_have_the_index_of_their_frame(frames: int, every: int) -> 
     np.testing.assert_array_equal(sampled.frame_index, range(0, frames, every))
     np.testing.assert_array_equal(sampled.keypoints[:, 0, 0, 0], sampled.frame_index)
     assert (sampled.video_frames, sampled.fps) == (frames, 30.0)
+
+
+def test_rows_of_a_varying_rate_are_sampled_by_time() -> None:
+    times = np.array([0, 1, 2, 3, *np.arange(3.1, 5, 0.1)])
+    sequence = replace(numbered_frames(len(times)), times=times)
+    sampled = sample_frames(sequence, 3)
+    pause = 2.5 * 5 / len(times)  # periods of the mean rate
+    assert sampled.frame_index[:4].tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(sampled.times, times[sampled.frame_index])
+    assert (np.diff(sampled.times) >= pause - 0.1).all()
+    assert (np.diff(sampled.times)[3:] < pause + 0.2).all()
+    assert sample_frames(sequence.select_rows(np.array([4])), 3).frame_index.tolist() == [4]
 
 
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 6))

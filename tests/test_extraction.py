@@ -7,10 +7,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -25,13 +28,16 @@ import skdpipe.cache.video_index
 import skdpipe.video
 from skdpipe.cache import PoseCache
 from skdpipe.config import Estimator, Extraction
+from skdpipe.degradation import sample_frames
 from skdpipe.errors import CacheError, DataError, PoseError
 from skdpipe.extraction import ExtractionReport, Source, extract_videos, open_sources
 from skdpipe.extraction.video_list import VideoItem, find_videos, shard, shard_of
 from skdpipe.pose.estimate import SampledEstimator, estimate_video
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
-from skdpipe.video import content_key, probe, read_frames, write_video
+from skdpipe.skeleton.timing import FrameSampler, Timing, timing_of
+from skdpipe.skeleton.transforms import interpolate_frames
+from skdpipe.video import content_key, probe, read_frames, read_timed_frames, write_video
 
 FRAMES = 20  # of every video here by default
 
@@ -85,12 +91,99 @@ def test_folder_names_are_labels(tmp_path: Path) -> None:
 
 
 def test_folders_with_names_of_splits_are_splits(tmp_path: Path) -> None:
-    touch(tmp_path, "Train/wave/a.mp4", "test/wave/b.mp4", "val/c.mp4")
+    touch(tmp_path, "Train/wave/a.mp4", "TESTING/wave/deep/b.mp4", "Validation/wave/c.mp4")
     assert find(tmp_path, tmp_path) == [
+        ("TESTING/wave/deep/b.mp4", "wave", "test"),
         ("Train/wave/a.mp4", "wave", "train"),
-        ("test/wave/b.mp4", "wave", "test"),
-        ("val/c.mp4", None, "val"),
+        ("Validation/wave/c.mp4", "wave", "val"),
     ]
+    assert find_videos(tmp_path).left_out == ()
+
+
+def test_videos_without_a_split_or_a_class_are_left_out_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, "train/wave/a.mp4", "train/b.mp4", "test/wave/c.mp4", "stray.mp4")
+    videos = find_videos(tmp_path)
+    assert [(item.path.name, item.label, item.split) for item in videos] == [
+        ("c.mp4", "wave", "test"),
+        ("a.mp4", "wave", "train"),
+    ]
+    assert sorted(videos.left_out) == [
+        f"{tmp_path}/stray.mp4: beside the folders of splits (test, train)",
+        f"{tmp_path}/train/b.mp4: in a split, but not in the folder of a class",
+    ]
+    assert [(item.path.name, item.label, item.split) for item in find_videos(tmp_path, labels=False)] == [
+        ("stray.mp4", None, None),
+        ("c.mp4", None, None),
+        ("b.mp4", None, None),
+        ("a.mp4", None, None),
+    ]
+
+
+def test_only_videos_without_a_class_are_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.mp4", "test/b.mp4")
+    with pytest.raises(
+        DataError, match=r"no videos with a label and a split: 2 files .*not in the folder of"
+    ):
+        find_videos(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["trian", "dev", "wave"])
+def test_a_folder_beside_splits_that_is_no_split_is_refused(tmp_path: Path, other: str) -> None:
+    touch(tmp_path, "train/wave/a.mp4", "test/wave/b.mp4", f"{other}/wave/c.mp4", "notes/read.txt")
+    with pytest.raises(
+        DataError, match=f"contains test, train, a split, and {other}, which is none; expected"
+    ):
+        find_videos(tmp_path)
+    assert len(find_videos(tmp_path, labels=False)) == 3
+
+
+def test_what_is_no_video_is_named_by_its_reason(tmp_path: Path) -> None:
+    touch(tmp_path, "wave/a.mp4", ".cache/b.mp4", "wave/._a.mp4", "wave/.DS_Store", "wave/cover.jpg")
+    touch(tmp_path, *(f"wave/{n}.json" for n in range(5)))
+    (tmp_path / "wave/index.ts").write_text("export const wave = 1;\n")
+    videos = find_videos(tmp_path)
+    assert [item.path.name for item in videos] == ["a.mp4"]
+    at = f"{tmp_path}/wave"
+    assert sorted(videos.left_out) == [
+        f"{at}/cover.jpg: not a video by its ending .jpg",
+        f"{at}/index.ts: text, not a video",
+        f"2 files ({tmp_path}/.cache/b.mp4, {at}/._a.mp4): hidden",
+        f"5 files ({at}/0.json, {at}/1.json, {at}/2.json, ...): not a video by its ending .json",
+    ]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["MTS", "ts", "gif", "m2ts", "wmv", "vob", "ogv", "mxf", "asf", "f4v", "3g2", "dv", "MPG", "y4m"],
+)
+def test_videos_are_found_by_the_endings_that_ffmpeg_reads(tmp_path: Path, ending: str) -> None:
+    touch(tmp_path, f"wave/a.{ending}")
+    assert find(tmp_path, tmp_path) == [(f"wave/a.{ending}", "wave", None)]
+
+
+def test_a_folder_of_numbered_images_is_a_video(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"wave/one/img_{n:05d}.JPG" for n in range(3)), "wave/one/notes.txt", "wave/two.mp4")
+    touch(tmp_path, "push/0001.png", "push/0002.png", "push/video.mp4", "push/single/1.png")
+    videos = find_videos(tmp_path)
+    assert [(str(item.path.relative_to(tmp_path)), item.label) for item in videos] == [
+        ("push/video.mp4", "push"),
+        ("wave/one", "wave"),
+        ("wave/two.mp4", "wave"),
+    ]
+    at = f"{tmp_path}/push"
+    assert sorted(videos.left_out) == [
+        f"{tmp_path}/wave/one/notes.txt: not a video by its ending .txt",
+        f"3 files ({at}/0001.png, {at}/0002.png, {at}/single/1.png): not a video by its ending .png",
+    ]
+    assert find_videos(tmp_path / "wave/one") == [VideoItem(tmp_path / "wave/one")]
+    pattern = tmp_path / "wave/one/img_%05d.JPG"
+    assert find_videos(pattern) == [VideoItem(pattern)]
+
+
+@pytest.mark.parametrize(("split", "known"), [("TRAIN", "train"), ("Testing", "test"), ("valid", "val")])
+def test_splits_in_a_csv_have_one_name(tmp_path: Path, split: str, known: str) -> None:
+    (tmp_path / "list.csv").write_text(f"path,label,split\na.mp4,wave,{split}\n")
+    assert find_videos(tmp_path / "list.csv") == [VideoItem(tmp_path / "a.mp4", "wave", known)]
 
 
 def test_linked_folders_are_searched(tmp_path: Path) -> None:
@@ -126,6 +219,10 @@ def test_paths_in_a_csv_are_relative_to_it(tmp_path: Path, text: str) -> None:
         (b"path;label\na.mp4;wave\n", "separated by commas"),
         (b"path,label\na.mp4,wave\n,wave\n", "row 3 has 2 fields"),
         (b"path,label\none, two.mp4,wave\n", r"row 2 has 3 fields \(one, two.mp4, wave\); .* put quotes"),
+        (
+            b"path,label,split\na.mp4,wave,train\nb.mp4,wave,trian\n",
+            "row 3 has the split 'trian'; expected one",
+        ),
         ("path,label\ncafé.mp4,wave\n".encode("latin-1"), "not a readable UTF-8 CSV"),
         ("path,label\na.mp4,wave\n".encode("utf-16"), "not a readable UTF-8 CSV"),
     ],
@@ -205,11 +302,11 @@ def test_one_decoding_pass_serves_both_qualities(
 ) -> None:
     decoded: list[Path] = []
 
-    def counting(path: Path) -> Iterator[np.ndarray]:
+    def counting(path: Path) -> Iterator[tuple[np.ndarray, float]]:
         decoded.append(path)
-        return read_frames(path)
+        return read_timed_frames(path)
 
-    monkeypatch.setattr(skdpipe.video, "read_frames", counting)
+    monkeypatch.setattr(skdpipe.video, "read_timed_frames", counting)
     path = square_video("a.mp4")
     sources = two_qualities(every=4)
     extract_videos([VideoItem(path)], sources, cache, batch=8)
@@ -238,6 +335,71 @@ def test_estimators_process_every_nth_frame(square_video: WriteVideo, every: int
         assert max(source.estimator.calls) <= batch  # type: ignore[attr-defined]
     rows = sequences[1].frame_index
     np.testing.assert_array_equal(sequences[1].keypoints, sequences[0].keypoints[rows])
+
+
+IDLE_THEN_FAST = [*range(0, 240, 60), *range(240, 400, 2)]  # in 1/60 s: one frame a second, then 30
+
+
+def varying_video(path: Path, times: Sequence[int] = IDLE_THEN_FAST) -> Path:
+    """A video of a square with given times of its frames in 1/60 s."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=60)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for time_, image in zip(times, square_frames(frames=len(times)), strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = time_
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_frames_of_a_varying_rate_are_sampled_by_time(tmp_path: Path, cache: PoseCache, name: str) -> None:
+    path = varying_video(tmp_path / name)
+    seconds = np.array(IDLE_THEN_FAST) / 60
+    fps = (len(seconds) - 1) / seconds[-1]  # 12.5
+    sources = two_qualities(every=5)
+    extract_videos([VideoItem(path)], sources, cache)
+    high, low = (cache.load(next(cache.entries(source.quality)).path) for source in sources)
+    assert (high.fps, high.video_frames) == (pytest.approx(fps, rel=1e-3), len(seconds))
+    np.testing.assert_allclose(high.times, seconds, atol=1e-3)
+    np.testing.assert_array_equal(high.frame_index, np.arange(len(seconds)))
+    np.testing.assert_allclose(low.times, seconds[low.frame_index], atol=1e-3)
+    pauses = np.diff(low.times)
+    assert low.frame_index[:5].tolist() == [0, 1, 2, 3, 4]  # each idle frame
+    assert (pauses[5:] < 5.5 / fps).all()
+    assert (pauses >= 4.5 / fps).all()
+    np.testing.assert_array_equal(low.frame_index, sample_frames(high, 5).frame_index)
+    even = interpolate_frames(low)
+    assert even.times is None
+    assert even.keypoints.shape[0] == len(seconds)
+
+
+@pytest.mark.parametrize("period", [Fraction(1, 25), Fraction(1001, 30000), Fraction(1, 60)])
+@given(every=st.integers(2, 40), digits=st.sampled_from([3, 9]))
+def test_sampling_by_time_is_sampling_by_number_if_frames_are_evenly_spaced(
+    period: Fraction, every: int, digits: int
+) -> None:
+    times = [round(float(number * period), digits) for number in range(900)]  # 3: as Matroska rounds them
+    by_number, by_time = FrameSampler(every), FrameSampler(every, float(1 / period))
+    assert [by_number.chooses(t) for t in times] == [by_time.chooses(t) for t in times]
+    assert timing_of(times, float(1 / period)) == Timing(float(1 / period))
+
+
+def test_a_series_of_images_is_extracted_like_a_video(tmp_path: Path, cache: PoseCache) -> None:
+    for number, image in enumerate(square_frames()):
+        (tmp_path / "videos/wave/one").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"videos/wave/one/{number}.png"), image)
+    for _ in range(2):
+        sources = two_qualities(every=3)
+        report = extract_videos(find_videos(tmp_path / "videos"), sources, cache)
+    assert (report.done, report.skipped) == (0, 1)
+    high, low = (cache.load(next(cache.entries(source.quality)).path) for source in sources)
+    assert (high.origin.source, high.origin.label) == (str(tmp_path / "videos/wave/one"), "wave")
+    assert (high.fps, high.size, high.times) == (30.0, (64, 48), None)
+    np.testing.assert_array_equal(low.frame_index, range(0, FRAMES, 3))
+    cv2.imwrite(str(tmp_path / "videos/wave/one/7.png"), np.zeros((48, 64, 3), np.uint8))
+    assert extract_videos(find_videos(tmp_path / "videos"), two_qualities(), cache).done == 1
 
 
 def test_a_video_without_people_is_cached_and_reported(square_video: WriteVideo, cache: PoseCache) -> None:
@@ -338,7 +500,8 @@ def test_labels_can_change_without_a_new_extraction(square_video: WriteVideo, ca
     extract_videos([VideoItem(path, "wave")], two_qualities(), cache)
     before = [cache.load(entry.path).keypoints for entry in cache.entries()]
     sources = two_qualities()
-    extract_videos([VideoItem(path, "push", "test", "7")], sources, cache)
+    changed = [extract_videos([VideoItem(path, "push", "test", "7")], sources, cache) for _ in range(2)]
+    assert [report.relabelled for report in changed] == [1, 0]
     assert frames_processed(*sources) == [0, 0]
     for entry, keypoints in zip(cache.entries(), before, strict=True):
         assert (entry.origin.label, entry.origin.split, entry.origin.subject) == ("push", "test", "7")

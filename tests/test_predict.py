@@ -6,6 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -132,6 +134,30 @@ def test_skeletons_of_another_layout_are_mapped_if_they_can_be(predictor: Predic
     by_name = load_predictor(coarse, estimator=Estimator(plugin=BOX_PLUGIN))
     mapped = map_layout(a_sequence(ACTIONS[0]), PENN_13)
     assert by_name.predict(a_sequence(ACTIONS[0])) == by_name.predict(mapped)
+
+
+def test_a_video_of_a_varying_rate_is_resampled(predictor: Predictor, tmp_path: Path) -> None:
+    """A clip is sampled evenly in time: frames that stand for little time weigh little."""
+    folder, times = tmp_path / "frames", [*range(0, 12 * 5, 5), *range(60, 120)]
+    write_action_video(tmp_path / "clip.mp4", ACTIONS[0], 7, frames=12)
+    images = list(read_frames(tmp_path / "clip.mp4"))
+    with av.open(str(tmp_path / "varying.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=60)
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(images[min(number, 11)], format="rgb24")
+            frame.pts = time
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    seen = predictor.estimate_poses(tmp_path / "varying.mp4")
+    assert seen.times is not None
+    assert seen.frame_index[:6].tolist() == [0, 1, 2, 3, 4, 5]  # rarer than every other frame on average
+    assert predictor.predict(tmp_path / "varying.mp4").label == ACTIONS[0]
+    folder.mkdir()
+    for number, image in enumerate(images):
+        cv2.imwrite(str(folder / f"{number:03d}.bmp"), image)
+    assert predictor.predict(folder).label == predictor.predict(folder / "%03d.bmp").label == ACTIONS[0]
 
 
 # Refusals

@@ -1,19 +1,34 @@
 """Written frames are read back, and files that are not videos are refused with one line."""
 
 import os
+import re
 import struct
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
+from av.codec.context import Flags
 from conftest import WriteVideo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from squares import square_frames
 
 from skdpipe.errors import VideoError
-from skdpipe.video import VideoInfo, content_key, probe, read_frames, write_video
+from skdpipe.skeleton.timing import Timing, timing_of
+from skdpipe.video import (
+    VideoInfo,
+    content_key,
+    measure_timing,
+    probe,
+    read_frames,
+    read_timed_frames,
+    write_video,
+)
 
 
 def colours(frames: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
@@ -23,15 +38,53 @@ def colours(frames: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
     return np.stack([image + np.uint8(i) for i in range(frames)])
 
 
-def encode(path: Path, codec: str, frames: np.ndarray, **options: str) -> Path:
+def encode(
+    path: Path,
+    codec: str,
+    frames: np.ndarray,
+    *,
+    pixels: Fraction | None = None,
+    times: Sequence[int] | None = None,
+    sound: tuple[str, float] | None = None,
+    interlaced: bool = False,
+    **options: str,
+) -> Path:
+    """A video of 25 frames/s.
+
+    Args:
+        pixels: the sample aspect ratio.
+        times: of the frames in 1/25 s.
+        sound: an audio codec, and the seconds that it lasts.
+        interlaced: whether frames are encoded as two fields.
+    """
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+        if pixels is not None:
+            stream.codec_context.sample_aspect_ratio = pixels
+        if interlaced:
+            stream.codec_context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+        audio = container.add_stream(sound[0], rate=48000, layout="mono") if sound else None
+        if audio is not None:
+            audio.bit_rate = 64000
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = times[number] if times else number
+            container.mux(stream.encode(frame))
+            if audio is not None and sound is not None:
+                part = [round(48000 * sound[1] * n / len(frames)) for n in (number, number + 1)]
+                container.mux(audio.encode(silence(*part)))
+        for each in [stream, *([audio] if audio else [])]:
+            container.mux(each.encode())
     return path
+
+
+def silence(start: int, end: int) -> av.AudioFrame:
+    """Samples of 48 kHz."""
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, end - start), np.int16), format="s16", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
+    return frame
 
 
 def noise(frames: int) -> np.ndarray:
@@ -124,21 +177,172 @@ def test_other_containers_and_codecs_can_be_read(tmp_path: Path, codec: str, end
     assert probe(path).size == (64, 48)
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_frames_are_rotated_upright(tmp_path: Path, degrees: int) -> None:
-    path = tmp_path / "phone.mp4"
-    write_video(path, colours(3), 10)
-    (upright,) = {frame.tobytes() for frame in list(read_frames(path))[:1]}
-    # The matrix in the track header, 16.16 fixed point, rotates the stored frames clockwise in a player.
-    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    matrix = struct.pack(">9i", cosine << 16, sine << 16, 0, -sine << 16, cosine << 16, 0, 0, 0, 1 << 30)
+def with_matrix(path: Path, *matrix: float) -> Path:
+    """Overwrite a, b, c, d of the display matrix in the track header of an MP4, 16.16 fixed point."""
+    a, b, c, d = (round(value * 2**16) for value in matrix)
     content = bytearray(path.read_bytes())
     at = content.index(b"tkhd") + 44
-    content[at : at + 36] = matrix
+    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
-    shown = next(read_frames(path))
-    stored = np.frombuffer(upright, np.uint8).reshape(48, 64, 3)
-    np.testing.assert_array_equal(shown, np.rot90(stored, -degrees // 90))
+    return path
+
+
+# As `ffmpeg -i phone.mp4 -f rawvideo` shows them (5.1, which rotates by default).
+ORIENTATIONS: dict[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray]] = {
+    (1, 0, 0, 1): lambda stored: stored,
+    (-1, 0, 0, 1): np.fliplr,
+    (1, 0, 0, -1): np.flipud,
+    (-1, 0, 0, -1): lambda stored: np.rot90(stored, 2),
+    (0, 1, -1, 0): lambda stored: np.rot90(stored, -1),  # clockwise
+    (0, -1, 1, 0): np.rot90,
+    (0, 1, 1, 0): lambda stored: stored.transpose(1, 0, 2),
+    (0, -1, -1, 0): lambda stored: np.rot90(stored, 2).transpose(1, 0, 2),
+    (0, 0, 0, 0): lambda stored: stored,  # no matrix at all
+}
+
+
+@pytest.mark.parametrize("matrix", ORIENTATIONS)
+def test_frames_are_rotated_and_mirrored_as_in_a_player(tmp_path: Path, matrix) -> None:
+    path = tmp_path / "phone.mp4"
+    images = colours(3)
+    images[:, 30:] //= 2  # top and bottom differ, too
+    write_video(path, images, 10)
+    stored = next(read_frames(path))
+    shown = next(read_frames(with_matrix(path, *matrix)))
+    np.testing.assert_array_equal(shown, ORIENTATIONS[matrix](stored))
+    assert probe(path).size == (shown.shape[1], shown.shape[0])
+
+
+@pytest.mark.parametrize("matrix", [(0.7071, 0.7071, -0.7071, 0.7071), (1, 0.5, 0, 1)])
+def test_a_display_matrix_that_is_none_of_the_eight_is_refused(tmp_path: Path, matrix) -> None:
+    path = tmp_path / "tilted.mp4"
+    write_video(path, colours(3), 10)
+    why = reason(with_matrix(path, *matrix))
+    assert f"its display matrix is {matrix[0]:.3g}" in why
+    assert "expected a rotation by a multiple of 90 degrees" in why
+
+
+@pytest.mark.parametrize(
+    ("pixels", "width"),
+    [
+        (Fraction(2, 1), 128),
+        (Fraction(1, 2), 32),
+        (Fraction(16, 15), 68),
+        (Fraction(1, 1), 64),
+        (Fraction(64, 51), 80),
+        (Fraction(1000, 1), 64),
+        (None, 64),
+    ],
+)
+def test_pixels_are_square_and_the_height_is_kept(tmp_path: Path, pixels: Fraction, width: int) -> None:
+    path = encode(tmp_path / "a.mkv", "libx264", colours(3), pixels=pixels)
+    assert probe(path).size == (width, 48)
+    (frame, *_) = read_frames(path)
+    assert frame.shape == (48, width, 3)
+    edge = np.abs(np.diff(frame[24].astype(int), axis=0)).sum(axis=1).argmax()
+    quarters = width / 4 * np.arange(1, 4)
+    assert np.abs(quarters - (edge + 1)).min() <= 1  # the bands are still quarters
+
+
+def test_pixels_are_made_square_before_the_rotation(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", "libx264", colours(3), pixels=Fraction(2))
+    assert probe(with_matrix(path, 0, 1, -1, 0)).size == (48, 128)
+    assert next(read_frames(path)).shape == (128, 48, 3)
+
+
+def interleaved(frames: int) -> np.ndarray:
+    """A bright bar that moves by eight pixels from field to field; the odd lines of a frame come first."""
+    images = np.full((frames, 48, 64, 3), 20, np.uint8)
+    for frame in range(frames):
+        for field in (0, 1):
+            left = (8 * (2 * frame + field)) % 48
+            images[frame, 1 - field :: 2, left : left + 16] = 230
+    return images
+
+
+def combing(image: np.ndarray) -> float:
+    """Mean difference of each line to the mean of its neighbours."""
+    lines = image.astype(int)
+    return float(np.abs(2 * lines[1:-1] - lines[:-2] - lines[2:]).mean())
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("mpeg2video", "mpg"), ("libx264", "mkv"), ("mpeg4", "avi")])
+def test_interlaced_video_is_deinterlaced(tmp_path: Path, codec: str, ending: str) -> None:
+    combed = encode(tmp_path / f"a.{ending}", codec, interleaved(10), interlaced=True)
+    images, seconds = zip(*read_timed_frames(combed), strict=True)
+    assert len(images) == 10
+    np.testing.assert_allclose(np.diff(seconds), 0.04, atol=1e-3)
+    assert combing(interleaved(10)[5]) > 50
+    assert max(combing(image) for image in images[1:]) < 20
+    left = [int(np.flatnonzero(image[24].mean(axis=-1) > 125)[0]) for image in images[1:-1]]
+    assert left == pytest.approx([16 * frame % 48 for frame in range(1, 9)], abs=3)
+
+
+def test_progressive_frames_before_interlaced_ones_do_not_change(tmp_path: Path) -> None:
+    first = encode(tmp_path / "a.ts", "libx264", colours(10))
+    second = encode(tmp_path / "b.ts", "libx264", interleaved(10), interlaced=True)
+    (tmp_path / "both.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    images = list(read_frames(tmp_path / "both.ts"))
+    assert len(images) == 20
+    np.testing.assert_array_equal(images[:10], list(read_frames(first)))
+    assert max(combing(image) for image in images[11:]) < 20
+
+
+# Times -----------------------------------------------------------------------------------------------------
+
+
+def seconds_of(path: Path) -> np.ndarray:
+    return np.array([seconds for _, seconds in read_timed_frames(path)])
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts", "avi"])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_evenly_spaced_frames_are_known_as_such(tmp_path: Path, codec: str, ending: str) -> None:
+    path = encode(tmp_path / f"a.{ending}", codec, noise(40))
+    np.testing.assert_allclose(seconds_of(path), np.arange(40) / 25, atol=1e-3)
+    assert measure_timing(path) == Timing(25.0)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov"])
+def test_a_varying_rate_is_measured(tmp_path: Path, ending: str) -> None:
+    times = [*range(0, 100, 25), *range(100, 140)]  # one frame a second, then 25
+    path = encode(tmp_path / f"a.{ending}", "libx264", noise(44), times=times)
+    np.testing.assert_allclose(seconds_of(path), np.array(times) / 25, atol=1e-3)
+    timing = measure_timing(path)
+    assert timing.varying_fps == pytest.approx(43 / (139 / 25), rel=1e-3)
+    np.testing.assert_allclose(timing.times, np.array(times) / 25, atol=1e-3)
+
+
+def test_the_rate_of_a_container_that_is_wrong_is_measured() -> None:
+    assert timing_of([0, 0.1, 0.2, 0.3], 25.0) == Timing(pytest.approx(10))
+    assert timing_of([0, 0.033, 0.067, 0.1, 0.133], 30000 / 1001) == Timing(30000 / 1001)
+    assert timing_of([7.0], 25.0) == Timing(25.0)
+
+
+@pytest.mark.parametrize("offset", [-40, 0, 40, 5000])
+def test_the_times_of_joined_transport_streams_continue(tmp_path: Path, offset: int) -> None:
+    pieces = [
+        encode(tmp_path / f"{n}.ts", "libx264", noise(30), times=range(start, start + 30))
+        for n, start in enumerate((100, 100 + offset * 25))
+    ]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_allclose(seconds_of(path), np.arange(60) / 25, atol=1e-3)
+    assert measure_timing(path) == Timing(25.0)
+
+
+def test_a_file_whose_title_is_not_utf8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "XXXX"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(colours(1)[0], format="rgb24")))
+        container.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"XXXX", b"caf\xe9"))
+    assert len(list(read_frames(path))) == 1
 
 
 def test_reading_can_stop_early(square_video: WriteVideo) -> None:
@@ -170,8 +374,8 @@ def open_files() -> set[Path]:
 @pytest.mark.parametrize(
     ("name", "info"),
     [
-        ("clean_and_jerk.mp4", VideoInfo(30000 / 1001, (340, 256), 300)),
-        ("arm_wrestling.mp4", VideoInfo(28.0, (340, 256), 280)),
+        ("clean_and_jerk.mp4", VideoInfo(30000 / 1001, (455, 256), 300)),
+        ("arm_wrestling.mp4", VideoInfo(28.0, (427, 256), 280)),
         ("basketball_fast_pan.mp4", VideoInfo(30000 / 1001, (426, 240), 300)),
         ("ta_chi.mp4", VideoInfo(30000 / 1001, (340, 256), 300)),
         ("three_people_aerobics.avi", VideoInfo(10.0, (384, 288), 393)),
@@ -242,6 +446,153 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str, share: float) ->
     path = encode(tmp_path / name, "mpeg4" if name == "a.avi" else "libx264", noise(30), **options)
     assert len(list(read_frames(path))) == 30
     assert reason(truncated(path, share))
+
+
+CONTAINERS = {
+    "mkv": ("libx264", "aac"),
+    "webm": ("libvpx-vp9", "libopus"),
+    "wmv": ("wmv2", "wmav2"),
+    "flv": ("flv", "libmp3lame"),
+    "ts": ("libx264", "aac"),
+    "mpg": ("mpeg2video", "mp2"),
+}
+
+
+def warned(path: Path) -> tuple[int, list[str]]:
+    """The number of frames, and the warnings of reading them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        frames = sum(1 for _ in read_frames(path))
+    lines = [str(each.message) for each in caught]
+    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in lines)
+    return frames, [line.removeprefix(f"{path}: ") for line in lines]
+
+
+@pytest.mark.filterwarnings("ignore:.*truncated")
+@pytest.mark.parametrize("ending", CONTAINERS)
+@pytest.mark.parametrize("share", [0.4, 0.7])
+def test_a_truncated_file_without_an_index_is_read_to_its_end(
+    tmp_path: Path, ending: str, share: float
+) -> None:
+    codec, audio = CONTAINERS[ending]
+    path = encode(tmp_path / f"a.{ending}", codec, noise(75), sound=(audio, 3.0))
+    assert warned(path) == (75, [])
+    whole = {round(seconds, 2): image for image, seconds in read_timed_frames(path)}
+    frames, lines = warned(truncated(path, share))
+    assert 0.5 * share * 75 < frames < 70
+    for image, seconds in read_timed_frames(path):
+        np.testing.assert_array_equal(image, whole[round(seconds, 2)])
+    if ending in {"mkv", "webm", "wmv", "flv"}:
+        (line,) = lines
+        assert re.match(rf"\d\.\d s of video \({frames} frames\), but the container states 3\.[01] s; ", line)
+    elif ending in {"ts", "mpg"}:  # their duration is that of their last packet
+        (line,) = lines
+        assert re.match(rf"\d\.\d s of video \({frames} frames\), and an incomplete (frame|packet) at", line)
+
+
+@pytest.mark.parametrize("ending", ["ts", "mpg", "mkv"])
+def test_less_video_than_audio_is_reported(tmp_path: Path, ending: str) -> None:
+    codec, audio = CONTAINERS[ending]
+    _, lines = warned(encode(tmp_path / f"a.{ending}", codec, noise(50), sound=(audio, 4.0)))
+    (line,) = lines
+    assert re.match(
+        r"2\.\d s of video \(50 frames\), but (4\.\d s of audio|the container states 4\.\d s); ", line
+    )
+    assert warned(encode(tmp_path / f"b.{ending}", codec, noise(50), sound=(audio, 2.3))) == (50, [])
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("ts", "libx264"), ("flv", "flv"), ("ts", "mpeg2video")])
+def test_damage_in_the_middle_is_reported(tmp_path: Path, ending: str, codec: str) -> None:
+    path = encode(tmp_path / f"a.{ending}", codec, noise(100))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    frames, (line,) = warned(path)
+    assert 80 <= frames < 100
+    assert re.match(rf"\d\.\d s of video \({frames} frames\), of which 1 are damaged; 0 packets cannot", line)
+
+
+# Images ------------------------------------------------------------------------------------------
+
+
+def write_images(folder: Path, numbers: Iterable[int], name: str = "img_{:05d}.png") -> list[np.ndarray]:
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [colours(1)[0] + np.uint8(number % 50) for number in numbers]
+    for number, image in zip(numbers, images, strict=True):
+        assert cv2.imwrite(str(folder / name.format(number)), image[..., ::-1])
+    return images
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tiff", "PPM"])
+def test_numbered_images_are_a_video(tmp_path: Path, ending: str) -> None:
+    name = f"img {{}}.{ending}"
+    images = write_images(tmp_path / "a", range(7, 13), name)  # 10 follows 9
+    for path in (tmp_path / "a", tmp_path / f"a/img %d.{ending}"):
+        np.testing.assert_array_equal(list(read_frames(path)), images)
+        assert probe(path) == VideoInfo(30.0, (64, 48), 6)
+        np.testing.assert_allclose(seconds_of(path), np.arange(6) / 30)
+        assert measure_timing(path) == Timing(30.0)
+
+
+def test_a_pattern_chooses_one_of_several_series(tmp_path: Path) -> None:
+    left, _ = (
+        write_images(tmp_path, numbers, f"{s}_{{:03d}}.png") for s, numbers in (("l", (0, 1)), ("r", (5, 6)))
+    )
+    np.testing.assert_array_equal(list(read_frames(tmp_path / "l_%03d.png")), left)
+    assert "2 series of images (l_000.png, r_005.png); expected one" in reason(tmp_path)
+    assert "no image has such a name" in reason(tmp_path / "x_%03d.png")
+
+
+def test_the_key_of_images_depends_on_names_and_contents(tmp_path: Path) -> None:
+    write_images(tmp_path / "a", range(3))
+    write_images(tmp_path / "b", range(3))
+    write_images(tmp_path / "c", range(4))
+    write_images(tmp_path / "d", range(1, 4))
+    key = content_key(tmp_path / "a")
+    assert re.fullmatch("[0-9a-f]{32}", key)
+    assert key == content_key(tmp_path / "b") == content_key(tmp_path / "a/img_%05d.png")
+    assert len({key, content_key(tmp_path / "c"), content_key(tmp_path / "d")}) == 3
+    write_images(tmp_path / "b", (9,), "img_00001.png")
+    assert content_key(tmp_path / "b") != key
+
+
+@pytest.mark.parametrize(
+    ("numbers", "why"),
+    [
+        ((1, 2, 5, 9), r"5 of the images 1 to 9 are missing \(3, 4, 6, 7, 8\); expected consecutive"),
+        ((1, 1_000_000_000), r"999999998 of the images .* missing \(2, 3, 4, 5, 6, \.\.\.\)"),
+    ],
+)
+def test_missing_images_are_refused(tmp_path: Path, numbers: tuple[int, ...], why: str) -> None:
+    write_images(tmp_path / "a", numbers)
+    assert re.search(why, reason(tmp_path / "a"))
+
+
+def test_images_that_cannot_be_one_video_are_refused(tmp_path: Path) -> None:
+    write_images(tmp_path / "a", range(3))
+    (tmp_path / "a/img_00001.png").write_bytes(b"no image")
+    with pytest.raises(VideoError, match=r"img_00001\.png: not a readable image"):
+        list(read_frames(tmp_path / "a"))
+    cv2.imwrite(str(tmp_path / "a/img_00001.png"), np.zeros((8, 9, 3), np.uint8))
+    assert "changes from 64x48 to 9x8" in reason(tmp_path / "a")
+    (tmp_path / "a/img_00001.png").unlink()
+    write_images(tmp_path / "a", (1,), "img_{}.png")
+    write_images(tmp_path / "a", (1,), "img_{:03d}.png")
+    assert "img_001.png and img_1.png have the same number" in reason(tmp_path / "a")
+
+
+def test_images_are_turned_by_their_exif_orientation(tmp_path: Path) -> None:
+    write_images(tmp_path, range(2), "{}.jpg")
+    for path in tmp_path.iterdir():
+        # APP1 with one entry: orientation (0x112), a short, 6: the top of the scene is at the right
+        tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, 6, 0, 0)
+        exif = b"Exif\0\0" + tiff
+        content = path.read_bytes()
+        path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + content[2:])
+    image = next(read_frames(tmp_path))
+    assert image.shape == (64, 48, 3)
+    np.testing.assert_allclose(image[8, 24].astype(int), (200, 40, 40), atol=8)  # the leftmost band
 
 
 def test_a_codec_without_a_decoder_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from skdpipe.cache.json_lines import append_line, read_lines
 from skdpipe.errors import VideoError
-from skdpipe.video import content_key
+from skdpipe.video import content_key, is_image_series
 
 _NAME: Final = "video-index.jsonl"
 # A file that was changed this recently may change again without a new modification time.
@@ -29,10 +29,14 @@ class VideoIndex:
     def key_of(self, video: Path) -> str:
         """`content_key` of a video, from the index if its size and modification time have not changed.
 
+        A series of images is hashed each time.
+
         Raises:
             VideoError: if the video cannot be read.
             CacheError: if the index cannot be written.
         """
+        if is_image_series(video):
+            return content_key(video)
         try:
             status = video.stat()
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,15 +20,17 @@ from skdpipe.cli.app import (
     print_problem,
     stderr,
 )
+from skdpipe.errors import DataError
 
 if TYPE_CHECKING:
-    from skdpipe.extraction import ExtractionReport
+    from skdpipe.extraction import ExtractionReport, VideoItem
 
 
 @app.command(rich_help_panel=EVERYDAY)
 def extract(
     videos: Annotated[
-        Path, typer.Argument(help="A video, a folder (of class folders), or a CSV: path,label.")
+        list[Path],
+        typer.Argument(help="Videos, folders (of class folders), or a CSV: path,label."),
     ],
     config: Config = "published",
     overrides: Overrides = None,
@@ -43,31 +46,59 @@ def extract(
         PoseCache,
         Progress,
         extract_videos,
-        find_videos,
         load_config,
         open_sources,
     )
     from skdpipe.extraction.video_list import shard_of
 
     settings = load_config(Extraction, config, overrides or (), section="extraction")
-    items = shard_of(find_videos(videos), shard)
-    report = extract_videos(
-        items,
-        open_sources(settings, device_of(device)),
-        PoseCache(cache),
-        people=settings.people,
-        batch=settings.batch,
-        progress=Progress(stderr),
-    )
-    print_extraction(report, cache)
-    if report.failed:
+    items, not_found = find_all(videos)
+    failed = bool(not_found)
+    if items:
+        report = extract_videos(
+            shard_of(items, shard),
+            open_sources(settings, device_of(device)),
+            PoseCache(cache),
+            people=settings.people,
+            batch=settings.batch,
+            progress=Progress(stderr),
+        )
+        print_extraction(report, cache)
+        failed |= bool(report.failed)
+    for _, error in not_found:
+        print_problem("red", "error", error)
+    if failed:
         raise typer.Exit(1)
+
+
+def find_all(
+    paths: Sequence[Path], *, labels: bool = True
+) -> tuple[list[VideoItem], list[tuple[Path, DataError]]]:
+    """The videos of several paths, and the paths without a video, each with the error.
+
+    What is left out is printed. ``labels`` is passed to `find_videos`.
+    """
+    from skdpipe import find_videos
+
+    items: list[VideoItem] = []
+    errors: list[tuple[Path, DataError]] = []
+    for path in paths:
+        try:
+            found = find_videos(path, labels=labels)
+        except DataError as error:
+            errors.append((path, error))
+            continue
+        items += found
+        for line in found.left_out:
+            print_problem("yellow", "left out", line)
+    return items, errors
 
 
 def print_extraction(report: ExtractionReport, cache: Path) -> None:
     """Print the number of videos, how well the people of both qualities match, and the problems."""
+    changed = f"{report.relabelled} labels changed, " if report.relabelled else ""
     print_line(
-        f"{cache}: {report.done} videos extracted, {report.skipped} already present, "
+        f"{cache}: {report.done} videos extracted, {report.skipped} already present, {changed}"
         f"{len(report.failed)} failed"
     )
     if report.pairs:

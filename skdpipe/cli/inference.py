@@ -25,6 +25,7 @@ from skdpipe.cli.app import (
     stderr,
     stdout,
 )
+from skdpipe.cli.extraction import find_all
 from skdpipe.errors import SkdpipeError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @app.command(rich_help_panel=EVERYDAY)
 def predict(
-    clips: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.")],
+    clips: Annotated[list[Path], typer.Argument(help="Videos, folders of videos, or a CSV: path,label.")],
     bundle: Annotated[Path | None, typer.Option(help="Bundle of a student; by default the newest.")] = None,
     models: Models = Path("models"),
     estimator: Annotated[
@@ -52,24 +53,31 @@ def predict(
     device: Device = "",
 ) -> None:
     """Label videos with the low-cost estimator and the student."""
-    from skdpipe import Estimator, find_videos, load_config, load_predictor, newest_bundle
+    from skdpipe import Estimator, load_config, load_predictor, newest_bundle
 
     path = bundle or newest_bundle(models)
     other = load_config(Estimator, estimator) if estimator else None
     predictor = load_predictor(path, device=device_of(device), estimator=other, runtime=runtime)
     if not as_json:
         stderr.print(f"bundle: {path}, runtime: {predictor.runtime.name}")
+    items, not_found = find_all(clips, labels=False)
     failed = False
-    for item in [item for clip in clips for item in find_videos(clip)]:
+    for item in items:
         try:
             _print_prediction(predictor.predict(item.path), top, as_json=as_json)
         except SkdpipeError as error:
             failed = True
-            if as_json:
-                print_json({"source": str(item.path), "error": str(error)})
-            print_problem("red", "error", error)
-    if failed:
+            _print_failure(item.path, error, as_json=as_json)
+    for source, missing in not_found:
+        _print_failure(source, missing, as_json=as_json)
+    if failed or not_found:
         raise typer.Exit(1)
+
+
+def _print_failure(source: Path, error: SkdpipeError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"source": str(source), "error": str(error)})
+    print_problem("red", "error", error)
 
 
 def _print_prediction(prediction: Prediction, top: int, *, as_json: bool) -> None:

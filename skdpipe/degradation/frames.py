@@ -6,20 +6,25 @@ import numpy as np
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton import PoseSequence
+from skdpipe.skeleton.timing import FrameSampler
 
 
 def sample_frames(sequence: PoseSequence, every: int) -> PoseSequence:
     """Keep every ``every``-th row, starting with the first (the paper's k = 1/every).
 
-    ``frame_index`` contains the video frames of the rows that are kept; ``fps`` does not change. Sampling by
-    2 and then by 5 is the same as sampling by 10.
+    If the frames of the video are not evenly spaced, rows are sampled by time, as `FrameSampler` does: on
+    average one in ``every`` or fewer are kept.
+
+    ``frame_index`` contains the video frames of the rows that are kept; ``fps`` does not change. Sampling
+    evenly spaced frames by 2 and then by 5 is the same as sampling by 10.
 
     Raises:
         DataError: if every is less than 1.
     """
-    if every < 1:
-        raise DataError(f"sampling every {every} frames; expected 1 (all) or more")
-    return sequence.select_rows(np.arange(0, len(sequence.frame_index), every))
+    times = sequence.seconds
+    varying = sequence.times is not None and len(times) > 1
+    sampler = FrameSampler(every, float((len(times) - 1) / (times[-1] - times[0])) if varying else None)
+    return sequence.select_rows(np.flatnonzero([sampler.chooses(seconds) for seconds in times.tolist()]))
 
 
 def drop_random_frames(sequence: PoseSequence, share: float, rng: np.random.Generator) -> PoseSequence:

@@ -3,6 +3,14 @@
 from skdpipe.extraction.report import ExtractionReport
 from skdpipe.extraction.run import extract_videos
 from skdpipe.extraction.sources import Source, open_sources
-from skdpipe.extraction.video_list import VideoItem, find_videos
+from skdpipe.extraction.video_list import VideoItem, VideoList, find_videos
 
-__all__ = ["ExtractionReport", "Source", "VideoItem", "extract_videos", "find_videos", "open_sources"]
+__all__ = [
+    "ExtractionReport",
+    "Source",
+    "VideoItem",
+    "VideoList",
+    "extract_videos",
+    "find_videos",
+    "open_sources",
+]

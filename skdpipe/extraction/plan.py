@@ -43,12 +43,14 @@ class ExtractionPlan:
     Attributes:
         jobs: videos to decode.
         skipped: number of videos without a job, because they are in the cache or more than once in the list.
+        relabelled: number of videos in the cache whose label, split or subject changed.
         without_people: skipped videos in which an estimator detected no person.
         failed: path and reason for each video that cannot be extracted.
     """
 
     jobs: tuple[ExtractionJob, ...]
     skipped: int
+    relabelled: int
     without_people: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
 
@@ -79,6 +81,7 @@ def plan_extraction(
     jobs: list[ExtractionJob] = []
     failed: list[tuple[Path, str]] = []
     without_people: list[Path] = []
+    relabelled = 0
     first_with: dict[str, VideoItem] = {}  # by content key
     with progress.task("looking up", len(items), unit="videos") as task:
         for number, item in enumerate(items, 1):
@@ -89,7 +92,9 @@ def plan_extraction(
                 else:
                     first_with[key] = item
                     entries = [_find_entry(source, cache, key, people) for source in sources]
-                    job = _job_of(item, key, sources, entries, cache)
+                    origin = _origin_of(item, key, entries)
+                    relabelled += _relabel(origin, entries, cache)
+                    job = _job_of(item, origin, sources, entries)
                     if job is not None:
                         jobs.append(job)
                     elif any(entry.empty for entry in entries if entry is not None):
@@ -98,7 +103,7 @@ def plan_extraction(
                 failed.append((item.path, str(error)))
             task.advance_to(number)
     skipped = len(items) - len(jobs) - len(failed)
-    return ExtractionPlan(tuple(jobs), skipped, tuple(without_people), tuple(failed))
+    return ExtractionPlan(tuple(jobs), skipped, relabelled, tuple(without_people), tuple(failed))
 
 
 def _require_same_labels(item: VideoItem, first: VideoItem) -> None:
@@ -124,22 +129,31 @@ def _find_entry(source: Source, cache: PoseCache, key: str, people: int) -> Entr
     return entry if entry.people == people else None
 
 
-def _job_of(
-    item: VideoItem,
-    key: str,
-    sources: Sequence[Source],
-    entries: Sequence[Entry | None],
-    cache: PoseCache,
-) -> ExtractionJob | None:
-    """Relabel the cached sequences of a video; the job for the missing ones, None if there are none."""
-    cached = [entry for entry in entries if entry is not None]
+def _origin_of(item: VideoItem, key: str, entries: Sequence[Entry | None]) -> Origin:
+    """The labels of a video, those that are not specified from its cached sequences."""
     origin = Origin(str(item.path), key, "", item.label, item.split, item.subject)
-    for entry in cached:
-        origin = _with_defaults(origin, entry.origin)
-    for entry in cached:
-        relabelled = replace(origin, estimator=entry.origin.estimator)
-        if entry.origin != relabelled:
-            cache.relabel(entry.path, relabelled)
+    for entry in entries:
+        if entry is not None:
+            origin = _with_defaults(origin, entry.origin)
+    return origin
+
+
+def _relabel(origin: Origin, entries: Sequence[Entry | None], cache: PoseCache) -> bool:
+    """Relabel the cached sequences of a video; whether label, split or subject of one of them changed."""
+    changed = False
+    for entry in entries:
+        if entry is not None:
+            relabelled = replace(origin, estimator=entry.origin.estimator)
+            changed |= relabelled != replace(entry.origin, source=origin.source)
+            if entry.origin != relabelled:
+                cache.relabel(entry.path, relabelled)
+    return changed
+
+
+def _job_of(
+    item: VideoItem, origin: Origin, sources: Sequence[Source], entries: Sequence[Entry | None]
+) -> ExtractionJob | None:
+    """The job for the sequences of a video that the cache lacks, None if there are none."""
     missing = tuple(source for source, entry in zip(sources, entries, strict=True) if entry is None)
     return ExtractionJob(item, origin, missing, probe(item.path).frames) if missing else None
 

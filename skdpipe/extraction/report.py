@@ -21,6 +21,7 @@ class ExtractionReport:
         without_people: videos in which an estimator detected no person.
         pairs: how the people of both qualities match, for each video extracted now.
         frames: number of frames decoded.
+        relabelled: number of videos in the cache whose label, split or subject changed.
     """
 
     done: int = 0
@@ -29,6 +30,7 @@ class ExtractionReport:
     without_people: tuple[Path, ...] = ()
     pairs: tuple[PairReport, ...] = ()
     frames: int = 0
+    relabelled: int = 0
 
     @property
     def oks(self) -> float:

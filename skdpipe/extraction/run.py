@@ -81,7 +81,7 @@ def extract_videos(
             shown += job.frames if total else count.frames
             task.advance_to(shown, note)
     return ExtractionReport(
-        done, plan.skipped, tuple(failed), tuple(without_people), tuple(pairs), frames=decoded
+        done, plan.skipped, tuple(failed), tuple(without_people), tuple(pairs), decoded, plan.relabelled
     )
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton import SPLITS
-from skdpipe.video import EXTENSIONS
+from skdpipe.skeleton.sequence import split_named
+from skdpipe.video import EXTENSIONS, is_image_series
+from skdpipe.video.images import series_in
 
 T = TypeVar("T")
+
+_SHOWN: Final = 3  # names in a line
+_TEXT_BYTES: Final = 4096  # read from a file that may be text
 
 
 @dataclass(frozen=True)
@@ -26,45 +32,139 @@ class VideoItem:
     subject: str | None = None
 
 
-def find_videos(where: Path) -> list[VideoItem]:
+class VideoList(list[VideoItem]):
+    """The videos of a path, in order.
+
+    Attributes:
+        left_out: what was found and left out, a line for each reason.
+    """
+
+    def __init__(self, items: Iterable[VideoItem] = (), left_out: Sequence[str] = ()) -> None:
+        super().__init__(items)
+        self.left_out = tuple(left_out)
+
+
+def find_videos(where: Path, *, labels: bool = True) -> VideoList:
     """Find videos in a file, a folder, a folder of class folders, or a CSV.
 
-    In a folder, the first level of subfolders is the label. If all names of the first level are splits
-    (train, test, val, ...), the first level is the split and the second the label. Links are followed; hidden
-    files are left out. A CSV has the columns path and label and, optionally, split and subject; its paths are
-    relative to the CSV.
+    A file is found in a folder by its ending (`EXTENSIONS`). A folder without videos and with two or more
+    numbered images is one video; so is a path such as ``frames/img_%05d.jpg``. Links are followed; hidden
+    files are left out.
+
+    The first level of subfolders of a folder is the label. If it contains splits (train, test, val, ...), all
+    of it must be splits, and the second level is the label; videos beside the splits, and those of a split
+    without a class folder, are left out.
+
+    A CSV has the columns path and label and, optionally, split and subject; its paths are relative to it.
+
+    Args:
+        where: the path.
+        labels: if False, all videos of a folder are found and none has a label or a split.
 
     Raises:
-        DataError: if there are no videos, or the CSV does not have this form.
+        DataError: if there are no videos, the CSV does not have this form, or a split has an unknown name.
     """
     if where.is_dir():
-        return _in_folder(where)
+        return _in_folder(where, labels=labels)
     if where.suffix.lower() == ".csv" and where.is_file():
-        return _in_csv(where)
-    if where.exists():
-        return [VideoItem(where)]
+        return VideoList(_in_csv(where))
+    if where.exists() or (is_image_series(where) and where.parent.is_dir()):
+        return VideoList([VideoItem(where)])
     raise DataError(
         f"{where} does not exist; expected a video, a folder of videos, or a CSV with path and label"
     )
 
 
-def _in_folder(folder: Path) -> list[VideoItem]:
-    paths = sorted(
-        Path(root, name)
-        for root, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
-    )
+def _in_folder(folder: Path, *, labels: bool) -> VideoList:
+    left_out: defaultdict[str, list[Path]] = defaultdict(list)
+    paths = sorted(_videos_below(folder, left_out))
     if not paths:
-        raise DataError(f"{folder} holds no videos; expected files ending in {', '.join(sorted(EXTENSIONS))}")
-    parents = [path.relative_to(folder).parts[:-1] for path in paths]
-    split_first = all(part and part[0].lower() in SPLITS for part in parents)
+        raise DataError(
+            f"{folder} holds no videos; expected files ending in {', '.join(sorted(EXTENSIONS))}, or "
+            f"numbered images{_found_instead(left_out)}"
+        )
+    items = _labelled(folder, paths, left_out) if labels else [VideoItem(path) for path in paths]
+    lines = [_line(reason, found) for reason, found in left_out.items()]
+    if not items:
+        raise DataError(f"{folder} holds no videos with a label and a split: {'; '.join(lines)}")
+    return VideoList(items, lines)
+
+
+def _videos_below(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[Path]:
+    """Videos, and folders that are one; other files are entered in ``left_out`` by the reason."""
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        is_hidden = any(part.startswith(".") for part in Path(root).relative_to(folder).parts)
+        videos: list[Path] = []
+        others: list[Path] = []
+        for name in sorted(names):
+            path = Path(root, name)
+            is_video = path.suffix.lower() in EXTENSIONS
+            if is_hidden or name.startswith("."):
+                if is_video:
+                    left_out["hidden"].append(path)
+            elif is_video and _is_program_text(path):
+                left_out["text, not a video"].append(path)
+            else:
+                (videos if is_video else others).append(path)
+        images = [name for series in series_in(path.name for path in others).values() for name in series]
+        if not videos and len(images) > 1:
+            yield Path(root)
+            others = [path for path in others if path.name not in images]
+        yield from videos
+        for path in others:
+            left_out[f"not a video by its ending {path.suffix or '(none)'}"].append(path)
+
+
+def _labelled(folder: Path, paths: Sequence[Path], left_out: dict[str, list[Path]]) -> list[VideoItem]:
+    """The videos with their labels and splits; those without the folders for both are left out."""
+    parents = {path: path.relative_to(folder).parts[:-1] for path in paths}
+    first = {parts[0] for parts in parents.values() if parts}
+    splits = sorted(name for name in first if split_named(name))
+    if not splits:
+        return [VideoItem(path, parts[0] if parts else None) for path, parts in parents.items()]
+    if others := sorted(first.difference(splits)):
+        raise DataError(
+            f"{folder} contains {_some(splits)}, a split, and {_some(others)}, which is none; expected only "
+            f"splits ({', '.join(sorted(SPLITS))}) or only classes there: rename or move a folder"
+        )
     items = []
-    for path, parts in zip(paths, parents, strict=True):
-        split = parts[0].lower() if split_first else None
-        rest = parts[1:] if split_first else parts
-        items.append(VideoItem(path, rest[0] if rest else None, split))
+    for path, parts in parents.items():
+        if len(parts) > 1:
+            items.append(VideoItem(path, parts[1], split_named(parts[0])))
+        else:
+            reason = (
+                "in a split, but not in the folder of a class" if parts else "beside the folders of splits"
+            )
+            left_out[f"{reason} ({_some(splits)})" if not parts else reason].append(path)
     return items
+
+
+def _is_program_text(path: Path) -> bool:
+    """Whether a file is text whose ending stands for videos and for program text (TypeScript, Go)."""
+    if path.suffix.lower() not in {".ts", ".mts", ".mod"}:
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(_TEXT_BYTES)
+    except OSError:  # reported when the video is read
+        return False
+    return start != b"" and b"\0" not in start  # the tables of a stream contain zeros
+
+
+def _found_instead(left_out: Mapping[str, Sequence[Path]]) -> str:
+    lines = [_line(reason, found) for reason, found in left_out.items()]
+    return f"; found {'; '.join(lines)}" if lines else ""
+
+
+def _line(reason: str, paths: Sequence[Path]) -> str:
+    names = _some([str(path) for path in paths])
+    return f"{names}: {reason}" if len(paths) == 1 else f"{len(paths)} files ({names}): {reason}"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown}, ..." if len(names) > _SHOWN else shown
 
 
 def _in_csv(file: Path) -> list[VideoItem]:
@@ -93,7 +193,13 @@ def _in_row(file: Path, number: int, columns: Sequence[str], row: Sequence[str])
             f"{len(columns)} fields: put quotes around a field with commas"
         )
     label, split, subject = (fields.get(name) or None for name in ("label", "split", "subject"))
-    return VideoItem(file.parent / fields["path"], label, split, subject)
+    known = split_named(split) if split else None
+    if split and not known:
+        raise DataError(
+            f"{file}: row {number} has the split '{split}'; expected one of {', '.join(sorted(SPLITS))}: "
+            "correct it"
+        )
+    return VideoItem(file.parent / fields["path"], label, known, subject)
 
 
 def shard(items: Sequence[T], index: int, count: int) -> list[T]:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from skdpipe.errors import FormatError
 from skdpipe.skeleton import SPLITS, Origin, clip_key
+from skdpipe.skeleton.sequence import split_named
 from skdpipe.video import EXTENSIONS
 
 _SUFFIXES = EXTENSIONS | {".json", ".jsonl", ".mat", ".npy", ".openpifpaf", ".pkl", ".skeleton"}
@@ -71,8 +72,8 @@ def distinct_name(origin: Origin, taken: set[str]) -> str:
 
 
 def label_and_split(folders: Sequence[str]) -> tuple[str | None, str | None]:
-    """Label and split by the folders above a clip: ``label``, or ``train/label`` (or another split)."""
-    split = folders[0].lower() if len(folders) > 1 and folders[0].lower() in SPLITS else None
+    """Label and split by the folders above a clip: ``label``, or ``train/label``, as by `split_named`."""
+    split = split_named(folders[0]) if len(folders) > 1 else None
     rest = folders[1:] if split else folders
     return (rest[0] if rest else None), split
 

@@ -102,7 +102,7 @@ def videos_under(folder: Path) -> Videos:
     """
     by_name: dict[str, list[tuple[tuple[str, ...], Path]]] = {}
     root = folder if folder.is_dir() else folder.parent
-    for item in find_videos(folder):
+    for item in find_videos(folder, labels=False):
         *folders, name = path_below(root, item.path)
         for ending in _VIDEO_ENDINGS:
             name = name.removesuffix(ending)

@@ -16,6 +16,7 @@ from skdpipe.pose.protocol import PoseEstimator
 from skdpipe.pose.tracker import track
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence
 from skdpipe.skeleton.people import select_people
+from skdpipe.skeleton.timing import FrameSampler, timing_of
 
 if TYPE_CHECKING:
     from skdpipe.video import Frame
@@ -26,7 +27,7 @@ _PREFETCHED_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class SampledEstimator:
-    """An estimator that runs on one frame in ``every``."""
+    """An estimator that runs on one frame in ``every``, chosen by a `FrameSampler`."""
 
     estimator: PoseEstimator
     every: int = 1
@@ -55,18 +56,27 @@ def estimate_video(
         on_frames: called with the number of frames decoded since the last call.
 
     Returns:
-        A sequence for each estimator.
+        A sequence for each estimator, with the times of its frames if they are not evenly spaced.
 
     Raises:
-        VideoError: if the video cannot be decoded to its end.
+        VideoError: if the video cannot be decoded.
     """
-    from skdpipe.video import probe, read_frames
+    from skdpipe.video import measure_timing, probe, read_timed_frames
 
     info = probe(path)
+    sampling = any(each.every > 1 for each in estimators)
+    varying_fps = measure_timing(path).varying_fps if sampling else None
     limit = max(1, min(_PREFETCHED_FRAMES, _PREFETCHED_BYTES // (3 * info.size[0] * info.size[1] + 1)))
-    with closing(prefetch(read_frames(path), limit)) as frames:
-        return estimate_frames(
-            frames, info.fps, estimators, origin, people=people, batch=batch, on_frames=on_frames
+    with closing(prefetch(read_timed_frames(path), limit)) as frames:
+        return _estimate(
+            frames,
+            info.fps,
+            [FrameSampler(each.every, varying_fps) for each in estimators],
+            estimators,
+            origin,
+            people=people,
+            batch=batch,
+            on_frames=on_frames,
         )
 
 
@@ -83,44 +93,75 @@ def estimate_frames(
     """Run all estimators on frames; people are tracked, so that each keeps one person index.
 
     Args:
-        frames: RGB images ``(height, width, 3)`` uint8, all of one size.
+        frames: RGB images ``(height, width, 3)`` uint8, all of one size, evenly spaced.
         fps: frames per second.
         estimators, origin, people, batch, on_frames: as for :func:`estimate_video`.
 
     Raises:
         VideoError: if there are no frames.
     """
+    return _estimate(
+        ((frame, number / fps) for number, frame in enumerate(frames)),
+        fps,
+        [FrameSampler(each.every) for each in estimators],
+        estimators,
+        origin,
+        people=people,
+        batch=batch,
+        on_frames=on_frames,
+    )
+
+
+def _estimate(
+    frames: Iterable[tuple[Frame, float]],
+    stated_fps: float,
+    samplers: Sequence[FrameSampler],
+    estimators: Sequence[SampledEstimator],
+    origin: Origin,
+    *,
+    people: int,
+    batch: int,
+    on_frames: Callable[[int], None],
+) -> list[PoseSequence]:
+    """Run each estimator on the frames, given with their times in seconds, that its sampler chooses."""
     batches: list[list[Frame]] = [[] for _ in estimators]
     detections: list[list[Keypoints]] = [[] for _ in estimators]
-    count, size = 0, (0, 0)
-    for frame in frames:
+    chosen: list[list[int]] = [[] for _ in estimators]
+    times: list[float] = []
+    size = (0, 0)
+    for frame, seconds in frames:
         size = (frame.shape[1], frame.shape[0])
-        for sampled, pending, found in zip(estimators, batches, detections, strict=True):
-            if count % sampled.every == 0:
+        for each, sampler, pending, found, rows in zip(
+            estimators, samplers, batches, detections, chosen, strict=True
+        ):
+            if sampler.chooses(seconds):
                 pending.append(frame)
+                rows.append(len(times))
             if len(pending) == batch:
-                found.extend(sampled.estimator(pending))
+                found.extend(each.estimator(pending))
                 pending.clear()
-        count += 1
-        if count % batch == 0:
+        times.append(seconds)
+        if len(times) % batch == 0:
             on_frames(batch)
-    if not count:
+    if not times:
         raise VideoError(f"{origin.source or 'the input'} has no frames; expected one or more")
+    timing = timing_of(times, stated_fps)
     sequences = []
-    for sampled, pending, found in zip(estimators, batches, detections, strict=True):
+    for each, pending, found, rows in zip(estimators, batches, detections, chosen, strict=True):
         if pending:
-            found.extend(sampled.estimator(pending))
-        layout = sampled.estimator.layout
+            found.extend(each.estimator(pending))
+        layout = each.estimator.layout
         sequences.append(
             PoseSequence(
                 select_people(track(found, layout, size), people),
-                np.arange(0, count, sampled.every, dtype=np.int32),
-                count,
+                np.array(rows, np.int32),
+                len(times),
                 layout,
-                fps,
+                timing.fps,
                 size,
-                replace(origin, estimator=sampled.estimator.fingerprint),
+                replace(origin, estimator=each.estimator.fingerprint),
+                times=None if timing.times is None else timing.times[rows],
             )
         )
-    on_frames(count % batch)
+    on_frames(len(times) % batch)
     return sequences

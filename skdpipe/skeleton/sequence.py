@@ -29,10 +29,17 @@ def unseen_joint(coordinates: int) -> Keypoints:
 UNSEEN: Final[Keypoints] = unseen_joint(2)
 """`unseen_joint` in two dimensions."""
 
-TRAIN_SPLITS: Final = frozenset({"train"})
-TEST_SPLITS: Final = frozenset({"test", "val", "valid", "validation"})
+TRAIN_SPLITS: Final = frozenset({"train", "training"})
+TEST_SPLITS: Final = frozenset({"test", "testing", "val", "valid", "validation"})
 SPLITS: Final = TRAIN_SPLITS | TEST_SPLITS
 """Names of splits that folders, CSV files and imported data may use."""
+
+
+def split_named(name: str) -> str | None:
+    """train, test or val, if the name in any case is that of a split, otherwise None."""
+    lower = name.lower()
+    common = {"training": "train", "testing": "test", "valid": "val", "validation": "val"}
+    return common.get(lower, lower) if lower in SPLITS else None
 
 
 def hide(keypoints: Keypoints, hidden: NDArray[np.bool_]) -> Keypoints:

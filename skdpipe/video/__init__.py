@@ -1,0 +1,31 @@
+"""Reading and writing of videos; the only package that imports the decoder (PyAV, the libraries of FFmpeg).
+
+A video is a file, or a series of numbered images: a folder of them, or a pattern such as ``img_%05d.jpg``.
+"""
+
+from skdpipe.video.endings import EXTENSIONS, IMAGE_EXTENSIONS
+from skdpipe.video.images import is_image_series
+from skdpipe.video.picture import Frame
+from skdpipe.video.reading import (
+    VideoInfo,
+    content_key,
+    measure_timing,
+    probe,
+    read_frames,
+    read_timed_frames,
+)
+from skdpipe.video.writing import write_video
+
+__all__ = [
+    "EXTENSIONS",
+    "IMAGE_EXTENSIONS",
+    "Frame",
+    "VideoInfo",
+    "content_key",
+    "is_image_series",
+    "measure_timing",
+    "probe",
+    "read_frames",
+    "read_timed_frames",
+    "write_video",
+]

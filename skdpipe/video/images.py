@@ -1,0 +1,151 @@
+"""Series of numbered images, which are read like a video."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from skdpipe.errors import VideoError
+from skdpipe.video.endings import IMAGE_EXTENSIONS
+from skdpipe.video.picture import Frame
+
+IMAGE_FPS: Final = 30.0
+"""Frames per second of a series of images, which states no rate."""
+
+_NUMBERED: Final = re.compile(r"(.*?)([0-9]+)(\.[^.]+)", re.DOTALL)
+_NUMBER: Final = re.compile(r"%(?:0([0-9]+))?d")  # in a pattern such as img_%05d.jpg
+_LISTED: Final = 5  # numbers in an error message
+
+
+def is_image_series(path: Path) -> bool:
+    """Whether a path is read as a series of images: a folder, or a pattern that is not the name of a file."""
+    return path.is_dir() or (not path.exists() and _number_in(path) is not None)
+
+
+def series_in(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+    """The numbered images among the files of a folder, by the text before and after their number."""
+    series: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in sorted(names):
+        match = _NUMBERED.fullmatch(name)
+        if match and match[3].lower() in IMAGE_EXTENSIONS and not name.startswith("."):
+            series[match[1], match[3]].append(name)
+    return dict(series)
+
+
+def images_of(path: Path) -> list[Path]:
+    """The images of a series, in the order of their numbers.
+
+    Raises:
+        VideoError: if there are none, several series in one folder, or numbers that are missing.
+    """
+    folder = path if path.is_dir() else path.parent
+    try:
+        names = sorted(each.name for each in folder.iterdir())
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+    numbers = _numbers_in_folder(path, names) if path.is_dir() else _numbers_of_pattern(path, names)
+    first, last = min(numbers), max(numbers)
+    if len(numbers) <= last - first:
+        missing = (number for number in range(first, last + 1) if number not in numbers)
+        some = ", ".join(str(number) for number, _ in zip(missing, range(_LISTED), strict=False))
+        raise VideoError(
+            f"{path}: {last - first + 1 - len(numbers)} of the images {first} to {last} are missing ({some}"
+            f"{', ...' * (last - first + 1 - len(numbers) > _LISTED)}); expected consecutive numbers: add "
+            "or renumber them"
+        )
+    return [folder / numbers[number] for number in range(first, last + 1)]
+
+
+def read_image(path: Path) -> Frame:
+    """An image as RGB ``(height, width, 3)`` uint8, turned upright by its EXIF orientation.
+
+    Raises:
+        VideoError: if it cannot be decoded.
+    """
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+    except cv2.error:  # an empty file, or more pixels than OpenCV accepts
+        image = None
+    if image is None:
+        raise VideoError(f"{path}: not a readable image; replace the file")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def read_images(path: Path) -> Generator[tuple[Frame, float]]:
+    """The images of a series with their times in seconds.
+
+    Raises:
+        VideoError: as `images_of` and `read_image`.
+    """
+    for number, image in enumerate(images_of(path)):
+        yield read_image(image), number / IMAGE_FPS
+
+
+def key_of_images(path: Path) -> str:
+    """The first 32 hexadecimal digits of a digest of the images' names and contents.
+
+    Raises:
+        VideoError: as `images_of`, or if an image cannot be read.
+    """
+    digest = hashlib.sha256(b"images")
+    for image in images_of(path):
+        try:
+            with image.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise VideoError(f"{image}: cannot be read ({error.strerror})") from error
+        digest.update(f"\0{image.name}\0{content}".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _numbers_in_folder(folder: Path, names: list[str]) -> dict[int, str]:
+    series = series_in(names)
+    if not series:
+        raise VideoError(
+            f"{folder}: cannot be read: a directory without numbered images; expected a video, or images "
+            "such as 0001.jpg"
+        )
+    if len(series) > 1:
+        several = ", ".join(first for first, *_ in list(series.values())[:3])
+        raise VideoError(
+            f"{folder}: {len(series)} series of images ({several}); expected one: name one by a pattern such "
+            "as img_%05d.jpg"
+        )
+    ((before, _), (images)) = next(iter(series.items()))
+    return _by_number(folder, {name: name[len(before) :].split(".")[0] for name in images})
+
+
+def _numbers_of_pattern(pattern: Path, names: list[str]) -> dict[int, str]:
+    number = _number_in(pattern)
+    assert number is not None
+    before, after = pattern.name[: number.start()], pattern.name[number.end() :]
+    digits = rf"[0-9]{{{int(number[1] or 1)},}}"
+    matches = (re.fullmatch(f"{re.escape(before)}({digits}){re.escape(after)}", name) for name in names)
+    found = {match[0]: match[1] for match in matches if match}
+    if not found:
+        raise VideoError(f"{pattern}: cannot be read: no image has such a name; correct the pattern")
+    return _by_number(pattern, found)
+
+
+def _by_number(path: Path, digits_of: dict[str, str]) -> dict[int, str]:
+    """The names by their number."""
+    names: dict[int, str] = {}
+    for name, digits in digits_of.items():
+        if (other := names.setdefault(int(digits), name)) != name:
+            raise VideoError(f"{path}: {other} and {name} have the same number; expected one image for each")
+    return names
+
+
+def _number_in(path: Path) -> re.Match[str] | None:
+    """The number in a pattern of an image's name; None if the name is no such pattern."""
+    found = list(_NUMBER.finditer(path.name))
+    return found[0] if len(found) == 1 and path.suffix.lower() in IMAGE_EXTENSIONS else None

@@ -1,0 +1,137 @@
+"""Reading of videos, whatever they are stored in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from skdpipe.errors import VideoError
+from skdpipe.skeleton.timing import Timing, timing_of
+from skdpipe.video.container import decode, fps_of, open_container, packet_times
+from skdpipe.video.images import (
+    IMAGE_FPS,
+    images_of,
+    is_image_series,
+    key_of_images,
+    read_image,
+    read_images,
+)
+from skdpipe.video.picture import Frame, deinterlaced, displayed_width, to_rgb
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """Metadata of a video.
+
+    Attributes:
+        fps: frames per second according to the container; 30 for a series of images.
+        size: width and height in pixels of the frames as `read_frames` returns them.
+        frames: number of frames according to the container, 0 if unknown.
+    """
+
+    fps: float
+    size: tuple[int, int]
+    frames: int
+
+
+def probe(path: Path) -> VideoInfo:
+    """Read the header and the first frame of a video.
+
+    Raises:
+        VideoError: if the file cannot be opened, has no video stream, or its first frame cannot be decoded.
+    """
+    if is_image_series(path):
+        images = images_of(path)
+        height, width = read_image(images[0]).shape[:2]
+        return VideoInfo(IMAGE_FPS, (width, height), len(images))
+    with open_container(path) as (container, stream):
+        fps = fps_of(stream)
+        frames = stream.frames
+        if not frames and container.duration:
+            frames = round(container.duration / 1e6 * fps)
+        with closing(decode(path, container, stream, warn=False)) as decoded:
+            first = next(decoded)
+        width = displayed_width(first.frame.width, stream.sample_aspect_ratio)
+        return VideoInfo(fps, first.orientation.size_of((width, first.frame.height)), frames)
+
+
+def read_frames(path: Path) -> Generator[Frame]:
+    """Decode all frames in order as RGB ``(height, width, 3)`` uint8, as a player shows them.
+
+    Frames are rotated and mirrored by the display matrix, scaled in width to square pixels, and deinterlaced.
+    Of a truncated file in a container without an index (Matroska, WebM, MPEG-TS, ...) the frames that are
+    there are read, and a warning states how much is missing; a truncated MP4 or AVI is an error.
+
+    Raises:
+        VideoError: if the file cannot be opened, has no video stream, is damaged, or has frames of several
+            sizes.
+    """
+    with closing(read_timed_frames(path)) as frames:
+        for image, _ in frames:
+            yield image
+
+
+def read_timed_frames(path: Path) -> Generator[tuple[Frame, float]]:
+    """The frames as `read_frames` returns them, with their times in seconds since the first frame.
+
+    Raises:
+        VideoError: as `read_frames`.
+    """
+    shape = None
+    with closing(read_images(path) if is_image_series(path) else _read_file(path)) as frames:
+        for image, seconds in frames:
+            if shape is not None and image.shape != shape:
+                raise VideoError(
+                    f"{path}: the frame size changes from {shape[1]}x{shape[0]} to "
+                    f"{image.shape[1]}x{image.shape[0]}; convert the video to one size"
+                )
+            shape = image.shape
+            yield image, seconds
+
+
+def _read_file(path: Path) -> Generator[tuple[Frame, float]]:
+    with open_container(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        aspect = stream.sample_aspect_ratio
+        with closing(decode(path, container, stream, warn=True)) as decoded:
+            for each in deinterlaced(decoded, stream):
+                image = to_rgb(each.frame, displayed_width(each.frame.width, aspect))
+                yield each.orientation.apply(image), each.seconds
+
+
+def measure_timing(path: Path) -> Timing:
+    """When the frames of a video were taken.
+
+    The times of the packets are read; only if these are not evenly spaced, the video is decoded.
+
+    Raises:
+        VideoError: as `read_frames`.
+    """
+    if is_image_series(path):
+        return Timing(IMAGE_FPS)
+    with open_container(path) as (container, stream):
+        fps = fps_of(stream)
+        times = packet_times(container, stream)
+    if times and times[-1] > times[0] and (timing := timing_of(times, fps)).times is None:
+        return timing
+    with open_container(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        return timing_of([each.seconds for each in decode(path, container, stream, warn=False)], fps)
+
+
+def content_key(path: Path) -> str:
+    """The first 32 hexadecimal digits of the sha256 of a file, or of the names and contents of images.
+
+    Raises:
+        VideoError: if the file cannot be read.
+    """
+    if is_image_series(path):
+        return key_of_images(path)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
