@@ -66,7 +66,7 @@ def draw_people(frame: Frame, people: Keypoints, layout: Layout) -> Frame:
 def draw_summary(summary: PoseSummary) -> Frame:
     """The mean and the most complete pose side by side on white, with the name of each joint.
 
-    Three coordinates are drawn as the sensor sees them: x to the right and y up. The names of the right
+    Three coordinates are drawn from the sensor's view: x to the right and y up. The names of the right
     joints are on the left, where they are in a picture of a person who faces the camera.
     """
     clip, frame = Path(summary.best_of[0]).name, summary.best_of[1]

@@ -155,7 +155,7 @@ def test_info_draws_the_mean_pose_with_joint_names(tmp_path: Path) -> None:
     assert (image < 128).any(axis=2).mean() > 0.001
 
 
-def test_info_asks_for_a_format_that_the_name_does_not_show(tmp_path: Path) -> None:
+def test_info_needs_a_format_if_the_name_does_not_show_it(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["info", str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
     assert "is not clear from its name; name one of cache, penn" in str(result.exception)

@@ -6,7 +6,7 @@ ST-GCN prepares it: -0.5 to 0.5 of a frame of 340 by 256 pixels); larger ones ar
 joint with confidence 0 is unseen.
 
 In the space of the camera, the channels are x, y and z (NTU RGB+D in metres, as ST-GCN, 2s-AGCN and CTR-GCN
-prepare it). They are read if the caller asks for them; a joint at the origin is unseen. A person keeps its
+prepare it). They are read if the caller specifies this space; a joint at the origin is unseen. A person keeps its
 index in the array.
 """
 
@@ -92,7 +92,7 @@ def read_array(
 
     Raises:
         FormatError: if a frame size is needed and missing, or the third channel is neither a confidence nor
-            asked for as z.
+            specified as z.
     """
     if space == "camera":
         return to_keypoints_in_space(data), (0, 0)

@@ -53,7 +53,7 @@ from skdpipe.skeleton import Keypoints, Origin, PoseSequence, clip_key
 
 ESTIMATOR = "pyskl annotation"
 
-_LARGEST_METRES = 20.0  # a Kinect sees less than half as far
+_LARGEST_METRES = 20.0  # the range of a Kinect is less than half of it
 _SPLIT_NAME = re.compile(r"_?(train|val|test)(?=_|\d|$)_?", re.IGNORECASE)
 
 
