@@ -6,8 +6,8 @@ ST-GCN prepares it: -0.5 to 0.5 of a frame of 340 by 256 pixels); larger ones ar
 joint with confidence 0 is unseen.
 
 In the space of the camera, the channels are x, y and z (NTU RGB+D in metres, as ST-GCN, 2s-AGCN and CTR-GCN
-prepare it). They are read if the caller specifies this space; a joint at the origin is unseen. A person keeps its
-index in the array.
+prepare it). They are read if the caller specifies this space; a joint at the origin is unseen. A person keeps
+its index in the array.
 """
 
 from __future__ import annotations
