@@ -58,7 +58,7 @@ def draw_people(frame: Frame, people: Keypoints, layout: Layout) -> Frame:
                 colour = _LEFT if sides == {"left"} else _RIGHT if sides == {"right"} else _MIDDLE
                 start, end = ([round(float(v)) for v in person[joint, :2]] for joint in (a, b))
                 cv2.line(image, start, end, colour, stroke, cv2.LINE_AA)
-        for x, y, _ in person[seen]:
+        for x, y, *_ in person[seen]:
             cv2.circle(image, (round(float(x)), round(float(y))), stroke, _WHITE, -1, cv2.LINE_AA)
     return image
 

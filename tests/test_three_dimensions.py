@@ -26,7 +26,7 @@ from skdpipe.config import (
 )
 from skdpipe.dataset import PairedClips, augment, batches, build_manifest
 from skdpipe.degradation import degrade, fit_noise, jitter
-from skdpipe.distill import distill_student
+from skdpipe.distill import distill_student, finetune_student
 from skdpipe.ensemble import evaluate_bundles
 from skdpipe.errors import BundleError, DataError
 from skdpipe.inference import batch_input
@@ -301,6 +301,19 @@ def test_a_teacher_in_space_distils_a_student_in_the_image(tmp_path: Path) -> No
         "positions are not compared: high quality has 3 coordinates, low quality 2"
     )
     assert findings["people"].level == "fine"
+
+
+def test_a_student_of_a_mixed_pair_is_finetuned_and_one_in_space_is_refused(tmp_path: Path) -> None:
+    for low in ("image", "space"):
+        cache = fill(PoseCache(tmp_path / low), low)
+        experiment = experiment_in(methods=("teacher", "baseline"))
+        distill_student(experiment, cache, tmp_path / f"{low}-models", device=torch.device("cpu"))
+    cache = PoseCache(tmp_path / "image")
+    flat, deep = (tmp_path / f"{low}-models" / "tiny" / "baseline.safetensors" for low in ("image", "space"))
+    tuned = finetune_student(flat, experiment, cache, tmp_path / "tuned", device=torch.device("cpu"))
+    assert load_bundle(tuned.folder / "baseline.safetensors").metadata.clip.coordinates == 2
+    with pytest.raises(DataError, match=r"low quality have 2 coordinates, and clip.coordinates is 3"):
+        finetune_student(deep, experiment, cache, tmp_path / "refused", device=torch.device("cpu"))
 
 
 def test_coordinates_that_the_skeletons_do_not_have_are_refused(tmp_path: Path) -> None:

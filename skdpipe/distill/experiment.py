@@ -89,6 +89,8 @@ def distill_student(
         ConfigError: if the feature maps of teacher and student have different joints.
     """
     manifest = build_manifest(cache, experiment)
+    if initial is not None:
+        manifest.clip_format(read_metadata(initial).clip, "low")  # refuses other coordinates
     settings = experiment
     experiment = resolve_networks(experiment, manifest, read_metadata(teacher).choice if teacher else None)
     folder = RunFolder(models / experiment.name)
@@ -147,7 +149,7 @@ def finetune_student(
         experiment,
         methods=(method.name,),
         student=metadata.choice,
-        clip=replace(metadata.clip, smoothing=1),
+        clip=replace(metadata.clip, smoothing=1, coordinates=None),
         smoothing_window=metadata.clip.smoothing,
     )
     return distill_student(tuned, cache, models, device=device, progress=progress, initial=bundle)

@@ -26,10 +26,9 @@ def load_teacher(run: RunContext, path: Path) -> Bundle:
         BundleError: if it cannot be read, or was trained for others.
     """
     bundle = load_bundle(path)
-    clip = bundle.metadata.clip
     for what, found, expected in (
         ("classes", ", ".join(bundle.metadata.classes), ", ".join(run.manifest.classes)),
-        ("clips", replace(clip, coordinates=clip.coordinates or 2), run.clip_format(TEACHER)),
+        ("clips", bundle.metadata.clip, run.clip_format(TEACHER)),
         ("the skeletons of", bundle.metadata.fingerprint, skeleton_source(run, TEACHER)[0]),
     ):
         if found != expected:

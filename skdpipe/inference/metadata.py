@@ -91,8 +91,12 @@ def read_metadata(path: Path) -> BundleMetadata:
 
 
 def _clip_format(content: Mapping[str, Any], where: str) -> ClipFormat:
-    """The clip format; a built-in layout that has changed since the training is as it was then."""
+    """The clip format; a built-in layout that has changed since the training is as it was then.
+
+    Bundles of earlier versions do not state the number of coordinates, which is 2.
+    """
     clip = parse_config(ClipFormat, content["clip"], where)
+    clip = replace(clip, coordinates=clip.coordinates or 2)
     if "layout" in content:
         layout = parse_config(LayoutDescription, content["layout"], where)
         named = LAYOUTS.get(layout.name)
