@@ -237,6 +237,7 @@ def test_a_display_matrix_that_is_none_of_the_eight_is_refused(tmp_path: Path, m
 def test_pixels_are_square_and_the_height_is_kept(tmp_path: Path, pixels: Fraction, width: int) -> None:
     path = encode(tmp_path / "a.mkv", "libx264", colours(3), pixels=pixels)
     assert probe(path).size == (width, 48)
+    assert probe(path, square_pixels=False).size == (64, 48)
     (frame, *_) = read_frames(path)
     assert frame.shape == (48, width, 3)
     edge = np.abs(np.diff(frame[24].astype(int), axis=0)).sum(axis=1).argmax()

@@ -275,7 +275,7 @@ class _ClipReader:
 
     def _size_of(self, path: tuple[str, ...]) -> tuple[int, int] | None:
         video = self.reading.videos.of("/".join(path)) if self.reading.videos else None
-        return probe(video).size if video else None
+        return probe(video, square_pixels=False).size if video else None
 
     def _is_skipped(self, path: tuple[str, ...]) -> bool:
         ends = {"/".join(path[start:]) for start in range(len(path))}
@@ -309,5 +309,5 @@ def _is_named(path: tuple[str, ...], key: str) -> bool:
 
 def _complete(options: FormatOptions, video: Path) -> FormatOptions:
     """The options, with the size and the frame rate of the video if they are not given."""
-    info = probe(video)
+    info = probe(video, square_pixels=False)
     return replace(options, size=options.size or info.size, fps=options.fps or info.fps)

@@ -10,10 +10,10 @@ from fractions import Fraction
 from typing import Any, Final
 
 import av
+import av.error
 import av.filter
 import numpy as np
 from av.filter import Graph
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
@@ -103,7 +103,7 @@ class Decoded:
     orientation: Orientation
 
 
-def deinterlaced(decoded: Iterable[Decoded], stream: VideoStream) -> Iterator[Decoded]:
+def deinterlaced(decoded: Iterable[Decoded]) -> Iterator[Decoded]:
     """The same number of frames, from the first interlaced one on without interlacing.
 
     Progressive frames do not change. FFmpeg's bwdif computes the missing lines of a frame from the frames
@@ -113,7 +113,7 @@ def deinterlaced(decoded: Iterable[Decoded], stream: VideoStream) -> Iterator[De
     waiting: deque[Decoded] = deque()
     for each in decoded:
         if graph is None and each.frame.interlaced_frame:
-            graph = _deinterlacer(stream)
+            graph = _deinterlacer(each.frame)
         if graph is None:
             yield each
         else:
@@ -125,10 +125,12 @@ def deinterlaced(decoded: Iterable[Decoded], stream: VideoStream) -> Iterator[De
         yield from _finished(graph, waiting)
 
 
-def _deinterlacer(stream: VideoStream) -> Graph:
+def _deinterlacer(frame: av.VideoFrame) -> Graph:
     graph = Graph()
     graph.link_nodes(
-        graph.add_buffer(template=stream),
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+        ),
         graph.add("bwdif", "mode=send_frame:deint=interlaced"),
         graph.add("buffersink"),
     ).configure()

@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import av.error
+
 from skdpipe.errors import VideoError
 from skdpipe.skeleton.timing import Timing, timing_of
 from skdpipe.video.container import decode, fps_of, open_container, packet_times
@@ -28,7 +30,8 @@ class VideoInfo:
 
     Attributes:
         fps: frames per second according to the container; 30 for a series of images.
-        size: width and height in pixels of the frames as `read_frames` returns them.
+        size: width and height in pixels of the frames as `read_frames` returns them, unless `probe` was
+            called for stored pixels.
         frames: number of frames according to the container, 0 if unknown.
     """
 
@@ -37,8 +40,13 @@ class VideoInfo:
     frames: int
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, *, square_pixels: bool = True) -> VideoInfo:
     """Read the header and the first frame of a video.
+
+    Args:
+        path: the video.
+        square_pixels: if False, the size is that of the stored pixels, upright: of the frames in OpenCV and
+            in the estimators that read videos with it, which ignore the sample aspect ratio.
 
     Raises:
         VideoError: if the file cannot be opened, has no video stream, or its first frame cannot be decoded.
@@ -54,7 +62,8 @@ def probe(path: Path) -> VideoInfo:
             frames = round(container.duration / 1e6 * fps)
         with closing(decode(path, container, stream, warn=False)) as decoded:
             first = next(decoded)
-        width = displayed_width(first.frame.width, stream.sample_aspect_ratio)
+        aspect = stream.sample_aspect_ratio if square_pixels else None
+        width = displayed_width(first.frame.width, aspect)
         return VideoInfo(fps, first.orientation.size_of((width, first.frame.height)), frames)
 
 
@@ -97,9 +106,14 @@ def _read_file(path: Path) -> Generator[tuple[Frame, float]]:
         stream.thread_type = "AUTO"
         aspect = stream.sample_aspect_ratio
         with closing(decode(path, container, stream, warn=True)) as decoded:
-            for each in deinterlaced(decoded, stream):
-                image = to_rgb(each.frame, displayed_width(each.frame.width, aspect))
-                yield each.orientation.apply(image), each.seconds
+            try:
+                for each in deinterlaced(decoded):
+                    image = to_rgb(each.frame, displayed_width(each.frame.width, aspect))
+                    yield each.orientation.apply(image), each.seconds
+            except (av.error.FFmpegError, ValueError) as error:
+                raise VideoError(
+                    f"{path}: its frames cannot be converted to RGB ({error}); convert the video"
+                ) from error
 
 
 def measure_timing(path: Path) -> Timing:
