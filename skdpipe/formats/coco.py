@@ -31,7 +31,7 @@ Conventions:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, NamedTuple, TypeGuard
@@ -53,6 +53,7 @@ from skdpipe.formats.format import (
     Format,
     FormatOptions,
     Note,
+    SizeOf,
     Surroundings,
     Target,
     read_each,
@@ -121,7 +122,8 @@ class _File:
     folders: tuple[str, ...]
     every_frame: bool
     category: Any
-    size_of: Callable[[tuple[str, ...]], tuple[int, int] | None]
+    size: tuple[int, int] | None
+    size_of: SizeOf | None
     layout: str | None
     fps: float
 
@@ -206,7 +208,8 @@ def load_coco(
         folders_between(root, named_by(path)),
         positions is None,
         category,
-        lambda clip: size or around.size_of(clip),
+        size,
+        around.size_of,
         layout,
         fps,
     )
@@ -337,7 +340,7 @@ def _position(image: object, unnamed: tuple[str, ...]) -> _ImagePosition | None:
 
 def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> PoseSequence:
     where = f"{file.path}: clip {name}"
-    size = clip.size or file.size_of(path)
+    size = clip.size or file.size or (file.size_of(path) if file.size_of else None)
     if size is None:
         raise FormatError(
             f"{where}: the size of the images is unknown; give --images or --size WIDTH HEIGHT, or --videos"

@@ -42,7 +42,7 @@ from scipy.optimize import linear_sum_assignment
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.clip_names import key_of_name
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
-from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
+from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Note, Surroundings, ignore_note
 from skdpipe.skeleton import NTU_25, UNSEEN, Origin, PoseSequence
 
 ESTIMATOR: Final = "ntu kinect"
@@ -93,7 +93,9 @@ def find_ntu(path: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: float = FPS) -> PoseSequence:
+def load_ntu(
+    path: Path, *, split: str | None = None, people: int = 2, fps: float = FPS, note: Note = ignore_note
+) -> PoseSequence:
     """The people of one video, sorted by motion, most first; see the module for how bodies become people.
 
     The motion of a person is the sum of the standard deviations of x, y and z over all joints and the frames
@@ -106,6 +108,7 @@ def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: floa
             testing; without it the clip has no split.
         people: largest number of people to keep; the files have up to five, many of them chairs.
         fps: frames per second.
+        note: receives whether the clip has more people.
 
     Raises:
         ConfigError: if there is no such benchmark.
@@ -115,7 +118,9 @@ def load_ntu(path: Path, *, split: str | None = None, people: int = 2, fps: floa
     if name is None:
         raise FormatError(f"{path} is not named like S001C001P001R001A001.skeleton; restore its name")
     bodies, frames = _read_bodies(path)
-    kept = _join_bodies(bodies)[:people]
+    everyone = _join_bodies(bodies)
+    kept = everyone[:people]
+    note(f"clips have more than {people} people, of whom {people} are kept", len(everyone) > people)
     keypoints = np.tile(UNSEEN, (frames, len(kept), len(NTU_25), 1))
     for person, body in enumerate(kept):
         keypoints[body.frames, person] = to_keypoints(body.joints[..., 3:], _CONFIDENCE[body.state])
@@ -314,7 +319,7 @@ def _count_damaged(path: Path) -> dict[str, int]:
 def _read(
     file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
 ) -> Iterator[PoseSequence]:
-    yield load_ntu(file, split=options.split, fps=options.fps_or_default)
+    yield load_ntu(file, split=options.split, fps=options.fps_or_default, note=around.note)
 
 
 FORMAT = Format(
