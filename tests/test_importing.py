@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from skdpipe.errors import DataError, FormatError
 from skdpipe.formats.catalogue import format_named
 from skdpipe.formats.format import FormatOptions
 from skdpipe.formats.importing import import_poses
+from skdpipe.formats.ntu import samples_to_skip
 from skdpipe.formats.openpifpaf import write_openpifpaf
 from skdpipe.formats.openpose import write_openpose
 from skdpipe.formats.poses import load_poses
@@ -323,6 +325,73 @@ def test_progress_shows_a_rate(tmp_path: Path) -> None:
     import_poses(reading, PoseCache(tmp_path / "cache"), "high", Progress(Console(file=output, width=200)))
     assert output.getvalue().startswith("reading: 3 of 3 clips, ")
     assert "/s" in output.getvalue()
+
+
+# Several clips in a file
+
+
+def pickled(path: Path, content: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pickle.dumps(content))
+
+
+def annotations(names: str, joints: int = 17, **changes: object) -> list[dict[str, object]]:
+    xy = np.ones((1, 3, joints, 2), np.float32)
+    fields = {"label": 0, "img_shape": (240, 320), "keypoint": xy, "keypoint_score": xy[..., 0]}
+    return [{**fields, "frame_dir": name, **changes} for name in names]
+
+
+def test_a_reason_is_reported_once_a_file(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    pickled(folder / "a.pkl", annotations("abc"))
+    pickled(folder / "b.pkl", annotations("abc"))  # the same clips
+    pickled(folder / "c.pkl", annotations("defg", joints=7))  # no layout has 7 joints
+    pickled(
+        folder / "d.pkl", [*annotations("hi", total_frames=9), *annotations("j"), *annotations("k", label=-1)]
+    )
+    pickled(folder / "e.pkl", 5)
+    report = import_poses(Reading(format_named("pyskl"), folder), PoseCache(tmp_path / "c"), "high", QUIET)
+    assert (report.done, report.failures) == (4, 11)
+    same, seven, frames, label, five = report.failed
+    assert "b.pkl/a is the same clip as" in same
+    assert same.endswith("(and 2 more clips for this reason)")
+    assert "c.pkl: clip d: 7 joints" in seven
+    assert seven.endswith("(and 3 more clips for this reason)")
+    assert "d.pkl: clip h: 9 total_frames" in frames
+    assert frames.endswith("(and 1 more clips for this reason)")
+    assert "clip k: label -1" in label
+    assert "e.pkl holds of type int" in five
+
+
+def test_other_skeletons_are_reported_once_a_file(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "c")
+    pickled(tmp_path / "a/set.pkl", annotations("abc"))
+    pickled(tmp_path / "b/set.pkl", annotations("abcd", keypoint=np.zeros((1, 3, 17, 2))))
+    import_poses(Reading(format_named("pyskl"), tmp_path / "a/set.pkl"), cache, "high", QUIET)
+    report = import_poses(Reading(format_named("pyskl"), tmp_path / "b/set.pkl"), cache, "high", QUIET)
+    assert (report.done, report.failures, len(report.failed)) == (1, 3, 1)
+
+
+def test_what_a_file_leaves_out_is_counted_over_all_files(tmp_path: Path) -> None:
+    for name, clips in (("a", "abc"), ("b", "def")):
+        content = {"split": {"train": [clips[0], "x"], "val": []}, "annotations": annotations(clips)}
+        pickled(tmp_path / f"in/{name}.pkl", content)
+    reading = Reading(format_named("pyskl"), tmp_path / "in")
+    report = import_poses(reading, PoseCache(tmp_path / "c"), "high", QUIET)
+    assert report.done == 2
+    assert report.notes == {
+        "clips are in no split of the pair and are left out": 4,
+        "names of the split have no clip": 2,
+    }
+    with pytest.warns(UserWarning, match="2 clips are in no split of the pair"):
+        load_poses(tmp_path / "in/a.pkl", "pyskl")
+
+
+def test_clips_that_a_format_passes_over_are_counted(tmp_path: Path) -> None:
+    for name in (min(samples_to_skip()), "S001C001P001R001A001"):
+        (tmp_path / f"{name}.skeleton").write_text("1\n0\n")
+    report = import_poses(Reading(format_named("ntu"), tmp_path), PoseCache(tmp_path / "c"), "high", QUIET)
+    assert (report.done, list(report.notes.values())) == (1, [1])
 
 
 # Videos
