@@ -17,6 +17,7 @@ import torch
 from foreign_clips import CLIPS, SIZE, assert_same, counts, make_clip, openpifpaf_reading, pyskl_reading
 from moving_body import ACTIONS, tiny_experiment, write_action_video
 from rich.console import Console
+from scipy.io import savemat
 
 import skdpipe.formats.openpifpaf
 from skdpipe.cache import PoseCache
@@ -192,6 +193,14 @@ def test_the_same_skeletons_elsewhere_are_the_same_clip(tmp_path: Path) -> None:
     assert import_poses(coco(tmp_path / "moved/results.json"), cache, "high", QUIET).replaced == 1
 
 
+def test_a_file_of_images_in_the_folder_is_no_file_of_results(tmp_path: Path) -> None:
+    results(tmp_path, 60)
+    listed = [{"id": n, "file_name": f"a/{n}.jpg", "width": 320, "height": 240} for n in range(3)]
+    (tmp_path / "listed.json").write_text(json.dumps({"images": listed}))
+    reading = Reading(format_named("coco"), tmp_path, FormatOptions(images=tmp_path / "listed.json"))
+    assert counts(import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)) == (1, 0, 0, 0)
+
+
 @pytest.mark.parametrize("name", ["results.json", "alphapose-results.json"])
 def test_results_of_one_name_in_a_folder_are_separate_clips(tmp_path: Path, name: str) -> None:
     for label, x in (("v1", 60), ("v2", 160)):
@@ -235,6 +244,34 @@ def test_a_corrected_label_of_a_pickle_is_counted(tmp_path: Path) -> None:
     pyskl_reading(tmp_path / "in", make_clip("one", "run"), make_clip("two", "sit"))
     report = import_poses(reading, cache, "high", QUIET)
     assert (counts(report), report.relabelled) == ((0, 2, 0, 0), 2)
+
+
+def test_a_corrected_annotation_of_penn_action_replaces_the_old_one(tmp_path: Path) -> None:
+    """Its key is a digest of the file."""
+
+    def written(action: str, x: float) -> None:
+        xy = np.full((3, 13), x)
+        fields = {"x": xy, "y": xy, "visibility": np.ones((3, 13)), "train": 1, "nframes": 3}
+        savemat(tmp_path / "0001.mat", {"action": action, "dimensions": [240, 320, 3], **fields})
+
+    cache, reading = PoseCache(tmp_path / "cache"), Reading(format_named("penn"), tmp_path)
+    found = []
+    for action, x in (("bowl", 5), ("squat", 5), ("squat", 6)):
+        written(action, x)
+        report = import_poses(reading, cache, "high", QUIET)
+        found.append((report.done, report.skipped, report.relabelled, report.replaced))
+        assert [entry.origin.label for entry in cache.entries("high")] == [action]
+    assert found == [(1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 1)]
+
+
+def test_a_damaged_file_of_the_cache_is_written_again(tmp_path: Path) -> None:
+    reading, cache = openpifpaf_reading(tmp_path / "in", CLIPS[0]), PoseCache(tmp_path / "cache")
+    age(tmp_path / "in")
+    import_poses(reading, cache, "high", QUIET)
+    (entry,) = cache.entries("high")
+    entry.path.write_bytes(b"damaged")
+    assert counts(import_poses(reading, cache, "high", QUIET)) == (1, 0, 0, 0)
+    assert_same(cache.load(entry.path), CLIPS[0], atol=0.005)
 
 
 def test_a_label_that_is_not_specified_is_kept(tmp_path: Path) -> None:

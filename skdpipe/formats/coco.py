@@ -170,7 +170,8 @@ def load_coco(
 
     Args:
         path: the results.
-        images: the file with the ids and names of the images.
+        images: the file with the ids and names of the images; by default the file beside the results that
+            `write_coco` writes, ``NAME.images.json``, if it is there.
         size: width and height of the images if there is no images file.
         layout: name of the layout; by default the known layout with that number of joints (coco-17).
         fps: frames per second.
@@ -181,6 +182,8 @@ def load_coco(
         FormatError: immediately if a file is not as described, and on the way for each clip that is not.
         DataError: if there is no such layout.
     """
+    beside = path.with_suffix(_IMAGES_SUFFIX)
+    images = images or (beside if beside.is_file() else None)
     content = _read_content(path, around.note)
     listed, categories = content.images, content.categories
     if images:
@@ -434,6 +437,8 @@ class _JsonListWriter:
 def _read(
     file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
 ) -> Iterator[PoseSequence]:
+    if root.is_dir() and options.images and file.resolve() == options.images.resolve():
+        return iter(())
     return load_coco(
         file,
         images=options.images,
