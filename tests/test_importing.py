@@ -237,6 +237,22 @@ def test_corrected_labels_replace_the_old_ones_and_are_counted(tmp_path: Path) -
         np.testing.assert_array_equal(cache.load(path).keypoints, keypoints)
 
 
+def test_a_clip_of_a_repeated_name_may_move_to_another_class_folder(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    for label, frames in (("wave", 5), ("punch", 7)):
+        reading = openpifpaf_reading(tmp_path / "in", one_of(label, frames, ""))
+    import_poses(reading, cache, "high", QUIET)
+    (tmp_path / "in/wave").rename(tmp_path / "in/hello")
+    report = import_poses(reading, cache, "high", QUIET)
+    assert (counts(report), report.relabelled) == ((0, 2, 0, 0), 1)
+    assert {entry.origin.key: entry.origin.label for entry in cache.entries("high")} == {
+        clip_key("hello/1"): "hello",
+        clip_key("punch/1"): "punch",
+    }
+    shutil.copytree(tmp_path / "in/hello", tmp_path / "in/copy")  # its first file still exists
+    assert counts(import_poses(reading, cache, "high", QUIET)) == (1, 2, 0, 0)
+
+
 def test_a_corrected_label_of_a_pickle_is_counted(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path / "cache")
     reading = pyskl_reading(tmp_path / "in", make_clip("one", "sit"), make_clip("two", "run"))
