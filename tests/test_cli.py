@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -334,6 +335,30 @@ def test_import_and_convert_print_counts(run: Run, tmp_path: Path) -> None:
         "json [2]/train/sit/one [1].openpifpaf.json",
         "json [2]/val/run/two.openpifpaf.json",
     ]
+
+
+def test_import_prints_what_changed_and_what_is_left_out(run: Run, tmp_path: Path) -> None:
+    def pickled(*labels: str, people: int = 2) -> None:
+        clips = [make_clip(f"{n}", label, "train", people=people) for n, label in enumerate(labels)]
+        write_pyskl(clips, tmp_path / "set.pkl", classes=("sit", "run"))
+        content = pickle.loads((tmp_path / "set.pkl").read_bytes())
+        content["split"] = {"train": ["0", "1", "gone"], "val": []}
+        (tmp_path / "set.pkl").write_bytes(pickle.dumps(content))
+
+    command = ("import", "pyskl", tmp_path / "set.pkl", "--cache", tmp_path / "cache")
+    folder = tmp_path / "cache/high/pyskl"
+    notes = [
+        "note: 1 clips are in no split of the pair and are left out",
+        "note: 1 names of the split have no clip",
+    ]
+    pickled("sit", "run", "run")
+    first = run(*command)
+    assert first.out == f"{folder}: 2 clips imported, 0 already present, 0 failed\n"
+    assert (first.code, first.err.splitlines()[-2:]) == (0, notes)
+    pickled("run", "run", "run")
+    assert run(*command).out == f"{folder}: 0 clips imported, 2 already present, 1 labels changed, 0 failed\n"
+    pickled("run", "run", "run", people=1)
+    assert run(*command).out == f"{folder}: 0 clips imported, 0 already present, 2 replaced, 0 failed\n"
 
 
 def test_import_prints_the_clips_that_failed(run: Run, tmp_path: Path) -> None:

@@ -143,6 +143,11 @@ def test_the_only_category_is_the_person(tmp_path: Path, category: Any) -> None:
     assert counted.total() == 0
 
 
+def test_results_without_a_category_are_people(tmp_path: Path) -> None:
+    found = [person(image_id=0, category_id=0), person(30, image_id=1, category_id=None)]
+    assert only(results(tmp_path, *found), size=SIZE).seen.any(axis=2).sum() == 2
+
+
 @pytest.mark.parametrize(
     ("present", "names", "kept"),
     [
@@ -297,6 +302,7 @@ def test_a_folder_of_results_is_searched(tmp_path: Path) -> None:
         (person(image_id=0, keypoints=[[1, 2, 3]]), "expected x, y, c of each joint"),
         (person(image_id=0, keypoints=None), "keypoints None; expected x, y, c"),
         (person(image_id=0, joints=5), "5 joints; expected one of"),
+        (person(image_id=0, category_id=[1]), r"category_id \[1\]; expected a number"),
         (person(image_id=0, track_id="me"), "track_id 'me'; expected a whole number"),
         (person(image_id=10**8), "has a frame 100000000; expected numbers of frames"),
     ],
@@ -376,9 +382,10 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         make_clip("three", None),
     ]
     assert write_coco(iter(clips), tmp_path / "out.json") == 3
-    read = load_coco(tmp_path / "out.json", images=tmp_path / "out.images.json")
-    for sequence, clip in zip(read, clips, strict=True):
-        assert_same(sequence, clip, atol=0.005)
+    for images in (tmp_path / "out.images.json", None):  # without a name the file beside the results
+        read = load_coco(tmp_path / "out.json", images=images)
+        for sequence, clip in zip(read, clips, strict=True):
+            assert_same(sequence, clip, atol=0.005)
 
 
 def test_cocos_tools_read_what_is_written(tmp_path: Path) -> None:

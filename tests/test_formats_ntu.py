@@ -73,7 +73,10 @@ def test_of_two_bodies_the_one_that_moves_more_is_first(tmp_path: Path) -> None:
 def test_of_five_bodies_two_are_kept_or_all(tmp_path: Path) -> None:
     frames = [[body(i, 10.0 * i + i * t) for i in range(5)] for t in range(3)]
     path = written(tmp_path, *frames)
-    assert load_ntu(path).keypoints[0, :, 0, 0].tolist() == [4007, 3007]
+    counted: list[int] = []
+    sequence = load_ntu(path, note=lambda what, count: counted.append(count))
+    assert sequence.keypoints[0, :, 0, 0].tolist() == [4007, 3007]
+    assert counted == [1]
     assert load_ntu(path, people=5).keypoints[0, :, 0, 0].tolist() == [4007, 3007, 2007, 1007, 7]
 
 

@@ -45,6 +45,20 @@ def test_a_data_set_by_hand(tmp_path: Path, pixels: bool) -> None:
     assert (first.origin.split, first.origin.source) == ("train", str(path / "one"))
 
 
+def test_clips_of_one_name_in_folders_are_separate(tmp_path: Path) -> None:
+    path = dataset(tmp_path, labels=(["wave/1.json", "punch/1.json"], [0, 1]))
+    clips = list(load_st_gcn(path, size=SIZE))
+    assert [clip.origin.key for clip in clips] == [clip_key("wave/1"), clip_key("punch/1")]
+
+
+def test_a_clip_has_the_size_of_its_video(tmp_path: Path) -> None:
+    sizes = {("one",): SIZE}
+    clips = load_st_gcn(dataset(tmp_path), size=None, size_of=sizes.get)
+    assert next(clips).size == SIZE
+    with pytest.raises(FormatError, match=r"clip two\.json does not contain the frame size"):
+        next(clips)
+
+
 def test_a_clip_without_people_keeps_a_frame(tmp_path: Path) -> None:
     path = dataset(tmp_path, np.zeros((2, 3, 4, 17, 1), np.float32))
     (first, _) = load_st_gcn(path, size=SIZE)

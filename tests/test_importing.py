@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ import torch
 from foreign_clips import CLIPS, SIZE, assert_same, counts, make_clip, openpifpaf_reading, pyskl_reading
 from moving_body import ACTIONS, tiny_experiment, write_action_video
 from rich.console import Console
+from scipy.io import savemat
 
 import skdpipe.formats.openpifpaf
 from skdpipe.cache import PoseCache
@@ -24,6 +26,7 @@ from skdpipe.errors import DataError, FormatError
 from skdpipe.formats.catalogue import format_named
 from skdpipe.formats.format import FormatOptions
 from skdpipe.formats.importing import import_poses
+from skdpipe.formats.ntu import samples_to_skip
 from skdpipe.formats.openpifpaf import write_openpifpaf
 from skdpipe.formats.openpose import write_openpose
 from skdpipe.formats.poses import load_poses
@@ -190,6 +193,14 @@ def test_the_same_skeletons_elsewhere_are_the_same_clip(tmp_path: Path) -> None:
     assert import_poses(coco(tmp_path / "moved/results.json"), cache, "high", QUIET).replaced == 1
 
 
+def test_a_file_of_images_in_the_folder_is_no_file_of_results(tmp_path: Path) -> None:
+    results(tmp_path, 60)
+    listed = [{"id": n, "file_name": f"a/{n}.jpg", "width": 320, "height": 240} for n in range(3)]
+    (tmp_path / "listed.json").write_text(json.dumps({"images": listed}))
+    reading = Reading(format_named("coco"), tmp_path, FormatOptions(images=tmp_path / "listed.json"))
+    assert counts(import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)) == (1, 0, 0, 0)
+
+
 @pytest.mark.parametrize("name", ["results.json", "alphapose-results.json"])
 def test_results_of_one_name_in_a_folder_are_separate_clips(tmp_path: Path, name: str) -> None:
     for label, x in (("v1", 60), ("v2", 160)):
@@ -226,6 +237,22 @@ def test_corrected_labels_replace_the_old_ones_and_are_counted(tmp_path: Path) -
         np.testing.assert_array_equal(cache.load(path).keypoints, keypoints)
 
 
+def test_a_clip_of_a_repeated_name_may_move_to_another_class_folder(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "cache")
+    for label, frames in (("wave", 5), ("punch", 7)):
+        reading = openpifpaf_reading(tmp_path / "in", one_of(label, frames, ""))
+    import_poses(reading, cache, "high", QUIET)
+    (tmp_path / "in/wave").rename(tmp_path / "in/hello")
+    report = import_poses(reading, cache, "high", QUIET)
+    assert (counts(report), report.relabelled) == ((0, 2, 0, 0), 1)
+    assert {entry.origin.key: entry.origin.label for entry in cache.entries("high")} == {
+        clip_key("hello/1"): "hello",
+        clip_key("punch/1"): "punch",
+    }
+    shutil.copytree(tmp_path / "in/hello", tmp_path / "in/copy")  # its first file still exists
+    assert counts(import_poses(reading, cache, "high", QUIET)) == (1, 2, 0, 0)
+
+
 def test_a_corrected_label_of_a_pickle_is_counted(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path / "cache")
     reading = pyskl_reading(tmp_path / "in", make_clip("one", "sit"), make_clip("two", "run"))
@@ -233,6 +260,34 @@ def test_a_corrected_label_of_a_pickle_is_counted(tmp_path: Path) -> None:
     pyskl_reading(tmp_path / "in", make_clip("one", "run"), make_clip("two", "sit"))
     report = import_poses(reading, cache, "high", QUIET)
     assert (counts(report), report.relabelled) == ((0, 2, 0, 0), 2)
+
+
+def test_a_corrected_annotation_of_penn_action_replaces_the_old_one(tmp_path: Path) -> None:
+    """Its key is a digest of the file."""
+
+    def written(action: str, x: float) -> None:
+        xy = np.full((3, 13), x)
+        fields = {"x": xy, "y": xy, "visibility": np.ones((3, 13)), "train": 1, "nframes": 3}
+        savemat(tmp_path / "0001.mat", {"action": action, "dimensions": [240, 320, 3], **fields})
+
+    cache, reading = PoseCache(tmp_path / "cache"), Reading(format_named("penn"), tmp_path)
+    found = []
+    for action, x in (("bowl", 5), ("squat", 5), ("squat", 6)):
+        written(action, x)
+        report = import_poses(reading, cache, "high", QUIET)
+        found.append((report.done, report.skipped, report.relabelled, report.replaced))
+        assert [entry.origin.label for entry in cache.entries("high")] == [action]
+    assert found == [(1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 1)]
+
+
+def test_a_damaged_file_of_the_cache_is_written_again(tmp_path: Path) -> None:
+    reading, cache = openpifpaf_reading(tmp_path / "in", CLIPS[0]), PoseCache(tmp_path / "cache")
+    age(tmp_path / "in")
+    import_poses(reading, cache, "high", QUIET)
+    (entry,) = cache.entries("high")
+    entry.path.write_bytes(b"damaged")
+    assert counts(import_poses(reading, cache, "high", QUIET)) == (1, 0, 0, 0)
+    assert_same(cache.load(entry.path), CLIPS[0], atol=0.005)
 
 
 def test_a_label_that_is_not_specified_is_kept(tmp_path: Path) -> None:
@@ -323,6 +378,73 @@ def test_progress_shows_a_rate(tmp_path: Path) -> None:
     import_poses(reading, PoseCache(tmp_path / "cache"), "high", Progress(Console(file=output, width=200)))
     assert output.getvalue().startswith("reading: 3 of 3 clips, ")
     assert "/s" in output.getvalue()
+
+
+# Several clips in a file
+
+
+def pickled(path: Path, content: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pickle.dumps(content))
+
+
+def annotations(names: str, joints: int = 17, **changes: object) -> list[dict[str, object]]:
+    xy = np.ones((1, 3, joints, 2), np.float32)
+    fields = {"label": 0, "img_shape": (240, 320), "keypoint": xy, "keypoint_score": xy[..., 0]}
+    return [{**fields, "frame_dir": name, **changes} for name in names]
+
+
+def test_a_reason_is_reported_once_a_file(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    pickled(folder / "a.pkl", annotations("abc"))
+    pickled(folder / "b.pkl", annotations("abc"))  # the same clips
+    pickled(folder / "c.pkl", annotations("defg", joints=7))  # no layout has 7 joints
+    pickled(
+        folder / "d.pkl", [*annotations("hi", total_frames=9), *annotations("j"), *annotations("k", label=-1)]
+    )
+    pickled(folder / "e.pkl", 5)
+    report = import_poses(Reading(format_named("pyskl"), folder), PoseCache(tmp_path / "c"), "high", QUIET)
+    assert (report.done, report.failures) == (4, 11)
+    same, seven, frames, label, five = report.failed
+    assert "b.pkl/a is the same clip as" in same
+    assert same.endswith("(and 2 more clips for this reason)")
+    assert "c.pkl: clip d: 7 joints" in seven
+    assert seven.endswith("(and 3 more clips for this reason)")
+    assert "d.pkl: clip h: 9 total_frames" in frames
+    assert frames.endswith("(and 1 more clips for this reason)")
+    assert "clip k: label -1" in label
+    assert "e.pkl holds of type int" in five
+
+
+def test_other_skeletons_are_reported_once_a_file(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path / "c")
+    pickled(tmp_path / "a/set.pkl", annotations("abc"))
+    pickled(tmp_path / "b/set.pkl", annotations("abcd", keypoint=np.zeros((1, 3, 17, 2))))
+    import_poses(Reading(format_named("pyskl"), tmp_path / "a/set.pkl"), cache, "high", QUIET)
+    report = import_poses(Reading(format_named("pyskl"), tmp_path / "b/set.pkl"), cache, "high", QUIET)
+    assert (report.done, report.failures, len(report.failed)) == (1, 3, 1)
+
+
+def test_what_a_file_leaves_out_is_counted_over_all_files(tmp_path: Path) -> None:
+    for name, clips in (("a", "abc"), ("b", "def")):
+        content = {"split": {"train": [clips[0], "x"], "val": []}, "annotations": annotations(clips)}
+        pickled(tmp_path / f"in/{name}.pkl", content)
+    reading = Reading(format_named("pyskl"), tmp_path / "in")
+    report = import_poses(reading, PoseCache(tmp_path / "c"), "high", QUIET)
+    assert report.done == 2
+    assert report.notes == {
+        "clips are in no split of the pair and are left out": 4,
+        "names of the split have no clip": 2,
+    }
+    with pytest.warns(UserWarning, match="2 clips are in no split of the pair"):
+        load_poses(tmp_path / "in/a.pkl", "pyskl")
+
+
+def test_clips_that_a_format_passes_over_are_counted(tmp_path: Path) -> None:
+    for name in (min(samples_to_skip()), "S001C001P001R001A001"):
+        (tmp_path / f"{name}.skeleton").write_text("1\n0\n")
+    report = import_poses(Reading(format_named("ntu"), tmp_path), PoseCache(tmp_path / "c"), "high", QUIET)
+    assert (report.done, list(report.notes.values())) == (1, [1])
 
 
 # Videos

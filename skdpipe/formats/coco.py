@@ -31,7 +31,7 @@ Conventions:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, NamedTuple, TypeGuard
@@ -53,6 +53,7 @@ from skdpipe.formats.format import (
     Format,
     FormatOptions,
     Note,
+    SizeOf,
     Surroundings,
     Target,
     read_each,
@@ -121,7 +122,8 @@ class _File:
     folders: tuple[str, ...]
     every_frame: bool
     category: Any
-    size_of: Callable[[tuple[str, ...]], tuple[int, int] | None]
+    size: tuple[int, int] | None
+    size_of: SizeOf | None
     layout: str | None
     fps: float
 
@@ -168,7 +170,8 @@ def load_coco(
 
     Args:
         path: the results.
-        images: the file with the ids and names of the images.
+        images: the file with the ids and names of the images; by default the file beside the results that
+            `write_coco` writes, ``NAME.images.json``, if it is there.
         size: width and height of the images if there is no images file.
         layout: name of the layout; by default the known layout with that number of joints (coco-17).
         fps: frames per second.
@@ -179,6 +182,8 @@ def load_coco(
         FormatError: immediately if a file is not as described, and on the way for each clip that is not.
         DataError: if there is no such layout.
     """
+    beside = path.with_suffix(_IMAGES_SUFFIX)
+    images = images or (beside if beside.is_file() else None)
     content = _read_content(path, around.note)
     listed, categories = content.images, content.categories
     if images:
@@ -206,7 +211,8 @@ def load_coco(
         folders_between(root, named_by(path)),
         positions is None,
         category,
-        lambda clip: size or around.size_of(clip),
+        size,
+        around.size_of,
         layout,
         fps,
     )
@@ -337,7 +343,7 @@ def _position(image: object, unnamed: tuple[str, ...]) -> _ImagePosition | None:
 
 def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> PoseSequence:
     where = f"{file.path}: clip {name}"
-    size = clip.size or file.size_of(path)
+    size = clip.size or file.size or (file.size_of(path) if file.size_of else None)
     if size is None:
         raise FormatError(
             f"{where}: the size of the images is unknown; give --images or --size WIDTH HEIGHT, or --videos"
@@ -431,6 +437,8 @@ class _JsonListWriter:
 def _read(
     file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
 ) -> Iterator[PoseSequence]:
+    if root.is_dir() and options.images and file.resolve() == options.images.resolve():
+        return iter(())
     return load_coco(
         file,
         images=options.images,

@@ -19,6 +19,10 @@ Note = Callable[[str, int], None]
 """Receives what was left out or changed while reading, and how often: ``("names without a clip", 12)``."""
 
 
+SizeOf = Callable[[tuple[str, ...]], tuple[int, int] | None]
+"""Width and height of the video of a clip, by the clip's path; None without a video."""
+
+
 def ignore_note(what: str, count: int) -> None:
     """The `Note` of a caller that needs none."""
 
@@ -81,12 +85,12 @@ class Surroundings:
     Attributes:
         clip: name of the file's clip, see `skdpipe.formats.clip_names`; by default that of the file.
         note: receives what is left out or changed.
-        size_of: width and height of the video of a clip, by the clip's path; None if there is no video.
+        size_of: the sizes of the clips' videos; None if no videos are given.
     """
 
     clip: str = ""
     note: Note = ignore_note
-    size_of: Callable[[tuple[str, ...]], tuple[int, int] | None] = lambda clip: None
+    size_of: SizeOf | None = None
 
 
 NO_SURROUNDINGS = Surroundings()

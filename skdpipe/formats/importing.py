@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +23,10 @@ def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress:
     """Read clips and save those that the cache lacks.
 
     A clip whose skeletons are in the cache is already present; its label, split and subject replace those in
-    the cache, unless they are not specified now. Other skeletons from the same source replace those in the
-    cache. Other skeletons from another source are refused. Files with one clip each that have not changed
-    since they were imported are not read.
+    the cache, unless they are not specified now. This includes clips whose file was moved to another class
+    folder: the same skeletons, whose former file no longer exists, are the same clip. Other skeletons from
+    the same source replace those in the cache. Other skeletons from another source are refused. Files with
+    one clip each that have not changed since they were imported are not read.
 
     Args:
         reading: the data set.
@@ -97,7 +101,7 @@ class _CacheFolder:
         key = known.origin.key if known is not None and self.keeps_keys else sequence.origin.key
         origin = replace(sequence.origin, source=source, key=key)
         cached = self.by_key.get(key)
-        moved = known if cached is None else None  # its key has changed
+        moved = (known or self._former(sequence)) if cached is None else None  # its key has changed
         before = cached or moved
         if before is not None:
             origin = _with_labels_of(origin, before.origin)
@@ -106,14 +110,33 @@ class _CacheFolder:
             raise _other_skeletons(source, cached)
         if before is None or not same or before.origin != origin:
             path = self.cache.save(replace(sequence, origin=origin), self.quality, self.settings)
-            self._remember(self.cache.describe(path))
             if moved is not None:
                 moved.path.unlink(missing_ok=True)
                 self.by_key.pop(moved.origin.key, None)
+                self.by_source.pop(_absolute(moved.origin.source), None)
+            self._remember(self.cache.describe(path))
         self.report.done += before is None
         self.report.skipped += same
         self.report.replaced += before is not None and not same
         self.report.relabelled += before is not None and same and _labels(before.origin) != _labels(origin)
+
+    def _former(self, sequence: PoseSequence) -> Entry | None:
+        """The entry of these skeletons whose file no longer exists."""
+        if sequence.is_empty:
+            return None
+        entry = self._without_file.get(_digest(sequence))
+        is_there = entry is not None and entry.path.is_file() and self._holds(entry, sequence)
+        return entry if is_there else None
+
+    @cached_property
+    def _without_file(self) -> dict[str, Entry]:
+        """The entries whose file no longer exists, by the digest of their keypoints."""
+        found = {}
+        for source, entry in self.by_source.items():
+            if not _exists(Path(source)):
+                with suppress(CacheError):
+                    found[_digest(self.cache.load(entry.path))] = entry
+        return found
 
     def _holds(self, entry: Entry, sequence: PoseSequence) -> bool:
         try:
@@ -154,6 +177,15 @@ def _with_labels_of(origin: Origin, cached: Origin) -> Origin:
 
 def _labels(origin: Origin) -> tuple[str | None, str | None, str | None]:
     return origin.label, origin.split, origin.subject
+
+
+def _digest(sequence: PoseSequence) -> str:
+    return hashlib.sha256(np.ascontiguousarray(sequence.keypoints).tobytes()).hexdigest()
+
+
+def _exists(source: Path) -> bool:
+    """Whether there is a file or folder of this path, or a file of the start of it, which holds the clip."""
+    return source.exists() or any(parent.is_file() for parent in source.parents)
 
 
 def _absolute(source: str) -> str:

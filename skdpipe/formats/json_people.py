@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skdpipe.errors import FormatError
 from skdpipe.formats.defaults import layout_for, to_keypoints
-from skdpipe.formats.json_files import to_numbers
+from skdpipe.formats.json_files import fields_of, to_numbers
 from skdpipe.pose.tracker import track
 from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, PoseSequence, is_seen, layout_named
 
@@ -47,7 +47,7 @@ def person_category(found: Sequence[Any], names: Mapping[Any, str], where: objec
     Raises:
         FormatError: if it cannot be determined.
     """
-    everything = [each for each in found if isinstance(each, dict)]
+    everything = [each for each in found if fields_of(each).get("category_id") is not None]
     with_keypoints = [each for each in everything if each.get("keypoints")]
     categories = {_category(each, where) for each in with_keypoints or everything}
     named = [each for each in categories if names.get(each, "").lower() == "person"]
@@ -66,9 +66,9 @@ def person_category(found: Sequence[Any], names: Mapping[Any, str], where: objec
     return default
 
 
-def _category(found: Mapping[str, Any], where: object) -> int | str:
-    category = found.get("category_id", PERSON_CATEGORY)
-    if not isinstance(category, int | str):
+def _category(found: Mapping[str, Any], where: object) -> float | str:
+    category = found["category_id"]
+    if not isinstance(category, int | float | str):
         raise FormatError(f"{where}: category_id {category!r:.40}; expected a number")
     return category
 
@@ -124,7 +124,7 @@ def read_coco_people(
 
 def is_of_other_category(found: Any, category: Any) -> bool:
     """Whether a result is of another category than the people; one without a category is a person."""
-    return isinstance(found, dict) and found.get("category_id", category) != category
+    return fields_of(found).get("category_id") not in (None, category)
 
 
 def layout_of_people(frames: Sequence[Sequence[DetectedPerson]], layout: str | None, where: object) -> Layout:

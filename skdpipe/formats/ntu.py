@@ -42,7 +42,15 @@ from scipy.optimize import linear_sum_assignment
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.clip_names import key_of_name
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
-from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Space, Surroundings
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    Note,
+    Space,
+    Surroundings,
+    ignore_note,
+)
 from skdpipe.skeleton import NTU_25, Origin, PoseSequence, unseen_joint
 
 ESTIMATOR: Final = "ntu kinect"
@@ -100,6 +108,7 @@ def load_ntu(
     people: int = 2,
     fps: float = FPS,
     space: Space | None = None,
+    note: Note = ignore_note,
 ) -> PoseSequence:
     """The people of one video, sorted by motion, most first; see the module for how bodies become people.
 
@@ -114,6 +123,7 @@ def load_ntu(
         people: largest number of people to keep; the files have up to five, many of them chairs.
         fps: frames per second.
         space: ``camera`` for x, y and z in metres; by default x and y in the colour image.
+        note: receives whether the clip has more people.
 
     Raises:
         ConfigError: if there is no such benchmark.
@@ -123,7 +133,9 @@ def load_ntu(
     if name is None:
         raise FormatError(f"{path} is not named like S001C001P001R001A001.skeleton; restore its name")
     bodies, frames = _read_bodies(path)
-    kept = _join_bodies(bodies)[:people]
+    everyone = _join_bodies(bodies)
+    kept = everyone[:people]
+    note(f"clips have more than {people} people, of whom {people} are kept", len(everyone) > people)
     columns, suffix = (slice(3), " in metres") if space == "camera" else (slice(3, None), "")
     keypoints = np.tile(unseen_joint(3 if space == "camera" else 2), (frames, len(kept), len(NTU_25), 1))
     for person, body in enumerate(kept):
@@ -323,7 +335,9 @@ def _count_damaged(path: Path) -> dict[str, int]:
 def _read(
     file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
 ) -> Iterator[PoseSequence]:
-    yield load_ntu(file, split=options.split, fps=options.fps_or_default, space=options.space)
+    yield load_ntu(
+        file, split=options.split, fps=options.fps_or_default, space=options.space, note=around.note
+    )
 
 
 FORMAT = Format(

@@ -242,7 +242,7 @@ class _ClipReader:
     def read_many(self, file: InputFile) -> Iterator[PoseSequence]:
         """The wanted clips of a file."""
         reading = self.reading
-        around = Surroundings(note=self.report.add_note, size_of=self._size_of)
+        around = Surroundings(note=self.report.add_note, size_of=self._size_of if reading.videos else None)
         try:
             clips = reading.format.read_file(file, reading.where, reading.options, around)
         except SkdpipeError as error:

@@ -20,9 +20,18 @@ import numpy as np
 from skdpipe.errors import FormatError
 from skdpipe.formats.arrays import SIZE_ALTERNATIVE, open_array, read_array, to_sequence, wrong_array
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
-from skdpipe.formats.clip_names import clip_name, distinct_name, label_and_split
+from skdpipe.formats.clip_names import distinct_name, distinct_names, label_and_split, path_of_clip
 from skdpipe.formats.defaults import FPS, layout_for, require_size
-from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Space, Surroundings, Target
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    SizeOf,
+    Space,
+    Surroundings,
+    Target,
+    read_each,
+)
 from skdpipe.formats.output import open_output
 from skdpipe.formats.plain_pickle import dump_plain, load_plain
 from skdpipe.skeleton import Origin, PoseSequence, clip_key, is_seen
@@ -60,6 +69,7 @@ def load_st_gcn(
     classes: Sequence[str] = (),
     fps: float = FPS,
     space: Space | None = None,
+    size_of: SizeOf | None = None,
 ) -> Iterator[PoseSequence]:
     """The clips of an array; the iterator can be continued after a clip that raises.
 
@@ -73,31 +83,37 @@ def load_st_gcn(
         classes: the class names in order; by default ``class_007`` and so on.
         fps: frames per second.
         space: ``camera`` if the channels are x, y and z.
+        size_of: width and height of a clip's video, by the clip's path, if the size is not given.
 
     Raises:
-        FormatError: immediately if the files are not as described or the size is missing, and on the way for
-            each clip whose values are not joints in a frame.
+        FormatError: immediately if the files are not as described or no sizes are given, and on the way for
+            each clip whose size is missing or whose values are not joints in a frame.
         DataError: if there is no such layout.
     """
     data = open_array(path)
     if data.ndim != 5 or data.shape[1] != 3 or data.dtype.kind != "f":
         raise wrong_array(path, data, "floats (clip, 3, frame, joint, person)")
-    if space != "camera":
-        require_size(size, path, f"{SIZE_ALTERNATIVE}, or --space camera")
     names, labels = _names_and_labels(_label_file(path), len(data))
+    if space != "camera" and size_of is None:
+        require_size(size, path, f"{SIZE_ALTERNATIVE}, or --space camera")
+    clip_paths = [path_of_clip(name) for name in names]
+    distinct = distinct_names(clip_paths)
     joints = layout_for(data.shape[3], layout, path, 3 if space == "camera" else 2)
     split = label_and_split((path.name.split("_")[0], ""))[1]
 
     def sequence(number: int) -> PoseSequence:
-        where, name = f"{path}: clip {names[number]}", clip_name(names[number])
-        keypoints, frame_size = read_array(np.transpose(data[number], (1, 3, 2, 0)), size, space, where)
+        where = f"{path}: clip {names[number]}"
+        of_video = size_of(clip_paths[number]) if size_of and not size else None
+        values = np.transpose(data[number], (1, 3, 2, 0))
+        keypoints, frame_size = read_array(values, size or of_video, space, where)
         with_people = np.flatnonzero(is_seen(keypoints).any(axis=(1, 2)))
         keypoints = keypoints[: with_people[-1] + 1 if len(with_people) else 1]
         label = name_of_class(labels[number], classes, where)
-        origin = Origin(str(path / name), clip_key(name), ESTIMATOR, label, split)
+        source = str(path.joinpath(*clip_paths[number]))
+        origin = Origin(source, clip_key(distinct[number]), ESTIMATOR, label, split)
         return to_sequence(keypoints, joints, fps, frame_size, origin)
 
-    return map(sequence, range(len(data)))
+    return read_each(range(len(data)), sequence, lambda number: f"clip {names[number]}")
 
 
 def _label_file(path: Path) -> Path:
@@ -230,6 +246,7 @@ def _read(
         classes=options.classes,
         fps=options.fps_or_default,
         space=options.space,
+        size_of=around.size_of,
     )
 
 
