@@ -28,6 +28,28 @@ def results(folder: Path, *found: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("folder", "label", "split"),
+    [
+        ("wave/", "wave", None),
+        ("Train/wave/", "wave", "train"),
+        ("/home/me/train/wave/", "wave", "train"),
+        ("C:\\data\\test\\wave\\", "wave", "test"),
+        ("/home/me/wave/", None, None),
+    ],
+)
+def test_several_clips_in_a_folder_are_separate(
+    tmp_path: Path, folder: str, label: str | None, split: str | None
+) -> None:
+    found = [
+        person(100 * clip, image_id=f"{folder}clip{clip}_{n:03d}.jpg") for clip in (1, 2) for n in range(3)
+    ]
+    clips = list(load_coco(results(tmp_path, *found), size=(640, 480)))
+    assert [(clip.origin.label, clip.origin.split) for clip in clips] == [(label, split)] * 2
+    assert [clip.keypoints[:, :, 0, 0].tolist() for clip in clips] == [[[100.0]] * 3, [[200.0]] * 3]
+    assert [Path(clip.origin.source).name for clip in clips] == ["clip1", "clip2"]
+
+
 def images(folder: Path, *names: str, **changes: Any) -> Path:
     path = folder / "images.json"
     listed = [

@@ -60,7 +60,3 @@ class ImportIndex:
         if line not in self._known and time.time_ns() - state[1] > _CLOCK_RESOLUTION_NS:
             self._known.add(line)
             append_line(self._path, [*self._start, *line])
-
-
-def _is_plain(line: list[object]) -> bool:
-    return all(isinstance(each, str | int) for each in line)

@@ -72,8 +72,11 @@ def distinct_name(origin: Origin, taken: set[str]) -> str:
 
 
 def label_and_split(folders: Sequence[str]) -> tuple[str | None, str | None]:
-    """Label and split by the folders above a clip: ``label``, or ``train/label``, as by `split_named`."""
-    split = split_named(folders[0]) if len(folders) > 1 else None
+    """Label and split by the folders above a clip: ``label``, or ``train/label``, as by `split_named`.
+
+    A clip in the folder of a split, without one of a class, has no label.
+    """
+    split = split_named(folders[0]) if folders else None
     rest = folders[1:] if split else folders
     return (rest[0] if rest else None), split
 
@@ -93,4 +96,8 @@ def folders_for(origin: Origin) -> tuple[str, ...]:
         return ()
     if not origin.label.strip(". ") or {"/", "\\", "\0"} & set(origin.label):
         raise FormatError(f"{origin.source}: label {origin.label!r} cannot name a folder; rename the class")
+    if origin.split not in SPLITS and split_named(origin.label):
+        raise FormatError(
+            f"{origin.source}: label {origin.label!r} as a folder would be a split; rename the class"
+        )
     return (origin.split, origin.label) if origin.split in SPLITS else (origin.label,)

@@ -14,9 +14,10 @@ any COCO annotation file), assigns images to clips; without it the ids do. Also 
 Conventions:
 
 - ``train/label/clip/000123.jpg`` is frame 123 of ``clip``. The folders above are its label and, if train, val
-  or test, its split; without such folders those above the results file are. Without a folder, the name
-  ``clip_000123.jpg`` is used. Ids that are text are read like file names. Ids that are numbers are the frames
-  of one clip, named after the results file.
+  or test, its split; without such folders those above the results file are. An absolute path has a label only
+  if it has a folder train, val or test. Without a folder, or in a folder with images of several names, the name
+  ``clip_000123.jpg`` is that of the clip. Ids that are text are read like file names. Ids that are numbers are
+  the frames of one clip, named after the results file.
 - Frames count from 0. A clip whose images are listed and begin with number 1 counts from 1.
 - With an images file the rows of a clip are the listed images, without one all frames up to the last with a
   person. Clips of which less than 1% of more than 10,000 frames are there are refused: their numbers are not
@@ -31,7 +32,7 @@ Conventions:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, NamedTuple, TypeGuard
@@ -73,6 +74,7 @@ from skdpipe.formats.json_people import (
 )
 from skdpipe.formats.output import open_output
 from skdpipe.skeleton import COCO_17, Origin, PoseSequence, clip_key
+from skdpipe.skeleton.sequence import split_named
 
 ESTIMATOR = "coco results"
 
@@ -191,13 +193,14 @@ def load_coco(
         listed, categories = fields.get("images"), fields.get("categories", categories)
     unnamed = (around.clip or clip_name(named_by(path).name),)
     clips: dict[tuple[str, ...], _Clip] = {}
+    shared = _shared_folders(fields_of(result).get("image_id") for result in content.results)
     positions = _read_images(images or path, listed, unnamed, clips) if images or listed is not None else None
     for number, result in enumerate(content.results):
         image = fields_of(result).get("image_id")
         if positions is not None:
             position = positions.get(image) if isinstance(image, int | str) else None
         else:
-            position = _position(image, unnamed)
+            position = _position(image, unnamed, shared)
         if position is None:
             raise FormatError(
                 f"{path}: result {number} is of image {image!r:.40}; expected one that is known"
@@ -287,11 +290,12 @@ def _read_images(
     if not isinstance(images, list):
         raise FormatError(f"{path} has no list of images; expected COCO's images with id and file_name")
     positions: dict[int | str, _ImagePosition] = {}
+    shared = _shared_folders(fields_of(image).get("file_name") for image in images)
     for number, image in enumerate(images):
         fields = fields_of(image)
         size = (fields.get("width"), fields.get("height"))
         name, image_id = fields.get("file_name"), fields.get("id")
-        position = _position(name, unnamed) if isinstance(name, str) else None
+        position = _position(name, unnamed, shared) if isinstance(name, str) else None
         if position is None or not isinstance(image_id, int | str) or not _is_size(size):
             raise FormatError(
                 f"{path}: image {number} is {image!r:.80}; expected id, width, height and a file_name that "
@@ -324,21 +328,51 @@ def _is_size(size: tuple[Any, Any]) -> TypeGuard[tuple[int, int]]:
     return all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in size)
 
 
-def _position(image: object, unnamed: tuple[str, ...]) -> _ImagePosition | None:
+def _position(image: object, unnamed: tuple[str, ...], shared: Set[tuple[str, ...]]) -> _ImagePosition | None:
     """The position by a file name or a number; None if it has no frame number.
 
-    ``unnamed`` is the clip of images whose names are only numbers.
+    Args:
+        image: the name or the number.
+        unnamed: the clip of images whose names are only numbers.
+        shared: folders that hold several clips.
     """
     if isinstance(image, int) and not isinstance(image, bool):
         return _ImagePosition(unnamed, image) if image >= 0 else None
     if not isinstance(image, str):
         return None
-    *folders, file = PurePosixPath(image).parts or ("",)
-    numbered = _NUMBER_AT_END.fullmatch(PurePosixPath(file).stem)
+    folders, file = _folders_and_file(image)
+    numbered = _NUMBER_AT_END.fullmatch(file)
     if numbered is None or len(numbered[2].lstrip("0")) > 9:
         return None
-    clip = tuple(folders) or ((numbered[1],) if numbered[1] else unnamed)
+    name = (numbered[1],) if numbered[1] else ()
+    clip = (*folders, *name) if folders in shared else folders or name or unnamed
     return _ImagePosition(clip, int(numbered[2]))
+
+
+def _folders_and_file(image: str) -> tuple[tuple[str, ...], str]:
+    """The folders of an image, the first one "/" if the path is absolute, and its name without the ending."""
+    path = PurePosixPath(image.replace("\\", "/"))
+    folders = path.parts[:-1]
+    return ("/", *folders[1:]) if folders and folders[0].endswith(("/", ":")) else folders, path.stem
+
+
+def _class_folders(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """The folders above a clip that state split and class; of an absolute path those from the last split."""
+    if folders[:1] != ("/",):
+        return folders
+    splits = [number for number, name in enumerate(folders) if split_named(name)]
+    return folders[splits[-1] :] if splits else ()
+
+
+def _shared_folders(images: Iterable[object]) -> frozenset[tuple[str, ...]]:
+    """The folders that hold the images of several clips, by the names in front of the numbers."""
+    names: dict[tuple[str, ...], set[str]] = {}
+    for image in images:
+        if isinstance(image, str):
+            folders, file = _folders_and_file(image)
+            numbered = _NUMBER_AT_END.fullmatch(file)
+            names.setdefault(folders, set()).add(numbered[1] if numbered else "")
+    return frozenset(folders for folders, found in names.items() if len(found) > 1)
 
 
 def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> PoseSequence:
@@ -360,8 +394,8 @@ def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> Pos
         [read_coco_people(clip.frames.get(row, ()), _TRACK_FIELDS, file.category, where) for row in rows]
     )
     joints = layout_of_people(people, file.layout, where)
-    inside = (clip_name(named_by(file.path).name),) if path == file.unnamed else path
-    label, split = label_and_split(path[:-1] or file.folders)
+    inside = (clip_name(named_by(file.path).name),) if path == file.unnamed else path[path[0] == "/" :]
+    label, split = label_and_split(_class_folders(path[:-1]) if len(path) > 1 else file.folders)
     return PoseSequence(
         keypoints=join_frames(people, joints, size, where),
         frame_index=np.array(rows, np.int32),

@@ -143,14 +143,16 @@ class Reading:
 
     @property
     def settings(self) -> str:
-        """The cache folder; each set of options has its own, since they change skeletons or keys."""
+        """The cache folder; each set of options has its own, since they change skeletons, splits or keys.
+
+        Class names do not: a corrected label map replaces the labels of the clips in the cache.
+        """
         plain = self.format.cache_folder or self.format.name
         given = sorted(self.options.given - {"labels", "layout"})
         parts = [f"{name} {getattr(self.options, name)}" for name in given]
         if self.options.layout:
             parts.append(f"layout {read_layout(self.options.layout)}")  # of a file the content, not the path
             parts.sort()
-        parts += [f"classes {' '.join(self.options.classes)}"] if self.options.labels else []
         parts += ["keys of videos"] if self.videos else []
         return settings_slug(plain, ", ".join(parts)) if parts else plain
 
