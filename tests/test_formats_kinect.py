@@ -12,8 +12,8 @@ from scipy.io import savemat
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.nw_ucla import find_nw_ucla, load_nw_ucla
 from skdpipe.formats.poses import load_poses, save_poses
-from skdpipe.formats.utd_mhad import find_utd_mhad, load_utd_mhad
-from skdpipe.skeleton import KINECT_20
+from skdpipe.formats.utd_mhad import FORMAT, find_utd_mhad, load_utd_mhad
+from skdpipe.skeleton import KINECT_20, clip_key
 
 POINTS = np.random.default_rng(0).normal(0, 1, (6, 20, 3)).astype(np.float32)  # frame, joint, metres
 
@@ -58,6 +58,12 @@ def test_utd_mhad_is_read_in_kinects_order_of_joints(tmp_path: Path) -> None:
         == "test"
     )
     assert len(find_utd_mhad(tmp_path)) == 2
+
+
+def test_the_files_of_a_recording_share_a_name(tmp_path: Path) -> None:
+    write_utd_mhad(tmp_path)
+    (file,) = FORMAT.files(tmp_path)
+    assert FORMAT.key_of_file(file) == clip_key("a7_s3_t2") == load_utd_mhad(file.path).origin.key
 
 
 def test_broken_files_of_both_are_refused(tmp_path: Path) -> None:

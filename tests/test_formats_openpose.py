@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from foreign_clips import SIZE, make_clip
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import DataError, FormatError
 from skdpipe.formats.openpose import find_openpose, load_openpose, write_openpose
-from skdpipe.skeleton import OPENPOSE_18, clip_key
+from skdpipe.skeleton import BODY_25, COCO_17, OPENPOSE_18, clip_key
 
 
 def person(values: list[float], number: int = -1) -> dict[str, Any]:
@@ -49,6 +49,18 @@ def test_of_body_25_the_same_joints_are_kept(tmp_path: Path) -> None:
     by_name = dict(zip(OPENPOSE_18.joints, xs.tolist(), strict=True))
     assert (by_name["left_wrist"], by_name["right_hip"], by_name["left_ankle"]) == (7, 9, 14)
     assert (by_name["right_eye"], by_name["left_ear"]) == (15, 18)
+
+
+def test_all_of_body_25_are_kept_if_its_layout_is_named(tmp_path: Path) -> None:
+    values = [number for joint in range(25) for number in (joint + 1.0, 0.0, 1.0)]
+    folder = tmp_path / "clip"
+    written(folder, 0, person(values))
+    sequence = load_openpose(folder, size=SIZE, layout="body-25")
+    assert sequence.layout == BODY_25
+    assert sequence.keypoints[0, 0, :, 0].tolist() == list(range(1, 26))
+    assert load_openpose(folder, size=SIZE, layout="coco-17").layout == COCO_17
+    with pytest.raises(DataError, match=r"layout body-25 has no left_hand"):
+        load_openpose(folder, size=SIZE, layout="kinect-20")
 
 
 def test_openposes_track_numbers_are_used(tmp_path: Path) -> None:

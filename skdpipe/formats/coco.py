@@ -15,9 +15,9 @@ Conventions:
 
 - ``train/label/clip/000123.jpg`` is frame 123 of ``clip``. The folders above are its label and, if train, val
   or test, its split; without such folders those above the results file are. An absolute path has a label only
-  if it has a folder train, val or test. Without a folder, or in a folder with images of several names, the name
-  ``clip_000123.jpg`` is that of the clip. Ids that are text are read like file names. Ids that are numbers are
-  the frames of one clip, named after the results file.
+  if it has a folder train, val or test. Without a folder, or in a folder with images of several names, the
+  name ``clip_000123.jpg`` is that of the clip. Ids that are text are read like file names. Ids that are
+  numbers are the frames of one clip, named after the results file.
 - Frames count from 0. A clip whose images are listed and begin with number 1 counts from 1.
 - With an images file the rows of a clip are the listed images, without one all frames up to the last with a
   person. Clips of which less than 1% of more than 10,000 frames are there are refused: their numbers are not

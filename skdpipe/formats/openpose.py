@@ -3,8 +3,8 @@
     NAME_000000000000_keypoints.json: {"people": [{"person_id": [-1], "pose_keypoints_2d": [x, y, c, ...]}]}
 
 Versions before 1.2 name the field ``pose_keypoints``. Poses have COCO's 18 joints or those of BODY_25, of
-which the same 18 are kept. An unseen joint is 0, 0, 0. Neither the frame size nor the frames per second are
-recorded.
+which the same 18 are kept unless the layout is named. An unseen joint is 0, 0, 0. Neither the frame size nor
+the frames per second are recorded.
 
 Coordinates are pixels. The shares that ``--keypoint_scale 3`` (0 to 1) and ``4`` (-1 to 1) write are
 recognised by the seen joints of the whole clip, since no body is within one pixel, and become pixels by
@@ -50,13 +50,20 @@ from skdpipe.formats.json_people import (
     seen_people,
 )
 from skdpipe.formats.output import open_output
-from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence, is_seen
+from skdpipe.skeleton import (
+    BODY_25,
+    OPENPOSE_18,
+    Keypoints,
+    Origin,
+    PoseSequence,
+    is_seen,
+    layout_named,
+    map_layout,
+)
 
 ESTIMATOR: Final = "openpose"
 
 _FRAME_FILE = re.compile(r"(?:(.*)_)?(0*\d{1,9})_keypoints\.json")
-# The 18 joints in BODY_25, whose joint 8 is the middle of the hips and whose last six are on the feet.
-_OF_BODY_25: Final = (*range(8), *range(9, 19))
 _LARGEST_SHARE: Final = 1.001  # of the frame, in files with rounded numbers
 _EXPECTED = '{"people": [{"pose_keypoints_2d": [x, y, c, ...]}]} with 18 or 25 joints'
 _OTHER_PARTS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
@@ -82,6 +89,7 @@ def load_openpose(
     *,
     size: tuple[int, int] | None,
     root: Path | None = None,
+    layout: str | None = None,
     fps: float = FPS,
     note: Note = ignore_note,
 ) -> PoseSequence:
@@ -91,27 +99,35 @@ def load_openpose(
         folder: contains one file per frame; missing frames are left out.
         size: width and height of the video in pixels.
         root: the folder that contains the class folders; without it the clip has no label.
+        layout: name of the layout of the result; by default openpose-18.
         fps: frames per second.
         note: receives that coordinates were shares of the frame.
 
     Raises:
         FormatError: if a file is not as described, the folder contains several videos, the size is missing,
             or most joints are outside the frame.
+        DataError: if there is no such layout, or it has joints that the files lack.
     """
     size = require_size(size, folder, " or --videos")
     files = _frame_files(folder)
     numbers = sorted(files)
     people = _in_pixels([_read_frame(files[number]) for number in numbers], size, folder, note)
     label, split = label_and_split(folders_between(root, folder))
-    return PoseSequence(
-        keypoints=join_frames(people, OPENPOSE_18, size, folder),
+    target = layout_named(layout) if layout else OPENPOSE_18
+    joints = {len(person.pose) for each in people for person in each} or {len(target)}
+    if len(joints) > 1:
+        raise FormatError(f"{folder}: people of 18 and of 25 joints; expected the same number for all")
+    stored = BODY_25 if joints == {len(BODY_25)} else OPENPOSE_18
+    sequence = PoseSequence(
+        keypoints=join_frames(people, stored, size, folder),
         frame_index=np.array(numbers, np.int32),
         video_frames=numbers[-1] + 1,
-        layout=OPENPOSE_18,
+        layout=stored,
         fps=fps,
         size=size,
         origin=Origin(str(folder), key_of_name(folder), ESTIMATOR, label, split),
     )
+    return map_layout(sequence, target)
 
 
 def _frame_files(folder: Path) -> dict[int, Path]:
@@ -170,8 +186,6 @@ def _read_person(found: Any, file: Path) -> DetectedPerson:
     if values.shape not in {(3 * 18,), (3 * 25,)}:
         raise FormatError(f"{file}: a person of {values.size} numbers; expected {_EXPECTED}")
     joints = values.reshape(-1, 3)
-    if len(joints) == 25:
-        joints = joints[list(_OF_BODY_25)]
     return DetectedPerson(to_keypoints(joints[:, :2], joints[:, 2]), _track_id(fields.get("person_id")))
 
 
@@ -216,12 +230,19 @@ def _to_person(index: int, pose: Keypoints) -> dict[str, Any]:
 def _read(
     file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
 ) -> Iterator[PoseSequence]:
-    yield load_openpose(file, size=options.size, root=root, fps=options.fps_or_default, note=around.note)
+    yield load_openpose(
+        file,
+        size=options.size,
+        root=root,
+        layout=options.layout,
+        fps=options.fps_or_default,
+        note=around.note,
+    )
 
 
 def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions) -> int:
     return write_openpose(sequences, path)
 
 
-FORMAT = Format("openpose", find_openpose, _read, frozenset({"size", "fps"}), one_clip=True)
+FORMAT = Format("openpose", find_openpose, _read, frozenset({"layout", "size", "fps"}), one_clip=True)
 TARGET = Target("openpose", _write)
