@@ -59,7 +59,7 @@ def test_all_of_body_25_are_kept_if_its_layout_is_named(tmp_path: Path) -> None:
     assert sequence.layout == BODY_25
     assert sequence.keypoints[0, 0, :, 0].tolist() == list(range(1, 26))
     assert load_openpose(folder, size=SIZE, layout="coco-17").layout == COCO_17
-    with pytest.raises(DataError, match=r"layout body-25 has no left_hand"):
+    with pytest.raises(DataError, match=r"layout body-25 has no spine, left_hand"):
         load_openpose(folder, size=SIZE, layout="kinect-20")
 
 

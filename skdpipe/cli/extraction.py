@@ -104,10 +104,8 @@ def print_extraction(report: ExtractionReport, cache: Path) -> None:
     if report.pairs:
         matched = sum(pair.matched for pair in report.pairs)
         people = sum(pair.people_high for pair in report.pairs)
-        print_line(
-            f"people matched between the qualities: {matched} of {people}, mean OKS {report.oks:.3f} "
-            "(videos extracted now)"
-        )
+        oks = f", mean OKS {report.oks:.3f}" if matched else ""
+        print_line(f"people matched between the qualities: {matched} of {people}{oks} (videos extracted now)")
     for path in report.without_people:
         print_problem("yellow", "no person detected", path)
     for _, reason in report.failed:
