@@ -31,8 +31,7 @@ def append_line(path: Path, value: object) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
-            file.write(
-                f"\n{json.dumps(value)}".encode()
-            )  # the newline first: it also ends an incomplete line
+            # The newline first: it also ends an incomplete line.
+            file.write(f"\n{json.dumps(value)}".encode())
     except OSError as error:
         raise CacheError(f"cannot write {path} ({error.strerror}); choose another folder") from error

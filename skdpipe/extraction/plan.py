@@ -134,7 +134,7 @@ def _origin_of(item: VideoItem, key: str, entries: Sequence[Entry | None]) -> Or
     origin = Origin(str(item.path), key, "", item.label, item.split, item.subject)
     for entry in entries:
         if entry is not None:
-            origin = _with_defaults(origin, entry.origin)
+            origin = origin.with_labels_of(entry.origin)
     return origin
 
 
@@ -156,13 +156,3 @@ def _job_of(
     """The job for the sequences of a video that the cache lacks, None if there are none."""
     missing = tuple(source for source, entry in zip(sources, entries, strict=True) if entry is None)
     return ExtractionJob(item, origin, missing, probe(item.path).frames) if missing else None
-
-
-def _with_defaults(origin: Origin, cached: Origin) -> Origin:
-    """Fill in labels that are not specified from the cached sequence."""
-    return replace(
-        origin,
-        label=origin.label or cached.label,
-        split=origin.split or cached.split,
-        subject=origin.subject or cached.subject,
-    )

@@ -6,6 +6,7 @@ other format; otherwise the paths below the folder that was named do, without su
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -69,6 +70,26 @@ def distinct_name(origin: Origin, taken: set[str]) -> str:
         raise FormatError(f"two clips have the name {name}; expected different names: leave one out")
     taken.add(name)
     return name
+
+
+def find_named(path: Path, name: re.Pattern[str], example: str) -> tuple[Path, ...]:
+    """The file itself, or all files under a folder that are named as a data set names them, sorted.
+
+    Args:
+        path: the file or folder.
+        name: matches the names of the files without their ending.
+        example: the name of a file, with the ending of all.
+
+    Raises:
+        FormatError: if there are none, or a file has another name.
+    """
+    paths = (path,) if path.is_file() else tuple(sorted(path.rglob(f"*{Path(example).suffix}")))
+    found = tuple(each for each in paths if name.fullmatch(each.stem))
+    if paths and path.is_file() and not found:
+        raise FormatError(f"{path} is not named like {example}; restore its name")
+    if not found:
+        raise FormatError(f"no files like {example} under {path}; expected the files of the data set")
+    return found
 
 
 def label_and_split(folders: Sequence[str]) -> tuple[str | None, str | None]:

@@ -104,7 +104,7 @@ class _CacheFolder:
         moved = (known or self._former(sequence)) if cached is None else None  # its key has changed
         before = cached or moved
         if before is not None:
-            origin = _with_labels_of(origin, before.origin)
+            origin = origin.with_labels_of(before.origin)
         same = before is not None and self._holds(before, sequence)
         if cached is not None and not same and _absolute(cached.origin.source) != source:
             raise _other_skeletons(source, cached)
@@ -163,16 +163,6 @@ def _other_skeletons(source: str, cached: Entry) -> DataError:
     )
     error.kind = f"other skeletons than of {Path(cached.origin.source).parent}"
     return error
-
-
-def _with_labels_of(origin: Origin, cached: Origin) -> Origin:
-    """Fill in labels that are not specified from the cached sequence, as extraction does."""
-    return replace(
-        origin,
-        label=origin.label or cached.label,
-        split=origin.split or cached.split,
-        subject=origin.subject or cached.subject,
-    )
 
 
 def _labels(origin: Origin) -> tuple[str | None, str | None, str | None]:

@@ -17,7 +17,7 @@ from typing import Final
 
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
-from skdpipe.formats.clip_names import key_of_name
+from skdpipe.formats.clip_names import find_named, key_of_name
 from skdpipe.formats.defaults import FPS
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.formats.json_files import fields_of, read_json, to_numbers
@@ -26,22 +26,14 @@ from skdpipe.skeleton import KINECT_20, Origin, PoseSequence
 ESTIMATOR: Final = "nw-ucla kinect"
 BENCHMARK: Final = "cross-view"
 
+_EXAMPLE: Final = "a01_s01_e00_v01.json"
 _NAME = re.compile(r"(a\d\d)_(s\d\d)_e\d\d_v(\d\d)")
 _EXPECTED = '{"file_name": name, "skeletons": [[[x, y, z] * 20] * frames], "label": number}'
 
 
 def find_nw_ucla(path: Path) -> tuple[Path, ...]:
-    """The file itself, or all files named like ``a01_s01_e00_v01.json`` under a folder, sorted.
-
-    Raises:
-        FormatError: if there are none.
-    """
-    if path.is_file():
-        return (path,)
-    paths = tuple(sorted(each for each in path.rglob("*.json") if _NAME.fullmatch(each.stem)))
-    if not paths:
-        raise FormatError(f"no files like a01_s01_e00_v01.json under {path}; expected NW-UCLA's skeletons")
-    return paths
+    """The file itself, or all files named like it under a folder, see `find_named`."""
+    return find_named(path, _NAME, _EXAMPLE)
 
 
 def load_nw_ucla(path: Path, *, split: str | None = None, fps: float = FPS) -> PoseSequence:
@@ -59,7 +51,7 @@ def load_nw_ucla(path: Path, *, split: str | None = None, fps: float = FPS) -> P
     """
     name = _NAME.fullmatch(path.stem)
     if name is None:
-        raise FormatError(f"{path} is not named like a01_s01_e00_v01.json; restore its name")
+        raise FormatError(f"{path} is not named like {_EXAMPLE}; restore its name")
     if split not in {None, BENCHMARK}:
         raise ConfigError(f"no split '{split}' of NW-UCLA; expected {BENCHMARK}")
     points = to_numbers(fields_of(read_json(path, _EXPECTED)).get("skeletons"))

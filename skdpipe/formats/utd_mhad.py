@@ -18,7 +18,7 @@ from scipy.io import loadmat
 
 from skdpipe.errors import ConfigError, FormatError, in_one_line
 from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
-from skdpipe.formats.clip_names import key_of_name
+from skdpipe.formats.clip_names import find_named, key_of_name
 from skdpipe.formats.defaults import FPS
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.skeleton import KINECT_20, Origin, PoseSequence
@@ -26,6 +26,7 @@ from skdpipe.skeleton import KINECT_20, Origin, PoseSequence
 ESTIMATOR: Final = "utd-mhad kinect"
 BENCHMARK: Final = "cross-subject"
 
+_EXAMPLE: Final = "a1_s1_t1_skeleton.mat"
 _NAME = re.compile(r"(a\d+)_(s(\d+))_t\d+_skeleton")
 _JOINTS: Final = (
     "head", "shoulder_centre", "spine", "hip_centre",
@@ -37,17 +38,8 @@ _JOINTS: Final = (
 
 
 def find_utd_mhad(path: Path) -> tuple[Path, ...]:
-    """The file itself, or all files named like ``a1_s1_t1_skeleton.mat`` under a folder, sorted.
-
-    Raises:
-        FormatError: if there are none.
-    """
-    if path.is_file():
-        return (path,)
-    paths = tuple(sorted(each for each in path.rglob("*.mat") if _NAME.fullmatch(each.stem)))
-    if not paths:
-        raise FormatError(f"no files like a1_s1_t1_skeleton.mat under {path}; expected UTD-MHAD's skeletons")
-    return paths
+    """The file itself, or all files named like it under a folder, see `find_named`."""
+    return find_named(path, _NAME, _EXAMPLE)
 
 
 def load_utd_mhad(path: Path, *, split: str | None = None, fps: float = FPS) -> PoseSequence:
@@ -65,7 +57,7 @@ def load_utd_mhad(path: Path, *, split: str | None = None, fps: float = FPS) -> 
     """
     name = _NAME.fullmatch(path.stem)
     if name is None:
-        raise FormatError(f"{path} is not named like a1_s1_t1_skeleton.mat; restore its name")
+        raise FormatError(f"{path} is not named like {_EXAMPLE}; restore its name")
     if split not in {None, BENCHMARK}:
         raise ConfigError(f"no split '{split}' of UTD-MHAD; expected {BENCHMARK}")
     try:

@@ -79,6 +79,15 @@ class Origin:
     split: str | None = None
     subject: str | None = None
 
+    def with_labels_of(self, other: Origin) -> Origin:
+        """The origin with label, split and subject of another one where it specifies none."""
+        return replace(
+            self,
+            label=self.label or other.label,
+            split=self.split or other.split,
+            subject=self.subject or other.subject,
+        )
+
 
 def clip_key(name: str) -> str:
     """The key of a clip without a video: a digest of its name, the same for all formats."""
