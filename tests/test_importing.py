@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from display_matrix import with_matrix
 from foreign_clips import CLIPS, SIZE, assert_same, counts, make_clip, openpifpaf_reading, pyskl_reading
 from moving_body import ACTIONS, tiny_experiment, write_action_video
 from rich.console import Console
@@ -33,7 +34,7 @@ from skdpipe.formats.poses import load_poses
 from skdpipe.formats.reading import Reading, ReadingReport, read_clips, read_names, videos_under
 from skdpipe.progress import Progress
 from skdpipe.skeleton import COCO_17, OPENPOSE_18, PoseSequence, clip_key
-from skdpipe.video import content_key, probe
+from skdpipe.video import content_key, probe, write_video
 
 QUIET = Progress(quiet=True)
 
@@ -497,6 +498,23 @@ def test_the_size_comes_from_the_video_if_the_file_lacks_it(tmp_path: Path, vide
     assert counts(report) == (2, 0, 0, 1)
     assert "three.openpifpaf.json does not contain the frame size" in report.failed[0]
     assert {entry.size for entry in cache.entries("high")} == {probe(videos / "one.mp4").size}
+
+
+def test_the_size_of_a_rotated_video_is_turned(tmp_path: Path) -> None:
+    """A phone's video is stored as 48x64 and shown as 64x48; the feet of a near person are below its edge."""
+    video = tmp_path / "videos/wave/clip.mp4"
+    write_video(video, np.zeros((2, 64, 48, 3), np.uint8), 10)
+    with_matrix(video, 0, 1, -1, 0)
+    folder = tmp_path / "in/wave/clip"
+    folder.mkdir(parents=True)
+    pose = [value for joint in range(18) for value in (16, 40 + joint, 1)]
+    (folder / "clip_000000000000_keypoints.json").write_text(
+        json.dumps({"people": [{"pose_keypoints_2d": pose}]})
+    )
+    reading = Reading(format_named("openpose"), tmp_path / "in", videos=videos_under(tmp_path / "videos"))
+    ((_, clip),) = read_clips(reading, ReadingReport(), QUIET)
+    assert clip.size == (64, 48)
+    assert clip.keypoints[0, 0, :, 1].tolist() == [40.0 + joint for joint in range(18)]
 
 
 def test_two_videos_of_the_same_name_are_refused_when_needed(tmp_path: Path, videos: Path) -> None:

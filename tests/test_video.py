@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from av.codec.context import Flags
 from conftest import WriteVideo
+from display_matrix import with_matrix
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from squares import square_frames
@@ -175,16 +176,6 @@ def test_other_containers_and_codecs_can_be_read(tmp_path: Path, codec: str, end
     path = encode(tmp_path / f"a.{ending}", codec, colours(7))
     assert len(list(read_frames(path))) == 7
     assert probe(path).size == (64, 48)
-
-
-def with_matrix(path: Path, *matrix: float) -> Path:
-    """Overwrite a, b, c, d of the display matrix in the track header of an MP4, 16.16 fixed point."""
-    a, b, c, d = (round(value * 2**16) for value in matrix)
-    content = bytearray(path.read_bytes())
-    at = content.index(b"tkhd") + 44
-    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(content)
-    return path
 
 
 # As `ffmpeg -i phone.mp4 -f rawvideo` shows them (5.1, which rotates by default).

@@ -10,7 +10,8 @@ Coordinates are pixels. The shares that ``--keypoint_scale 3`` (0 to 1) and ``4`
 recognised by the seen joints of the whole clip, since no body is within one pixel, and become pixels by
 OpenPose's own formula: 1 is the last column or row (size - 1). If all joints of a clip of scale 4 are in the
 lower right quarter of the frame, it cannot be distinguished from scale 3. Pixels of another size (scale 1 and
-2) are refused if most joints are outside the frame; smaller ones cannot be recognised.
+2) are refused if most joints are outside a frame of one and a half times the size; smaller ones cannot be
+recognised.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ from skdpipe.skeleton import (
 ESTIMATOR: Final = "openpose"
 
 _FRAME_FILE = re.compile(r"(?:(.*)_)?(0*\d{1,9})_keypoints\.json")
+_FAR_OUTSIDE: Final = 1.5  # times the size of the frame; bodies may be cut off by its edge
 _LARGEST_SHARE: Final = 1.001  # of the frame, in files with rounded numbers
 _EXPECTED = '{"people": [{"pose_keypoints_2d": [x, y, c, ...]}]} with 18 or 25 joints'
 _OTHER_PARTS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
@@ -105,7 +107,7 @@ def load_openpose(
 
     Raises:
         FormatError: if a file is not as described, the folder contains several videos, the size is missing,
-            or most joints are outside the frame.
+            or most joints are far outside the frame.
         DataError: if there is no such layout, or it has joints that the files lack.
     """
     size = require_size(size, folder, " or --videos")
@@ -154,7 +156,7 @@ def _in_pixels(
     if not len(xy):
         return frames
     if np.abs(xy).max() > _LARGEST_SHARE:
-        if (xy > size).any(axis=1).mean() > 0.5:
+        if (xy > _FAR_OUTSIDE * np.array(size)).any(axis=1).mean() > 0.5:
             raise FormatError(
                 f"{folder} has coordinates up to {xy[:, 0].max():.0f}, {xy[:, 1].max():.0f} in frames of "
                 f"{size[0]}x{size[1]} pixels; expected pixels of the video: give its --size, or run OpenPose "
