@@ -36,7 +36,15 @@ from .errors import (
     VideoError,
 )
 from .evaluate import Figures
-from .extraction import ExtractionReport, Source, VideoItem, extract_videos, find_videos, open_sources
+from .extraction import (
+    ExtractionReport,
+    Source,
+    VideoItem,
+    VideoList,
+    extract_videos,
+    find_videos,
+    open_sources,
+)
 from .formats.convert import convert_poses
 from .formats.importing import import_poses
 from .formats.poses import load_poses, save_poses
@@ -108,6 +116,7 @@ __all__ = [
     "Source",
     "VideoError",
     "VideoItem",
+    "VideoList",
     "check_data",
     "config_path",
     "config_schema",

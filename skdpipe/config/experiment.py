@@ -81,7 +81,8 @@ class Degradation:
 
     Attributes:
         noise: estimator errors, as settings or as the name or path of a file written by `skdpipe fit-noise`.
-        every: sampling step; one frame in ``every`` is kept (the paper's k = 1/every).
+        every: sampling step; one frame in ``every`` is kept (the paper's k = 1/every), by time if the frame
+            rate varies.
         random_loss: fraction of the frames that are dropped at random.
         block_loss: fraction of the frames that are dropped as one block.
         limbs: fraction of the time that an arm (from the elbow) or a leg (from the knee) is hidden; each limb

@@ -114,7 +114,7 @@ class Estimator:
         plugin: ``path/to/file.py:Name`` or ``package.module:Name`` of a callable that returns a
             `PoseEstimator`, used instead of OpenPifPaf.
         options: keyword arguments of the plugin.
-        every: sampling step; the estimator runs on one frame in ``every``.
+        every: sampling step; the estimator runs on one frame in ``every``, by time if the frame rate varies.
     """
 
     backbone: str = ""
