@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.nw_ucla import find_nw_ucla, load_nw_ucla
-from skdpipe.formats.poses import load_poses, save_poses
+from skdpipe.formats.poses import format_of, load_poses, save_poses
 from skdpipe.formats.utd_mhad import FORMAT, find_utd_mhad, load_utd_mhad
 from skdpipe.skeleton import KINECT_20, clip_key
 
@@ -58,6 +58,16 @@ def test_utd_mhad_is_read_in_kinects_order_of_joints(tmp_path: Path) -> None:
         == "test"
     )
     assert len(find_utd_mhad(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_the_format_is_shown_by_the_names_of_files(folder: bool, tmp_path: Path) -> None:
+    path = write_utd_mhad(tmp_path)
+    assert format_of(tmp_path if folder else path, None).name == "utd-mhad"
+    (tmp_path / "S001C001P001R001A001.skeleton").touch()
+    assert format_of(path.with_suffix(".skeleton"), None).name == "ntu"
+    with pytest.raises(ConfigError, match="is not clear from its name"):
+        format_of(tmp_path, None)
 
 
 def test_the_files_of_a_recording_share_a_name(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def info(
     path: Annotated[Path, typer.Argument(help="Skeletons: a file or folder, e.g. pose_cache/high/NAME.")],
     format_name: Annotated[
         SourceFormat | None,
-        typer.Option("--format", help="Format; needed unless the name shows it (cache, .skeleton, .mat)."),
+        typer.Option("--format", help="Format; needed unless file names show it (cache, .skeleton, .mat)."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Picture to write.")] = Path("skeletons.png"),
     split: Split = None,

@@ -137,7 +137,7 @@ class Format:
         named_by: the file or folder that a file's clip is named after; by default the file.
         left_out: counts the clips under a path that ``find`` leaves out, by the reason.
         cache_folder: cache folder of an import without options; by default the name.
-        suffix: file suffix that no other format has, or empty.
+        suffix: end of the file names that no other format has, or empty; of two that fit, the longer counts.
     """
 
     name: str
@@ -214,7 +214,7 @@ class Target:
         name: its name on the command line.
         write: writes the clips to a path and returns their number.
         options: names of the `FormatOptions` that it takes.
-        suffix: file suffix that no other format has, or empty.
+        suffix: end of the file names that no other format has, or empty; of two that fit, the longer counts.
     """
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from skdpipe.errors import ConfigError
 from skdpipe.formats.catalogue import FORMATS, TARGETS, format_named, target_named
@@ -13,6 +14,7 @@ from skdpipe.formats.format import Format, FormatOptions, Space, Surroundings, T
 from skdpipe.skeleton import PoseSequence
 
 F = TypeVar("F", Format, Target)
+_LOOKED_AT: Final = 1000  # files of a folder
 
 
 def load_poses(
@@ -117,16 +119,16 @@ def save_poses(
 
 
 def format_of(path: Path, name: str | None) -> Format:
-    """The format of that name; without a name the one that the path shows.
+    """The format of that name; without a name the one that the path shows, or the first files of a folder.
 
     Raises:
         ConfigError: if there is no such format, or the path does not show it.
     """
     if name:
         return format_named(name)
-    if path.is_dir() and any(path.glob("*.safetensors")):
-        return format_named("cache")
-    return _by_suffix(path, FORMATS)
+    files = islice((each for each in path.rglob("*") if each.is_file()), _LOOKED_AT)
+    shown = {each.name: each for file in files if (each := _with_suffix_of(file, FORMATS))}
+    return next(iter(shown.values())) if len(shown) == 1 else _by_suffix(path, FORMATS)
 
 
 def _warn(what: str, count: int) -> None:
@@ -135,11 +137,17 @@ def _warn(what: str, count: int) -> None:
 
 
 def _by_suffix(path: Path, formats: Sequence[F]) -> F:
-    found = next((each for each in formats if each.suffix and each.suffix == path.suffix.lower()), None)
+    found = _with_suffix_of(path, formats)
     if found is None:
         known = ", ".join(each.name for each in formats)
         raise ConfigError(f"the format of {path} is not clear from its name; name one of {known}")
     return found
+
+
+def _with_suffix_of(path: Path, formats: Sequence[F]) -> F | None:
+    """The format whose suffix the path has; the one of the longest suffix if there are several."""
+    fitting = [each for each in formats if each.suffix and path.name.lower().endswith(each.suffix)]
+    return max(fitting, key=lambda each: len(each.suffix), default=None)
 
 
 def _as_path(path: Path | str | None) -> Path | None:

@@ -90,5 +90,11 @@ def _read(
 
 
 FORMAT = Format(
-    "utd-mhad", find_utd_mhad, _read, frozenset({"split", "fps"}), one_clip=True, named_by=_named_by
+    name="utd-mhad",
+    find=find_utd_mhad,
+    read=_read,
+    options=frozenset({"split", "fps"}),
+    one_clip=True,
+    named_by=_named_by,
+    suffix="_skeleton.mat",
 )
