@@ -27,6 +27,7 @@ from skdpipe.config import (
 from skdpipe.dataset import PairedClips, augment, batches, build_manifest
 from skdpipe.degradation import degrade, fit_noise, jitter
 from skdpipe.distill import distill_student, finetune_student
+from skdpipe.distill.initial_weights import initialise_from_teacher
 from skdpipe.ensemble import evaluate_bundles
 from skdpipe.errors import BundleError, DataError
 from skdpipe.inference import batch_input
@@ -301,6 +302,29 @@ def test_a_teacher_in_space_distils_a_student_in_the_image(tmp_path: Path) -> No
         "positions are not compared: high quality has 3 coordinates, low quality 2"
     )
     assert findings["people"].level == "fine"
+
+
+@pytest.mark.parametrize("name", ["dd_net", "st_2sgcn"])
+def test_a_warm_start_copies_all_but_the_first_layers(name: str) -> None:
+    teacher, student = (
+        build_network(NetworkChoice(name, width=8), ClipFormat(coordinates=coordinates), 2)  # type: ignore[arg-type]
+        for coordinates in (3, 2)
+    )
+    before = {key: value.clone() for key, value in student.state_dict().items()}
+    with pytest.raises(DataError, match="a warm start needs the same network and width for both"):
+        initialise_from_teacher(student, teacher)
+    initialise_from_teacher(student, teacher, same_input=False)
+    after, source = student.state_dict(), teacher.state_dict()
+    kept = [key for key, value in after.items() if source[key].shape != value.shape]
+    assert 0 < len(kept) < len(after) / 3
+    assert all(torch.equal(after[key], before[key] if key in kept else source[key]) for key in after)
+    wider = build_network(NetworkChoice(name, width=16), ClipFormat(), 2)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="a warm start needs the same network"):
+        initialise_from_teacher(wider, teacher, same_input=False)
+    if name == "st_2sgcn":
+        larger = build_network(NetworkChoice("st_gcn", width=8), ClipFormat(), 2)
+        with pytest.raises(DataError, match="a warm start needs the same network"):
+            initialise_from_teacher(larger, teacher, same_input=False)
 
 
 def test_a_student_of_a_mixed_pair_is_finetuned_and_one_in_space_is_refused(tmp_path: Path) -> None:

@@ -264,7 +264,8 @@ class Distillation:
         pooled: compare features averaged over frames and joints instead of features at each vertex; the edges
             then connect the people of different clips.
         warm_start: initialise the student with the teacher's weights. Both must be the same network, or the
-            student a smaller one of the ST-GCN family, which gets the weights of the blocks that it has.
+            student a smaller one of the ST-GCN family, which gets the weights of the blocks that it has. If
+            they have different coordinates, the first layers have random weights.
         resample_degradation: draw the derived low quality of the student again in each epoch.
         teacher_cache_megabytes: memory for the teacher's outputs on all training clips, in MB (10^6 bytes),
             so that they are computed once. If they do not fit or clips are augmented, they are computed for
