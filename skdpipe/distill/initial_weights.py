@@ -22,11 +22,11 @@ def initialise_from_teacher(student: GraphNetwork, teacher: GraphNetwork, *, sam
     """
     own, weights = student.state_dict(), teacher.state_dict()
     shapes = {name: value.shape for name, value in weights.items()}
-    other = {name for name, value in own.items() if shapes.get(name) != value.shape}
+    other = [name for name, value in own.items() if shapes.get(name) != value.shape]
     of_input = {
         name for name in other if not same_input and _takes_input(name, own[name].shape, shapes.get(name))
     }
-    if missing := sorted(other - of_input):
+    if missing := [name for name in other if name not in of_input]:
         raise DataError(
             f"the teacher has no weight {missing[0]} of the student's shape; a warm start needs the same "
             "network and width for both, or a smaller student of the ST-GCN family: change them, or start "
