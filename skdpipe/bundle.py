@@ -28,7 +28,7 @@ def build_network(choice: NetworkChoice, clip: ClipFormat, classes: int) -> Grap
         layout_named(clip.layout),
         classes,
         people=clip.people,
-        coordinates=clip.coordinates or 2,
+        coordinates=clip.channels - 1,
         confidence=choice.confidence,
         partitioning=choice.partitioning,
         width=choice.width,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from skdpipe.cache.json_lines import append_line, read_lines
+from skdpipe.cache.json_lines import append_line, is_settled, read_lines
 from skdpipe.cache.sequence_file import Quality
 
 FileState = tuple[int, int]
 """Size in bytes and modification time in nanoseconds."""
 
 _NAME: Final = "import-index.jsonl"
-_CLOCK_RESOLUTION_NS: Final = 2_000_000_000  # as in `skdpipe.cache.video_index`
 
 
 def state_of(file: Path) -> FileState:
@@ -57,6 +55,6 @@ class ImportIndex:
             CacheError: if the index cannot be written.
         """
         line = (str(file.absolute()), *state, key)
-        if line not in self._known and time.time_ns() - state[1] > _CLOCK_RESOLUTION_NS:
+        if line not in self._known and is_settled(state[1]):
             self._known.add(line)
             append_line(self._path, [*self._start, *line])

@@ -1,14 +1,18 @@
-"""Files with a JSON value in each line, to which several processes append at the same time."""
+"""Files with a JSON value in each line, to which several processes append: the indices of the cache."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from skdpipe.errors import CacheError
+
+# A file that was changed this recently may change again without a new modification time.
+_CLOCK_RESOLUTION_NS: Final = 2_000_000_000
 
 
 def read_lines(path: Path) -> Iterator[Any]:
@@ -20,6 +24,11 @@ def read_lines(path: Path) -> Iterator[Any]:
     for line in lines:
         with suppress(ValueError):
             yield json.loads(line)
+
+
+def is_settled(time_ns: int) -> bool:
+    """Whether a file that was last changed at this time gets a new modification time if it changes again."""
+    return time.time_ns() - time_ns > _CLOCK_RESOLUTION_NS
 
 
 def append_line(path: Path, value: object) -> None:

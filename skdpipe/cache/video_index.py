@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Final
 
-from skdpipe.cache.json_lines import append_line, read_lines
+from skdpipe.cache.json_lines import append_line, is_settled, read_lines
 from skdpipe.errors import VideoError
 from skdpipe.video import content_key, is_image_series
 
 _NAME: Final = "video-index.jsonl"
-# A file that was changed this recently may change again without a new modification time.
-_CLOCK_RESOLUTION_NS: Final = 2_000_000_000
 
 
 class VideoIndex:
@@ -45,7 +42,7 @@ class VideoIndex:
         key = self._keys.get(identity)
         if key is None:
             key = self._keys[identity] = content_key(video)
-            if time.time_ns() - status.st_mtime_ns > _CLOCK_RESOLUTION_NS:
+            if is_settled(status.st_mtime_ns):
                 append_line(self._path, [*identity, key])
         return key
 

@@ -47,7 +47,7 @@ def check_data(cache: PoseCache, experiment: Experiment, progress: Progress | No
     """
     manifest, derived = build_manifest(cache, experiment), experiment.derive_low is not None
     clips = inspect_clips(cache, manifest, experiment, progress or Progress(quiet=True))
-    comparable = manifest.coordinates["high"] == manifest.coordinates["low"]
+    comparable = manifest.same_coordinates
     noise = fit_noise_of_clips(cache, manifest, experiment) if comparable else None
     similar = neighbours.find_neighbours(clips)
     findings = (

@@ -62,10 +62,8 @@ def info(
     from skdpipe.progress import Progress
     from skdpipe.skeleton.mean_pose import summarise_poses
 
-    options, known = (
-        FormatOptions(split, layout, labels, size, fps, images, space=space),
-        format_of(path, format_name),
-    )
+    options = FormatOptions(split, layout, labels, size, fps, images, space=space)
+    known = format_of(path, format_name)
     refuse_useless(options, [known])
     reading, report, counts = reading_of(known, path, options, None, None), ReadingReport(), Counter[str]()
 

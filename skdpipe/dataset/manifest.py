@@ -73,6 +73,11 @@ class Manifest:
     most_folds: int
     coordinates: Mapping[Quality, int]
 
+    @property
+    def same_coordinates(self) -> bool:
+        """Whether both qualities have the same number of coordinates."""
+        return self.coordinates["high"] == self.coordinates["low"]
+
     def clip_format(self, clip: ClipFormat, quality: Quality) -> ClipFormat:
         """The clip format with the number of coordinates that a quality has.
 

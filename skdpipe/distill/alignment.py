@@ -59,12 +59,11 @@ def require_same_joints(
     people, channels, frames, layout_joints = clip
     mask = torch.ones(1, people, dtype=torch.bool, device=device)
     mode = student.training
+    shapes = ((people, each, frames, layout_joints) for each in (channels, teacher_channels or channels))
     with torch.no_grad():
         joints, expected = (
-            network(torch.zeros(1, people, count, frames, layout_joints, device=device), mask).features.shape[
-                -1
-            ]
-            for network, count in ((student.eval(), channels), (teacher, teacher_channels or channels))
+            network(torch.zeros(1, *shape, device=device), mask).features.shape[-1]
+            for network, shape in zip((student.eval(), teacher), shapes, strict=True)
         )
     student.train(mode)
     if joints != expected:

@@ -60,11 +60,6 @@ class RunContext:
     progress: Progress
     initial: Path | None
 
-    @property
-    def same_input(self) -> bool:
-        """Whether both qualities have the same number of coordinates."""
-        return self.manifest.coordinates["high"] == self.manifest.coordinates["low"]
-
     def clip_format(self, method: Method, quality: Quality | None = None) -> ClipFormat:
         """The format of a method's clips of a quality, by default the one it is trained on."""
         clip = method.clip_format(self.experiment.clip, self.experiment.smoothing_window)
@@ -180,7 +175,7 @@ def _student_objective(
     recipe, settings = run.experiment.recipe, run.experiment.distillation
     teacher = load_bundle(run.folder.bundle("teacher")).network.to(run.device).eval()
     if settings.warm_start:
-        initialise_from_teacher(network, teacher, same_input=run.same_input)
+        initialise_from_teacher(network, teacher, same_input=run.manifest.same_coordinates)
     adaptation: nn.Module = nn.Identity()
     if settings.adaptation or network.feature_channels != teacher.feature_channels:
         adaptation = adaptation_layer(network.feature_channels, teacher.feature_channels).to(run.device)

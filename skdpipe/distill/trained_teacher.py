@@ -57,7 +57,7 @@ def require_comparable(run: RunContext, teacher: Bundle | None) -> None:
     network = teacher.network.to(run.device) if teacher else untrained_network(run, TEACHER)
     student = untrained_network(run, STUDENT)
     if settings.warm_start:
-        initialise_from_teacher(student, network, same_input=run.same_input)
+        initialise_from_teacher(student, network, same_input=run.manifest.same_coordinates)
     if compares_joints:
         clip, teacher_clip = run.clip_format(STUDENT), run.clip_format(TEACHER)
         shape = (clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))

@@ -72,6 +72,18 @@ def distinct_name(origin: Origin, taken: set[str]) -> str:
     return name
 
 
+def match_name(path: Path, name: re.Pattern[str], example: str) -> re.Match[str]:
+    """The parts of a file's name; arguments as for :func:`find_named`.
+
+    Raises:
+        FormatError: if the file has another name.
+    """
+    match = name.fullmatch(path.stem)
+    if match is None:
+        raise FormatError(f"{path} is not named like {example}; restore its name")
+    return match
+
+
 def find_named(path: Path, name: re.Pattern[str], example: str) -> tuple[Path, ...]:
     """The file itself, or all files under a folder that are named as a data set names them, sorted.
 
@@ -83,10 +95,11 @@ def find_named(path: Path, name: re.Pattern[str], example: str) -> tuple[Path, .
     Raises:
         FormatError: if there are none, or a file has another name.
     """
-    paths = (path,) if path.is_file() else tuple(sorted(path.rglob(f"*{Path(example).suffix}")))
-    found = tuple(each for each in paths if name.fullmatch(each.stem))
-    if paths and path.is_file() and not found:
-        raise FormatError(f"{path} is not named like {example}; restore its name")
+    if path.is_file():
+        match_name(path, name, example)
+        return (path,)
+    files = path.rglob(f"*{Path(example).suffix}")
+    found = tuple(sorted(each for each in files if name.fullmatch(each.stem)))
     if not found:
         raise FormatError(f"no files like {example} under {path}; expected the files of the data set")
     return found

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from skdpipe.errors import ConfigError, FormatError
-from skdpipe.formats.clip_names import key_of_name
+from skdpipe.formats.clip_names import key_of_name, match_name
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
@@ -129,9 +129,7 @@ def load_ntu(
         ConfigError: if there is no such benchmark.
         FormatError: if the file is not as described.
     """
-    name = _NAME.fullmatch(path.stem)
-    if name is None:
-        raise FormatError(f"{path} is not named like S001C001P001R001A001.skeleton; restore its name")
+    name = match_name(path, _NAME, "S001C001P001R001A001.skeleton")
     bodies, frames = _read_bodies(path)
     everyone = _join_bodies(bodies)
     kept = everyone[:people]

@@ -17,7 +17,7 @@ from typing import Final
 
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
-from skdpipe.formats.clip_names import find_named, key_of_name
+from skdpipe.formats.clip_names import find_named, key_of_name, match_name
 from skdpipe.formats.defaults import FPS
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.formats.json_files import fields_of, read_json, to_numbers
@@ -49,9 +49,7 @@ def load_nw_ucla(path: Path, *, split: str | None = None, fps: float = FPS) -> P
         ConfigError: if there is no such benchmark.
         FormatError: if the file is not as described.
     """
-    name = _NAME.fullmatch(path.stem)
-    if name is None:
-        raise FormatError(f"{path} is not named like {_EXAMPLE}; restore its name")
+    name = match_name(path, _NAME, _EXAMPLE)
     if split not in {None, BENCHMARK}:
         raise ConfigError(f"no split '{split}' of NW-UCLA; expected {BENCHMARK}")
     points = to_numbers(fields_of(read_json(path, _EXPECTED)).get("skeletons"))

@@ -46,6 +46,7 @@ from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
 from skdpipe.formats.json_people import (
     DetectedPerson,
     join_frames,
+    layout_of_people,
     require_layout,
     round_pose,
     seen_people,
@@ -116,10 +117,9 @@ def load_openpose(
     people = _in_pixels([_read_frame(files[number]) for number in numbers], size, folder, note)
     label, split = label_and_split(folders_between(root, folder))
     target = layout_named(layout) if layout else OPENPOSE_18
-    joints = {len(person.pose) for each in people for person in each} or {len(target)}
-    if len(joints) > 1:
-        raise FormatError(f"{folder}: people of 18 and of 25 joints; expected the same number for all")
-    stored = BODY_25 if joints == {len(BODY_25)} else OPENPOSE_18
+    joints = max((len(person.pose) for each in people for person in each), default=len(target))
+    named = BODY_25 if joints == len(BODY_25) else OPENPOSE_18
+    stored = layout_of_people(people, named.name, folder)
     sequence = PoseSequence(
         keypoints=join_frames(people, stored, size, folder),
         frame_index=np.array(numbers, np.int32),

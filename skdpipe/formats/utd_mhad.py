@@ -18,7 +18,7 @@ from scipy.io import loadmat
 
 from skdpipe.errors import ConfigError, FormatError, in_one_line
 from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
-from skdpipe.formats.clip_names import find_named, key_of_name
+from skdpipe.formats.clip_names import find_named, key_of_name, match_name
 from skdpipe.formats.defaults import FPS
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
 from skdpipe.skeleton import KINECT_20, Origin, PoseSequence
@@ -55,9 +55,7 @@ def load_utd_mhad(path: Path, *, split: str | None = None, fps: float = FPS) -> 
         ConfigError: if there is no such benchmark.
         FormatError: if the file is not as described.
     """
-    name = _NAME.fullmatch(path.stem)
-    if name is None:
-        raise FormatError(f"{path} is not named like {_EXAMPLE}; restore its name")
+    name = match_name(path, _NAME, _EXAMPLE)
     if split not in {None, BENCHMARK}:
         raise ConfigError(f"no split '{split}' of UTD-MHAD; expected {BENCHMARK}")
     try:

@@ -1,4 +1,4 @@
-"""Skeletons: layouts, pose sequences, people and transforms; numpy alone."""
+"""Skeletons: layouts, pose sequences, people and transforms; without torch."""
 
 from skdpipe.skeleton.builtin_layouts import (
     BODY_25,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -171,15 +170,15 @@ BLAZEPOSE_33 = _layout(
 
 # Face and hands -------------------------------------------------------------------------------
 
-# The 68 landmarks of iBUG's 300-W: (first, last, closed) of each line, and the pairs that a mirror exchanges.
-_FACE_LINES = (
-    (0, 16, False), (17, 21, False), (22, 26, False), (27, 30, False), (31, 35, False),
-    (36, 41, True), (42, 47, True), (48, 59, True), (60, 67, True),
-)  # fmt: skip
-# Between the lines, symmetric and down the middle of the face: 30 is the tip of the nose, 8 the chin.
-_FACE_BRIDGES = (
-    (27, 21), (27, 22), (27, 39), (27, 42), (17, 0), (26, 16),
-    (30, 33), (33, 51), (51, 62), (62, 66), (66, 57), (57, 8),
+# The 68 landmarks of iBUG's 300-W, linked from the tip of the nose (30) outwards and, so that both sides have
+# the same links, down the middle of the face to the chin (8); and the pairs that a mirror exchanges.
+_FACE_CHAINS = (
+    (30, 29, 28, 27), (27, 21, 20, 19, 18, 17, 0, 1, 2, 3), (27, 22, 23, 24, 25, 26, 16, 15, 14, 13),
+    (27, 39, 38, 37, 36), (39, 40, 41, 36), (27, 42, 43, 44, 45), (42, 47, 46, 45),
+    (30, 33, 32, 31), (33, 34, 35), (33, 51, 62, 66, 57, 8),
+    (51, 50, 49, 48, 59), (51, 52, 53, 54, 55), (57, 58, 59), (57, 56, 55),
+    (62, 61, 60), (62, 63, 64), (66, 67, 60), (66, 65, 64),
+    (8, 7, 6, 5, 4, 3), (8, 9, 10, 11, 12, 13),
 )  # fmt: skip
 _FACE_PAIRS = (
     *((i, 16 - i) for i in range(8)), *((i, 43 - i) for i in range(17, 22)), (31, 35), (32, 34),
@@ -209,28 +208,12 @@ def _with_face_and_hands(name: str, body: Layout) -> Layout:
     bones = (
         *body.bones,
         ("nose", "face_30"),
-        *((face[a], face[b]) for a, b in (*_face_bones(), *_FACE_BRIDGES)),
+        *((face[a], face[b]) for chain in _FACE_CHAINS for a, b in pairwise(chain)),
         *(bone for side in ("left", "right") for bone in _hand_bones(side)),
     )
     sigmas = (*body.sigmas, *_FACE_SIGMAS, *_HAND_SIGMAS, *_HAND_SIGMAS)
     pairs = (*side_pairs(joints), *((face[a], face[b]) for a, b in _FACE_PAIRS))
-    layout = Layout(name, joints, bones, body.root, sigmas, pairs)
-    depth = [_depth(layout, joint) for joint in range(len(layout))]
-    outwards = tuple((a, b) if depth[layout.index(a)] <= depth[layout.index(b)] else (b, a) for a, b in bones)
-    return replace(layout, bones=outwards)
-
-
-def _depth(layout: Layout, joint: int) -> int:
-    """Number of bones between the joint and the root."""
-    parent = layout.parents[joint]
-    return 0 if parent == joint else 1 + _depth(layout, parent)
-
-
-def _face_bones() -> Iterator[tuple[int, int]]:
-    for first, last, closed in _FACE_LINES:
-        yield from pairwise(range(first, last + 1))
-        if closed:
-            yield last, first
+    return Layout(name, joints, bones, body.root, sigmas, pairs)
 
 
 def _hand_joints(side: str) -> Iterator[str]:

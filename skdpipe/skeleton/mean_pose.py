@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton.layouts import Layout
+from skdpipe.skeleton.people import box_sides
 from skdpipe.skeleton.sequence import Keypoints, PoseSequence, is_seen
 
 
@@ -87,11 +87,7 @@ def _normalise(people: Keypoints) -> Keypoints:
     """Poses ``(pose, joint, channel)``, each centred and divided by the diagonal of its bounding box."""
     seen = is_seen(people)[..., None]
     points = people[..., :-1].astype(np.float64)
-    low = np.where(seen, points, np.inf).min(axis=1, keepdims=True)
-    high = np.where(seen, points, -np.inf).max(axis=1, keepdims=True)
-    middle: NDArray[np.float64] = np.where(seen, points, 0).sum(axis=1, keepdims=True) / seen.sum(
-        axis=1, keepdims=True
-    )
-    diagonal = np.maximum(np.linalg.norm(high - low, axis=2, keepdims=True), 1e-9)
+    middle = np.where(seen, points, 0).sum(axis=1, keepdims=True) / seen.sum(axis=1, keepdims=True)
+    diagonal = np.maximum(np.linalg.norm(box_sides(people), axis=1), 1e-9)[:, None, None]
     normalised = np.concatenate([(points - middle) / diagonal, people[..., -1:]], axis=2)
     return normalised.astype(np.float32)

@@ -66,7 +66,7 @@ def body_area(people: Keypoints) -> Floats:
     Returns:
         ``(...)`` in square pixels or square units, at least 1 (a standing person has about one square metre).
     """
-    shorter, longer = np.moveaxis(np.sort(_box_sides(people), axis=-1)[..., -2:], -1, 0)
+    shorter, longer = np.moveaxis(np.sort(box_sides(people), axis=-1)[..., -2:], -1, 0)
     area: Floats = np.maximum(np.maximum(shorter * longer, longer**2 / 3), 1)
     return area
 
@@ -82,11 +82,11 @@ def body_size(keypoints: Keypoints) -> Floats:
     Returns:
         ``(person,)`` in the unit of the coordinates; 0 for a person whose box never has an extent.
     """
-    diagonal = np.linalg.norm(_box_sides(keypoints), axis=-1)
+    diagonal = np.linalg.norm(box_sides(keypoints), axis=-1)
     return np.array([np.median(each[each > 0]) if (each > 0).any() else 0 for each in diagonal.T], np.float64)
 
 
-def _box_sides(people: Keypoints) -> Floats:
+def box_sides(people: Keypoints) -> Floats:
     """Side lengths ``(..., coordinate)`` of the box around the seen joints of people; 0 if none is seen."""
     seen = is_seen(people)[..., None]
     points = people[..., :-1].astype(np.float64)
