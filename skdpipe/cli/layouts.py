@@ -10,7 +10,17 @@ import typer
 from rich.table import Table
 
 from skdpipe.cli.app import ELSEWHERE, app, print_line, print_problem, stderr, stdout
-from skdpipe.cli.poses import Images, Labels, Rate, Size, SourceFormat, SourceLayout, Space, Split
+from skdpipe.cli.poses import (
+    Images,
+    Labels,
+    Rate,
+    Size,
+    SourceFormat,
+    SourceLayout,
+    Space,
+    Split,
+    end_reading,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,9 +98,4 @@ def info(
             print_problem("yellow", "never seen", joint)
     write_image(output, draw_summary(summary))
     print_line(f"mean pose: {output}")
-    for what, count in report.notes.items():
-        print_problem("yellow", "left out", f"{count} {what}")
-    for reason in report.failed:
-        print_problem("red", "failed", reason)
-    if report.failed:
-        raise typer.Exit(1)
+    end_reading(report)

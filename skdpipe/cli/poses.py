@@ -137,6 +137,11 @@ def _print_reading(report: ReadingReport, where: str, done: str) -> None:
     print_line(f"{where}: {', '.join(filter(None, counts))}")
     if report.without_video:
         print_problem("yellow", "without a video", f"{report.without_video} clips, identified by their names")
+    end_reading(report)
+
+
+def end_reading(report: ReadingReport) -> None:
+    """Print a line for each note and failure; exit code 1 if there is a failure."""
     for what, count in report.notes.items():
         print_problem("yellow", "note", f"{count} {what}")
     for reason in report.failed:
