@@ -385,7 +385,7 @@ def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
     assert reason(tmp_path / "none.mp4") == "no such file"
     assert "directory" in reason(tmp_path)
     for path in (tmp_path / "none.mp4", tmp_path):
-        with pytest.raises(VideoError, match="cannot be read"):
+        with pytest.raises(VideoError, match="no such file|cannot be read"):
             content_key(path)
 
 
