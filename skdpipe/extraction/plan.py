@@ -11,7 +11,8 @@ from pathlib import Path
 
 from skdpipe.cache import Entry, PoseCache
 from skdpipe.cache.video_index import VideoIndex
-from skdpipe.errors import CacheError, DataError, VideoError
+from skdpipe.errors import CacheError, CacheWriteError, DataError, NewerVersionError
+from skdpipe.extraction.report import reason_of
 from skdpipe.extraction.sources import Source
 from skdpipe.extraction.video_list import VideoItem
 from skdpipe.progress import Progress
@@ -65,7 +66,8 @@ def plan_extraction(
 ) -> ExtractionPlan:
     """Find out what the cache lacks, and update the labels of what it contains.
 
-    A sequence that is damaged, or has another number of people, counts as missing.
+    A sequence that is damaged, or has another number of people, counts as missing. Any error of one video is
+    the reason for which it fails; the others go on.
 
     Args:
         items: the videos.
@@ -75,7 +77,7 @@ def plan_extraction(
         progress: shows the number of videos checked.
 
     Raises:
-        CacheError: if labels or the video index cannot be written.
+        CacheWriteError: if labels cannot be written.
     """
     index = VideoIndex(cache.root)
     jobs: list[ExtractionJob] = []
@@ -99,8 +101,10 @@ def plan_extraction(
                         jobs.append(job)
                     elif any(entry.empty for entry in entries if entry is not None):
                         without_people.append(item.path)
-            except (DataError, VideoError) as error:
-                failed.append((item.path, str(error)))
+            except CacheWriteError:
+                raise
+            except Exception as error:
+                failed.append((item.path, reason_of(item.path, error)))
             task.advance_to(number)
     skipped = len(items) - len(jobs) - len(failed)
     return ExtractionPlan(tuple(jobs), skipped, relabelled, tuple(without_people), tuple(failed))
@@ -121,9 +125,18 @@ def _require_same_labels(item: VideoItem, first: VideoItem) -> None:
 
 
 def _find_entry(source: Source, cache: PoseCache, key: str, people: int) -> Entry | None:
-    """Header of the cached sequence; None if it is missing, damaged or has another number of people."""
+    """Header of the cached sequence; None if it is missing, damaged or has another number of people.
+
+    Raises:
+        CacheError: if it cannot be replaced: a folder, or a sequence that a later version of skdpipe wrote.
+    """
+    path = cache.path_of(source.quality, source.settings, key)
+    if path.is_dir():
+        raise CacheError(f"{path} is a folder; expected a cached sequence: rename or delete the folder")
     try:
-        entry = cache.describe(cache.path_of(source.quality, source.settings, key))
+        entry = cache.describe(path)
+    except NewerVersionError:
+        raise
     except CacheError:
         return None
     return entry if entry.people == people else None

@@ -17,7 +17,7 @@ from PIL import Image
 from skdpipe.errors import VideoError, in_one_line
 from skdpipe.video.endings import IMAGE_EXTENSIONS
 from skdpipe.video.picture import MOST_PIXELS, Frame, require_few_pixels
-from skdpipe.video.regular_file import require_regular_file
+from skdpipe.video.regular_file import kind_of, require_regular_file
 
 IMAGE_FPS: Final = 30.0
 """Frames per second of a series of images, which states no rate."""
@@ -30,7 +30,10 @@ _LISTED: Final = 5  # numbers in an error message
 
 def is_image_series(path: Path) -> bool:
     """Whether a path is read as a series of images: a folder, or a pattern that is not the name of a file."""
-    return path.is_dir() or (not path.exists() and _number_in(path) is not None)
+    try:
+        return kind_of(path) == "folder"
+    except (OSError, ValueError):
+        return _number_in(path) is not None
 
 
 def series_in(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
@@ -49,12 +52,13 @@ def images_of(path: Path) -> list[Path]:
     Raises:
         VideoError: if there are none, several series in one folder, or numbers that are missing.
     """
-    folder = path if path.is_dir() else path.parent
     try:
+        is_folder = path.is_dir()
+        folder = path if is_folder else path.parent
         names = sorted(each.name for each in folder.iterdir())
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
-    numbers = _numbers_in_folder(path, names) if path.is_dir() else _numbers_of_pattern(path, names)
+    numbers = _numbers_in_folder(path, names) if is_folder else _numbers_of_pattern(path, names)
     first, last = min(numbers), max(numbers)
     if len(numbers) <= last - first:
         missing = (number for number in range(first, last + 1) if number not in numbers)
