@@ -43,6 +43,6 @@ class ExtractionReport:
 def reason_of(path: Path, error: Exception) -> str:
     """Why a video could not be extracted, in one line, whatever the error."""
     if isinstance(error, SkdpipeError):
-        return str(error)
+        return str(error) if str(path) in str(error) else f"{path}: {error}"
     found = in_one_line(error).removesuffix(": ")
     return f"{path}: cannot be extracted ({found}); convert the video, or leave it out"

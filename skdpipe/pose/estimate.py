@@ -12,7 +12,7 @@ import numpy as np
 
 from skdpipe.errors import VideoError
 from skdpipe.pose.prefetch import prefetch
-from skdpipe.pose.protocol import PoseEstimator
+from skdpipe.pose.protocol import PoseEstimator, detect_people
 from skdpipe.pose.tracker import track
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence
 from skdpipe.skeleton.people import select_people
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PREFETCHED_FRAMES = 64  # at most, and only as many as fit into _PREFETCHED_BYTES
 _PREFETCHED_BYTES = 256 * 2**20
+_BATCH_BYTES = 384 * 2**20  # sixteen frames of 4K, three of 8K
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def estimate_video(
         estimators: the estimators and their sampling.
         origin: source, key and labels of the video; the estimator's fingerprint is filled in.
         people: number of people kept, those with the highest mean confidence.
-        batch: number of frames in one call of an estimator.
+        batch: number of frames in one call of an estimator, fewer if they are larger than 4K.
         on_frames: called with the number of frames decoded since the last call.
 
     Returns:
@@ -60,13 +61,15 @@ def estimate_video(
 
     Raises:
         VideoError: if the video cannot be decoded.
+        PoseError: if an estimator fails or returns something else than people.
     """
     from skdpipe.video import measure_timing, probe, read_timed_frames
 
     info = probe(path)
     sampling = any(each.every > 1 for each in estimators)
     varying_fps = measure_timing(path).varying_fps if sampling else None
-    limit = max(1, min(_PREFETCHED_FRAMES, _PREFETCHED_BYTES // (3 * info.size[0] * info.size[1] + 1)))
+    frame_bytes = 3 * info.size[0] * info.size[1]
+    limit = max(1, min(_PREFETCHED_FRAMES, _PREFETCHED_BYTES // frame_bytes))
     with closing(prefetch(read_timed_frames(path), limit)) as frames:
         return _estimate(
             frames,
@@ -75,7 +78,7 @@ def estimate_video(
             estimators,
             origin,
             people=people,
-            batch=batch,
+            batch=max(1, min(batch, _BATCH_BYTES // frame_bytes)),
             on_frames=on_frames,
         )
 
@@ -138,7 +141,7 @@ def _estimate(
                 pending.append(frame)
                 rows.append(len(times))
             if len(pending) == batch:
-                found.extend(each.estimator(pending))
+                found.extend(detect_people(each.estimator, pending))
                 pending.clear()
         times.append(seconds)
         if len(times) % batch == 0:
@@ -149,7 +152,7 @@ def _estimate(
     sequences = []
     for each, pending, found, rows in zip(estimators, batches, detections, chosen, strict=True):
         if pending:
-            found.extend(each.estimator(pending))
+            found.extend(detect_people(each.estimator, pending))
         layout = each.estimator.layout
         sequences.append(
             PoseSequence(

@@ -81,7 +81,7 @@ def read_image(path: Path) -> Frame:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise VideoError(f"{path}: more than {_MOST_BYTES} bytes; expected one image")
-        content = np.fromfile(path, np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
     try:
@@ -91,7 +91,7 @@ def read_image(path: Path) -> Frame:
         raise _unreadable(path, in_one_line(error)) from error
     require_few_pixels(path, *size)
     try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise _unreadable(path, error.err) from error
     if image is None:
