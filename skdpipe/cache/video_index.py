@@ -26,6 +26,13 @@ class VideoIndex:
         self._keys = _read_keys(self._path)
         self._is_writable = True
 
+    def has(self, video: Path) -> bool:
+        """Whether `key_of` need not read the video."""
+        try:
+            return not is_image_series(video) and _identity_of(video) in self._keys
+        except OSError:
+            return False
+
     def key_of(self, video: Path) -> str:
         """`content_key` of a video, from the index if its size and modification time have not changed.
 
@@ -37,14 +44,13 @@ class VideoIndex:
         if is_image_series(video):
             return content_key(video)
         try:
-            status = video.stat()
+            identity = _identity_of(video)
         except OSError as error:
             raise VideoError(f"{video}: cannot be read ({error.strerror})") from error
-        identity = (str(video.absolute()), status.st_size, status.st_mtime_ns)
         key = self._keys.get(identity)
         if key is None:
             key = self._keys[identity] = content_key(video)
-            if self._is_writable and is_settled(status.st_mtime_ns):
+            if self._is_writable and is_settled(identity[2]):
                 self._append([*identity, key])
         return key
 
@@ -53,7 +59,13 @@ class VideoIndex:
             append_line(self._path, line)
         except CacheError as error:
             self._is_writable = False
-            warnings.warn(f"{error}: until then, videos are read again each time", UserWarning, stacklevel=3)
+            warnings.warn(f"{error}; videos are read again each time", UserWarning, stacklevel=3)
+
+
+def _identity_of(video: Path) -> tuple[str, int, int]:
+    """Path, size and modification time."""
+    status = video.stat()
+    return str(video.absolute()), status.st_size, status.st_mtime_ns
 
 
 def _read_keys(index: Path) -> dict[tuple[str, int, int], str]:

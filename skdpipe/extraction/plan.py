@@ -17,7 +17,7 @@ from skdpipe.extraction.sources import Source
 from skdpipe.extraction.video_list import VideoItem
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
-from skdpipe.video import probe
+from skdpipe.video import VideoInfo, probe
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ def plan_extraction(
     with progress.task("looking up", len(items), unit="videos") as task:
         for number, item in enumerate(items, 1):
             try:
+                # What is no video is not read to its end.
+                info = None if index.has(item.path) else probe(item.path)
                 key = index.key_of(item.path)
                 if key in first_with:
                     _require_same_labels(item, first_with[key])
@@ -96,7 +98,7 @@ def plan_extraction(
                     entries = [_find_entry(source, cache, key, people) for source in sources]
                     origin = _origin_of(item, key, entries)
                     relabelled += _relabel(origin, entries, cache)
-                    job = _job_of(item, origin, sources, entries)
+                    job = _job_of(item, origin, sources, entries, info)
                     if job is not None:
                         jobs.append(job)
                     elif any(entry.empty for entry in entries if entry is not None):
@@ -164,8 +166,14 @@ def _relabel(origin: Origin, entries: Sequence[Entry | None], cache: PoseCache) 
 
 
 def _job_of(
-    item: VideoItem, origin: Origin, sources: Sequence[Source], entries: Sequence[Entry | None]
+    item: VideoItem,
+    origin: Origin,
+    sources: Sequence[Source],
+    entries: Sequence[Entry | None],
+    info: VideoInfo | None,
 ) -> ExtractionJob | None:
     """The job for the sequences of a video that the cache lacks, None if there are none."""
     missing = tuple(source for source, entry in zip(sources, entries, strict=True) if entry is None)
-    return ExtractionJob(item, origin, missing, probe(item.path).frames) if missing else None
+    if not missing:
+        return None
+    return ExtractionJob(item, origin, missing, (info or probe(item.path)).frames)

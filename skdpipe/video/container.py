@@ -38,6 +38,8 @@ _READ_ONE_FILE: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": "fi
 _LIMITS: Final = {"max_pixels": str(MOST_PIXELS)}  # of decoders
 _INDEXED: Final = frozenset({"mov", "avi"})  # a truncated file lacks its index, or has an index of more
 _MOST_INCOMPLETE: Final = 16  # frames at the end; more of them in a row are only marked as incomplete
+_MOST_EMPTY: Final = 10_000  # packets in a row without a frame
+_LONGEST_SEARCH: Final = 8.0  # seconds for the header, and then for each packet
 _JUMP_BACK: Final = 0.5  # seconds by which the times of a joined piece are at least before the last time
 _JUMP_AHEAD: Final = 10.0  # the same after the last time; as FFmpeg's -dts_delta_threshold
 
@@ -57,14 +59,18 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     require_regular_file(path)
     try:
         container = av.open(
-            url_of(path), metadata_errors="replace", container_options=_READ_ONE_FILE, options=_LIMITS
+            url_of(path),
+            metadata_errors="replace",
+            container_options=_READ_ONE_FILE,
+            options=_LIMITS,
+            timeout=_LONGEST_SEARCH,
         )
     except av.error.ArgumentError as error:  # not one of the formats
         raise VideoError(
             f"{path}: not a readable video (text, a playlist or an unknown container); expected a video file"
         ) from error
     except (av.error.FFmpegError, OSError) as error:
-        raise VideoError(f"{path}: not a readable video ({error.strerror})") from error
+        raise VideoError(f"{path}: not a readable video ({_why(error)})") from error
     with container:
         stream = container.streams.best("video")
         covers = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -83,6 +89,12 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             # The decoder's threads log errors with Python's lock, which its destruction holds: they must be
             # idle by then.
             stream.codec_context.flush_buffers()
+
+
+def _why(error: OSError | av.error.FFmpegError) -> str | None:
+    if isinstance(error, av.error.ExitError):
+        return f"nothing was found in {_LONGEST_SEARCH:g} s"
+    return error.strerror
 
 
 def fps_of(stream: VideoStream) -> float:
@@ -161,7 +173,7 @@ def decode(path: Path, container: InputContainer, stream: VideoStream, *, warn: 
     except av.error.FFmpegError as error:
         if indexed or not content.frames:
             raise VideoError(
-                f"{path}: decoding failed ({error.strerror}); convert or replace the file"
+                f"{path}: decoding failed ({_why(error)}); convert or replace the file"
             ) from error
     if not content.frames:
         raise VideoError(f"{path}: no frame could be decoded; expected a video with one frame or more")
@@ -175,6 +187,7 @@ def _frames(
 ) -> Iterator[av.VideoFrame]:
     """The frames, without the incomplete ones at the end of a container without an index."""
     incomplete: list[av.VideoFrame] = []
+    empty = 0
     audio = [] if indexed else list(container.streams.audio)
     for packet in container.demux([stream, *audio]):
         if packet.stream.index != stream.index:
@@ -183,6 +196,9 @@ def _frames(
         if packet.is_corrupt and indexed:
             raise VideoError(f"{path}: the file is truncated or damaged; download or convert it again")
         content.add_video(packet)
+        empty += 1
+        if empty > _MOST_EMPTY:
+            raise VideoError(f"{path}: {_MOST_EMPTY} packets in a row without a frame; replace the file")
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -192,6 +208,7 @@ def _frames(
             continue
         for frame in frames:
             assert isinstance(frame, av.VideoFrame)
+            empty = 0
             incomplete.append(frame)
             if indexed or not frame.is_corrupt or len(incomplete) > _MOST_INCOMPLETE:
                 yield from incomplete
