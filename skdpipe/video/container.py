@@ -25,6 +25,7 @@ from skdpipe.video.regular_file import require_regular_file
 
 _FALLBACK_FPS: Final = 25.0  # for containers that do not state a rate
 _BELIEVED_FPS: Final = 1 / 86_400, 10_000.0  # the header of raw DV states 60,000
+_MOST_IN_THREADS: Final = 4096 * 2304  # pixels
 LONGEST: Final = 366 * 86_400.0  # seconds; a frame beyond a year has a damaged time
 
 # FFmpeg's containers that are opened: those of `EXTENSIONS`, some that are recognised by their content, and
@@ -95,6 +96,12 @@ def _why(error: OSError | av.error.FFmpegError) -> str | None:
     if isinstance(error, av.error.ExitError):
         return f"nothing was found in {_LONGEST_SEARCH:g} s"
     return error.strerror
+
+
+def use_threads(stream: VideoStream) -> None:
+    """Decode several frames at once, unless they are larger than 4K: each thread keeps some in memory."""
+    if stream.width * stream.height <= _MOST_IN_THREADS:
+        stream.thread_type = "AUTO"
 
 
 def fps_of(stream: VideoStream) -> float:

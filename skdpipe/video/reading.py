@@ -19,6 +19,7 @@ from skdpipe.video.container import (
     open_container,
     packet_times,
     stated_frames,
+    use_threads,
 )
 from skdpipe.video.images import (
     IMAGE_FPS,
@@ -110,7 +111,7 @@ def read_timed_frames(path: Path) -> Generator[tuple[Frame, float]]:
 
 def _read_file(path: Path) -> Generator[tuple[Frame, float]]:
     with open_container(path) as (container, stream):
-        stream.thread_type = "AUTO"
+        use_threads(stream)
         aspect = stream.sample_aspect_ratio
         with closing(decode(path, container, stream, warn=True)) as decoded:
             try:
@@ -141,7 +142,7 @@ def measure_timing(path: Path) -> Timing:
     if times and 0 < times[-1] - times[0] <= LONGEST and (timing := timing_of(times, fps)).times is None:
         return timing
     with open_container(path) as (container, stream):
-        stream.thread_type = "AUTO"
+        use_threads(stream)
         return timing_of([each.seconds for each in decode(path, container, stream, warn=False)], fps)
 
 
