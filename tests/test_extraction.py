@@ -817,6 +817,19 @@ def test_a_complete_cache_is_not_written(square_video: WriteVideo, cache: PoseCa
     assert yaml.safe_load(settings.read_text())["long_edge"] == 99
 
 
+def test_a_cache_that_cannot_be_read_is_one_line(square_video: WriteVideo) -> None:
+    video = VideoItem(square_video("a.mp4"))
+    with unprivileged():
+        root = Path(tempfile.mkdtemp(dir="/tmp"))
+        (root / "high").mkdir(mode=0)
+        try:
+            with pytest.raises(CacheError, match=r"high cannot be read \(Permission denied\)"):
+                extract_videos([video], two_qualities(), PoseCache(root))
+        finally:
+            (root / "high").chmod(0o700)
+            shutil.rmtree(root)
+
+
 def test_a_large_file_that_is_no_video_is_not_hashed(cache: PoseCache, tmp_path: Path) -> None:
     with (tmp_path / "a.mp4").open("wb") as file:
         file.truncate(2**40)
