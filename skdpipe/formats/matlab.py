@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ _MOST_VARIABLES: Final = 1_000
 _MOST_AXES: Final = 32
 
 _HEADER: Final = 128
-_LITTLE, _BIG = "<", ">"
-_BYTE_ORDERS: Final = {b"IM": _LITTLE, b"MI": _BIG}
+_Order = Literal["<", ">"]
+_BYTE_ORDERS: Final[dict[bytes, _Order]] = {b"IM": "<", b"MI": ">"}
 
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS: Final = {
@@ -87,7 +87,7 @@ def _variables(content: memoryview, names: Collection[str]) -> Iterator[tuple[st
     raise FormatError(f"more than {_MOST_VARIABLES} variables")
 
 
-def _decompress(body: memoryview, order: str, most: int) -> tuple[int, memoryview]:
+def _decompress(body: memoryview, order: _Order, most: int) -> tuple[int, memoryview]:
     """Type and content of the element that is compressed, of at most so many bytes."""
     stream = zlib.decompressobj()
     try:
@@ -104,14 +104,14 @@ def _decompress(body: memoryview, order: str, most: int) -> tuple[int, memoryvie
     return kind, memoryview(element)
 
 
-def _tag(content: memoryview, position: int, order: str) -> tuple[int, int]:
+def _tag(content: memoryview, position: int, order: _Order) -> tuple[int, int]:
     if position + 8 > len(content):
         raise FormatError("an element that is cut off")
     kind, length = struct.unpack_from(f"{order}II", content, position)
     return int(kind), int(length)
 
 
-def _parts(body: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
+def _parts(body: memoryview, order: _Order) -> Iterator[tuple[int, memoryview]]:
     """Type and content of each element of a variable; after the fourth, none is needed."""
     position = 0
     for _ in range(4):
@@ -127,7 +127,7 @@ def _parts(body: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
         position += step
 
 
-def _variable(body: memoryview, order: str, names: Collection[str]) -> Iterator[tuple[str, NDArray[Any]]]:
+def _variable(body: memoryview, order: _Order, names: Collection[str]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Name and value of a variable, if it is one of these."""
     parts = _parts(body, order)
     flags = _numbers(*next(parts), order)
@@ -158,18 +158,18 @@ def _variable(body: memoryview, order: str, names: Collection[str]) -> Iterator[
     yield name, values.astype(values.dtype.newbyteorder("=")).reshape(shape, order="F")
 
 
-def _numbers(kind: int, content: memoryview, order: str) -> NDArray[Any]:
+def _numbers(kind: int, content: memoryview, order: _Order) -> NDArray[Any]:
     stored = _NUMBERS.get(kind)
     if stored is None or len(content) % int(stored[1]):
         raise FormatError(f"numbers of type {kind} in {len(content)} bytes")
     return np.frombuffer(content, np.dtype(stored).newbyteorder(order))
 
 
-def _text(kind: int, content: memoryview, order: str) -> str:
+def _text(kind: int, content: memoryview, order: _Order) -> str:
     encoding = _TEXTS.get(kind)
     if encoding is None:
         raise FormatError(f"text of type {kind}")
-    side = {_LITTLE: "-le", _BIG: "-be"}[order] if encoding in {"utf-16", "utf-32"} else ""
+    side = {"<": "-le", ">": "-be"}[order] if encoding in {"utf-16", "utf-32"} else ""
     try:
         return bytes(content).decode(encoding + side)
     except UnicodeDecodeError as error:

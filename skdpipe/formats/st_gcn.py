@@ -43,6 +43,7 @@ FRAMES: Final = 300
 PEOPLE: Final = 2
 
 _DATA = "_data"
+_LONGEST_NAME = 1_000  # characters of the name of a clip with its folders
 
 
 def find_st_gcn(path: Path) -> tuple[Path, ...]:
@@ -91,7 +92,7 @@ def load_st_gcn(
         DataError: if there is no such layout.
     """
     data = open_array(path)
-    if data.ndim != 5 or data.shape[1] != 3 or data.dtype.kind != "f":
+    if data.ndim != 5 or data.shape[1] != 3 or data.dtype.kind != "f" or not data[:1].size:
         raise wrong_array(path, data, "floats (clip, 3, frame, joint, person)")
     names, labels = _names_and_labels(_label_file(path), len(data))
     if space != "camera" and size_of is None:
@@ -126,15 +127,19 @@ def _names_and_labels(path: Path, count: int) -> tuple[list[str], list[Any]]:
         raise FormatError(
             f"{path} holds {type(content).__name__}; expected the clips' names and their labels"
         )
-    names, labels = (
-        list(part) if isinstance(part, list | tuple | np.ndarray) else [] for part in content[:2]
-    )
-    if len(names) != count or len(labels) != count or not all(isinstance(name, str) for name in names):
+    names, labels = (_listed(part) for part in content[:2])
+    are_names = all(isinstance(name, str) and len(name) <= _LONGEST_NAME for name in names)
+    if len(names) != count or len(labels) != count or not are_names:
         raise FormatError(
             f"{path} has {len(names)} names and {len(labels)} labels; expected {count} of each, the number "
             "of clips in the array"
         )
     return [str(name) for name in names], labels
+
+
+def _listed(part: Any) -> list[Any]:
+    is_array = isinstance(part, np.ndarray) and part.ndim == 1
+    return list(part) if is_array or isinstance(part, list | tuple) else []
 
 
 # Writing ---------------------------------------------------------------------------------------

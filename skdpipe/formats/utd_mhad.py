@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from skdpipe.errors import ConfigError, FormatError
-from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
+from skdpipe.formats.arrays import require_moderate_clip, to_keypoints_in_space, to_sequence
 from skdpipe.formats.clip_names import find_named, key_of_name, match_name
 from skdpipe.formats.defaults import FPS
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
@@ -73,6 +73,7 @@ def load_utd_mhad(path: Path, *, split: str | None = None, fps: float = FPS) -> 
         or points.dtype.kind not in "iuf"
     ):
         raise FormatError(f"{path}: d_skel of shape {points.shape}; expected numbers (20, 3, frame)")
+    require_moderate_clip(points.shape, path)
     columns = [_JOINTS.index(joint) for joint in KINECT_20.joints]
     keypoints = to_keypoints_in_space(np.transpose(points, (2, 0, 1))[:, None, columns])
     side = None if split is None else "train" if int(name[3]) % 2 else "test"

@@ -17,6 +17,7 @@ import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final, NamedTuple
@@ -66,7 +67,7 @@ _MAGIC: Final = 0x1950A86A20F9469CFC6C  # first number in a file of torch before
 _PROTOCOL: Final = 1001
 _MAXIMUM_DEPTH: Final = 64  # of nested modules
 _MOST_MODULES: Final = 20_000  # of a network, also if it contains one of them many times
-_MOST_ENTRIES: Final = 50_000  # files in an archive
+_MOST_ENTRIES: Final = 20_000  # files in an archive
 _MOST_CLASSES: Final = 1_000  # different names in a pickle
 _LONGEST_NAME: Final = 200  # of a class, module, parameter or storage
 _LARGEST_PICKLE: Final = 20_000_000  # bytes; resnet152 takes 200,000
@@ -119,6 +120,9 @@ class _Storage(NamedTuple):
     length: int
 
 
+_Read = Callable[[_Storage], Tensor]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Content of a checkpoint.
@@ -128,7 +132,7 @@ class Checkpoint:
     """
 
     content: Any
-    _read: Callable[[_Storage], Tensor]
+    _open: Callable[[], AbstractContextManager[_Read]]
     _size: int
 
     def tensors(self, module: Record) -> dict[str, Tensor]:
@@ -138,6 +142,10 @@ class Checkpoint:
             ValueError: if a parameter or buffer is not a tensor that lies within its storage, or the tensors
                 have many times the size of the file.
         """
+        with self._open() as read:
+            return self._tensors(module, read)
+
+    def _tensors(self, module: Record, read: _Read) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         left = _READINGS * self._size
         for prefix, record in modules(module):
@@ -146,11 +154,11 @@ class Checkpoint:
             for name, value in tensors.items():
                 if value is None or (isinstance(excluded, set) and name in excluded):
                     continue
-                storage, *view = self._view(value)
+                storage, size, stride, offset = self._view(value)
                 left -= max(storage.length * storage.dtype.itemsize, _SMALLEST_READING)
                 if left < 0:
                     raise ValueError("tensors that share their storage many times")
-                found[_joined(prefix, name)] = torch.as_strided(self._read(storage), *view).clone()
+                found[_joined(prefix, name)] = torch.as_strided(read(storage), size, stride, offset).clone()
         return found
 
     def _view(self, value: Any) -> tuple[_Storage, tuple[int, ...], tuple[int, ...], int]:
@@ -297,17 +305,22 @@ def _read_zip(path: Path) -> Checkpoint:
         content = archive.read(pickled)
     scan_pickle(content, persistent=True)
 
-    def read(storage: _Storage) -> Tensor:
-        name = f"{folder}data/{storage.key}"
-        try:
-            with zipfile.ZipFile(path) as archive:
+    @contextmanager
+    def open_storages() -> Iterator[_Read]:
+        with zipfile.ZipFile(path) as archive:
+
+            def read(storage: _Storage) -> Tensor:
+                name = f"{folder}data/{storage.key}"
                 if archive.getinfo(name).file_size != storage.length * storage.dtype.itemsize:
                     raise ValueError("a storage of another length")
-                return _to_tensor(archive.read(name), storage)
-        except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError) as error:
-            raise ValueError(f"a storage that cannot be read ({in_one_line(error)})") from error
+                try:
+                    return _to_tensor(archive.read(name), storage)
+                except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError) as error:
+                    raise ValueError(f"a storage that cannot be read ({in_one_line(error)})") from error
 
-    return Checkpoint(_Unpickler(io.BytesIO(content)).load(), read, size)
+            yield read
+
+    return Checkpoint(_Unpickler(io.BytesIO(content)).load(), open_storages, size)
 
 
 def _count_entries(path: Path) -> None:
@@ -345,12 +358,17 @@ def _read_plain(path: Path) -> Checkpoint:
         if file.tell() > size:
             raise ValueError("a storage that is too short")
 
-    def read(storage: _Storage) -> Tensor:
+    @contextmanager
+    def open_storages() -> Iterator[_Read]:
         with path.open("rb") as file:
-            file.seek(offsets[storage.key])
-            return _to_tensor(file.read(storage.length * storage.dtype.itemsize), storage)
 
-    return Checkpoint(content, read, size)
+            def read(storage: _Storage) -> Tensor:
+                file.seek(offsets[storage.key])
+                return _to_tensor(file.read(storage.length * storage.dtype.itemsize), storage)
+
+            yield read
+
+    return Checkpoint(content, open_storages, size)
 
 
 def _check_byte_order(little: bool) -> None:
