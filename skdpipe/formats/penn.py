@@ -134,7 +134,7 @@ def _keypoints(path: Path, fields: dict[str, NDArray[Any]], frames: int) -> Keyp
                 f"{name} of shape {fields[name].shape} and type {fields[name].dtype}",
                 f"numbers of shape {expected}, from nframes and the 13 joints",
             )
-    xy = np.stack([fields[name].astype(np.float32) for name in ("x", "y")], axis=-1)
+    xy = np.stack([fields[name] for name in ("x", "y")], axis=-1)
     columns = to_keypoints(xy, fields["visibility"] > 0)
     return columns[:, None, [_COLUMNS.index(joint) for joint in PENN_13.joints]]
 

@@ -59,8 +59,10 @@ _LARGEST_METRES = 20.0  # the range of a Kinect is less than half of it
 _EXPANSION = 8
 """Times that the keypoints may be larger than the file, as annotations can share an array."""
 _SMALL = 1_000_000  # bytes of keypoints that any file may have
-_SHOWN = 12  # names of splits in a message
+_LARGEST_NUMBER = 10**12  # of frames or pixels
+_SHOWN = 6  # names of splits in a message
 _LONGEST_NAME = 1_000  # characters of the name of a clip with its folders
+_FEW_CLIPS = 1_000  # in a file of any size
 _SMALLEST_CLIP = 32  # bytes; the names of the fields alone take more
 _SPLIT_NAME = re.compile(r"_?(train|val|test)(?=_|\d|$)_?", re.IGNORECASE)
 
@@ -111,7 +113,7 @@ def load_pyskl(
             f"{path} holds {_kind(content)}; expected a list of annotations, or a dict with one"
         )
     size = path.stat().st_size
-    if len(annotations) > size / _SMALLEST_CLIP:
+    if len(annotations) > _FEW_CLIPS + size / _SMALLEST_CLIP:
         raise FormatError(f"{path} has {len(annotations)} clips in {size} bytes; expected each of them once")
     split_of = _choose_split(path, content.get("split") if isinstance(content, dict) else None, split)
     named = [name for name in map(_name, annotations) if name is not None]
@@ -269,12 +271,13 @@ def _size(where: str, annotation: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _whole_number(value: Any) -> int | None:
-    """The value as an integer, if it is a whole number of any type, also in an array without axes."""
+    """The value as an integer, if it is a whole number of any type below a million million, also in an array
+    without axes.
+    """
     number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    if isinstance(number, int):
-        return number
-    is_whole = isinstance(number, float | np.integer | np.floating) and float(number).is_integer()
-    return int(number) if is_whole else None
+    if not isinstance(number, int | float | np.integer | np.floating) or not abs(number) < _LARGEST_NUMBER:
+        return None
+    return int(number) if float(number).is_integer() else None
 
 
 def _kind(value: object) -> str:
