@@ -74,7 +74,7 @@ def require_moderate_clip(shape: tuple[int, ...], where: object) -> None:
 
 def wrong_array(path: Path, data: NDArray[Any], expected: str) -> FormatError:
     """The error for an array of another type or shape."""
-    return FormatError(f"{path} is {data.dtype} of shape {data.shape}; expected {expected}")
+    return FormatError(f"{path} is {data.dtype!s:.60} of shape {data.shape!s:.60}; expected {expected}")
 
 
 @np.errstate(over="ignore")

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.arrays import require_moderate_clip
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
-from skdpipe.formats.clip_names import distinct_name, distinct_names, path_of_clip
+from skdpipe.formats.clip_names import distinct_name, distinct_names, is_clip_name, path_of_clip
 from skdpipe.formats.defaults import FPS, every_frame, layout_for, to_keypoints
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
@@ -61,7 +61,6 @@ _EXPANSION = 8
 _SMALL = 1_000_000  # bytes of keypoints that any file may have
 _LARGEST_NUMBER = 10**12  # of frames or pixels
 _SHOWN = 6  # names of splits in a message
-_LONGEST_NAME = 1_000  # characters of the name of a clip with its folders
 _FEW_CLIPS = 1_000  # in a file of any size
 _SMALLEST_CLIP = 32  # bytes; the names of the fields alone take more
 _SPLIT_NAME = re.compile(r"_?(train|val|test)(?=_|\d|$)_?", re.IGNORECASE)
@@ -191,16 +190,7 @@ def _clips_of_pair(path: Path, splits: Mapping[str, Any], pair: Mapping[str, str
 
 def _name(annotation: Any) -> str | None:
     name = annotation.get("frame_dir", annotation.get("filename")) if isinstance(annotation, dict) else None
-    return str(name) if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and _is_text(name) else None
-
-
-def _is_text(name: str) -> bool:
-    """Whether the name has no half characters, which cannot be written."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return str(name) if is_clip_name(name) else None
 
 
 def _sequence(
