@@ -261,13 +261,11 @@ def _size(where: str, annotation: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _whole_number(value: Any) -> int | None:
-    """The value as an integer, if it is a whole number of any type below a million million, also in an array
-    without axes.
-    """
+    """The value as an integer, if it is a whole number below 10^12, also in an array without axes."""
     number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    if not isinstance(number, int | float | np.integer | np.floating) or not abs(number) < _LARGEST_NUMBER:
-        return None
-    return int(number) if float(number).is_integer() else None
+    if isinstance(number, float | np.integer | np.floating) and float(number).is_integer():
+        number = int(number)
+    return number if isinstance(number, int) and abs(number) < _LARGEST_NUMBER else None
 
 
 def _kind(value: object) -> str:
