@@ -101,7 +101,7 @@ def _convert_current(
         if isinstance(head.get("meta"), Record) and isinstance(name := head.get("meta").get("name"), str)
     }
     if not {"cif", "caf"} <= metas.keys() or tuple(metas["cif"].get("keypoints", ())) != COCO_17.joints:
-        found = in_brief(list(metas), 100) if metas else "without descriptions"
+        found = f"{', '.join(metas):.100}" if metas else "without descriptions"
         raise PoseError(f"{path} has the heads {found}; expected cif and caf for the 17 COCO joints")
     upsample = metas["cif"].get("upsample_stride", 1)
     if upsample not in _UPSAMPLES:
