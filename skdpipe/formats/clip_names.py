@@ -16,6 +16,7 @@ from skdpipe.skeleton.sequence import split_named
 from skdpipe.video import EXTENSIONS
 
 _SUFFIXES = EXTENSIONS | {".json", ".jsonl", ".mat", ".npy", ".openpifpaf", ".pkl", ".skeleton"}
+_LONGEST_NAME = 1_000  # characters of a clip's name with its folders
 
 
 def clip_name(source: str) -> str:
@@ -40,6 +41,13 @@ def path_below(root: Path, file: Path) -> tuple[str, ...]:
     if root in file.parents:
         return path_of_clip(file.relative_to(root))
     return (clip_name(file.name or file.resolve().name),)
+
+
+def is_clip_name(value: object) -> bool:
+    """Whether a value from a file can name a clip: text of at most 1,000 whole characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def distinct_names(paths: Sequence[tuple[str, ...]]) -> list[str]:

@@ -57,6 +57,7 @@ def require_size(size: tuple[int, int] | None, where: object, alternative: str =
     return size
 
 
+@np.errstate(over="ignore")  # numbers beyond float32 become infinite
 def to_keypoints(coordinates: ArrayLike, confidence: ArrayLike) -> Keypoints:
     """Coordinates ``(..., 2 or 3)`` and confidences ``(...)`` as keypoints ``(..., channel)``.
 
