@@ -36,7 +36,7 @@ def require_label(label: object, where: object, what: str = "label") -> str:
 
 
 def require_name(name: object, where: object) -> str:
-    """The name of a clip, also with folders: text of 1 to `LONGEST_NAME` bytes in one line of whole characters.
+    """The name of a clip, also with folders: 1 to `LONGEST_NAME` bytes in one line of whole characters.
 
     Raises:
         DataError: if it is something else.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from pathlib import Path
 
@@ -14,9 +13,17 @@ def require_regular(path: Path) -> None:
     Raises:
         OSError: if it is a named pipe, a socket or a device, or does not exist.
     """
-    mode = os.stat(path).st_mode
+    mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a path is a regular file or a link to one; False also for names that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_regular(path: Path, most_bytes: int = -1) -> bytes:

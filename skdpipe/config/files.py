@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from skdpipe.errors import ConfigError
+from skdpipe.regular_file import is_regular
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ def config_path(name: str) -> Path:
     Raises:
         ConfigError: if there is neither a file nor a config of that name.
     """
-    path, is_file = Path(name), os.path.isfile(name)  # False also for names that no file can have
+    path = Path(name)
+    is_file = is_regular(path)
     if path.suffix in {".yaml", ".yml"} or is_file:
         if not is_file:
             raise ConfigError(f"no config file at {name:.200}; expected YAML")

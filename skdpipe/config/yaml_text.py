@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
@@ -63,11 +63,11 @@ class _PlainLoader(yaml.SafeLoader):
             raise _problem(f"the integer {in_brief(node.value)}; expected one of 64 bits", node.start_mark)
         return value
 
-    yaml_constructors = {
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
         **{tag: yaml.SafeLoader.yaml_constructors[tag] for tag in (None, *(_TAG + name for name in _PLAIN))},
         f"{_TAG}int": construct_yaml_int,
     }
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{_TAG}timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -79,7 +79,8 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         is_alias = self.check_event(yaml.AliasEvent)
-        mark, before = self.peek_event().start_mark, self._count
+        before = self._count
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         self._level += 1
         if self._level > _MOST_LEVELS:
             raise _problem(f"more than {_MOST_LEVELS} levels", mark)
@@ -95,8 +96,8 @@ class _PlainLoader(yaml.SafeLoader):
             _require_whole_text(node)
         return node
 
-    def compose_mapping_node(self, anchor: str | None) -> MappingNode:
-        node: MappingNode = super().compose_mapping_node(anchor)
+    def compose_mapping_node(self, anchor: Any) -> MappingNode:
+        node = super().compose_mapping_node(anchor)
         keys = set[tuple[str, str]]()
         for key, _ in node.value:
             if not isinstance(key, ScalarNode) or key.tag not in {f"{_TAG}str", f"{_TAG}int", _MERGE}:
