@@ -29,12 +29,11 @@ def _folder_name(name: str) -> str:
     return name
 
 
-Frames = Annotated[int, Field(gt=0, le=100_000)]
-People = Annotated[int, Field(gt=0, le=1000)]
+Frames = Annotated[int, Field(gt=0, le=10_000)]
+People = Annotated[int, Field(gt=0, le=100)]
 Pixels = Annotated[int, Field(gt=0, le=100_000)]
-Channels = Annotated[int, Field(gt=0, le=10_000)]
 Processes = Annotated[int, Field(ge=0, le=1000)]
-Window = Annotated[Frames, AfterValidator(_odd)]
+Window = Annotated[int, Field(gt=0, le=9_999), AfterValidator(_odd)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]

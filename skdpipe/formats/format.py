@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
-import numpy as np
-
 from skdpipe.errors import ConfigError, DataError, FormatError, SkdpipeError, in_one_line
 from skdpipe.formats.class_names import read_class_names
 from skdpipe.formats.clip_names import distinct_names, path_below
@@ -17,6 +15,7 @@ from skdpipe.formats.defaults import FPS
 from skdpipe.names import require_label, require_path
 from skdpipe.regular_file import require_regular
 from skdpipe.skeleton import PoseSequence, clip_key
+from skdpipe.skeleton.plausible import require_plausible
 
 T = TypeVar("T")
 Note = Callable[[str, int], None]
@@ -204,11 +203,9 @@ class Format:
 
 
 def _require_plain(clip: PoseSequence) -> PoseSequence:
-    """The clip, if its joints are finite, and its source, label, split and subject can be stored as text."""
+    """The clip, if its values are plausible, and its source and labels can be stored as text."""
     origin = clip.origin
     try:
-        if not np.isfinite(clip.keypoints[clip.seen]).all():
-            raise DataError(f"{origin.source} has joints at infinity; expected finite coordinates")
         require_path(origin.source)
         for what in ("label", "split", "subject"):
             if (value := getattr(origin, what)) is not None:
@@ -216,6 +213,12 @@ def _require_plain(clip: PoseSequence) -> PoseSequence:
     except DataError as error:
         error.kind = re.sub(r"\d+", "0", str(error).replace(origin.source, ""))
         raise
+    try:
+        require_plausible(clip)
+    except DataError as error:
+        implausible = FormatError(f"{origin.source}: {error}; correct the clip, or leave it out")
+        implausible.kind = re.sub(r"[\d.]+", "0", str(error))
+        raise implausible from error
     return clip
 
 
