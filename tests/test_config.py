@@ -303,7 +303,9 @@ experiments = st.builds(
 )
 
 
-@given(experiments | estimators | st.builds(Extraction, estimators, estimators, st.integers(1, 100), positive))
+@given(
+    experiments | estimators | st.builds(Extraction, estimators, estimators, st.integers(1, 100), positive)
+)
 def test_a_config_is_restored_from_plain_values_and_from_yaml(config: Any) -> None:
     written = to_plain(config)
     assert parse_config(type(config), written, "memory") == config
