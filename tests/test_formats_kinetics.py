@@ -97,7 +97,7 @@ def test_clips_labelled_without_a_skeleton_are_left_out(
     for name in ("kinetics_train/a", "kinetics_train/b", "kinetics_val/a"):
         written(tmp_path, {"data": [{"frame_index": 1, "skeleton": []}], "label": "x"}, f"{name}.json")
     labels = {"a": {"has_skeleton": False, "label": "x"}, "b": {"has_skeleton": True, "label": "x"}}
-    file = written(tmp_path, labels, "kinetics_train_label.json")
+    written(tmp_path, labels, "kinetics_train_label.json")
     found = [str(path.relative_to(tmp_path)) for path in find_kinetics(tmp_path)]
     assert found == ["kinetics_train/b.json", "kinetics_val/a.json"]
     monkeypatch.chdir(tmp_path / "kinetics_train")

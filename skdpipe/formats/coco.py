@@ -76,6 +76,7 @@ from skdpipe.formats.json_people import (
 from skdpipe.formats.output import open_output
 from skdpipe.names import LONGEST_NAME, require_name
 from skdpipe.skeleton import COCO_17, Origin, PoseSequence, clip_key
+from skdpipe.skeleton.plausible import LARGEST_SIDE
 from skdpipe.skeleton.sequence import split_named
 
 ESTIMATOR = "coco results"
@@ -89,7 +90,6 @@ _CONFIDENCE: Final = {0: 0.0, 1: 0.5, 2: 1.0}  # by the visibility of a labelled
 _TRACK_FIELDS: Final = ("track_id", "idx", "person_id")
 _NUMBER_AT_END = re.compile(r"(.*?)[_-]?(\d+)")
 _FRAME_DIGITS: Final = 9
-_LARGEST_SIDE: Final = 100_000  # of an image in pixels
 _MOST_FRAMES = 10_000_000  # days of video
 _DENSE_FRAMES: Final = 10_000  # up to this number any share of the frames may be missing
 _SMALLEST_SHARE: Final = 0.01
@@ -334,7 +334,7 @@ def _count_from_zero(clips: dict[tuple[str, ...], _Clip], positions: dict[int | 
 
 
 def _is_size(size: tuple[Any, Any]) -> TypeGuard[tuple[int, int]]:
-    return all(is_whole_number(side) and 0 < side <= _LARGEST_SIDE for side in size)
+    return all(is_whole_number(side) and 0 < side <= LARGEST_SIDE for side in size)
 
 
 def _is_id(value: object) -> TypeGuard[int | str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from skdpipe.errors import ConfigError, DataError, FormatError, SkdpipeError, in_one_line
 from skdpipe.formats.class_names import read_class_names
@@ -15,9 +15,10 @@ from skdpipe.formats.defaults import FPS
 from skdpipe.names import require_label, require_path
 from skdpipe.regular_file import require_regular
 from skdpipe.skeleton import PoseSequence, clip_key
-from skdpipe.skeleton.plausible import require_plausible
+from skdpipe.skeleton.plausible import HIGHEST_FPS, LARGEST_SIDE, require_plausible
 
 T = TypeVar("T")
+_MOST_IN_ARRAY: Final = 100_000  # frames or people
 Note = Callable[[str, int], None]
 """Receives what was left out or changed while reading, and how often: ``("names without a clip", 12)``."""
 
@@ -48,7 +49,7 @@ class FormatOptions:
         space: ``image`` for pixels, ``camera`` for the three coordinates of the sensor in its unit.
 
     Raises:
-        ConfigError: if a side of the size is smaller than 1.
+        ConfigError: if a number is out of range: sides and rates as `skdpipe.skeleton.plausible` bounds them.
     """
 
     split: str | None = None
@@ -62,8 +63,16 @@ class FormatOptions:
     space: Space | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None and min(self.size) < 1:
-            raise ConfigError(f"size {self.size[0]} {self.size[1]}; expected a width and a height in pixels")
+        if self.size is not None and not all(1 <= side <= LARGEST_SIDE for side in self.size):
+            raise ConfigError(
+                f"size {self.size[0]} {self.size[1]}; expected a width and a height in pixels, of at most "
+                f"{LARGEST_SIDE}"
+            )
+        if self.fps is not None and not 0 < self.fps <= HIGHEST_FPS:
+            raise ConfigError(f"fps {self.fps:g}; expected more than 0 and at most {HIGHEST_FPS:g}")
+        for name, number in (("frames", self.frames), ("people", self.people)):
+            if number is not None and not 1 <= number <= _MOST_IN_ARRAY:
+                raise ConfigError(f"{name} {number}; expected 1 to {_MOST_IN_ARRAY}")
 
     @property
     def classes(self) -> tuple[str, ...]:
