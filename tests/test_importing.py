@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ import skdpipe.formats.openpifpaf
 import skdpipe.formats.pyskl
 from skdpipe.cache import PoseCache
 from skdpipe.dataset import PairedClips, build_manifest
-from skdpipe.errors import DataError, FormatError
+from skdpipe.errors import ConfigError, DataError, FormatError
 from skdpipe.formats.catalogue import format_named
 from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import FormatOptions
@@ -618,6 +619,21 @@ def test_json_files_without_clips_are_counted_as_failed(tmp_path: Path) -> None:
 
 
 # Files and clips that fail
+
+
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [
+        ({"size": (10**12, 240)}, "size 1000000000000 240; expected"),
+        ({"size": (320, 0)}, "size 320 0; expected"),
+        ({"fps": float("inf")}, "fps inf; expected"),
+        ({"fps": float("nan")}, "fps nan; expected"),
+        ({"frames": 10**9}, "frames 1000000000; expected"),
+    ],
+)
+def test_options_out_of_range_are_refused(option: dict[str, Any], found: str) -> None:
+    with pytest.raises(ConfigError, match=found):
+        FormatOptions(**option)
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def convert_poses(
         raise
     except Exception as error:
         raise FormatError(
-            f"{out} cannot be written ({in_one_line(error)}); expected clips that {target.name} can hold: report "
-            "it as a fault of skdpipe"
+            f"{out} cannot be written ({in_one_line(error)}); expected clips that {target.name} can hold: "
+            "report it as a fault of skdpipe"
         ) from error
     return report
 
