@@ -59,8 +59,8 @@ def _kind_of_file(path: Path, values: dict[str, Any]) -> type:
         if values.keys() <= {each.name for each in fields(kind)}:
             return kind
     raise ConfigError(
-        f"{path} contains {', '.join(map(str, values)):.200}; expected the sections {', '.join(SECTIONS)}, or "
-        f"the settings of {', '.join(WHOLE_FILES)}"
+        f"{path} contains {', '.join(map(str, values)):.200}; expected the sections {', '.join(SECTIONS)}, "
+        f"or the settings of {', '.join(WHOLE_FILES)}"
     )
 
 
