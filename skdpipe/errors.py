@@ -73,8 +73,10 @@ class MissingDependencyError(SkdpipeError, ImportError):
 
 
 def in_one_line(error: Exception) -> str:
-    """Type and text of an error in one line of bounded length."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+    """Type and text of an error in one line of bounded length, also if it holds huge values."""
+    is_text = not isinstance(error, KeyError) and all(isinstance(each, str | None) for each in error.args)
+    text = str(error) if is_text or isinstance(error, OSError) else ", ".join(map(in_brief, error.args))
+    return f"{type(error).__name__}: {' '.join(text.split()):.200}"
 
 
 def in_brief(value: object, length: int = 40) -> str:

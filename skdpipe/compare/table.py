@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,6 +30,7 @@ from skdpipe.significance import (
     mean_lead_by_clip,
     paired_p_value,
 )
+from skdpipe.strict_json import to_strict_json
 
 
 @dataclass(frozen=True)
@@ -295,6 +295,6 @@ def to_json(rows: Sequence[Row], trained: Sequence[TrainedNetwork], failed: Sequ
     networks: list[dict[str, Any]] = [asdict(each) for each in trained]
     for network in networks:
         del network["correct"]
-    return json.dumps(
+    return to_strict_json(
         {"rows": [asdict(row) for row in rows], "networks": networks, "failed": list(failed)}, indent=1
     )

@@ -124,7 +124,7 @@ def load_st_gcn(
         origin = Origin(source, clip_key(distinct[number]), ESTIMATOR, label, split)
         return to_sequence(keypoints, joints, fps, frame_size, origin)
 
-    return read_each(range(len(data)), sequence, words_for)
+    return read_each(path, range(len(data)), sequence, words_for)
 
 
 def _label_file(path: Path) -> Path:
