@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton import Keypoints, Layout, is_seen
-from skdpipe.skeleton.people import Floats, assign, body_area, oks
+from skdpipe.skeleton.people import Floats, assign, body_area, box_corners, oks
 from skdpipe.skeleton.tracks import Track
 
 MOST_PEOPLE: Final = 1000
@@ -173,32 +173,48 @@ class Tracker:
 
     def _similarity(self, people: Keypoints, frame: int) -> Floats:
         """Similarity ``(track, person)`` in [0, 1] of each detection to each track; 0 beyond the gate."""
-        similarity = np.zeros((len(self._active.frames), len(people)))
+        gaps = frame - self._active.frames
+        predicted = self._predict(gaps)
+        areas, area = body_area(predicted), body_area(people)
+        boxes, box = box_corners(predicted), box_corners(people)
+        similarity = np.zeros((len(gaps), len(people)))
         rows = max(1, _PAIRS_AT_ONCE // max(1, len(people)))
-        for start in range(0, similarity.size and len(similarity), rows):
+        for start in range(0, len(gaps), rows):
             part = slice(start, start + rows)
-            similarity[part] = self._similarity_to(part, people, frame)
+            scale = np.maximum(np.maximum(areas[part, None], area), self._minimum_area)
+            scale *= self._widening[gaps[part], None] ** 2
+            gate = self._reach * np.sqrt(scale)
+            # No joint is nearer than the boxes are; the factor covers rounding.
+            track, person = np.nonzero(_box_distance(boxes[:, part], box) <= 1.001 * gate)
+            similarity[start + track, person] = self._similarity_of_pairs(
+                predicted[part][track], people[person], scale[track, person], gate[track, person]
+            )
         return similarity
 
-    def _similarity_to(self, tracks: slice, people: Keypoints, frame: int) -> Floats:
-        gap = frame - self._active.frames[tracks]
-        predicted = self._predict(tracks, gap)[:, None]
-        area = np.maximum(np.maximum(body_area(predicted), body_area(people)), self._minimum_area)
-        area *= self._widening[gap][:, None] ** 2
+    def _similarity_of_pairs(
+        self, predicted: Keypoints, people: Keypoints, scale: Floats, gate: Floats
+    ) -> Floats:
         both = is_seen(predicted) & is_seen(people)
         offset = predicted[..., :2] - people[..., :2]
         distance = np.hypot(offset[..., 0], offset[..., 1])
-        nearness = 1 - _median_where(both & ~np.isnan(distance), distance) / (self._reach * np.sqrt(area))
-        similarity = np.nan_to_num(oks(predicted, people[None], self._layout.sigmas, area))
+        nearness = 1 - _median_where(both & ~np.isnan(distance), distance) / gate
+        similarity = np.nan_to_num(oks(predicted, people, self._layout.sigmas, scale))
         # At large distances the OKS is 0 for every pair; the nearness still orders them.
         return np.where(nearness > 0, (similarity + nearness) / 2, 0)
 
-    def _predict(self, tracks: slice, gap: NDArray[np.intp]) -> Keypoints:
+    def _predict(self, gaps: NDArray[np.intp]) -> Keypoints:
         """The last poses moved on by a decaying velocity, by at most five frames' worth of motion."""
-        shift = self._active.velocities[tracks] * 5 * self._decay[gap][:, None]
-        predicted = self._active.poses[tracks].copy()
+        shift = self._active.velocities * 5 * self._decay[gaps, None]
+        predicted = self._active.poses.copy()
         predicted[..., :2] += shift.astype(np.float32)[:, None]
         return predicted
+
+
+def _box_distance(a: Floats, b: Floats) -> Floats:
+    """Distances ``(box of a, box of b)`` of boxes ``(2, box, coordinate)``; 0 where they overlap."""
+    apart = np.maximum(np.maximum(a[0][:, None] - b[1], b[0] - a[1][:, None]), 0)
+    distance: Floats = np.hypot(apart[..., 0], apart[..., 1])
+    return distance
 
 
 def _median_where(mask: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -88,12 +88,18 @@ def body_size(keypoints: Keypoints) -> Floats:
 
 def box_sides(people: Keypoints) -> Floats:
     """Side lengths ``(..., coordinate)`` of the box around the seen joints of people; 0 if none is seen."""
+    lowest, highest = box_corners(people)
+    sides: Floats = np.where(np.isfinite(lowest), highest - lowest, 0)
+    return sides
+
+
+def box_corners(people: Keypoints) -> Floats:
+    """Lowest and highest coordinates ``(2, ..., coordinate)`` of the seen joints; infinite without any."""
     seen = is_seen(people)[..., None]
     points = people[..., :-1].astype(np.float64)
     lowest = np.where(seen, points, np.inf).min(axis=-2, initial=np.inf)
     highest = np.where(seen, points, -np.inf).max(axis=-2, initial=-np.inf)
-    sides: Floats = np.where(seen.any(axis=-2), highest - lowest, 0)
-    return sides
+    return np.stack([lowest, highest])
 
 
 def _mean_where(mask: NDArray[np.bool_], values: Floats) -> Floats:
