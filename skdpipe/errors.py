@@ -5,6 +5,8 @@
     ├── VideoError       a video that cannot be decoded or has no frames
     ├── PoseError        an estimator or its weights are not available
     ├── CacheError       a cached sequence is damaged or does not match
+    │   ├── NewerVersionError   a later version of skdpipe wrote it
+    │   └── CacheWriteError     nothing can be written to the cache
     ├── DataError        sequences, labels or splits that training cannot use
     ├── FormatError      a foreign file that does not follow its format
     ├── BundleError      a trained network that does not fit the input
@@ -43,6 +45,14 @@ class CacheError(SkdpipeError):
     """A cached sequence is damaged or does not match."""
 
 
+class NewerVersionError(CacheError):
+    """A later version of skdpipe wrote the cached sequence, which is never overwritten."""
+
+
+class CacheWriteError(CacheError):
+    """Nothing can be written to the cache: the disk is full, or writing is not permitted."""
+
+
 class DataError(SkdpipeError):
     """Sequences, labels or splits that training cannot use."""
 
@@ -60,8 +70,10 @@ class MissingDependencyError(SkdpipeError, ImportError):
 
 
 def in_one_line(error: Exception) -> str:
-    """Type and text of an error in one line of bounded length."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+    """Type and text of an error in one line of bounded length, also if it holds huge values."""
+    is_text = not isinstance(error, KeyError) and all(isinstance(each, str | None) for each in error.args)
+    text = str(error) if is_text or isinstance(error, OSError) else ", ".join(map(in_brief, error.args))
+    return f"{type(error).__name__}: {' '.join(text.split()):.200}"
 
 
 def in_brief(value: object, length: int = 40) -> str:

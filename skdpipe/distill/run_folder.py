@@ -13,6 +13,7 @@ import yaml
 
 from skdpipe.atomic_file import write_text_atomically
 from skdpipe.config import Experiment, MethodName, parse_config, to_plain
+from skdpipe.config.yaml_text import read_yaml
 from skdpipe.dataset import Manifest
 from skdpipe.errors import ConfigError, DataError
 
@@ -111,9 +112,7 @@ def open_run_folder(folder: RunFolder, settings: Mapping[str, Any]) -> None:
     if not trained:
         write_text_atomically(folder.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         return
-    existing = _with_current_settings(
-        yaml.safe_load(folder.config.read_text(encoding="utf-8")), folder.config
-    )
+    existing = _with_current_settings(read_yaml(folder.config), folder.config)
     for key, found, expected in _differences(existing, settings):
         if key not in _MAY_DIFFER:
             raise DataError(

@@ -8,10 +8,9 @@ from typing import Final
 from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.format import Note
 from skdpipe.skeleton import Keypoints, Layout
+from skdpipe.skeleton.plausible import MOST_FRAMES
 from skdpipe.skeleton.tracks import Track, lay_out, most_confident
 
-MOST_FRAMES: Final = 10_000_000
-"""Largest number of frames of a video: days."""
 LARGEST_CLIP: Final = 25_000_000
 """Largest number of values in the keypoints of a clip (100 MB): four people of 17 joints over an hour."""
 

@@ -51,6 +51,9 @@ def _read_and_map(
         except DataError as error:
             report.add_failure(f"{sequence.origin.source}: {error}", f"layout: {error}")
             continue
+        except Exception as error:
+            report.add_error(error, sequence.origin.source)
+            continue
         report.done += 1
         yield mapped
     if not report.done:

@@ -26,6 +26,7 @@ do not overlap, those of at most 11 frames or wider than high are noise):
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from scipy.optimize import linear_sum_assignment
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.clip_names import key_of_name, match_name
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
     Format,
@@ -51,6 +53,7 @@ from skdpipe.formats.format import (
     Surroundings,
     ignore_note,
 )
+from skdpipe.regular_file import read_regular
 from skdpipe.skeleton import NTU_25, Origin, PoseSequence, unseen_joint
 
 ESTIMATOR: Final = "ntu kinect"
@@ -64,6 +67,7 @@ _SHORT_FRAMES: Final = 11
 _LARGEST_WIDTH: Final = 0.8  # as a share of the height
 _LARGEST_SHARE_WIDE: Final = 0.69754  # of a body's frames
 _REACH: Final = 1.0  # metres between noise and the person that it continues
+_LARGEST_NUMBER: Final = 1e6  # of a joint
 _UNKNOWN_DISTANCE: Final = 1e6  # metres; of bodies without coordinates in the frames compared
 # The training subjects of the two papers.
 _SUBJECTS_60: Final = frozenset(
@@ -95,7 +99,7 @@ def find_ntu(path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
     damaged = samples_to_skip()
-    paths = sorted(each for each in path.rglob("*.skeleton") if each.stem not in damaged)
+    paths = [each for each in paths_below(path, ".skeleton") if each.stem not in damaged]
     if not paths:
         raise FormatError(f"no .skeleton files in {path}; expected NTU RGB+D's skeletons")
     return tuple(paths)
@@ -281,7 +285,7 @@ class _LineReader:
 
     def __init__(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="ascii")
+            text = read_regular(path).decode("ascii")
         except (OSError, UnicodeDecodeError) as error:
             raise FormatError(f"{path} cannot be read ({error}); expected NTU RGB+D's text") from error
         self._path, self._number = path, 0
@@ -307,7 +311,9 @@ class _LineReader:
         try:
             numbers = [float(field) for field in self.fields(_JOINT_FIELDS, "a joint")]
         except ValueError as error:
-            raise self.broken(f"{error}", "numbers of a joint") from error
+            raise self.broken(f"{error!s:.60}", "numbers of a joint") from error
+        if not all(abs(number) <= _LARGEST_NUMBER or math.isnan(number) for number in numbers):
+            raise self.broken(f"{max(numbers, key=abs):g}", f"numbers of at most {_LARGEST_NUMBER:g}")
         if numbers[-1] not in {0, 1, 2}:
             raise self.broken(f"tracking state {numbers[-1]:g}", "0, 1 or 2")
         return numbers
@@ -326,7 +332,7 @@ class _LineReader:
 
 def _count_damaged(path: Path) -> dict[str, int]:
     damaged = samples_to_skip() if path.is_dir() else frozenset[str]()
-    count = sum(each.stem in damaged for each in path.rglob("*.skeleton"))
+    count = sum(each.stem in damaged for each in paths_below(path, ".skeleton"))
     return {"clips with missing or incomplete skeletons, as listed by the authors": count}
 
 

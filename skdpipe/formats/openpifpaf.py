@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import (
     distinct_name,
@@ -27,6 +27,7 @@ from skdpipe.formats.clip_names import (
     label_and_split,
 )
 from skdpipe.formats.defaults import FPS, require_size
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
     Format,
@@ -36,7 +37,7 @@ from skdpipe.formats.format import (
     Target,
     ignore_note,
 )
-from skdpipe.formats.json_files import fields_of, parse_json, to_json
+from skdpipe.formats.json_files import fields_of, is_whole_number, parse_json, to_json
 from skdpipe.formats.json_people import (
     OTHER_CATEGORIES,
     is_of_other_category,
@@ -49,6 +50,7 @@ from skdpipe.formats.json_people import (
     to_coco_person,
 )
 from skdpipe.formats.output import open_output
+from skdpipe.regular_file import require_regular
 from skdpipe.skeleton import COCO_17, Origin, PoseSequence
 
 ESTIMATOR = "openpifpaf json"
@@ -67,7 +69,7 @@ def find_openpifpaf(path: Path) -> tuple[Path, ...]:
     """
     if path.is_file():
         return (path,)
-    paths = sorted(path.rglob(f"*{_SUFFIX}")) or sorted(path.rglob("*.json"))
+    paths = paths_below(path, _SUFFIX) or paths_below(path, ".json")
     if not paths:
         raise FormatError(f"no JSON files at {path}; expected files of {_EXPECTED}")
     return tuple(paths)
@@ -156,7 +158,8 @@ class _Line(NamedTuple):
 def _read_frames(path: Path) -> dict[int, _Line]:
     frames: dict[int, _Line] = {}
     try:
-        with path.open(encoding="utf-8") as lines:
+        require_regular(path)
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     where = f"{path}, line {number}"
@@ -176,8 +179,8 @@ def _read_frames(path: Path) -> dict[int, _Line]:
 def _parse_line(line: str, where: str) -> tuple[int, list[Any]]:
     fields = fields_of(parse_json(line, where, _EXPECTED))
     frame, found = fields.get("frame"), fields.get("predictions")
-    if not isinstance(frame, int) or frame < 0 or not isinstance(found, list):
-        raise FormatError(f"{where}: {line.strip()!r:.60}; expected {_EXPECTED}")
+    if not is_whole_number(frame) or frame < 0 or not isinstance(found, list):
+        raise FormatError(f"{where}: {in_brief(line.strip(), 60)}; expected {_EXPECTED}")
     return frame, found
 
 

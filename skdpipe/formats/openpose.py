@@ -34,6 +34,7 @@ from skdpipe.formats.clip_names import (
     label_and_split,
 )
 from skdpipe.formats.defaults import FPS, require_size, to_keypoints
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
     Format,
@@ -43,7 +44,7 @@ from skdpipe.formats.format import (
     Target,
     ignore_note,
 )
-from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
+from skdpipe.formats.json_files import fields_of, is_whole_number, read_json, to_json, to_numbers
 from skdpipe.formats.json_people import (
     DetectedPerson,
     join_frames,
@@ -79,7 +80,7 @@ def find_openpose(path: Path) -> tuple[Path, ...]:
     Raises:
         FormatError: if there are none.
     """
-    files = path.rglob("*_keypoints.json")
+    files = paths_below(path, "_keypoints.json")
     folders = sorted({file.parent for file in files if _FRAME_FILE.fullmatch(file.name)})
     if not folders:
         raise FormatError(
@@ -195,8 +196,8 @@ def _read_person(found: Any, file: Path) -> DetectedPerson:
 
 def _track_id(person_id: Any) -> int | None:
     """OpenPose's number of a person, which is -1 without tracking."""
-    is_number = isinstance(person_id, list) and len(person_id) == 1 and isinstance(person_id[0], int)
-    return int(person_id[0]) if is_number and person_id[0] >= 0 else None
+    number = person_id[0] if isinstance(person_id, list) and len(person_id) == 1 else None
+    return number if is_whole_number(number) and 0 <= number < 2**63 else None
 
 
 def write_openpose(sequences: Iterable[PoseSequence], folder: Path) -> int:

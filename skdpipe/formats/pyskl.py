@@ -129,7 +129,7 @@ def load_pyskl(
         )
         return _sequence(where, annotation, origin, layout, fps)
 
-    return read_each(enumerate(annotations, 1), sequence, words_for)
+    return read_each(path, enumerate(annotations, 1), sequence, words_for)
 
 
 def _choose_split(path: Path, splits: Any, wanted: str | None) -> dict[str, str] | None:

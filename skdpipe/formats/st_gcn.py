@@ -113,7 +113,7 @@ def load_st_gcn(
         origin = Origin(source, clip_key(distinct[number]), ESTIMATOR, label, split)
         return to_sequence(keypoints, joints, fps, frame_size, origin)
 
-    return read_each(range(len(data)), sequence, lambda number: f"clip {names[number]}")
+    return read_each(path, range(len(data)), sequence, lambda number: f"clip {names[number]}")
 
 
 def _label_file(path: Path) -> Path:

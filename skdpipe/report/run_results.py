@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.config import Experiment, parse_config
+from skdpipe.config.yaml_text import read_yaml
 from skdpipe.distill.cross_validation import read_cross_validation
 from skdpipe.distill.methods import BASELINE, METHODS, STUDENT, TEACHER, Method
 from skdpipe.distill.results import Results, read_test_results
@@ -94,7 +93,7 @@ def load_run(folder: Path) -> LoadedRun:
     path = folder / "config.yaml"
     if not path.is_file():
         raise DataError(f"no run at {folder}; expected a folder with config.yaml, made by `skdpipe distill`")
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config = read_yaml(path)
     if not isinstance(config, dict) or not {"experiment", "data"} <= config.keys():
         raise DataError(
             f"{path} is not the config of a run; expected the sections experiment and data, as written by "
