@@ -15,7 +15,7 @@ LARGEST_CLIP: Final = 25_000_000
 """Largest number of values in the keypoints of a clip (100 MB): four people of 17 joints over an hour."""
 
 _DENSE_FRAMES: Final = 10_000  # up to this number any share of the frames may be missing
-_SMALLEST_SHARE: Final = 0.01
+_FRAMES_PER_IMAGE: Final = 100  # at most, beyond that number
 
 
 def count_frames(numbers: Collection[int], where: object, remedy: str = "import frames of a video") -> int:
@@ -31,7 +31,7 @@ def count_frames(numbers: Collection[int], where: object, remedy: str = "import 
             `MOST_FRAMES`: the numbers are not those of frames (photos).
     """
     last = max(numbers)
-    sparse = last >= _DENSE_FRAMES and len(numbers) < _SMALLEST_SHARE * (last + 1)
+    sparse = last >= _DENSE_FRAMES and _FRAMES_PER_IMAGE * len(numbers) <= last
     if sparse or last >= MOST_FRAMES:
         raise FormatError(
             f"{where} of {len(numbers)} images has a frame {in_brief(last)}; expected numbers of frames: "
