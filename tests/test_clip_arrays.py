@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from skdpipe.errors import FormatError
 from skdpipe.formats.clip_arrays import count_frames, lay_out_people
 from skdpipe.formats.coco import load_coco
+from skdpipe.formats.json_files import parse_json, to_numbers
 from skdpipe.formats.json_people import DetectedPerson, join_frames
 from skdpipe.formats.kinetics import load_kinetics
 from skdpipe.formats.openpifpaf import load_openpifpaf
@@ -130,9 +132,20 @@ def test_a_person_who_is_too_large_alone_is_refused() -> None:
         lay_out_people([track], 490_197, COCO_17, "clip", Notes())
 
 
+def test_joints_are_packed_while_json_is_read() -> None:
+    joints, flagged = [10, 20.5, 0.25] * 17, [10, 20.5, 2] * 17
+    read = parse_json(json.dumps({"keypoints": joints, "labelled": flagged, "bbox": [1, 2, 0.5]}), "", "")
+    assert isinstance(read["keypoints"], array)
+    np.testing.assert_array_equal(to_numbers(read["keypoints"]), joints)
+    assert (read["labelled"], read["bbox"]) == (flagged, [1, 2, 0.5])
+    too_large = parse_json(json.dumps({"keypoints": [1e39, 1e39, 0.5] * 17}), "", "")
+    assert to_numbers(too_large["keypoints"]).size == 0
+
+
 _MANY_PEOPLE = """
 import resource, numpy as np
 resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+from skdpipe.formats.json_files import parse_json, to_numbers
 from skdpipe.formats.json_people import DetectedPerson, join_frames
 from skdpipe.skeleton import COCO_17
 pose = np.ones((17, 3), np.float32)

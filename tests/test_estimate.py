@@ -47,7 +47,7 @@ def passers_by(length: int) -> list[Keypoints]:
     return [
         people(
             person(300 + t / 9, 240, 0.4),
-            person(80 * (t // 5 % 2) + t % 5, 100 + 200 * (t // 5 % 3 > 0), confidence[t // 5]),
+            person(1000 * (t // 5) + t % 5, 600, confidence[t // 5]),
         )
         for t in range(length)
     ]
