@@ -20,8 +20,7 @@ Conventions:
   numbers are the frames of one clip, named after the results file.
 - Frames count from 0. A clip whose images are listed and begin with number 1 counts from 1.
 - With an images file the rows of a clip are the listed images, without one all frames up to the last with a
-  person. Clips of which less than 1% of more than 10,000 frames are there are refused: their numbers are not
-  those of frames (photos).
+  person. `count_frames` refuses the numbers of photos.
 - `json_people.person_category` says which category is the person; others are left out and counted. The third
   value of a joint is a confidence; values above 1 (visibility flags) become 1.
 - People are tracked over frames (`skdpipe.pose.tracker.track`) unless all have a ``track_id``, ``idx`` or
@@ -40,6 +39,7 @@ from typing import IO, Any, Final, NamedTuple, TypeGuard
 import numpy as np
 
 from skdpipe.errors import FormatError, in_brief
+from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import (
     clip_name,
     distinct_name,
@@ -48,7 +48,7 @@ from skdpipe.formats.clip_names import (
     folders_for,
     label_and_split,
 )
-from skdpipe.formats.defaults import FPS
+from skdpipe.formats.defaults import FPS, every_frame
 from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
@@ -90,9 +90,6 @@ _CONFIDENCE: Final = {0: 0.0, 1: 0.5, 2: 1.0}  # by the visibility of a labelled
 _TRACK_FIELDS: Final = ("track_id", "idx", "person_id")
 _NUMBER_AT_END = re.compile(r"(.*?)[_-]?(\d+)")
 _FRAME_DIGITS: Final = 9
-_MOST_FRAMES = 10_000_000  # days of video
-_DENSE_FRAMES: Final = 10_000  # up to this number any share of the frames may be missing
-_SMALLEST_SHARE: Final = 0.01
 
 
 class _ImagePosition(NamedTuple):
@@ -132,6 +129,7 @@ class _File:
     size_of: SizeOf | None
     layout: str | None
     fps: float
+    note: Note
 
 
 def find_coco(path: Path) -> tuple[Path, ...]:
@@ -222,6 +220,7 @@ def load_coco(
         around.size_of,
         layout,
         fps,
+        around.note,
     )
     names = distinct_names(list(clips))
     return read_each(
@@ -396,23 +395,19 @@ def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> Pos
         raise FormatError(
             f"{where}: the size of the images is unknown; give --images or --size WIDTH HEIGHT, or --videos"
         )
-    count = max(clip.frames) + 1
-    sparse = count > _DENSE_FRAMES and len(clip.frames) < _SMALLEST_SHARE * count
-    if sparse or count > _MOST_FRAMES:
-        raise FormatError(
-            f"{where} of {len(clip.frames)} images has a frame {count - 1}; expected numbers of frames: give "
-            "--images, or import frames of a video"
-        )
-    rows = range(count) if file.every_frame else sorted(clip.frames)
+    count = count_frames(clip.frames, where, "give --images, or import frames of a video")
+    numbers = sorted(clip.frames)
+    index = every_frame(count) if file.every_frame else np.array(numbers, np.int32)
     people = _without_equal_numbers(
-        [read_coco_people(clip.frames.get(row, ()), _TRACK_FIELDS, file.category, where) for row in rows]
+        [read_coco_people(clip.frames[number], _TRACK_FIELDS, file.category, where) for number in numbers]
     )
+    by_row = dict(zip(numbers if file.every_frame else range(len(numbers)), people, strict=True))
     joints = layout_of_people(people, file.layout, where)
     inside = (clip_name(named_by(file.path).name),) if path == file.unnamed else path[path[0] == "/" :]
     label, split = label_and_split(_class_folders(path[:-1]) if len(path) > 1 else file.folders)
     return PoseSequence(
-        keypoints=join_frames(people, joints, size, where),
-        frame_index=np.array(rows, np.int32),
+        keypoints=join_frames(by_row, len(index), joints, size, where, file.note),
+        frame_index=index,
         video_frames=count,
         layout=joints,
         fps=file.fps,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from skdpipe.errors import FormatError, in_brief
 from skdpipe.regular_file import read_regular
 
+_PACKED_LENGTH: Final = 30
 _NUMBERS: Final = {int, float, type(None)}
 
 
@@ -47,7 +50,20 @@ def _to_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the field {in_brief(twice)} is there twice")
-    return fields
+    return {name: _pack(value) for name, value in pairs}
+
+
+def _pack(value: Any) -> Any:
+    """A list of x, y, c of joints as an array, which takes an eighth of the memory; other values unchanged.
+
+    Lists whose third value is an integer, a visibility flag, stay lists.
+    """
+    if type(value) is not list or len(value) < _PACKED_LENGTH or type(value[2]) is not float:
+        return value
+    if {*map(type, value)} <= {int, float}:
+        with suppress(OverflowError):
+            return array("f", value)
+    return value
 
 
 def _to_nan(constant: str) -> float:
@@ -69,7 +85,8 @@ def to_numbers(value: object, axes: int = 1) -> NDArray[np.float32]:
         axes: number of axes of the array: lists within lists.
     """
     nothing = np.zeros(0, np.float32)
-    if not _are_numbers(value, axes):
+    is_packed = isinstance(value, array) and axes == 1
+    if not is_packed and not _are_numbers(value, axes):
         return nothing
     try:
         with np.errstate(over="ignore"):

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import FormatError, in_brief
+from skdpipe.formats.clip_arrays import lay_out_people
 from skdpipe.formats.defaults import layout_for, to_keypoints
+from skdpipe.formats.format import Note
 from skdpipe.formats.json_files import fields_of, is_whole_number, to_numbers
-from skdpipe.pose.tracker import track
-from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, PoseSequence, is_seen, layout_named
+from skdpipe.pose.tracker import MOST_PEOPLE, track
+from skdpipe.skeleton import COCO_17, Keypoints, Layout, PoseSequence, is_seen, layout_named
+from skdpipe.skeleton.tracks import Track
 
 PERSON_CATEGORY: Final = 1
 """COCO's category of people."""
@@ -23,7 +26,7 @@ _LARGEST_TRACK_ID: Final = 2**63
 OTHER_CATEGORIES: Final = "results of other categories than people are left out"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DetectedPerson:
     """A person in one frame.
 
@@ -152,31 +155,64 @@ def layout_of_people(frames: Sequence[Sequence[DetectedPerson]], layout: str | N
 
 
 def join_frames(
-    frames: Sequence[Sequence[DetectedPerson]], layout: Layout, size: tuple[int, int], where: object
+    frames: Mapping[int, Sequence[DetectedPerson]],
+    count: int,
+    layout: Layout,
+    size: tuple[int, int],
+    where: object,
+    note: Note,
 ) -> Keypoints:
     """Keypoints ``(frame, person, joint, 3)`` with one person index for each person.
 
-    People are identified by their track numbers if all have one, otherwise by `skdpipe.pose.tracker.track`.
+    People are identified by their track numbers if all have one, otherwise by `skdpipe.pose.tracker.Tracker`.
+
+    Args:
+        frames: the people by frame; frames without people may be left out.
+        count: number of frames.
+        layout: layout of the people.
+        size: width and height of the frame in pixels.
+        where: what an error message names.
+        note: receives the number of people that do not fit, see `lay_out_people`.
 
     Raises:
-        FormatError: if a track number occurs twice in a frame.
+        FormatError: if a track number occurs twice in a frame, or a frame or the clip has too many people.
     """
-    numbers = {person.track_id for people in frames for person in people}
-    if None in numbers:
-        poses = [np.array([person.pose for person in people], np.float32) for people in frames]
-        return track([each.reshape(-1, len(layout), 3) for each in poses], layout, size)
-    known = sorted(number for number in numbers if number is not None)
-    index = {number: person for person, number in enumerate(known)}
-    keypoints = np.tile(UNSEEN, (len(frames), len(index), len(layout), 1))
-    for row, people in enumerate(frames):
-        if len({person.track_id for person in people}) != len(people):
-            raise FormatError(
-                f"{where}: a track number occurs twice in one frame; expected once: correct the file"
-            )
-        for person in people:
+    crowd = max(map(len, frames.values()), default=0)
+    if crowd > MOST_PEOPLE:
+        raise FormatError(
+            f"{where}: {crowd} people in one frame; expected at most {MOST_PEOPLE}: leave out those of low "
+            "confidence"
+        )
+    is_tracked = all(person.track_id is not None for people in frames.values() for person in people)
+    tracks = _join_by_number(frames, where) if is_tracked else _join_by_position(frames, layout, size)
+    return lay_out_people(tracks, count, layout, where, note)
+
+
+def _join_by_number(frames: Mapping[int, Sequence[DetectedPerson]], where: object) -> list[Track]:
+    found: dict[int, list[tuple[int, Keypoints]]] = {}
+    for frame in sorted(frames):
+        for person in frames[frame]:
             assert person.track_id is not None
-            keypoints[row, index[person.track_id]] = person.pose
-    return keypoints
+            rows = found.setdefault(person.track_id, [])
+            if rows and rows[-1][0] == frame:
+                raise FormatError(
+                    f"{where}: a track number occurs twice in one frame; expected once: correct the file"
+                )
+            rows.append((frame, person.pose))
+    return [
+        Track(number, np.array([frame for frame, _ in rows], np.int32), np.stack([pose for _, pose in rows]))
+        for number, rows in found.items()
+    ]
+
+
+def _join_by_position(
+    frames: Mapping[int, Sequence[DetectedPerson]], layout: Layout, size: tuple[int, int]
+) -> list[Track]:
+    poses = {
+        frame: np.array([person.pose for person in frames[frame]], np.float32).reshape(-1, len(layout), 3)
+        for frame in sorted(frames)
+    }
+    return track(poses, layout, size)
 
 
 def seen_people(frame: Keypoints) -> Iterator[tuple[int, Keypoints]]:

@@ -24,14 +24,28 @@ import numpy as np
 from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.arrays import LARGEST_SHARE
 from skdpipe.formats.class_names import number_classes
+from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import distinct_name, key_of_name
 from skdpipe.formats.defaults import FPS, to_keypoints
 from skdpipe.formats.folder_files import paths_below
-from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    Note,
+    Surroundings,
+    Target,
+    ignore_note,
+)
 from skdpipe.formats.json_files import fields_of, is_whole_number, read_json, to_json, to_numbers
-from skdpipe.formats.json_people import require_layout, round_pose, seen_people
+from skdpipe.formats.json_people import (
+    DetectedPerson,
+    join_frames,
+    require_layout,
+    round_pose,
+    seen_people,
+)
 from skdpipe.formats.output import open_output, report_write_errors
-from skdpipe.pose.tracker import track
 from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence
 
 ESTIMATOR: Final = "kinetics-skeleton openpose"
@@ -39,7 +53,6 @@ SIZE: Final = (340, 256)  # the videos were resized to it before OpenPose
 
 _SPLITS = {"kinetics_train": "train", "kinetics_val": "val", "kinetics_test": "test"}
 _LABELS = "_label.json"
-_MOST_FRAMES = 1_000_000
 _EXPECTED = '{"data": [{"frame_index": 1, "skeleton": [{"pose": 36 numbers, "score": 18}]}], "label": name}'
 _EXPECTED_LABELS = '{"ID": {"has_skeleton": true, "label": name, "label_index": 0}}'
 
@@ -101,13 +114,16 @@ def _without_people(labels: Path) -> frozenset[str]:
 # Reading ---------------------------------------------------------------------------------------
 
 
-def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS) -> PoseSequence:
+def load_kinetics(
+    path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS, note: Note = ignore_note
+) -> PoseSequence:
     """The tracked people of one clip; the folder's name is the split.
 
     Args:
         path: the file.
         size: width and height of the frames in pixels.
         fps: frames per second.
+        note: receives the number of people left out.
 
     Raises:
         FormatError: if the file is not as described, or has coordinates in pixels.
@@ -122,10 +138,12 @@ def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS)
         raise FormatError(f"{path}: {len(frames)} frames with {len(people)} numbers; expected one for each")
     numbers = sorted(people)
     first = min(1, numbers[0])
+    count = count_frames([number - first for number in numbers], path)
+    rows = {row: people[number] for row, number in enumerate(numbers)}
     return PoseSequence(
-        keypoints=track([people[number] for number in numbers], OPENPOSE_18, size),
+        keypoints=join_frames(rows, len(rows), OPENPOSE_18, size, path, note),
         frame_index=np.array(numbers, np.int32) - first,
-        video_frames=numbers[-1] - first + 1,
+        video_frames=count,
         layout=OPENPOSE_18,
         fps=fps,
         size=size,
@@ -133,13 +151,12 @@ def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS)
     )
 
 
-def _read_frame(found: Any, size: tuple[int, int], path: Path) -> tuple[int, Keypoints]:
+def _read_frame(found: Any, size: tuple[int, int], path: Path) -> tuple[int, list[DetectedPerson]]:
     fields = fields_of(found)
     number, skeletons = fields.get("frame_index"), fields.get("skeleton")
-    if not is_whole_number(number) or not 0 <= number <= _MOST_FRAMES or not isinstance(skeletons, list):
+    if not is_whole_number(number) or number < 0 or not isinstance(skeletons, list):
         raise FormatError(f"{path}: frame {in_brief(number, 20)}; expected {_EXPECTED}")
-    people = [_read_person(each, size, path) for each in skeletons]
-    return number, np.array(people, np.float32).reshape(-1, 18, 3)
+    return number, [DetectedPerson(_read_person(each, size, path), None) for each in skeletons]
 
 
 def _read_person(found: Any, size: tuple[int, int], path: Path) -> Keypoints:
@@ -242,7 +259,7 @@ def _count_without_people(path: Path) -> dict[str, int]:
 def _read(
     file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
 ) -> Iterator[PoseSequence]:
-    yield load_kinetics(file, size=options.size or SIZE, fps=options.fps_or_default)
+    yield load_kinetics(file, size=options.size or SIZE, fps=options.fps_or_default, note=around.note)
 
 
 def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions) -> int:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skdpipe.errors import FormatError, in_brief
+from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import (
     distinct_name,
     folders_between,
@@ -55,7 +56,6 @@ from skdpipe.skeleton import COCO_17, Origin, PoseSequence
 ESTIMATOR = "openpifpaf json"
 
 _SUFFIX = ".openpifpaf.json"
-_MOST_FRAMES = 10_000_000  # days of video
 _EXPECTED = 'lines {"frame": n, "predictions": [...]} of openpifpaf.video --json-output'
 
 
@@ -92,7 +92,7 @@ def load_openpifpaf(
         root: the folder that contains the class folders; without it the clip has no label.
         layout: name of the layout; by default the known layout with that number of joints (coco-17).
         fps: frames per second.
-        note: receives the number of results of other categories, which are left out.
+        note: receives the numbers of results of other categories and of people that are left out.
 
     Raises:
         FormatError: if the file is not as described, or the size is missing.
@@ -102,6 +102,7 @@ def load_openpifpaf(
     frames = _read_frames(path)
     numbers = sorted(frames)
     first = 0 if numbers[0] == 0 else 1
+    count = count_frames([number - first for number in numbers], path)
     found = [each for number in numbers for each in frames[number].predictions]
     category = person_category(found, {}, path)
     note(OTHER_CATEGORIES, sum(is_of_other_category(each, category) for each in found))
@@ -114,9 +115,9 @@ def load_openpifpaf(
     joints = layout_of_people(people, layout, path)
     label, split = label_and_split(folders_between(root, path))
     return PoseSequence(
-        keypoints=join_frames(people, joints, size, path),
+        keypoints=join_frames(dict(enumerate(people)), len(people), joints, size, path, note),
         frame_index=np.array(numbers, np.int32) - first,
-        video_frames=numbers[-1] + 1 - first,
+        video_frames=count,
         layout=joints,
         fps=fps,
         size=size,
@@ -178,7 +179,7 @@ def _read_frames(path: Path) -> dict[int, _Line]:
 def _parse_line(line: str, where: str) -> tuple[int, list[Any]]:
     fields = fields_of(parse_json(line, where, _EXPECTED))
     frame, found = fields.get("frame"), fields.get("predictions")
-    if not is_whole_number(frame) or not 0 <= frame < _MOST_FRAMES or not isinstance(found, list):
+    if not is_whole_number(frame) or frame < 0 or not isinstance(found, list):
         raise FormatError(f"{where}: {in_brief(line.strip(), 60)}; expected {_EXPECTED}")
     return frame, found
 

@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import (
     distinct_name,
     folders_between,
@@ -105,7 +106,7 @@ def load_openpose(
         root: the folder that contains the class folders; without it the clip has no label.
         layout: name of the layout of the result; by default openpose-18.
         fps: frames per second.
-        note: receives that coordinates were shares of the frame.
+        note: receives that coordinates were shares of the frame, and the number of people left out.
 
     Raises:
         FormatError: if a file is not as described, the folder contains several videos, the size is missing,
@@ -115,6 +116,7 @@ def load_openpose(
     size = require_size(size, folder, " or --videos")
     files = _frame_files(folder)
     numbers = sorted(files)
+    count = count_frames(numbers, folder)
     people = _in_pixels([_read_frame(files[number]) for number in numbers], size, folder, note)
     label, split = label_and_split(folders_between(root, folder))
     target = layout_named(layout) if layout else OPENPOSE_18
@@ -122,9 +124,9 @@ def load_openpose(
     named = BODY_25 if joints == len(BODY_25) else OPENPOSE_18
     stored = layout_of_people(people, named.name, folder)
     sequence = PoseSequence(
-        keypoints=join_frames(people, stored, size, folder),
+        keypoints=join_frames(dict(enumerate(people)), len(people), stored, size, folder, note),
         frame_index=np.array(numbers, np.int32),
-        video_frames=numbers[-1] + 1,
+        video_frames=count,
         layout=stored,
         fps=fps,
         size=size,

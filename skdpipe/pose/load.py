@@ -6,14 +6,15 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from skdpipe.config import Estimator
 from skdpipe.errors import PoseError, SkdpipeError, in_brief, in_one_line
 from skdpipe.pose import PoseEstimator
 from skdpipe.skeleton import describe_layout
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:

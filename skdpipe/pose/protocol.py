@@ -42,7 +42,7 @@ class PoseEstimator(Protocol):
             frames: RGB images ``(height, width, 3)``, uint8, all of one size.
 
         Returns:
-            For each frame ``(person, joint, 3)`` float32 in pixels of that frame, the most confident person
+            For each frame ``(person, joint, 3)`` floats in pixels of that frame, the most confident person
             first; unseen joints are NaN, NaN, 0. A frame without people gives ``(0, joint, 3)``.
         """
         ...
@@ -64,14 +64,15 @@ def detect_people(estimator: PoseEstimator, frames: Sequence[Frame]) -> list[Key
     if not isinstance(found, list | tuple) or len(found) != len(frames):
         what = f"{len(found)} items" if isinstance(found, list | tuple) else f"a {type(found).__name__}"
         raise _unusable(estimator, f"returned {what} for {len(frames)} frames; expected an array for each")
-    expected = f"expected float32 of shape (people, {len(estimator.layout)}, 3)"
+    expected = f"expected floats of shape (people, {len(estimator.layout)}, 3)"
     for each in found:
         if not isinstance(each, np.ndarray):
             raise _unusable(estimator, f"returned a {type(each).__name__} for a frame; {expected}")
-        if each.dtype != np.float32 or each.ndim != 3 or each.shape[1:] != (len(estimator.layout), 3):
+        if each.dtype.kind != "f" or each.ndim != 3 or each.shape[1:] != (len(estimator.layout), 3):
             raise _unusable(estimator, f"returned {each.dtype} of shape {each.shape}; {expected}")
-    _require_plausible(estimator, np.concatenate(found), max(frames[0].shape[:2]))
-    return list(found)
+    people = [np.asarray(each, np.float32) for each in found]
+    _require_plausible(estimator, np.concatenate(people), max(frames[0].shape[:2]))
+    return people
 
 
 def _require_plausible(estimator: PoseEstimator, people: Keypoints, side: int) -> None:
