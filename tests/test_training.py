@@ -390,7 +390,7 @@ def test_a_state_of_an_earlier_version_continues(data: PairedClips, tmp_path: Pa
         DistillationSetup().train(data, tmp_path / "earlier", until=2.5)
     path = tmp_path / "earlier/student.state"
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+        metadata = {name: file.metadata()[name] for name in ("curves", "scaler")}
     tensors = {
         name.replace("optimiser.", "momentum.").removesuffix(".momentum_buffer"): value
         for name, value in stored_tensors(path.parent).items()
