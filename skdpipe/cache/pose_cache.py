@@ -67,7 +67,9 @@ class PoseCache:
         """Write a sequence to the path of its origin's key; an existing file is replaced.
 
         Raises:
-            CacheError: if the key is not a digest, or the file cannot be written.
+            DataError: if the sequence is not plausible (`skdpipe.skeleton.plausible.require_plausible`).
+            CacheError: if the key is not a digest, the file cannot be written (`CacheWriteError`: none can),
+                or a later version of skdpipe wrote it (`NewerVersionError`).
         """
         path = self.path_of(quality, settings, sequence.origin.key)
         write_sequence(path, sequence, quality, settings)
@@ -77,7 +79,8 @@ class PoseCache:
         """Read a sequence, bit for bit as it was saved.
 
         Raises:
-            CacheError: if the file is missing or damaged.
+            CacheError: if the file is missing or damaged, or a later version of skdpipe wrote it
+                (`NewerVersionError`).
         """
         return read_sequence(path)
 
