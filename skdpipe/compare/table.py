@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
+from pydantic import NonNegativeInt
+
 from skdpipe.compare.plan import Plan, PlannedRun
 from skdpipe.distill.methods import (
     BASELINE,
@@ -26,6 +28,7 @@ from skdpipe.distill.results import MethodResult, read_test_results
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import DataError
+from skdpipe.evaluate import Cost, Percent
 from skdpipe.significance import (
     accuracy_interval,
     difference_interval,
@@ -58,14 +61,14 @@ class TrainedNetwork:
     student: str
     column: str
     seed: int
-    top1: float
-    top5: float | None
-    parameters: int | None
-    gflops: float | None
-    seconds: float | None
-    clips: int
-    nobody: int
-    chance: float
+    top1: Percent
+    top5: Percent | None
+    parameters: NonNegativeInt | None
+    gflops: Cost | None
+    seconds: Cost | None
+    clips: NonNegativeInt
+    nobody: NonNegativeInt
+    chance: Percent
     losses: Mapping[str, float]
     correct: Mapping[str, bool]
     run: str

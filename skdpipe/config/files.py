@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -33,14 +34,14 @@ def config_path(name: str) -> Path:
     Raises:
         ConfigError: if there is neither a file nor a config of that name.
     """
-    path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.is_file():
-        if not path.is_file():
-            raise ConfigError(f"no config file at {path}; expected YAML")
+    path, is_file = Path(name), os.path.isfile(name)  # False also for names that no file can have
+    if path.suffix in {".yaml", ".yml"} or is_file:
+        if not is_file:
+            raise ConfigError(f"no config file at {name:.200}; expected YAML")
         return path
     named = named_configs()
     if name not in named:
-        raise ConfigError(f"no config named '{name}'; expected a YAML file or one of {', '.join(named)}")
+        raise ConfigError(f"no config named '{name:.100}'; expected a YAML file or one of {', '.join(named)}")
     return named[name]
 
 

@@ -27,10 +27,11 @@ def parse_json(kind: TypeAdapter[T], text: str | bytes) -> T:
     try:
         return kind.validate_json(text, strict=True)
     except ValidationError as error:
-        raise ValueError(_complaint(error)) from error
+        raise ValueError(complaint(error)) from error
 
 
-def _complaint(error: ValidationError) -> str:
+def complaint(error: ValidationError) -> str:
+    """The first value that is not valid, in one short line."""
     if error.error_count() > _MOST_COMPLAINTS:
         return f"{error.error_count()} values are not valid"
     problem: Any = error.errors(include_url=False, include_context=False)[0]

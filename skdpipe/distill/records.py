@@ -161,7 +161,10 @@ def record_of_bundle(metadata: BundleMetadata, path: Path) -> MethodRecord:
     """
     found = {name: metadata.run.get(name) for name in ("figures", "curves", "versions")}
     try:
-        return parse_json(TypeAdapter(MethodRecord), json.dumps(found))
+        record = parse_json(TypeAdapter(MethodRecord), json.dumps(found))
+        if record.figures is None:
+            raise ValueError("no figures")
+        return record
     except (ValueError, TypeError, RecursionError) as error:
         raise BundleError(
             f"{path} does not state the results of its training ({error!s:.200}); train it again"
