@@ -164,7 +164,7 @@ def _tables(folder: Path) -> dict[str, Path]:
 def _write_tables(plan: Plan, folder: Path, failed: Mapping[Path, str]) -> ComparisonResult:
     """Write the table of the networks finished so far."""
     trained, damaged = read_results(plan, folder)
-    rows, reasons = rows_of(trained), list((damaged | failed).values())
+    rows, reasons = rows_of(trained), list({**damaged, **failed}.values())
     texts = {"md": to_markdown(rows), "csv": to_csv(trained), "json": to_json(rows, trained, reasons)}
     for suffix, path in _tables(folder).items():
         write_text_atomically(path, texts[suffix])

@@ -62,7 +62,7 @@ def _read_networks(csv_path: Path) -> list[TrainedNetwork]:
 
 def _network(line: Mapping[str, str | None], where: str) -> TrainedNetwork:
     values = {name: line.get(name) for name in _IN_CSV | _NOT_IN_EARLIER_CSV}
-    plain = {
+    plain: dict[str, object] = {
         **{name: None if value == "" and name in _OF_NETWORK else value for name, value in values.items()},
         **{name: 0 for name in _NOT_IN_EARLIER_CSV if values[name] is None},
         **{"losses": {}, "correct": {}},  # the CSV has no predictions: there is no p in this table

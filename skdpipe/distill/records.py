@@ -144,10 +144,8 @@ def read_config_file(path: Path) -> RunConfig:
         )
     try:
         return RunConfig(
-            *(
-                parse_config(kind, content[name], f"{path}: {name}")
-                for kind, name in ((Experiment, "experiment"), (RunData, "data"))
-            )
+            parse_config(Experiment, content["experiment"], f"{path}: experiment"),
+            parse_config(RunData, content["data"], f"{path}: data"),
         )
     except ConfigError as error:
         raise DataError(f"{error}; {remedy}") from error

@@ -7,22 +7,24 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from skdpipe.atomic_file import atomic_path
 from skdpipe.config import PoseTraining
 from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.openpifpaf.estimator import Letterbox, normalise
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
 from skdpipe.skeleton import Keypoints, is_seen
+from skdpipe.tensor_file import NewerFormatError, read_header, read_tensors, write_tensors
+from skdpipe.training_tensors import restore_training, training_tensors
 from skdpipe.video import Frame
+
+_FORMAT: Final = "skdpipe-pose-training"
+_VERSION: Final = 1
 
 PoseSample = tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.float16]]
 """Input image, intensity fields and association fields of one frame."""
@@ -214,30 +216,24 @@ def schedule(step: int, warmup: int, steps: int) -> float:
 
 
 def _save_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:
-    moments = {
-        f"optimiser.{index}.{name}": value
-        for index, values in optimiser.state_dict()["state"].items()
-        for name, value in values.items()
-    }
-    weights = {f"module.{name}": value.contiguous() for name, value in module.state_dict().items()}
-    with atomic_path(path) as part:
-        save_file({**weights, **moments, "step": torch.tensor(step)}, part)
+    tensors = {**training_tensors(module, optimiser), "step": np.array(step)}
+    write_tensors(path, tensors, {"format": f"{_FORMAT}-{_VERSION}"})
 
 
 def _load_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> int:
-    state = optimiser.state_dict()
-    state["state"] = {}
     try:
-        tensors = load_file(path)
-        step = int(tensors.pop("step"))
-        for name, value in tensors.items():
-            if name.startswith("optimiser."):
-                _, index, key = name.split(".")
-                state["state"].setdefault(int(index), {})[key] = value
-        module.load_state_dict(
-            {n.removeprefix("module."): v for n, v in tensors.items() if n.startswith("module.")}
-        )
-        optimiser.load_state_dict(state)
-    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise PoseError(f"{path} is not a state of this training; move it away to restart") from error
-    return step
+        header = read_header(path)
+        if "format" in header.metadata:  # earlier versions did not state it
+            header.require_format(_FORMAT, _VERSION)
+        tensors = read_tensors(path)
+        step = tensors.pop("step", None)
+        if step is None or step.shape != () or step.dtype != np.int64 or step < 0:
+            raise ValueError("no number of steps")
+        restore_training(module, optimiser, tensors)
+    except NewerFormatError as error:
+        raise PoseError(f"{path} has {error}; update skdpipe, or move the file away to restart") from error
+    except ValueError as error:  # TensorFileError is one
+        raise PoseError(
+            f"{path} is not a state of this training ({error}); move it away to restart"
+        ) from error
+    return int(step)
