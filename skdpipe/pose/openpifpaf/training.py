@@ -179,7 +179,7 @@ def train(
         save_every: number of steps between two saved states.
 
     Raises:
-        PoseError: if the state does not match the network.
+        PoseError: if the state does not match the network, or the training diverges; the last state stays.
     """
     module = network.module.to(device).train()
     for layer in module.modules():
@@ -202,8 +202,15 @@ def train(
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 10.0)
         optimiser.step()
-        on_step(step + 1, float(loss.detach()))
-        if (step + 1) % save_every == 0:
+        value = float(loss.detach())
+        is_last, saves = step + 1 == settings.steps, (step + 1) % save_every == 0
+        if not math.isfinite(value) or ((is_last or saves) and not _is_finite(module)):
+            raise PoseError(
+                f"training diverged in step {step + 1}: loss {value:g}, or weights that are not finite; lower "
+                "learning_rate or lengthen warmup"
+            )
+        on_step(step + 1, value)
+        if saves:
             _save_state(module, optimiser, state_file, step + 1)
     module.cpu().eval()
 
@@ -213,6 +220,11 @@ def schedule(step: int, warmup: int, steps: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _is_finite(module: nn.Module) -> bool:
+    """Whether all weights and running statistics are finite."""
+    return all(bool(value.isfinite().all()) for value in module.state_dict().values())
 
 
 def _save_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:
