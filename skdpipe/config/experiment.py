@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +34,8 @@ from skdpipe.config.values import (
 
 MethodName = Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"]
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
+
+_LARGEST_CLIP: Final = 20_000  # frames times people; the paper has 300 times 2
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -138,9 +140,15 @@ class ClipFormat:
             its shoulders lie along x; two coordinates are never rotated.
     """
 
+<<<<<<< HEAD
     frames: Frames = 32
     fill: Literal["resample", "replay"] = "resample"
     people: People = 2
+=======
+    frames: Annotated[int, Field(gt=0, le=10_000)] = 32
+    fill: Literal["resample", "replay"] = "resample"
+    people: Annotated[int, Field(gt=0, le=100)] = 2
+>>>>>>> main
     layout: Annotated[str | LayoutDescription, BeforeValidator(read_layout)] = "coco-17"
     scale: Literal["body", "image", "root"] = "body"
     smoothing: Window = 1
@@ -148,6 +156,10 @@ class ClipFormat:
     stream: Stream = "joint"
     coordinates: Literal[2, 3] | None = None
     align: bool = False
+
+    def __post_init__(self) -> None:
+        if self.frames * self.people > _LARGEST_CLIP:
+            raise ValueError(f"frames times people should be at most {_LARGEST_CLIP}: memory grows with them")
 
     @property
     def channels(self) -> int:
@@ -174,7 +186,11 @@ class NetworkChoice:
         "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn", "dd_net", "auto",
     ] = "st_gcn"  # fmt: skip
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
+<<<<<<< HEAD
     width: Channels = 64
+=======
+    width: Annotated[int, Field(gt=0, le=4096)] = 64
+>>>>>>> main
     dropout: BelowOne = 0.0
     confidence: bool = True
 
