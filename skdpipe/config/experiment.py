@@ -22,10 +22,7 @@ from skdpipe.config.values import (
     STRICT,
     AtLeastOne,
     BelowOne,
-    Channels,
     FolderName,
-    Frames,
-    People,
     Probability,
     Processes,
     Share,
@@ -140,15 +137,9 @@ class ClipFormat:
             its shoulders lie along x; two coordinates are never rotated.
     """
 
-<<<<<<< HEAD
-    frames: Frames = 32
-    fill: Literal["resample", "replay"] = "resample"
-    people: People = 2
-=======
     frames: Annotated[int, Field(gt=0, le=10_000)] = 32
     fill: Literal["resample", "replay"] = "resample"
     people: Annotated[int, Field(gt=0, le=100)] = 2
->>>>>>> main
     layout: Annotated[str | LayoutDescription, BeforeValidator(read_layout)] = "coco-17"
     scale: Literal["body", "image", "root"] = "body"
     smoothing: Window = 1
@@ -186,11 +177,7 @@ class NetworkChoice:
         "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn", "dd_net", "auto",
     ] = "st_gcn"  # fmt: skip
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
-<<<<<<< HEAD
-    width: Channels = 64
-=======
     width: Annotated[int, Field(gt=0, le=4096)] = 64
->>>>>>> main
     dropout: BelowOne = 0.0
     confidence: bool = True
 

@@ -206,8 +206,8 @@ def train(
         is_last, saves = step + 1 == settings.steps, (step + 1) % save_every == 0
         if not math.isfinite(value) or ((is_last or saves) and not _is_finite(module)):
             raise PoseError(
-                f"training diverged in step {step + 1}: loss {value:g}, or weights that are not finite; lower "
-                "learning_rate or lengthen warmup"
+                f"training diverged in step {step + 1}: found loss {value:g} or weights that are not finite; "
+                "lower learning_rate or lengthen warmup"
             )
         on_step(step + 1, value)
         if saves:
