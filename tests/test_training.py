@@ -472,7 +472,7 @@ WEIGHT = "module.network.classify.weight"
         (lambda t: t[WEIGHT].fill_(math.nan), f"{WEIGHT} is not finite"),
         (lambda t: t["optimiser.0.exp_avg"].fill_(math.inf), "optimiser.0.exp_avg is not finite"),
         (lambda t: t["optimiser.0.exp_avg_sq"].fill_(-1), "optimiser.0.exp_avg_sq is negative"),
-        (lambda t: t["module.network.normalise.running_var"].fill_(-1), "running_var is negative"),
+        (lambda t: next(t[n] for n in t if n.endswith("running_var")).fill_(-1), "running_var is negative"),
     ],
 )
 def test_a_state_with_other_tensors_raises_an_error_and_is_kept(
@@ -493,8 +493,8 @@ def test_a_state_with_other_tensors_raises_an_error_and_is_kept(
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"format": "skdpipe-training-2"}, "newer than skdpipe-training-1; update skdpipe"),
-        ({"format": "another"}, "expected skdpipe-training-1"),
+        ({"format": "skdpipe-training-2"}, "newer than 'skdpipe-training-1'; update skdpipe"),
+        ({"format": "another"}, "expected 'skdpipe-training-1'"),
         ({"curves": None}, "Invalid JSON"),
         ({"curves": '[{"losses": {"task": NaN}}]'}, "0.losses.task: found nan"),
         ({"curves": '[{"losses": {"task": "1"}}]'}, "0.losses.task: found '1'"),
@@ -517,7 +517,7 @@ def test_a_state_of_another_optimiser_or_without_metadata_raises_an_error(
     data: PairedClips, tmp_path: Path
 ) -> None:
     path = interrupted_state(data, tmp_path)
-    with pytest.raises(DataError, match="an unknown tensor optimiser|no tensor optimiser"):
+    with pytest.raises(DataError, match=r"an unknown tensor optimiser|no tensor optimiser"):
         DistillationSetup(recipe=ADAMW).train(data, tmp_path)
     save_file(stored_tensors(tmp_path), path)
     with pytest.raises(DataError, match="is damaged or of another training"):

@@ -82,7 +82,9 @@ def train_method(run: RunContext, method: Method) -> None:
     elif not run.folder.predictions(method.name).is_file():
         evaluate_method(run, method, load_bundle(path).network)
     run.folder.write_results(method.name, record_of_bundle(read_metadata(path), path))
-    run.folder.training_state(method.name).unlink(missing_ok=True)
+    state = run.folder.training_state(method.name)
+    if state.exists():  # a complete run may be in a read-only place
+        state.unlink()
 
 
 def evaluate_method(run: RunContext, method: Method, network: GraphNetwork) -> Figures:
