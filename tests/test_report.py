@@ -529,7 +529,8 @@ def test_another_cache_is_refused(run_folder: Path, tmp_path: Path) -> None:
         ("experiment: {}", "is not the config of a run"),
         ("- 1", "is not the config of a run"),
         (
-            "experiment: {}\ndata: {classes: [a], high: '', low: '', training_clips: 1, test_clips: 1, clips: ''}",
+            "experiment: {}\ndata: {classes: [a], high: a, low: b, clips: c, training_clips: 1,"
+            " test_clips: 1}",
             "no trained method in",
         ),
     ],
