@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from skdpipe.atomic_file import write_bytes_atomically
+from skdpipe.atomic_file import remove_leftovers, write_bytes_atomically
 from skdpipe.skeleton import Keypoints, Layout, is_seen
 from skdpipe.skeleton.mean_pose import PoseSummary
 from skdpipe.video import Frame
@@ -151,4 +151,5 @@ def write_image(path: Path, image: Frame) -> None:
     """Write an RGB image as PNG."""
     encoded, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert encoded
+    remove_leftovers(path.parent)
     write_bytes_atomically(path, data.tobytes())

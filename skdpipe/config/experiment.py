@@ -23,8 +23,6 @@ from skdpipe.config.values import (
     AtLeastOne,
     BelowOne,
     FolderName,
-    Frames,
-    People,
     Probability,
     Processes,
     Share,

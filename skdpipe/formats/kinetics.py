@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import numpy as np
@@ -196,29 +196,31 @@ def write_kinetics(sequences: Iterable[PoseSequence], folder: Path, *, classes: 
             be written.
     """
     origins: list[Origin] = []
+    lengths: list[int] = []
     taken: set[str] = set()
     with report_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".kinetics-", dir=folder) as unlabelled:
+        with TemporaryFile(dir=folder) as unlabelled:
             for sequence in sequences:
                 require_layout(sequence, OPENPOSE_18)
                 name = distinct_name(sequence.origin, taken)
                 origins.append(replace(sequence.origin, source=name))
-                (Path(unlabelled) / name).write_bytes(to_json(_to_frames(sequence)))
+                lengths.append(unlabelled.write(to_json(_to_frames(sequence))))
             _, numbers = number_classes(origins, classes)
-            _write_labelled(folder, Path(unlabelled), origins, numbers)
+            unlabelled.seek(0)
+            _write_labelled(folder, map(unlabelled.read, lengths), origins, numbers)
     return len(origins)
 
 
 def _write_labelled(
-    folder: Path, unlabelled: Path, origins: Sequence[Origin], numbers: Sequence[int]
+    folder: Path, unlabelled: Iterable[bytes], origins: Sequence[Origin], numbers: Sequence[int]
 ) -> None:
     """Write the files with class numbers, which are known only after all clips were read."""
     if not origins:
         raise FormatError(f"no clips for {folder}; expected one or more")
     labels_of_split: dict[str, dict[str, Any]] = {}
-    for origin, number in zip(origins, numbers, strict=True):
-        frames = json.loads((unlabelled / origin.source).read_bytes())
+    for origin, number, content in zip(origins, numbers, unlabelled, strict=True):
+        frames = json.loads(content)
         split = origin.split or "all"
         if not split.isalnum():
             raise FormatError(f"split {split!r} of {origin.source} cannot name a file; rename it")

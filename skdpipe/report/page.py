@@ -144,18 +144,18 @@ def _gap(results: Results, name: str) -> str:
 def _facts(run: LoadedRun) -> list[tuple[str, str]]:
     """Names and values of the table below the results."""
     data, derived = run.data, run.experiment.derive_low
-    low = f"{data['low']} (cached)"
+    low = f"{data.low} (cached)"
     if derived is not None:
         defaults = to_plain(Degradation())
         changed = [f"{key} {value}" for key, value in to_plain(derived).items() if value != defaults[key]]
         low = f"derived from high quality: {', '.join(changed) or 'unchanged'}"
     return [
         ("folder", str(run.folder)),
-        ("clips", f"{data['training_clips']} for training, {data['test_clips']} for the test"),
-        ("digest of the clips", f"{data['clips']}"),
+        ("clips", f"{data.training_clips} for training, {data.test_clips} for the test"),
+        ("digest of the clips", f"{data.clips}"),
         ("chance level", _chance(run.results)),
         ("classes", f"{len(run.classes)}: {', '.join(run.classes)}"),
-        ("high quality", f"{data['high']} (cached)"),
+        ("high quality", f"{data.high} (cached)"),
         ("low quality", low),
         ("teacher network", _network(to_plain(run.experiment.teacher))),
         ("student network", _network(to_plain(run.experiment.student))),
