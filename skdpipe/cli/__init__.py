@@ -3,18 +3,14 @@
 Modules with torch are imported when a command runs, so ``skdpipe --help`` is fast.
 """
 
-from skdpipe.cli import (  # noqa: F401, I001  # in the order of the help
-    extraction,
-    poses,
-    layouts,
-    check,
-    training,
-    inference,
-    demo,
-    experiments,
-    pose,
-    settings,
-)
-from skdpipe.cli.app import app, main
+__all__ = ["main"]
 
-__all__ = ["app", "main"]
+
+def main() -> None:
+    """Run the command of ``sys.argv`` and exit, also on a signal."""
+    from skdpipe.cli.interruption import ending_on_signals
+
+    with ending_on_signals():
+        from skdpipe.cli.commands import run
+
+        run()

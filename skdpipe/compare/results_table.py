@@ -10,8 +10,9 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, rows_of
+from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, markdown_table, rows_of
 from skdpipe.errors import DataError, SkdpipeError
+from skdpipe.printable import printable
 
 _NOT_IN_EARLIER_CSV = {"clips", "nobody", "chance"}
 _IN_CSV = {field.name for field in fields(TrainedNetwork)} - {"losses", "correct", *_NOT_IN_EARLIER_CSV}
@@ -30,7 +31,7 @@ def results_table(csv_path: Path) -> str:
     columns = columns_of(rows)
     headings = ["scenario", "student", *columns, HEADINGS[0]]
     lines = [headings, ["---"] * len(headings), *(cells_of(row, columns)[: len(headings)] for row in rows)]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def _read_networks(csv_path: Path) -> list[TrainedNetwork]:
@@ -78,4 +79,4 @@ if __name__ == "__main__":
         for path in sys.argv[1:]:
             sys.stdout.write(results_table(Path(path)))
     except SkdpipeError as error:
-        sys.exit(f"{error}")
+        sys.exit(printable(f"{error}"))
