@@ -44,7 +44,7 @@ def ending_on_signals() -> Iterator[None]:
             )
             if ending.signal is None and not interrupted:
                 raise
-            sys.exit(ending.in_order())
+            ending.in_order()
         finally:
             ending.is_over = True
 
@@ -60,10 +60,7 @@ class _Ending:
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """Handle the signals during the block, and afterwards if one was received."""
-        if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
-            yield
-            return
+        """Handle the signals during the block."""
         reading, writing = socket.socketpair()
         writing.setblocking(False)
         hooks = sys.unraisablehook, threading.excepthook
@@ -76,13 +73,12 @@ class _Ending:
         try:
             yield
         finally:
-            if self.signal is None:
-                for each, handler in handlers.items():
-                    signal.signal(each, handler)
-                signal.set_wakeup_fd(fd)
-                sys.unraisablehook, threading.excepthook = hooks
-                writing.close()
-                atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # Python ends without traceback
+            for each, handler in handlers.items():
+                signal.signal(each, handler)
+            signal.set_wakeup_fd(fd)
+            sys.unraisablehook, threading.excepthook = hooks
+            writing.close()
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)  # Python ends without traceback
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
         if self.signal is not None or self.is_over:
@@ -108,13 +104,18 @@ class _Ending:
                 signal.set_wakeup_fd(-1)
                 signal.signal(each, signal.SIG_IGN if each == signal.SIGINT else signal.SIG_DFL)
 
-    def in_order(self) -> int:
-        """End the children and print the line; the exit code."""
+    def in_order(self) -> NoReturn:
+        """End the children and then this process, with the line."""
         if hasattr(signal, "SIGCHLD"):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler reports killed children
         _end_descendants()
         self._print(_LINE)
-        return _INTERRUPTED if self.signal is None else 128 + self.signal
+        if self.signal is None:
+            sys.exit(_INTERRUPTED)
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        atexit._run_exitfuncs()  # the remaining end of Python may wait for threads
+        os._exit(128 + self.signal)
 
     def _at_once(self, number: int) -> NoReturn:
         _end_descendants()
