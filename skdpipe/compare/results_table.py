@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, rows_of
+from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, markdown_table, rows_of
 from skdpipe.distill.json_shape import complaint
 from skdpipe.errors import DataError, SkdpipeError, in_one_line
+from skdpipe.printable import printable
 
 _NOT_IN_EARLIER_CSV = {"clips", "nobody", "chance"}
 _OF_NETWORK = {"top5", "parameters", "gflops", "seconds"}  # empty for a forest
@@ -35,7 +36,7 @@ def results_table(csv_path: Path) -> str:
     columns = columns_of(rows)
     headings = ["scenario", "student", *columns, HEADINGS[0]]
     lines = [headings, ["---"] * len(headings), *(cells_of(row, columns)[: len(headings)] for row in rows)]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def _read_networks(csv_path: Path) -> list[TrainedNetwork]:
@@ -80,4 +81,4 @@ if __name__ == "__main__":
         for path in sys.argv[1:]:
             sys.stdout.write(results_table(Path(path)))
     except SkdpipeError as error:
-        sys.exit(f"{error}")
+        sys.exit(printable(f"{error}"))

@@ -28,6 +28,7 @@ from skdpipe.distill.run_folder import RunFolder
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import DataError
 from skdpipe.evaluate import Cost, Percent
+from skdpipe.printable import printable
 from skdpipe.significance import (
     accuracy_interval,
     difference_interval,
@@ -294,7 +295,14 @@ def to_markdown(rows: Sequence[Row]) -> str:
     columns = columns_of(rows)
     lines = [["scenario", "student", *columns, *HEADINGS]]
     lines += [["---"] * len(lines[0]), *(cells_of(row, columns) for row in rows)]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    return markdown_table(lines)
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Cells as a Markdown table, of which the first line are the headings and the second the rule."""
+    return "".join(
+        f"| {' | '.join(printable(cell).replace('|', '/') for cell in line)} |\n" for line in lines
+    )
 
 
 def to_csv(trained: Sequence[TrainedNetwork]) -> str:

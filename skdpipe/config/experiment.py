@@ -23,6 +23,8 @@ from skdpipe.config.values import (
     AtLeastOne,
     BelowOne,
     FolderName,
+    Frames,
+    People,
     Probability,
     Processes,
     Share,

@@ -17,6 +17,7 @@ from skdpipe.config import Degradation, Report, to_plain
 from skdpipe.distill.conclusions import conclude
 from skdpipe.distill.methods import BASELINE, TEACHER, method_named
 from skdpipe.distill.results import MethodResult, Results, recovered_gap
+from skdpipe.printable import printable
 from skdpipe.report.figures.style import look_of, to_svg
 from skdpipe.report.run_results import LoadedRun
 from skdpipe.report.sections import Section
@@ -59,7 +60,7 @@ class Drawing(NamedTuple):
 def render_page(
     run: LoadedRun, settings: Report, sections: Sequence[Section], others: Sequence[LoadedRun] = ()
 ) -> str:
-    """The HTML text of the page; all text is escaped, only the figures are markup.
+    """The HTML text of the page; all text is `printable` and escaped, only the figures are markup.
 
     Args:
         run: the run of the report.
@@ -70,12 +71,13 @@ def render_page(
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["with_code"] = _with_code
+    environment.filters |= {"with_code": _with_code, "in_lines": _in_lines}
     configs = {"experiment": run.experiment, "report": settings}
     return environment.get_template("report.html").render(
         run=run,
@@ -98,7 +100,17 @@ def render_page(
 
 def _with_code(text: str) -> Markup:
     """Text as markup, in which `command` between backticks is code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(printable(text)))))
+
+
+def _in_lines(text: str) -> Markup:
+    """Text of several lines as markup."""
+    return Markup("\n").join(map(printable, text.split("\n")))
+
+
+def _shown(value: object) -> object:
+    """A value of the template as it is shown."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _drawing(figure: Figure, name: str) -> Drawing:
