@@ -21,7 +21,7 @@ from skdpipe.formats.openpose import write_openpose
 from skdpipe.formats.pyskl import write_pyskl
 from skdpipe.formats.st_gcn import write_st_gcn
 from skdpipe.skeleton import COCO_17, OPENPOSE_18, Layout, PoseSequence
-from trial.children import Finished, run_command
+from trial.children import Finished, run_valid
 from trial.file_types import mutate_file
 from trial.judging import contents, judge_entries, judge_leftovers, judge_unchanged, same_keypoints
 from trial.kind import Case, Kind, Problem, copy_files
@@ -60,8 +60,7 @@ class Annotation:
         for number, options in enumerate(self.options):
             for cache, folders in ((f"cache{number}", ["before"]), (f"expected{number}", ["before", "input"])):
                 for folder in folders:
-                    done = run_command(self._command(material / folder, material / cache, options), material)
-                    assert done.code == 0, done.err
+                    run_valid(self._command(material / folder, material / cache, options), material)
 
     def lay_out(self, material: Path, folder: Path, random: Random) -> Case:
         """Mutate one of the files; import it with its neighbour."""
@@ -230,8 +229,7 @@ ANNOTATIONS: Final = (
 def _prepare_cache_files(material: Path) -> None:
     for number, name in enumerate(_PLAIN):
         write_cache_files(_clip(name, number + 3), material / "input/high/some" / f"{name}.safetensors")
-    command = ["convert", "cache", "input/high/some", "openpifpaf", "expected"]
-    assert run_command(command, material).code == 0
+    run_valid(["convert", "cache", "input/high/some", "openpifpaf", "expected"], material)
 
 
 def _lay_out_cache_files(material: Path, folder: Path, random: Random) -> Case:

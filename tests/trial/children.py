@@ -80,7 +80,7 @@ def import_everything() -> None:
     gc.freeze()  # the pages of the parent's objects stay shared
 
 
-def run_command(command: Sequence[str], folder: Path) -> Finished:
+def run_command(command: Sequence[str], folder: Path, wall_seconds: float = WALL_SECONDS) -> Finished:
     """Run `skdpipe` with these arguments in a folder, in a child."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -88,7 +88,10 @@ def run_command(command: Sequence[str], folder: Path) -> Finished:
     pid = os.fork()
     if not pid:
         _become(command, folder, out, err)
-    limit = _wait(pid)
+    limit = _wait(pid, wall_seconds)
+    if limit == "time":
+        os.kill(pid, signal.SIGABRT)  # prints where it is
+        time.sleep(0.5)
     if limit:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
@@ -110,6 +113,12 @@ def run_command(command: Sequence[str], folder: Path) -> Finished:
     out.unlink()
     err.unlink()
     return finished
+
+
+def run_valid(command: Sequence[str], folder: Path) -> None:
+    """Run a command that has to succeed, to prepare the files of a kind."""
+    done = run_command(command, folder, wall_seconds=600)
+    assert not (done.code or done.signal), f"{done.limit} {done.err}"
 
 
 def run_in_child(function: Callable[[], object]) -> None:
@@ -181,9 +190,9 @@ def _become(command: Sequence[str], folder: Path, out: Path, err: Path) -> None:
         os._exit(code if isinstance(code, int) else 1)
 
 
-def _wait(pid: int) -> Limit:
+def _wait(pid: int, wall_seconds: float) -> Limit:
     """Wait until a child ends or exceeds a limit."""
-    end = time.monotonic() + WALL_SECONDS
+    end = time.monotonic() + wall_seconds
     descriptor = os.pidfd_open(pid)
     try:
         poll = select.poll()
@@ -192,7 +201,7 @@ def _wait(pid: int) -> Limit:
             family = [pid, *_descendants(pid)]
             if sum(map(_memory_of, family)) > _KILLED_AT:
                 return "memory"
-            if time.monotonic() > end or sum(map(_processor_time_of, family)) > CPU_SECONDS:
+            if time.monotonic() > end or _processor_time_of(pid) > CPU_SECONDS:
                 return "time"
     finally:
         os.close(descriptor)

@@ -9,11 +9,11 @@ from typing import Final
 
 from moving_body import ACTIONS, write_action_video
 
-from trial.children import Finished
+from trial.children import Finished, run_valid
 from trial.file_types import mutate_file
 from trial.judging import contents, judge_entries, judge_leftovers, judge_networks, judge_unchanged
 from trial.kind import Case, Kind, Problem, copy_files
-from trial.tiny_run import prepare_cache, run_once
+from trial.tiny_run import prepare_cache
 
 _EXTRACT: Final = ["extract", "videos", "-c", "config.yaml", "--cache", "videos-cache"]
 
@@ -22,7 +22,7 @@ def _prepare(material: Path) -> None:
     prepare_cache(material)
     for number, action in enumerate(ACTIONS):
         write_action_video(material / f"videos/{action}/{number}.mp4", action)
-    run_once(_EXTRACT, material)
+    run_valid(_EXTRACT, material)
 
 
 def _lay_out(material: Path, folder: Path, random: Random) -> Case:

@@ -26,7 +26,7 @@ _CONTROLS: Final = re.compile(
 _LONGEST_LINE: Final = 2500
 _MOST_LINES: Final = 12
 # Every line of stderr starts with what it is about: "error: ...", "reading: 3 of 4 clips, ...".
-_LABELLED_LINE: Final = re.compile(r"[a-z][a-z ,'()-]{0,60}(: |; |$)|Usage: |Try '|[╭│╰]|skdpipe ")
+_LABELLED_LINE: Final = re.compile(r"[A-Za-z][\w ,'()-]{0,60}(: |; )|Usage: |Try '|[╭│╰]")
 _FARTHEST: Final = 1000  # times the longer side of the picture
 _FARTHEST_3D: Final = 1e7
 _MOST_FRAMES: Final = 10**8

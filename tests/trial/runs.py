@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from trial.children import Finished
+from trial.children import Finished, run_valid
 from trial.file_types import mutate_file
 from trial.judging import (
     contents,
@@ -19,7 +19,7 @@ from trial.judging import (
     judge_unchanged,
 )
 from trial.kind import Case, Kind, Problem, copy_files
-from trial.tiny_run import prepare_run, prepare_unfinished_run, run_once
+from trial.tiny_run import prepare_run, prepare_unfinished_run
 
 _CONTINUE: Final = ["distill", "-c", "config.yaml", "--folds", "0", "--device", "cpu"]
 _CONTINUE_UNFINISHED: Final = [*_CONTINUE, "--models", "unfinished"]
@@ -31,7 +31,7 @@ _EVALUATE: Final = ["evaluate", "models/tiny/student.safetensors", "models/tiny/
 def _prepare(material: Path) -> None:
     prepare_run(material)
     prepare_unfinished_run(material)
-    run_once(_COMPARE, material)
+    run_valid(_COMPARE, material)
 
 
 def _lay_out(material: Path, folder: Path, random: Random) -> Case:

@@ -16,7 +16,7 @@ from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment, load_config
 from skdpipe.distill import distill_student
 from skdpipe.distill.methods import STUDENT
-from trial.children import run_command
+from trial.children import run_valid
 from trial.videos import EXTRACTION
 
 CLASSES: Final = len(ACTIONS)
@@ -63,7 +63,7 @@ def prepare_run(material: Path) -> None:
     """The cache, a video, and a finished run of the config in ``models/tiny``; its times are always the same."""
     prepare_cache(material)
     write_action_video(material / "good.mp4", ACTIONS[0], 7)
-    run_once(["distill", "-c", "config.yaml", "--folds", "0", "--device", "cpu"], material)
+    run_valid(["distill", "-c", "config.yaml", "--folds", "0", "--device", "cpu"], material)
 
 
 def prepare_unfinished_run(material: Path) -> None:
@@ -78,12 +78,6 @@ def prepare_unfinished_run(material: Path) -> None:
     except InterruptionError:
         return
     raise AssertionError("the training was not interrupted")
-
-
-def run_once(command: list[str], material: Path) -> None:
-    """Run a command that has to succeed."""
-    done = run_command(command, material)
-    assert done.code == 0, done.err
 
 
 def without_times(value: Any) -> Any:
