@@ -1,4 +1,4 @@
-"""The trial: mutated inputs and kills of every command, in child processes with limits, and a table of outcomes.
+"""The trial: mutated inputs and kills, in child processes with limits, and the table of outcomes.
 
 `python tests/trial --help` says how to run it; `tests/test_trial.py` runs it and checks the table.
 

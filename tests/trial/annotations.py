@@ -1,4 +1,4 @@
-"""Kinds of annotations: a mutated file beside a good one, imported into a cache that holds an earlier clip."""
+"""Annotations: a mutated file beside a good one, imported into a cache that holds an earlier clip."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ class Annotation:
             for name in names:
                 self.write(material / folder, name, 3 + self.names.index(name))
         for number, options in enumerate(self.options):
-            for cache, folders in ((f"cache{number}", ["before"]), (f"expected{number}", ["before", "input"])):
+            for cache, folders in (
+                (f"cache{number}", ["before"]),
+                (f"expected{number}", ["before", "input"]),
+            ):
                 for folder in folders:
                     run_valid(self._command(material / folder, material / cache, options), material)
 
@@ -71,7 +74,9 @@ class Annotation:
         mutated, neighbour, _ = self.names
         files = [path for path in sorted((folder / "input").rglob("*")) if path.is_file()]
         own = [path for path in files if mutated in str(path.relative_to(folder))]
-        shared = [path for path in files if path not in own and neighbour not in str(path.relative_to(folder))]
+        shared = [
+            path for path in files if path not in own and neighbour not in str(path.relative_to(folder))
+        ]
         is_shared = bool(shared) and random.random() < 0.1
         path = random.choice(shared if is_shared else own)
         donor = random.choice([each for each in files if each.suffix == path.suffix])
@@ -117,7 +122,7 @@ def _clip(name: str, number: int, layout: Layout = COCO_17) -> list[PoseSequence
 def _points(number: int, joints: int) -> np.ndarray:
     """``(frame, joint, 3)`` in metres."""
     rng = np.random.default_rng(number)
-    return np.round(rng.normal(0, 0.5, (4, joints, 3)) + (0, 0, 3), 4)
+    return np.round(rng.normal((0, 0, 3), 0.5, (4, joints, 3)), 4)
 
 
 def _write_penn(folder: Path, name: str, number: int) -> None:
@@ -217,9 +222,7 @@ ANNOTATIONS: Final = (
     Annotation("st-gcn", _PLAIN, _write_st_gcn, (_SIZE,)),
     Annotation("skd", _PLAIN, _write_skd, (_SIZE,)),
     Annotation("nw-ucla", ("a01_s01_e01_v01", "a02_s02_e01_v01", "a03_s03_e01_v01"), _write_nw_ucla),
-    Annotation(
-        "utd-mhad", ("a1_s1_t1_skeleton", "a2_s2_t1_skeleton", "a3_s3_t1_skeleton"), _write_utd_mhad
-    ),
+    Annotation("utd-mhad", ("a1_s1_t1_skeleton", "a2_s2_t1_skeleton", "a3_s3_t1_skeleton"), _write_utd_mhad),
 )
 
 

@@ -67,7 +67,7 @@ def import_everything() -> None:
     import matplotlib
 
     matplotlib.use("agg")
-    import matplotlib.pyplot  # noqa: F401  # slow
+    import matplotlib.pyplot  # slow
     import torch
 
     import skdpipe
@@ -118,7 +118,7 @@ def run_command(command: Sequence[str], folder: Path, wall_seconds: float = WALL
 def run_valid(command: Sequence[str], folder: Path) -> None:
     """Run a command that has to succeed, to prepare the files of a kind."""
     done = run_command(command, folder, wall_seconds=600)
-    assert not (done.code or done.signal), f"{done.limit} {done.err}"
+    assert (done.code, done.signal) == (0, 0), f"{done.limit} {done.err}"
 
 
 def run_in_child(function: Callable[[], object]) -> None:
@@ -171,8 +171,8 @@ def _become(command: Sequence[str], folder: Path, out: Path, err: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
         resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_SIZE, _FILE_SIZE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         faulthandler.enable(sys.stderr)
         sys.argv = ["skdpipe", *command]
         from skdpipe.cli import main

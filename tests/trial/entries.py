@@ -32,7 +32,17 @@ def _lay_out(material: Path, folder: Path, random: Random) -> Case:
             _EXTRACT,
             _EXTRACT,
             ["check", "-c", "config.yaml", "--cache", "pose_cache"],
-            ["distill", "-c", "config.yaml", "--cache", "pose_cache", "--folds", "0", "--set", "recipe.epochs=1"],
+            [
+                "distill",
+                "-c",
+                "config.yaml",
+                "--cache",
+                "pose_cache",
+                "--folds",
+                "0",
+                "--set",
+                "recipe.epochs=1",
+            ],
             ["info", "pose_cache/high/eyes-1", "--format", "cache"],
             ["fit-noise", "noise.yaml", "--cache", "pose_cache"],
         ]

@@ -5,6 +5,7 @@ Beside that, for each type whole files that are known to be dangerous.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -45,10 +46,10 @@ def mutate_file(path: Path, random: Random, donor: Path | None = None) -> str:
     content = path.read_bytes()
     file_type, choice = file_type_of(path), random.random()
     what = ""
-    if file_type is not None and choice < 0.06 and file_type.dangerous:
+    if file_type is not None and choice < 0.02 * len(file_type.dangerous):
         number = random.randrange(len(file_type.dangerous))
         content, what = file_type.dangerous[number](), f"dangerous file {number}"
-    elif file_type is not None and choice < 0.62:
+    elif file_type is not None and choice < 0.75:
         content, what = _mutate_structure(content, file_type, random)
     if not what:
         content, what = mutate_bytes(content, random, donor.read_bytes() if donor else b"")
@@ -149,9 +150,10 @@ def _write_npy(tree: Any) -> bytes:
     return file.getvalue()
 
 
-def _npy_with_header(header: str, data: bytes = b"") -> bytes:
-    text = header.encode() + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
+def _npy(kind: str, shape: str, data: bytes = b"") -> bytes:
+    """A file whose header says so."""
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
 
 
 def _parse_mat(content: bytes) -> dict[str, Any]:
@@ -196,12 +198,24 @@ def _write_safetensors(tree: Any) -> bytes:
         place = [len(data), len(data) + part.nbytes]
         data += part.astype(part.dtype.newbyteorder("<")).tobytes()
         header[name] = {"dtype": kind, "shape": list(part.shape), "data_offsets": place}
-    for key, value in tree["header"].items():
-        header[key] = value
-    return _sealed(_write_json(header), data)
+    header |= tree["header"]
+    return _joined(_with_checksum(_write_json(header), data), data)
 
 
-def _sealed(header: bytes, data: bytes) -> bytes:
+def _with_checksum(header: bytes, data: bytes) -> bytes:
+    """The header with the right checksum, see `skdpipe.tensor_file`; without one it stays as it is."""
+    fields = json.loads(header)
+    metadata = fields.get("__metadata__") if isinstance(fields, dict) else None
+    if not isinstance(metadata, dict) or metadata.pop("sha256", None) is None:
+        return header
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    encoded = text.encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(encoded + b" " * (-len(encoded) % 8) + data)
+    fields["__metadata__"] = {**metadata, "sha256": digest.hexdigest()}
+    return json.dumps(fields).encode()
+
+
+def _joined(header: bytes, data: bytes = b"") -> bytes:
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header + data
 
@@ -307,15 +321,14 @@ FILE_TYPES: Final = {
         lambda content: np.load(io.BytesIO(content)),
         _write_npy,
         (
-            lambda: _npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (100000, 100000, 17, 3)}"),
-            lambda: _npy_with_header("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", pickle.dumps(1)),
-            lambda: _npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3)}", bytes(48)),
-            lambda: _npy_with_header("(" * 5000),
-            lambda: _npy_with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 10**18, 3, 3)}"),
-            lambda: _npy_with_header("{'descr': '<U100000000', 'fortran_order': False, 'shape': ()}", bytes(400)),
-            lambda: _npy_with_header(
-                "{'descr': [('a', '<f4', (1000, 1000))], 'fortran_order': False, 'shape': (9,)}"
-            ),
+            lambda: _npy("<f4", "(100000, 100000, 17, 3)"),
+            lambda: _npy("|O", "(1,)", pickle.dumps(1)),
+            lambda: _npy("<f4", "(-1, 3)", bytes(48)),
+            lambda: _npy("<f4", 5000 * "("),
+            lambda: _npy("<f4", "(0, 10**18, 3, 3)"),
+            lambda: _npy("<f4", "(0, 1000000000000000000, 3, 3)"),
+            lambda: _npy("<U100000000", "()", bytes(400)),
+            lambda: _npy("<f4", "(" + 2000 * "1, " + ")", bytes(4)),
         ),
     ),
     (".mat",): FileType(
@@ -333,9 +346,9 @@ FILE_TYPES: Final = {
         (
             lambda: struct.pack("<Q", 2**63) + b"{}",
             lambda: struct.pack("<Q", 2) + b"{}",
-            lambda: _sealed(200_000 * b"[", b""),
-            lambda: _sealed(b'{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}', b""),
-            lambda: _sealed(b'{"keypoints":{"dtype":"F32","shape":[0,1,17,3],"data_offsets":[0,0]}}', b""),
+            lambda: _joined(200_000 * b"["),
+            lambda: _joined(b'{"a":{"dtype":"F32","shape":[4294967296,1000],"data_offsets":[0,0]}}'),
+            lambda: _joined(b'{"keypoints":{"dtype":"F32","shape":[0,1,17,3],"data_offsets":[0,0]}}'),
         ),
     ),
     (".pkl",): FileType(

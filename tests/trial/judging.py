@@ -27,11 +27,12 @@ _LONGEST_LINE: Final = 2500
 _MOST_LINES: Final = 12
 # Every line of stderr starts with what it is about: "error: ...", "reading: 3 of 4 clips, ...".
 _LABELLED_LINE: Final = re.compile(r"[A-Za-z][\w ,'()-]{0,60}(: |; )|Usage: |Try '|[╭│╰]")
-_FARTHEST: Final = 1000  # times the longer side of the picture
-_FARTHEST_3D: Final = 1e7
-_MOST_FRAMES: Final = 10**8
-_LARGEST_SIDE: Final = 10**6
-_FPS: Final = (1e-4, 1e5)
+# The bounds that the package states, and a little more for rounding.
+_FARTHEST: Final = 10.01  # times the longer side of the picture
+_FARTHEST_3D: Final = 1.001e6
+_MOST_FRAMES: Final = 10**7
+_LARGEST_SIDE: Final = 10**5
+_FPS: Final = (1e-4, 1e4)
 _LARGEST_FILE: Final = 200 * 10**6
 
 
@@ -91,7 +92,11 @@ def absurdities(path: Path) -> Iterator[str]:
     if path.stat().st_size > _LARGEST_FILE:
         yield f"{path.stat().st_size} bytes"
         return
-    tensors, metadata = read_tensors(path)
+    try:
+        tensors, metadata = read_tensors(path)
+    except (ValueError, KeyError, TypeError) as error:
+        yield f"cannot be read ({error})"
+        return
     keypoints, index = tensors["keypoints"], tensors["frame_index"]
     if keypoints.ndim != 4 or index.shape != keypoints.shape[:1] or keypoints.dtype.kind != "f":
         yield f"keypoints {keypoints.dtype} {keypoints.shape} with frame_index {index.shape}"
@@ -116,7 +121,9 @@ def absurdities(path: Path) -> Iterator[str]:
     coordinates = keypoints[..., :-1][seen]
     if not np.isfinite(coordinates).all():
         yield "a seen joint that is not finite"
-    elif coordinates.size and abs(coordinates).max() > (_FARTHEST * max(width, height) if flat else _FARTHEST_3D):
+    elif coordinates.size and abs(coordinates).max() > (
+        _FARTHEST * max(width, height) if flat else _FARTHEST_3D
+    ):
         yield f"a joint at {abs(coordinates).max():g} in {width} x {height}"
     times = tensors.get("times")
     if times is not None and not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
@@ -129,7 +136,9 @@ def judge_networks(folder: Path, without: Path | None = None) -> Iterator[Proble
         if path == without:
             continue
         tensors, _ = read_tensors(path)
-        odd = [name for name, each in tensors.items() if each.dtype.kind == "f" and not np.isfinite(each).all()]
+        odd = [
+            name for name, each in tensors.items() if each.dtype.kind == "f" and not np.isfinite(each).all()
+        ]
         if odd:
             yield "absurd", f"{path.relative_to(folder)}: {odd[0]} is not finite"
 
@@ -208,7 +217,9 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def same_keypoints(a: Path, b: Path) -> bool:
     """Whether two cached sequences hold the same skeletons."""
     (one, _), (other, _) = read_tensors(a), read_tensors(b)
-    return all(np.array_equal(one[name], other[name], equal_nan=True) for name in ("keypoints", "frame_index"))
+    return all(
+        np.array_equal(one[name], other[name], equal_nan=True) for name in ("keypoints", "frame_index")
+    )
 
 
 def _refuse(constant: str) -> None:

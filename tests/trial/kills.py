@@ -32,8 +32,8 @@ from trial.judging import leftovers, read_tensors
 from trial.tiny_run import prepare_cache, without_times, write_settings
 
 COLUMNS: Final = ("stopped", "damaged", "lost", "different", "leftovers", "processes")
-"""Faults: the next run does not go on; a file is damaged; something done before is gone or changed; the result
-differs from that of an undisturbed run; unfinished files remain; processes of a killed command still run."""
+"""Faults: the next run does not go on; a file is damaged; something done before is gone or changed; the
+result differs from that of an undisturbed run; unfinished files remain; a process of a killed command runs."""
 
 _LANES: Final = 2
 _PATIENCE: Final = 25
@@ -77,9 +77,7 @@ class _Undisturbed:
     result: dict[str, str]
 
 
-def try_kills(
-    killed: KilledCommand, kills: int, seed: int, folder: Path
-) -> tuple[dict[str, int], list[str]]:
+def try_kills(killed: KilledCommand, kills: int, seed: int, folder: Path) -> tuple[dict[str, int], list[str]]:
     """Kill a command so many times; the row of the table, and each fault in words."""
     shutil.rmtree(folder, ignore_errors=True)
     material = folder / "material"
@@ -90,7 +88,12 @@ def try_kills(
 
     def work(lane: int) -> None:
         lines = _kill_often(
-            killed, parts[lane], Random(f"{seed} {killed.name} {lane}"), material, folder / str(lane), undisturbed
+            killed,
+            parts[lane],
+            Random(f"{seed} {killed.name} {lane}"),
+            material,
+            folder / str(lane),
+            undisturbed,
         )
         (folder / f"{lane}.json").write_text(json.dumps(list(lines)))
 
@@ -113,7 +116,8 @@ def _run_undisturbed(killed: KilledCommand, material: Path, folder: Path) -> _Un
         if begin is None and any(path.is_file() for path in folder.rglob("*")):
             begin = time.monotonic() - start
         time.sleep(0.01)
-    assert process.returncode == 0 and begin is not None, f"{killed.name}: exit code {process.returncode}"
+    assert process.returncode == 0, f"{killed.name}: exit code {process.returncode}"
+    assert begin is not None, f"{killed.name} wrote nothing"
     return _Undisturbed(begin, time.monotonic() - start, _result_of(folder))
 
 

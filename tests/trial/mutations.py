@@ -50,6 +50,8 @@ NUMBERS: Final = (
     2**32 - 1,
     2**63 - 1,
     2**64,
+    3_000_000,
+    9_999_999,
     10**12,
     -(10**12),
     0.5,
@@ -96,16 +98,18 @@ def hostile_value(random: Random) -> Any:
 
 
 def mutate_value(tree: Any, random: Random) -> tuple[Any, str]:
-    """A copy of nested dicts, lists, arrays and scalars with one change, and what was changed."""
+    """A copy of nested dicts, lists, arrays and scalars with one to three changes, and what was changed."""
     root = [copy.deepcopy(tree)]
-    parent, key, path = _random_place(root, random)
-    value = parent[key]
-    if isinstance(value, np.ndarray) and random.random() < 0.8:
-        parent[key], what = _mutate_array(value, random)
-        return root[0], f"{path}: {what}"
-    change = random.choice(_CHANGES)
-    what = change(parent, key, random)
-    return root[0], f"{path}: {what}"
+    whats = []
+    for _ in range(random.choice([1, 1, 1, 2, 3])):
+        parent, key, path = _random_place(root, random)
+        value = parent[key]
+        if isinstance(value, np.ndarray) and random.random() < 0.8:
+            parent[key], what = _mutate_array(value, random)
+        else:
+            what = random.choice(_CHANGES)(parent, key, random)
+        whats.append(f"{path}: {what}")
+    return root[0], ", ".join(whats)
 
 
 def _random_place(root: list[Any], random: Random) -> tuple[Any, Any, str]:
@@ -152,6 +156,26 @@ def _repeat(parent: Any, key: Any, random: Random) -> str:
     return f"repeated {times} times"
 
 
+def _count_up(parent: Any, key: Any, random: Random) -> str:
+    """Repeat a value, each time with other numbers: many tracks, frames, images."""
+    if not isinstance(parent, list) or isinstance(parent[key], np.ndarray):
+        return _replace(parent, key, random)
+    step, value = random.choice([1, 1, 7, 1000]), parent[key]
+    times = min(random.choice([10, 500, 3000]), 1 + 10**6 // max(1, len(str(value))))
+    parent[key:key] = [_added(value, step * number) for number in range(times)]
+    return f"repeated {times} times, numbers rising by {step}"
+
+
+def _added(value: Any, number: int) -> Any:
+    if isinstance(value, dict):
+        return {key: _added(each, number) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_added(each, number) for each in value]
+    if isinstance(value, str):
+        return re.sub(r"[0-9]+", lambda digits: str(int(digits[0][:9]) + number), value)
+    return value + number if type(value) is int else value
+
+
 def _exchange(parent: Any, key: Any, random: Random) -> str:
     other = random.choice(list(parent) if isinstance(parent, dict) else range(len(parent)))
     parent[key], parent[other] = parent[other], parent[key]
@@ -167,9 +191,9 @@ def _rename(parent: Any, key: Any, random: Random) -> str:
 
 
 def _wrap(parent: Any, key: Any, random: Random) -> str:
-    parent[key] = random.choice([lambda value: [value], lambda value: {"a": value}, lambda value: [value] * 2])(
-        parent[key]
-    )
+    parent[key] = random.choice(
+        [lambda value: [value], lambda value: {"a": value}, lambda value: [value] * 2]
+    )(parent[key])
     return "wrapped"
 
 
@@ -180,7 +204,10 @@ def _retype(parent: Any, key: Any, random: Random) -> str:
     elif isinstance(value, (int, float)):
         parent[key] = random.choice([str(value), [value], -value, value + 0.5, value * 10**9])
     elif isinstance(value, str):
-        parent[key] = random.choice([[value], len(value), value * 1000, list(value), value[::-1]])
+        digits = re.sub("[0-9]+", str(random.choice([9_999_999, 0, 10**12, "", "-1"])), value)
+        parent[key] = random.choice(
+            [digits, digits, [value], len(value), value * 1000, list(value), value[::-1]]
+        )
     elif isinstance(value, dict):
         parent[key] = list(value.items())
     elif isinstance(value, list):
@@ -195,6 +222,7 @@ _CHANGES: Final[tuple[Callable[[Any, Any, Random], str], ...]] = (
     _replace,
     _remove,
     _repeat,
+    _count_up,
     _exchange,
     _rename,
     _wrap,
@@ -227,7 +255,9 @@ def _mutate_array(array: np.ndarray, random: Random) -> tuple[np.ndarray, str]:
             changed.flat[places] = number
             return changed, f"{some} numbers set to {number}"
         if choice < 0.75 and array.dtype.kind in "fiu":
-            kind = random.choice(["f2", "f4", "f8", ">f4", ">f8", "i1", "i8", "u8", "?", "c8", "S3", "U3", "M8[s]"])
+            kind = random.choice(
+                ["f2", "f4", "f8", ">f4", ">f8", "i1", "i8", "u8", "?", "c8", "S3", "U3", "M8[s]"]
+            )
             try:
                 return array.astype(kind), f"made {kind}"
             except (TypeError, ValueError):

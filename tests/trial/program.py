@@ -53,7 +53,9 @@ def main() -> None:
         outcomes += found
         for outcome in found:
             for fault, what in outcome.problems:
-                console.print(f"{kind.name} {outcome.number}: {fault}: {what} ({outcome.mutation})", soft_wrap=True)
+                console.print(
+                    f"{kind.name} {outcome.number}: {fault}: {what} ({outcome.mutation})", soft_wrap=True
+                )
         console.print(_line(kind.name, found), soft_wrap=True)
     for name in (name for name in wanted if name in kills):
         each = kills[name]
@@ -67,14 +69,24 @@ def main() -> None:
         console.print(table_of("mutated inputs", counts))
     if rows:
         console.print(table_of("kills", rows))
-    console.print(f"{minutes:.1f} minutes; seed {arguments.seed}; failing inputs in {folder / 'failures'}", soft_wrap=True)
-    result = {"minutes": minutes, "inputs": counts, "kills": rows, "cases": [asdict(each) for each in outcomes]}
+    console.print(
+        f"{minutes:.1f} minutes; seed {arguments.seed}; failing inputs in {folder / 'failures'}",
+        soft_wrap=True,
+    )
+    result = {
+        "minutes": minutes,
+        "inputs": counts,
+        "kills": rows,
+        "cases": [asdict(each) for each in outcomes],
+    }
     (folder / "outcome.json").write_text(json.dumps(result, indent=1))
     sys.exit(any(outcome.problems for outcome in outcomes) or any(row["faults"] for row in rows.values()))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python tests/trial", description="Mutated inputs and kills of every command.")
+    parser = argparse.ArgumentParser(
+        "python tests/trial", description="Mutated inputs and kills of every command."
+    )
     parser.add_argument("--share", type=float, default=1.0, help="Share of the cases and kills.")
     parser.add_argument("--only", default="", help="Kinds, separated by commas.")
     parser.add_argument("--case", type=int, help="Run one case of one kind and print everything about it.")
@@ -156,8 +168,8 @@ def _account(case: Case, done: Sequence[Finished], problems: Sequence[Problem]) 
     for each in done:
         parts += [
             f"\n$ skdpipe {' '.join(each.command)}",
-            f"exit code {each.code}, signal {each.signal}, limit {each.limit or 'none'}, {each.seconds:.1f} s of "
-            f"processor time, {each.peak / 1e6:.0f} MB",
+            f"exit code {each.code}, signal {each.signal}, limit {each.limit or 'none'}, {each.peak / 1e6:.0f} MB, "
+            f"{each.seconds:.1f} s of processor time",
             f"--- stdout\n{each.out[:20_000]}",
             f"--- stderr\n{each.err[-20_000:]}",
         ]
@@ -180,6 +192,6 @@ def _line(name: str, outcomes: Sequence[Outcome]) -> str:
     failing = sum(bool(outcome.problems) for outcome in outcomes)
     slowest, largest = max(each.seconds for each in outcomes), max(each.peak for each in outcomes)
     return (
-        f"{name}: {len(outcomes)} cases, {failing} with a fault; at most {slowest:.1f} s of processor time and "
-        f"{largest / 1e6:.0f} MB"
+        f"{name}: {len(outcomes)} cases, {failing} with a fault; at most {slowest:.1f} s of processor time "
+        f"and {largest / 1e6:.0f} MB"
     )

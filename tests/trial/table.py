@@ -16,9 +16,7 @@ def counts_of(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
     """By kind: cases, accepted, refused, and the cases with each fault."""
     counts: dict[str, dict[str, int]] = {}
     for outcome in outcomes:
-        row = counts.setdefault(
-            outcome.kind, dict.fromkeys(("cases", "accepted", "refused", *FAULTS), 0)
-        )
+        row = counts.setdefault(outcome.kind, dict.fromkeys(("cases", "accepted", "refused", *FAULTS), 0))
         row["cases"] += 1
         row["accepted" if outcome.accepted else "refused"] += 1
         for fault in {fault for fault, _ in outcome.problems}:

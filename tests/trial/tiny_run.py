@@ -60,7 +60,7 @@ def prepare_cache(material: Path) -> None:
 
 
 def prepare_run(material: Path) -> None:
-    """The cache, a video, and a finished run of the config in ``models/tiny``; its times are always the same."""
+    """The cache, a video, and a finished run of the config in ``models/tiny``."""
     prepare_cache(material)
     write_action_video(material / "good.mp4", ACTIONS[0], 7)
     run_valid(["distill", "-c", "config.yaml", "--folds", "0", "--device", "cpu"], material)

@@ -86,9 +86,11 @@ def write_clip(path: Path, encoding: Encoding, frames: int) -> None:
     # "bitexact" leaves out random identifiers and the date.
     with av.open(str(path), "w", format=encoding.container, options={"fflags": "+bitexact"}) as container:
         container.metadata.update({"title": "a title of some length", "comment": "a comment"})
-        sound = container.add_stream("pcm_s16le" if encoding.suffix in {"avi", "mkv"} else "aac", rate=8000) if (
-            encoding.sound
-        ) else None
+        sound = (
+            container.add_stream("pcm_s16le" if encoding.suffix in {"avi", "mkv"} else "aac", rate=8000)
+            if (encoding.sound)
+            else None
+        )
         stream = container.add_stream(encoding.codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, encoding.pixels
         stream.codec_context.thread_count = 1
@@ -142,7 +144,10 @@ def _lay_out(material: Path, folder: Path, random: Random) -> Case:
     clips = sorted((material / "clips").iterdir())
     clip, donor = random.choice(clips), random.choice(clips)
     content, what = mutate_bytes(clip.read_bytes(), random, donor.read_bytes())
-    videos, cache = copy_files(material / "good", folder / "videos"), copy_files(material / "cache", folder / "cache")
+    videos, cache = (
+        copy_files(material / "good", folder / "videos"),
+        copy_files(material / "cache", folder / "cache"),
+    )
     (videos / clip.name).write_bytes(content)
     before = contents(cache, "*.safetensors")
     expected = sorted((material / "expected").rglob("*.safetensors"))
