@@ -33,7 +33,7 @@ from trial.tiny_run import prepare_cache, without_times, write_settings
 
 COLUMNS: Final = ("stopped", "damaged", "lost", "different", "leftovers", "processes")
 """Faults: the next run does not go on; a file is damaged; something done before is gone or changed; the
-result differs from that of an undisturbed run; unfinished files remain; a process of a killed command runs."""
+result differs from that of an undisturbed run; unfinished files remain; a process still runs."""
 
 _LANES: Final = 2
 _PATIENCE: Final = 25

@@ -168,8 +168,8 @@ def _account(case: Case, done: Sequence[Finished], problems: Sequence[Problem]) 
     for each in done:
         parts += [
             f"\n$ skdpipe {' '.join(each.command)}",
-            f"exit code {each.code}, signal {each.signal}, limit {each.limit or 'none'}, {each.peak / 1e6:.0f} MB, "
-            f"{each.seconds:.1f} s of processor time",
+            f"exit code {each.code}, signal {each.signal}, limit {each.limit or 'none'}, "
+            f"{each.seconds:.1f} s of processor time, {each.peak / 1e6:.0f} MB",
             f"--- stdout\n{each.out[:20_000]}",
             f"--- stderr\n{each.err[-20_000:]}",
         ]
