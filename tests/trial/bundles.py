@@ -55,7 +55,7 @@ def _classes_of(path: Path) -> int:
     try:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         return len(json.loads(header["__metadata__"]["description"])["classes"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return CLASSES
 
 

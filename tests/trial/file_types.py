@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import yaml
 from hostile_pickle import PickledCall
+from numpy._core.numeric import _frombuffer
 from scipy.io import loadmat, savemat
 
 from trial.mutations import Verbatim, mutate_bytes, mutate_value
@@ -46,7 +47,7 @@ def mutate_file(path: Path, random: Random, donor: Path | None = None) -> str:
     content = path.read_bytes()
     file_type, choice = file_type_of(path), random.random()
     what = ""
-    if file_type is not None and choice < 0.02 * len(file_type.dangerous):
+    if file_type is not None and choice < 0.015 * len(file_type.dangerous):
         number = random.randrange(len(file_type.dangerous))
         content, what = file_type.dangerous[number](), f"dangerous file {number}"
     elif file_type is not None and choice < 0.75:
@@ -266,12 +267,33 @@ def _write_pickle(tree: Any) -> bytes:
     return pickle.dumps(_without_verbatim(tree), protocol=4)
 
 
-def _laughs(depth: int = 40) -> bytes:
+def _laughs(depth: int = 40) -> list[Any]:
     """Lists that hold the same list ten times, and so on."""
     value: list[Any] = ["ha"]
     for _ in range(depth):
         value = [value] * 10
-    return pickle.dumps(value)
+    return value
+
+
+def _annotation(**changes: Any) -> bytes:
+    """The only clip of a data set of PYSKL, with changes."""
+    clip = {
+        "frame_dir": "a",
+        "label": 0,
+        "total_frames": 2,
+        "img_shape": (240, 320),
+        "keypoint": np.ones((1, 2, 17, 2), np.float32),
+        "keypoint_score": np.ones((1, 2, 17), np.float32),
+        **changes,
+    }
+    return pickle.dumps({"split": {"train": ["a"]}, "annotations": [clip]})
+
+
+def _copies() -> bytes:
+    """3,000 arrays of a megabyte over the same bytes."""
+    shared, kind = bytes(2**20), np.dtype("u1")
+    arrays = [PickledCall(_frombuffer, shared, kind, (2**20,), "C") for _ in range(3000)]
+    return pickle.dumps({"annotations": arrays, "split": {}}, protocol=5)
 
 
 def _is_its_own_part() -> bytes:
@@ -355,20 +377,25 @@ FILE_TYPES: Final = {
         pickle.loads,
         _write_pickle,
         (
-            _laughs,
+            lambda: pickle.dumps(_laughs()),
+            lambda: _annotation(label=_laughs()),
+            lambda: _annotation(frame_dir=_laughs()),
+            lambda: _annotation(total_frames=_laughs()),
+            lambda: _annotation(label=10**5000),
+            lambda: pickle.dumps(([_laughs(), "b"], [0, _laughs()])),
+            _copies,
             _is_its_own_part,
             lambda: pickle.dumps(PickledCall(exec, "raise SystemExit(70)")),
             lambda: b"\x80\x04" + b"(" * 100_000 + b"t" * 100_000 + b".",
             lambda: b"\x80\x04]" + b"]" * 100_000 + b"a" * 100_000 + b".",
             lambda: b"\x80\x04}" + b")" + b"\x85" * 200_000 + b"K\x01s.",
-            lambda: b"\x80\x04Nr\xff\xff\xff\x7f.",
+            lambda: b"\x80\x04Nr\x00\x00\x00\x08.",
             lambda: b"\x80\x04\x8e" + struct.pack("<Q", 2**40),
             lambda: b"\x80\x04\x8a\xff" + b"\x01" * 255 + b".",
             lambda: b"\x80\x04\x8b" + struct.pack("<i", 2_000_000) + b"\x7f" * 2_000_000 + b".",
             lambda: b"\x80\x04h\x00.",
             lambda: b"(lp0\n" + b"g0\na" * 1000 + b".",
             lambda: b"I" + b"9" * 100_000 + b"\n.",
-            lambda: pickle.dumps({"annotations": [{"frame_dir": "a", "label": 10**5000}], "split": {}}),
         ),
     ),
 }  # fmt: skip

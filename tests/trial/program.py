@@ -159,7 +159,11 @@ def _try_case(kind: Kind, number: int, seed: int, folder: Path, material: Path) 
 
 def _problems(case: Case, done: Sequence[Finished]) -> list[Problem]:
     problems = [problem for each in done for problem in judge_end(each)]
-    return [*problems, *case.judge(list(done))]
+    try:
+        problems += case.judge(list(done))
+    except Exception as error:  # files that cannot even be read
+        problems.append(("absurd", f"cannot be judged: {type(error).__name__}: {error}"))
+    return problems
 
 
 def _account(case: Case, done: Sequence[Finished], problems: Sequence[Problem]) -> str:
