@@ -1,51 +1,168 @@
-"""Atomic writing: a file appears complete or not at all."""
+"""Atomic and durable writing: a file appears complete or not at all, also after a power failure.
+
+A file is written under a hidden name beside its target, synced, and renamed; then its folder is synced. While
+it is written, its process holds a lock on it: `remove_leftovers` recognises by the lock what a process that
+was killed has left behind.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import sys
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
+_PREFIX: Final = ".skdpipe-"
 PARTIAL_SUFFIX: Final = ".part"
 """Suffix of unfinished files, which are hidden files beside their target."""
+
+# Unfinished files of earlier versions and of safetensors' own `save_file`, which hold no lock.
+_WITHOUT_LOCK: Final = re.compile(r"\..+-\d+-[0-9a-f]{8}\.part|\.tmp[A-Za-z0-9]{6}")
+_OLD: Final = 86_400.0  # seconds without a change after which a file without a lock is a leftover
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, renamed to it when the block succeeds and deleted when it fails.
+    """A temporary file beside ``path``, renamed to it when the block succeeds and deleted when it fails.
 
-    The file is synced to disk before the rename. The folder is created if it does not exist.
+    The folder is created if it does not exist.
 
     Raises:
-        OSError: if the file cannot be written.
+        OSError: if the file cannot be written; its ``filename`` is ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}{PARTIAL_SUFFIX}")
+    part = path.parent / f"{_PREFIX}{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
     try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        _create_folder(path.parent)
+        with _locked(part):
+            try:
+                yield part
+                _sync(part)
+                part.replace(path)
+                _sync(path.parent)
+            finally:
+                part.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, part, str(part)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def write_bytes_atomically(path: Path, content: bytes) -> None:
-    """Write a file, or leave the old one as it is."""
-    with atomic_path(path) as part:
-        part.write_bytes(content)
+def write_bytes_atomically(path: Path, *content: bytes | memoryview) -> None:
+    """Write the parts of a file, or leave the old one as it is.
+
+    Raises:
+        OSError: as `atomic_path`.
+    """
+    with open_atomically(path) as file:
+        for part in content:
+            file.write(part)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a UTF-8 file, or leave the old one as it is."""
+    """Write a UTF-8 file, or leave the old one as it is.
+
+    Raises:
+        OSError: as `atomic_path`.
+    """
     write_bytes_atomically(path, text.encode())
 
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file for writing and reading, renamed to ``path`` when the block succeeds."""
+    """A binary file for writing and reading, renamed to ``path`` when the block succeeds.
+
+    Raises:
+        OSError: as `atomic_path`.
+    """
     with atomic_path(path) as part, part.open("w+b") as file:
         yield file
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete the unfinished files in a folder whose process no longer exists.
+
+    Files without a lock, which earlier versions and other libraries leave behind, are deleted a day after
+    their last change. Subfolders are not searched. What cannot be deleted, stays.
+
+    Returns:
+        Number of files deleted.
+    """
+    removed = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):  # another process may have finished the file meanwhile
+                if _is_abandoned(entry):
+                    Path(entry).unlink()
+                    removed += 1
+    return removed
+
+
+def _is_abandoned(entry: os.DirEntry[str]) -> bool:
+    has_lock = entry.name.startswith(_PREFIX) and entry.name.endswith(PARTIAL_SUFFIX)
+    if not (has_lock or _WITHOUT_LOCK.fullmatch(entry.name)) or not entry.is_file(follow_symlinks=False):
+        return False
+    if not has_lock or sys.platform == "win32":
+        return time.time() - entry.stat().st_mtime > _OLD
+    descriptor = os.open(entry.path, os.O_RDWR)
+    try:
+        return _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Create a file and hold its lock during the block."""
+    if sys.platform == "win32":  # an open file cannot be renamed there
+        yield
+        return
+    while True:
+        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        _lock(descriptor)
+        if part.exists():  # otherwise another process deleted it before it had the lock
+            break
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file until the descriptor is closed; False if another process holds the lock."""
+    import fcntl  # not on Windows
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # also a file system without locks, on which leftovers stay
+        return False
+    return True
+
+
+def _create_folder(folder: Path) -> None:
+    """Create a folder with its parents; each of them is synced."""
+    if folder.is_dir():
+        return
+    _create_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of files, is on the disk."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # a file system that does not sync folders
+            raise
+    finally:
+        os.close(descriptor)

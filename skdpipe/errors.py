@@ -5,6 +5,8 @@
     ├── VideoError       a video that cannot be decoded or has no frames
     ├── PoseError        an estimator or its weights are not available
     ├── CacheError       a cached sequence is damaged or does not match
+    │   ├── NewerVersionError   a later version of skdpipe wrote it
+    │   └── CacheWriteError     nothing can be written to the cache
     ├── DataError        sequences, labels or splits that training cannot use
     ├── FormatError      a foreign file that does not follow its format
     ├── BundleError      a trained network that does not fit the input
@@ -41,6 +43,14 @@ class PoseError(SkdpipeError):
 
 class CacheError(SkdpipeError):
     """A cached sequence is damaged or does not match."""
+
+
+class NewerVersionError(CacheError):
+    """A later version of skdpipe wrote the cached sequence, which is never overwritten."""
+
+
+class CacheWriteError(CacheError):
+    """Nothing can be written to the cache: the disk is full, or writing is not permitted."""
 
 
 class DataError(SkdpipeError):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skdpipe.cache import Quality
 from skdpipe.dataset import PairedClips, batches
+from skdpipe.errors import DataError
 from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
 
 NOBODY: Final = -1
@@ -99,12 +100,18 @@ def predicted_classes(logits: Tensor) -> list[int]:
 def _logits(
     network: Network, data: PairedClips, quality: Quality, batch: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Logits ``(clip, class)``, NaN where nobody was detected, and labels ``(clip,)``."""
+    """Logits ``(clip, class)``, NaN where nobody was detected, and labels ``(clip,)``.
+
+    Raises:
+        DataError: if an output of the network is not finite.
+    """
     logits, labels = [], []
     with torch.inference_mode():
         for part in batches(data, batch):
             x, mask = part.of_quality(quality)
             found = network(x.to(device), mask.to(device)).logits.float().cpu()
+            if not found.isfinite().all():
+                raise DataError("the network's outputs are not finite; lower recipe.learning_rate")
             logits.append(found.masked_fill(~mask.any(dim=1, keepdim=True), torch.nan))
             labels.append(part.label)
     return torch.cat(logits), torch.cat(labels)

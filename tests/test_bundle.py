@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.config import ClipFormat, Estimator, NetworkChoice, Thresholds
-from skdpipe.errors import BundleError
+from skdpipe.errors import BundleError, DataError
 from skdpipe.inference.metadata import FORMAT, BundleMetadata, read_metadata
 from skdpipe.networks import NETWORKS, count_parameters
 
@@ -158,7 +158,7 @@ def refusal(path: Path) -> str:
 def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
     expected = f"no bundle at {tmp_path / 'b'}; expected a file written by `skdpipe distill`"
     assert refusal(tmp_path / "b") == expected
-    assert refusal(tmp_path).startswith("no bundle at ")  # a folder
+    assert "is not a readable bundle (a folder or a device" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, -1])
@@ -171,11 +171,11 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path, length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "found"), [(None, "other tensors"), ({"format": "skdpipe-pose-1"}, "skdpipe-pose-1")]
+    ("metadata", "found"), [(None, "none"), ({"format": "skdpipe-pose-1"}, "skdpipe-pose-1")]
 )
 def test_other_tensors_are_refused(tmp_path: Path, metadata: dict[str, str] | None, found: str) -> None:
     save_file({"weight": torch.zeros(3)}, tmp_path / "b", metadata)
-    assert refusal(tmp_path / "b") == f"{tmp_path / 'b'} holds {found}; expected {FORMAT}"
+    assert f"is not a readable bundle (format '{found}', expected '{FORMAT}')" in refusal(tmp_path / "b")
 
 
 def rewrite(path: Path, **changes: object) -> None:
@@ -188,13 +188,21 @@ def rewrite(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"choice": {"name": "st_gcn", "width": 4}}, "Missing key"),
+        ({"choice": {"name": "st_gcn", "width": 4}}, "tensor blocks."),
         ({"choice": {"name": "st_gan"}}, "name: found 'st_gan'"),
-        ({"clip": {"frames": 8, "layout": "penn-13"}}, "size mismatch"),
+        ({"clip": {"frames": 8, "layout": "penn-13"}}, "F32 (3, 17, 17), expected F32 (3, 13, 13)"),
+        ({"clip": {"frames": 10**6}}, "frames: found 1000000"),
+        ({"clip": {"frames": 8, "people": 10**4}}, "people: found 10000"),
+        ({"clip": {"frames": 10_000, "people": 3}}, "frames times people should be at most 20000"),
+        ({"choice": {"name": "ms_g3d", "width": 4096}}, "the file is too small for this network"),
+        ({"choice": {"name": "st_2sgcn", "width": 10**9}}, "width: found 1000000000"),
+        ({"run": []}, "run the facts"),
+        ({"classes": ["a", "a"]}, "classes should be different names"),
+        ({"classes": ["a", 1]}, "classes should be different names"),
         ({"clip": {"frames": 8, "layout": "ntu-26"}}, "no layout 'ntu-26'"),
         ({"clip": {"frames": 8, "speed": 2}}, "speed is no setting"),
-        ({"classes": ["a", "b", "c"]}, "size mismatch"),
-        ({"classes": None}, "TypeError"),
+        ({"classes": ["a", "b", "c"]}, "tensor classify.bias is F32 (2,), expected F32 (3,)"),
+        ({"classes": None}, "classes should be different names"),
         ({"estimator": {"every": 0}}, "every: found 0"),
         ({"estimator": 3}, "settings: found 3"),
     ],
@@ -215,6 +223,57 @@ def test_a_description_that_cannot_be_read_is_refused(tmp_path: Path, descriptio
     path = tmp_path / "b"
     save_file({"weight": torch.zeros(3)}, path, {"format": FORMAT, "description": description})
     assert "does not fit this version of skdpipe" in refusal(path)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_bundle_that_is_not_finite_is_neither_saved_nor_loaded(tmp_path: Path, value: float) -> None:
+    path, bundle = tmp_path / "b", a_bundle()
+    save_bundle(bundle, path)
+    rewrite_tensors(path, value)
+    assert "has weights that are not finite" in refusal(path)
+    with torch.no_grad():
+        bundle.network.classify.bias[0] = value
+    with pytest.raises(DataError, match="not finite, and is not saved; lower"):
+        save_bundle(bundle, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def rewrite_tensors(path: Path, value: float) -> None:
+    with safe_open(path, framework="pt") as file:
+        metadata = {name: text for name, text in file.metadata().items() if name != "sha256"}
+    tensors = load_file(path)
+    tensors["classify.bias"][0] = value
+    save_file(tensors, path, metadata)
+
+
+def test_a_tensor_of_another_type_is_refused(tmp_path: Path) -> None:
+    save_bundle(a_bundle(), tmp_path / "b")
+    tensors = load_file(tmp_path / "b")
+    tensors["classify.bias"] = tensors["classify.bias"].double()
+    with safe_open(tmp_path / "b", framework="pt") as file:
+        metadata = file.metadata()
+    save_file(tensors, tmp_path / "b", metadata)
+    assert "tensor classify.bias is F64 (2,), expected F32 (2,)" in refusal(tmp_path / "b")
+
+
+def test_a_changed_byte_is_found_by_the_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    save_bundle(a_bundle(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    assert "checksum" in refusal(path)
+
+
+def test_a_bundle_of_a_later_version_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "b"
+    save_file({"weight": torch.zeros(3)}, path, {"format": "skdpipe-bundle-7"})
+    assert "was written by a later version of skdpipe (format 'skdpipe-bundle-7'" in refusal(path)
+
+
+def test_equal_bundles_give_equal_bytes(tmp_path: Path) -> None:
+    for number in range(6):
+        save_bundle(a_bundle(run={"b": 1, "a": 2}), tmp_path / str(number))
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
 def test_versions_of_a_run() -> None:

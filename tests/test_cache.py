@@ -19,8 +19,9 @@ from safetensors.numpy import load_file, save_file
 from sequences import make_sequence
 
 from skdpipe.cache import FORMAT, PoseCache, settings_slug
-from skdpipe.errors import CacheError
+from skdpipe.errors import CacheError, CacheWriteError, NewerVersionError
 from skdpipe.skeleton import COCO_17, PENN_13, UNSEEN, Layout, Origin, PoseSequence
+from skdpipe.skeleton.sequence import hide
 
 texts = st.text(max_size=40)  # every code point except lone surrogates: newlines, emoji, NUL
 keys = st.text("0123456789abcdef", min_size=1, max_size=40)
@@ -30,14 +31,19 @@ keys = st.text("0123456789abcdef", min_size=1, max_size=40)
 def sequences(draw: st.DrawFn) -> PoseSequence:
     layout = draw(st.sampled_from([COCO_17, PENN_13]))
     frames, people = draw(st.integers(0, 5)), draw(st.integers(0, 3))
-    numbers = st.floats(width=32, allow_nan=True, allow_infinity=True)
+    shape = (frames, people, len(layout))
+    size = (draw(st.integers(1, 8000)), draw(st.integers(1, 8000)))
+    coordinates = st.floats(-10 * max(size), 10 * max(size), width=32)
+    xy = draw(arrays.arrays(np.float32, (*shape, 2), elements=coordinates))
+    confidence = draw(arrays.arrays(np.float32, (*shape, 1), elements=st.floats(0, 1, width=32)))
+    keypoints = np.concatenate([xy, confidence], axis=-1)
     return PoseSequence(
-        keypoints=draw(arrays.arrays(np.float32, (frames, people, len(layout), 3), elements=numbers)),
+        keypoints=hide(keypoints, confidence[..., 0] == 0),
         frame_index=np.arange(frames, dtype=np.int32) * draw(st.integers(1, 9)),
-        video_frames=draw(st.integers(frames, 10**6)),
+        video_frames=draw(st.integers(9 * frames, 10**6)),
         layout=layout,
         fps=draw(st.floats(0.01, 1000)),
-        size=(draw(st.integers(1, 8000)), draw(st.integers(1, 8000))),
+        size=size,
         origin=Origin(
             source=draw(texts),
             key=draw(keys),
@@ -106,16 +112,13 @@ def test_entries_ignore_other_files(tmp_path: Path) -> None:
     assert len(list(cache.entries())) == 1
 
 
-def test_only_old_leftovers_are_removed(tmp_path: Path) -> None:
+def test_leftovers_are_removed(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path)
     path = cache.save(small_sequence(), "high", "hand-1")
-    old, new = path.with_name(".00-17-abc.part"), path.with_name(".00-18-abc.part")
-    old.write_bytes(b"")
-    new.write_bytes(b"")
-    os.utime(old, (time.time() - 200,) * 2)
-    assert cache.remove_leftovers(older_than=100) == 1
-    assert not old.exists()
-    assert new.exists()
+    leftover = path.with_name(".skdpipe-1.part")
+    leftover.write_bytes(b"half")
+    assert cache.remove_leftovers() == 1
+    assert not leftover.exists()
     assert path.exists()
 
 
@@ -238,6 +241,81 @@ def test_invalid_metadata_is_refused(tmp_path: Path, change: dict[str, str], mes
     assert not cache.has("high", "hand-1", "c0ffee")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fps": "nan"}, "nan frames per second"),
+        ({"fps": "inf"}, "inf frames per second"),
+        ({"fps": "-5"}, "-5.0 frames per second"),
+        ({"width": str(10**12)}, "a picture of 1000000000000 x 480 pixels"),
+        ({"height": "0"}, "a picture of 640 x 0 pixels"),
+        ({"video_frames": str(10**12)}, "a video of 1000000000000 frames"),
+        ({"video_frames": "9" * 4000}, "a video of .{1,50} frames"),
+        ({"layout": "m" * 10**6}, "layout 'm.{1,40} is unknown"),
+    ],
+)
+def test_implausible_metadata_is_refused(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(small_sequence(), "high", "hand-1")
+    save_file(load_file(path), path, {**metadata_of(path), **change})
+    with pytest.raises(CacheError, match=message) as caught:
+        cache.describe(path)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("place", ["label", "keypoints"])
+def test_a_changed_byte_is_found_by_the_checksum(tmp_path: Path, place: str) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(small_sequence(label="wave"), "high", "hand-1")
+    content = path.read_bytes()
+    if place == "label":
+        path.write_bytes(content.replace(b'"wave"', b'"save"'))
+    else:
+        path.write_bytes(content[:-60] + bytes([content[-60] ^ 1]) + content[-59:])
+    with pytest.raises(CacheError, match=r"is damaged .* checksum"):
+        cache.load(path)
+
+
+def test_a_file_without_a_checksum_is_read(tmp_path: Path) -> None:
+    """Earlier versions wrote none."""
+    cache = PoseCache(tmp_path)
+    path = cache.save(small_sequence(), "high", "hand-1")
+    expected = cache.load(path).keypoints
+    save_file(
+        load_file(path), path, {key: text for key, text in metadata_of(path).items() if key != "sha256"}
+    )
+    np.testing.assert_array_equal(cache.load(path).keypoints, expected)
+
+
+def test_a_file_of_a_later_version_is_refused_by_name(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.save(small_sequence(), "high", "hand-1")
+    save_file(load_file(path), path, {**metadata_of(path), "format": "skdpipe-sequence-2"})
+    for read in (cache.describe, cache.load):
+        with pytest.raises(NewerVersionError, match=r"c0ffee.* later version .*sequence-2.* update skdpipe"):
+            read(path)
+    content = path.read_bytes()
+    with pytest.raises(NewerVersionError):
+        cache.save(small_sequence(), "high", "hand-1")
+    assert path.read_bytes() == content
+
+
+def test_a_folder_in_the_place_of_an_entry_is_named(tmp_path: Path) -> None:
+    cache = PoseCache(tmp_path)
+    path = cache.path_of("high", "hand-1", "c0ffee")
+    path.mkdir(parents=True)
+    assert not cache.has("high", "hand-1", "c0ffee")
+    with pytest.raises(CacheError, match=r"cannot write .*c0ffee.* delete it") as caught:
+        cache.save(small_sequence(), "high", "hand-1")
+    assert not isinstance(caught.value, CacheWriteError)
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "high").write_bytes(b"a file")
+    with pytest.raises(CacheWriteError, match=r"cannot write .*c0ffee.*another folder"):
+        PoseCache(tmp_path).save(small_sequence(), "high", "hand-1")
+
+
 @pytest.mark.parametrize("name", ["layout", "joints", "fps", "width", "empty", "source", "key", "estimator"])
 def test_the_error_for_missing_metadata_contains_its_name(tmp_path: Path, name: str) -> None:
     cache = PoseCache(tmp_path)
@@ -250,7 +328,7 @@ def test_the_error_for_missing_metadata_contains_its_name(tmp_path: Path, name: 
 
 def test_a_layout_of_the_users_own_is_saved_whole(tmp_path: Path) -> None:
     own = Layout("own-3", ("a", "b", "c"), (("a", "b"), ("a", "c")), "a", (0.1, 0.2, 0.2), (("b", "c"),))
-    sequence = replace(small_sequence(), keypoints=np.zeros((4, 1, 3, 3), np.float32), layout=own)
+    sequence = replace(small_sequence(), keypoints=np.ones((4, 1, 3, 3), np.float32), layout=own)
     cache = PoseCache(tmp_path)
     path = cache.save(sequence, "high", "hand-1")
     assert cache.load(path).layout == own == cache.describe(path).layout
@@ -324,7 +402,7 @@ from skdpipe.skeleton import PENN_13, Origin, PoseSequence
 cache, videos, size = PoseCache(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 for n in range(10**9 if videos == 0 else videos):
-    keypoints = np.full((size, 2, 13, 3), n % 7, np.float32)
+    keypoints = np.full((size, 2, 13, 3), (n % 7 + 1) / 8, np.float32)
     cache.save(PoseSequence(keypoints, np.arange(size, dtype=np.int32), size, PENN_13, 30.0, (9, 9),
                             Origin(key=f"{n % 40:04x}")), "low", "s-1")
 """

@@ -293,7 +293,7 @@ def test_left_and_right_exchanged(tmp_path: Path) -> None:
 def test_low_quality_of_other_videos(tmp_path: Path) -> None:
     def move(sequence: PoseSequence | None) -> PoseSequence:
         assert sequence is not None
-        return sequence.with_keypoints(sequence.keypoints + np.float32([500, 0, 0]))
+        return sequence.with_keypoints(sequence.keypoints + np.float32([200, 0, 0]))
 
     pairs = [Pair(each.high, move(each.low)) if number_of(each) % 3 == 1 else each for each in good_pairs()]
     found = findings(save(tmp_path / "some", pairs))

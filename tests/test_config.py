@@ -294,7 +294,7 @@ experiments = st.builds(
     labels=st.builds(LabelShares, high=st.floats(0.01, 1), low=st.floats(0.01, 1)),
     smoothing_window=windows,
     methods=st.lists(st.sampled_from(["teacher", "baseline", "student"]), min_size=1).map(tuple),
-    clip=st.builds(ClipFormat, frames=positive, people=positive, smoothing=windows),
+    clip=st.builds(ClipFormat, frames=positive, people=st.integers(1, 20), smoothing=windows),
     recipe=st.builds(Recipe, learning_rate=st.floats(1e-9, 9), milestones=st.lists(positive).map(tuple)),
 )
 

@@ -589,6 +589,21 @@ def test_weights_that_are_not_finite_are_not_saved(data: PairedClips, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+def test_running_statistics_that_are_not_finite_are_not_saved(data: PairedClips, tmp_path: Path) -> None:
+    setup = DistillationSetup(recipe=replace(RECIPE, epochs=1, batch=8))
+    (norm, *_) = (
+        each for each in setup.student.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)
+    )
+
+    def objective(batch: Batch) -> Losses:
+        norm.running_var.fill_(torch.inf)  # as after a joint at 1e30
+        return setup.objective(batch)
+
+    with pytest.raises(DataError, match="training diverged: running statistics is inf in epoch 1"):
+        setup.train(data, tmp_path, objective=objective)
+    assert not list(tmp_path.iterdir())
+
+
 def test_distillation_starts_in_its_first_epoch(data: PairedClips, tmp_path: Path) -> None:
     late, plain = DistillationSetup(), DistillationSetup()
     task_alone = plain.train(data, tmp_path / "plain", objective=lambda b: Losses(plain.objective(b).task))

@@ -22,7 +22,7 @@ def read_lines(path: Path) -> Iterator[Any]:
     except OSError:
         return
     for line in lines:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             yield json.loads(line)
 
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
 
-from skdpipe.atomic_file import PARTIAL_SUFFIX
+from skdpipe.atomic_file import remove_leftovers
 from skdpipe.cache.sequence_file import Entry, Quality, read_entry, read_sequence, write_sequence
 from skdpipe.errors import CacheError, DataError
 from skdpipe.skeleton import Origin, PoseSequence
@@ -68,7 +67,9 @@ class PoseCache:
         """Write a sequence to the path of its origin's key; an existing file is replaced.
 
         Raises:
-            CacheError: if the key is not a digest, or the file cannot be written.
+            DataError: if the sequence is not plausible (`skdpipe.skeleton.plausible.require_plausible`).
+            CacheError: if the key is not a digest, the file cannot be written (`CacheWriteError`: none can),
+                or a later version of skdpipe wrote it (`NewerVersionError`).
         """
         path = self.path_of(quality, settings, sequence.origin.key)
         write_sequence(path, sequence, quality, settings)
@@ -78,7 +79,8 @@ class PoseCache:
         """Read a sequence, bit for bit as it was saved.
 
         Raises:
-            CacheError: if the file is missing or damaged.
+            CacheError: if the file is missing or damaged, or a later version of skdpipe wrote it
+                (`NewerVersionError`).
         """
         return read_sequence(path)
 
@@ -144,20 +146,13 @@ class PoseCache:
         sequence = replace(self.load(path), origin=origin)
         return self.describe(self.save(sequence, entry.quality, entry.settings))
 
-    def remove_leftovers(self, older_than: float = 86_400.0) -> int:
-        """Delete unfinished files that were last written more than ``older_than`` seconds ago.
+    def remove_leftovers(self) -> int:
+        """Delete the unfinished files of processes that no longer exist.
 
         Returns:
             Number of files deleted.
         """
-        limit, removed = time.time() - older_than, 0
-        for folder in self._folders(None):
-            for path in folder.glob(f".*{PARTIAL_SUFFIX}"):
-                with suppress(OSError):  # another process may have finished the file meanwhile
-                    if path.stat().st_mtime < limit:
-                        path.unlink()
-                        removed += 1
-        return removed
+        return sum(map(remove_leftovers, self._folders(None)))
 
     def _folders(self, quality: Quality | None) -> list[Path]:
         if quality is not None:

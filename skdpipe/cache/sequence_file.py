@@ -5,26 +5,46 @@ pose_cache/README.md documents the format; any safetensors reader can open the f
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as serialise
 
-from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.config import LayoutDescription, parse_config, to_plain
-from skdpipe.errors import CacheError, DataError, SkdpipeError, in_one_line
+from skdpipe.errors import (
+    CacheError,
+    CacheWriteError,
+    DataError,
+    NewerVersionError,
+    SkdpipeError,
+    in_brief,
+    in_one_line,
+)
 from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence, describe_layout, layout_named
+from skdpipe.skeleton.plausible import require_plausible, require_plausible_video
+from skdpipe.tensor_file import (
+    Header,
+    NewerFormatError,
+    TensorFileError,
+    TensorType,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 
 Quality = Literal["high", "low"]
 
-FORMAT: Final = "skdpipe-sequence-1"
+_FORMAT: Final = ("skdpipe-sequence", 1)
+FORMAT: Final = "{}-{}".format(*_FORMAT)
 """Value of ``format`` in the metadata."""
+
+# Errors of one path; any other one, such as a full disk, would also stop the next file.
+_OF_ONE_PATH: Final = {errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG}
 
 _OPTIONAL: Final = ("label", "split", "subject")
 
@@ -63,20 +83,30 @@ def write_sequence(path: Path, sequence: PoseSequence, quality: Quality, setting
     """Write a sequence file; equal sequences give equal bytes.
 
     Raises:
-        CacheError: if the file cannot be written.
+        DataError: if the sequence is not plausible (`require_plausible`).
+        NewerVersionError: if the file exists, and a later version of skdpipe wrote it.
+        CacheWriteError: if nothing can be written there.
+        CacheError: if this file cannot be written.
     """
+    try:
+        require_plausible(sequence)
+    except DataError as error:
+        raise DataError(f"{sequence.origin.source}: {error}") from error
+    if path.exists():
+        _refuse_newer(path)
     tensors = {
         "keypoints": np.ascontiguousarray(sequence.keypoints, np.float32),
         "frame_index": np.ascontiguousarray(sequence.frame_index, np.int32),
     }
     if sequence.times is not None:
         tensors["times"] = np.ascontiguousarray(sequence.times, np.float64)
-    content = _sort_header(serialise(tensors, _to_metadata(sequence, quality, settings)))
     try:
-        write_bytes_atomically(path, content)
+        write_tensors(path, tensors, _to_metadata(sequence, quality, settings))
     except OSError as error:
-        raise CacheError(
-            f"cannot write {path} ({error}); free some space or choose another folder"
+        if error.errno in _OF_ONE_PATH:
+            raise CacheError(f"cannot write {path} ({error.strerror}); expected a file: delete it") from error
+        raise CacheWriteError(
+            f"cannot write {path} ({error.strerror}); free some space or choose another folder"
         ) from error
 
 
@@ -84,87 +114,113 @@ def read_sequence(path: Path) -> PoseSequence:
     """Read a sequence file, bit for bit as it was written.
 
     Raises:
+        NewerVersionError: if a later version of skdpipe wrote it.
         CacheError: if the file is missing or damaged.
     """
-    with _open_file(path) as file:
-        entry = _read_entry(path, file)
-        keypoints, frame_index = (file.get_tensor(name).copy() for name in ("keypoints", "frame_index"))
-        times = file.get_tensor("times").copy() if "times" in file.keys() else None  # noqa: SIM118
-    try:
-        return PoseSequence(
-            keypoints=keypoints,
-            frame_index=frame_index,
+    entry = read_entry(path)
+    with _errors_of(path):
+        tensors = read_tensors(path)
+        sequence = PoseSequence(
+            keypoints=tensors["keypoints"],
+            frame_index=tensors["frame_index"],
             video_frames=entry.video_frames,
             layout=entry.layout,
             fps=entry.fps,
             size=entry.size,
             origin=entry.origin,
-            times=times,
+            times=tensors.get("times"),
         )
-    except DataError as error:
-        raise _damaged(path, str(error)) from error
+        require_plausible(sequence)
+    return sequence
 
 
 def read_entry(path: Path) -> Entry:
     """Read the header of a sequence file and check it against the length of the file.
 
     Raises:
-        CacheError: as `read_sequence`.
+        NewerVersionError, CacheError: as `read_sequence`.
     """
-    with _open_file(path) as file:
-        return _read_entry(path, file)
+    with _errors_of(path):
+        header = read_header(path)
+        header.require_format(*_FORMAT)
+        return _to_entry(path, header)
+
+
+def _refuse_newer(path: Path) -> None:
+    try:
+        read_entry(path)
+    except NewerVersionError:
+        raise
+    except CacheError:  # a damaged file is replaced
+        return
 
 
 @contextmanager
-def _open_file(path: Path) -> Iterator[Any]:
+def _errors_of(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a file into errors that name it."""
     try:
-        with safe_open(path, framework="np") as file:
-            yield file
+        yield
     except FileNotFoundError as error:
         raise CacheError(f"{path} does not exist, expected a cached sequence; extract the video") from error
-    except (OSError, SafetensorError) as error:
+    except NewerFormatError as error:
+        raise NewerVersionError(
+            f"{path} was written by a later version of skdpipe ({error}); update skdpipe, or choose another "
+            "folder"
+        ) from error
+    except TensorFileError as error:
+        raise _damaged(path, str(error)) from error
+    except KeyError as error:
+        raise _damaged(path, f"no {error.args[0]!r} in its metadata") from error
+    except (DataError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    except OSError as error:
         raise _damaged(path, in_one_line(error)) from error
 
 
-def _read_entry(path: Path, file: Any) -> Entry:
-    metadata: Mapping[str, str] = file.metadata() or {}
-    if metadata.get("format") != FORMAT:
-        raise _damaged(path, f"format {metadata.get('format')!r}, expected {FORMAT!r}")
-    shape = file.get_slice("keypoints").get_shape()
-    rows = file.get_slice("frame_index").get_shape()
-    if len(shape) != 4 or rows != shape[:1]:
-        raise _damaged(path, f"keypoints of shape {shape} with frame_index of shape {rows}")
-    try:
-        layout = _layout_in(metadata, path)
-        if shape[2] != len(layout) or shape[3] not in {3, 4}:
-            raise _damaged(path, f"keypoints of shape {shape} with layout {layout.name}")
-        if metadata["quality"] not in get_args(Quality):
-            raise ValueError(f"quality {metadata['quality']!r}")
-        return Entry(
-            path=Path(path),
-            quality="high" if metadata["quality"] == "high" else "low",
-            settings=metadata["settings"],
-            origin=Origin(
-                source=metadata["source"],
-                key=metadata["key"],
-                estimator=metadata["estimator"],
-                label=metadata.get("label"),
-                split=metadata.get("split"),
-                subject=metadata.get("subject"),
-            ),
-            layout=layout,
-            fps=float(metadata["fps"]),
-            size=(int(metadata["width"]), int(metadata["height"])),
-            video_frames=int(metadata["video_frames"]),
-            frames=shape[0],
-            people=shape[1],
-            coordinates=shape[3] - 1,
-            empty=metadata["empty"] == "true",
-        )
-    except KeyError as error:
-        raise _damaged(path, f"no {error.args[0]!r} in its metadata") from error
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
+def _to_entry(path: Path, header: Header) -> Entry:
+    metadata, tensors = header.metadata, header.tensors
+    shape = tensors["keypoints"].shape if "keypoints" in tensors else ()
+    expected = {
+        "keypoints": TensorType(shape, "F32"),
+        "frame_index": TensorType(shape[:1], "I32"),
+        "times": TensorType(shape[:1], "F64"),
+    }
+    layout = _layout_in(metadata, path)
+    if (
+        any(expected.get(name) != found for name, found in tensors.items())
+        or "frame_index" not in tensors
+        or len(shape) != 4
+        or shape[2] != len(layout)
+        or shape[3] not in {3, 4}
+    ):
+        found = ", ".join(f"{name} {each.dtype} {each.shape}" for name, each in list(tensors.items())[:4])
+        raise TensorFileError(f"tensors {found:.200} with layout {layout.name:.40}")
+    if metadata["quality"] not in get_args(Quality):
+        raise TensorFileError(f"quality {in_brief(metadata['quality'])}")
+    fps, size = float(metadata["fps"]), (int(metadata["width"]), int(metadata["height"]))
+    video_frames = int(metadata["video_frames"])
+    require_plausible_video(video_frames, fps, size, coordinates=shape[3] - 1)
+    return Entry(
+        path=Path(path),
+        quality="high" if metadata["quality"] == "high" else "low",
+        settings=metadata["settings"],
+        origin=Origin(
+            source=metadata["source"],
+            key=metadata["key"],
+            estimator=metadata["estimator"],
+            label=metadata.get("label"),
+            split=metadata.get("split"),
+            subject=metadata.get("subject"),
+        ),
+        layout=layout,
+        fps=fps,
+        size=size,
+        video_frames=video_frames,
+        frames=shape[0],
+        people=shape[1],
+        coordinates=shape[3] - 1,
+        empty=metadata["empty"] == "true",
+    )
 
 
 def _to_metadata(sequence: PoseSequence, quality: Quality, settings: str) -> dict[str, str]:
@@ -193,15 +249,6 @@ def _to_metadata(sequence: PoseSequence, quality: Quality, settings: str) -> dic
     return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in fields.items()}
 
 
-def _sort_header(content: bytes) -> bytes:
-    """The same safetensors file with sorted header fields; the library writes them in random order."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8:end]), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    encoded = header.encode()
-    padded = encoded + b" " * (-len(encoded) % 8)
-    return len(padded).to_bytes(8, "little") + padded + content[end:]
-
-
 def _layout_in(metadata: Mapping[str, str], path: Path) -> Layout:
     """The layout that a file names, or describes if it is not built in."""
     name, joints = metadata["layout"], tuple(metadata["joints"].split())
@@ -215,12 +262,12 @@ def _layout_in(metadata: Mapping[str, str], path: Path) -> Layout:
     layout = LAYOUTS.get(name)
     if layout is None:
         raise CacheError(
-            f"{path}: layout {name!r} is unknown and not described, expected one of {', '.join(LAYOUTS)}; "
-            "extract the video again"
+            f"{path}: layout {in_brief(name)} is unknown and not described, expected one of "
+            f"{', '.join(LAYOUTS)}; extract the video again"
         )
     if layout.joints != joints:
         raise CacheError(
-            f"{path}: joints {' '.join(joints)!r} are not those of layout {name}, "
+            f"{path}: joints {in_brief(' '.join(joints), 200)} are not those of layout {name}, "
             f"expected {' '.join(layout.joints)!r}; extract the video again"
         )
     return layout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,8 @@ from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Prob
 
 MethodName = Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"]
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
+
+_LARGEST_CLIP: Final = 20_000  # frames times people; the paper has 300 times 2
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -126,9 +128,9 @@ class ClipFormat:
             its shoulders lie along x; two coordinates are never rotated.
     """
 
-    frames: PositiveInt = 32
+    frames: Annotated[int, Field(gt=0, le=10_000)] = 32
     fill: Literal["resample", "replay"] = "resample"
-    people: PositiveInt = 2
+    people: Annotated[int, Field(gt=0, le=100)] = 2
     layout: Annotated[str | LayoutDescription, BeforeValidator(read_layout)] = "coco-17"
     scale: Literal["body", "image", "root"] = "body"
     smoothing: Window = 1
@@ -136,6 +138,10 @@ class ClipFormat:
     stream: Stream = "joint"
     coordinates: Literal[2, 3] | None = None
     align: bool = False
+
+    def __post_init__(self) -> None:
+        if self.frames * self.people > _LARGEST_CLIP:
+            raise ValueError(f"frames times people should be at most {_LARGEST_CLIP}: memory grows with them")
 
     @property
     def channels(self) -> int:
@@ -162,7 +168,7 @@ class NetworkChoice:
         "agcn", "as_gcn", "shift_gcn", "ms_g3d", "ctr_gcn", "dd_net", "auto",
     ] = "st_gcn"  # fmt: skip
     partitioning: Literal["uniform", "distance", "spatial"] = "spatial"
-    width: PositiveInt = 64
+    width: Annotated[int, Field(gt=0, le=4096)] = 64
     dropout: BelowOne = 0.0
     confidence: bool = True
 

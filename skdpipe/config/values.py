@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, ConfigDict, Field
 
 STRICT: Final = ConfigDict(extra="forbid", coerce_numbers_to_str=True)  # a run may be named 2024
 
@@ -21,7 +21,7 @@ def _folder_name(name: str) -> str:
     return name
 
 
-Window = Annotated[PositiveInt, AfterValidator(_odd)]
+Window = Annotated[int, Field(gt=0, le=9_999), AfterValidator(_odd)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]

@@ -77,7 +77,7 @@ def train(
         The curve of each epoch, including those trained before an interruption.
 
     Raises:
-        DataError: if a loss or a weight is not finite, or the state file is damaged.
+        DataError: if a loss, a weight or a running statistic is not finite, or the state file is damaged.
     """
     parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]
     optimiser = _optimiser(parameters, recipe)
@@ -127,7 +127,12 @@ def train(
             found.append((values, report))
             task.advance_to(epoch + (step + 1) / steps, f"loss {values['task']:.3f}")
 
-        _require_finite({"weights": sum(float(each.detach().sum()) for each in parameters)}, epoch)
+        statistics = [each for each in modules.buffers() if each.is_floating_point()]
+        for name, tensors in (
+            ("weights", parameters),
+            ("running statistics", statistics),
+        ):
+            _require_finite({name: sum(float(each.detach().sum()) for each in tensors)}, epoch)
         curves.append(_curve(found, time.perf_counter() - start))
         save_training_state(state_file, modules, optimiser, scaler, curves)
     modules.eval()

@@ -9,14 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from skdpipe.cache import PoseCache, Quality
+from skdpipe.cache.sequence_file import write_sequence
 from skdpipe.errors import FormatError
 from skdpipe.formats.clip_names import key_of_name
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
-from skdpipe.formats.output import report_write_errors
 from skdpipe.skeleton import PoseSequence
 
 _SUFFIX: Final = ".safetensors"
@@ -74,13 +73,7 @@ def _write_file(sequences: list[PoseSequence], path: Path) -> int:
         raise FormatError(f"{found} for {path}; expected one: give a folder such as pose_cache/high/NAME")
     quality = _quality_of(path.parent)
     settings = path.parent.name if quality else "file"
-    with report_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".cache-", dir=path.parent) as folder:
-            written = PoseCache(Path(folder)).save(
-                _with_key(sequences[0], path.with_suffix("")), quality or "high", settings
-            )
-            written.replace(path)
+    write_sequence(path, _with_key(sequences[0], path.with_suffix("")), quality or "high", settings)
     return 1
 
 

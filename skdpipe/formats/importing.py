@@ -13,7 +13,7 @@ import numpy as np
 from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.cache.import_index import FileState, ImportIndex, state_of
 from skdpipe.cache.video_index import VideoIndex
-from skdpipe.errors import CacheError, DataError
+from skdpipe.errors import CacheError, CacheWriteError, DataError
 from skdpipe.formats.reading import Reading, ReadingReport, read_clips
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin, PoseSequence
@@ -39,8 +39,9 @@ def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress:
 
     Raises:
         FormatError: if there are no files.
-        CacheError: if the cache cannot be written.
+        CacheWriteError: if nothing can be written to the cache.
     """
+    cache.remove_leftovers()
     report = ReadingReport()
     keeps_keys = not reading.where.is_dir() and not reading.videos
     folder = _CacheFolder(cache, quality, reading.settings, report, keeps_keys)
@@ -54,8 +55,10 @@ def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress:
     for file, sequence in read_clips(reading, report, progress, is_known, VideoIndex(cache.root).key_of):
         try:
             folder.add(sequence)
-        except DataError as error:
-            report.add_failure(str(error), f"{file} {error.kind}")
+        except CacheWriteError:
+            raise
+        except (DataError, CacheError) as error:
+            report.add_failure(str(error), f"{file} {error.kind}" if error.kind else "")
             continue
         if file in states:
             index.add(file, states.pop(file), sequence.origin.key)
@@ -95,6 +98,7 @@ class _CacheFolder:
 
         Raises:
             DataError: if the folder has other skeletons from another source under its key.
+            CacheError: if the clip's file cannot be written.
         """
         source = _absolute(sequence.origin.source)
         known = self.by_source.get(source)

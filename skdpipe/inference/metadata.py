@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
-
-from safetensors import SafetensorError, safe_open
 
 from skdpipe.config import (
     ClipFormat,
@@ -20,8 +19,10 @@ from skdpipe.config import (
 )
 from skdpipe.errors import BundleError, SkdpipeError, in_one_line
 from skdpipe.skeleton import LAYOUTS, describe_layout, layout_named
+from skdpipe.tensor_file import NewerFormatError, TensorFileError, read_header
 
-FORMAT: Final = "skdpipe-bundle-1"
+_FORMAT: Final = ("skdpipe-bundle", 1)
+FORMAT: Final = "{}-{}".format(*_FORMAT)
 
 
 @dataclass(frozen=True)
@@ -55,39 +56,56 @@ class BundleMetadata:
             "estimator": to_plain(self.estimator) if self.estimator else None,
             "run": dict(self.run),
         }
-        return {"format": FORMAT, "description": json.dumps(description)}
+        return {"format": FORMAT, "description": json.dumps(description, allow_nan=False)}
 
 
 def read_metadata(path: Path) -> BundleMetadata:
     """Read the metadata of a bundle; the weights are not read.
 
     Raises:
-        BundleError: if the file is missing, damaged or not a bundle.
+        BundleError: if the file is missing, damaged or not a bundle, or a later version of skdpipe wrote it.
     """
-    if not path.is_file():
-        raise BundleError(f"no bundle at {path}; expected a file written by `skdpipe distill`")
+    with errors_of(path):
+        header = read_header(path)
+        header.require_format(*_FORMAT)
     try:
-        with safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise BundleError(
-            f"{path} is not a readable bundle ({in_one_line(error)}); train it again"
-        ) from error
-    if header.get("format") != FORMAT:
-        raise BundleError(f"{path} holds {header.get('format', 'other tensors')}; expected {FORMAT}")
-    try:
-        content = json.loads(header["description"])
-        estimator = content["estimator"]
+        content = json.loads(header.metadata["description"])
+        estimator, classes, run = content["estimator"], content["classes"], content["run"]
+        if not _is_list_of_names(classes) or not isinstance(run, dict):
+            raise ValueError("classes should be different names, and run the facts of its training")
         return BundleMetadata(
             parse_config(NetworkChoice, content["choice"], str(path)),
-            tuple(content["classes"]),
+            tuple(classes),
             _clip_format(content, str(path)),
-            content["fingerprint"],
+            str(content["fingerprint"]),
             parse_config(Estimator, estimator, str(path)) if estimator else None,
-            content["run"],
+            run,
         )
-    except (SkdpipeError, KeyError, TypeError, ValueError) as error:
+    except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise unfit(path, error) from error
+
+
+@contextmanager
+def errors_of(path: Path) -> Iterator[None]:
+    """Turn what is wrong with the file of a bundle into a `BundleError` that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise BundleError(f"no bundle at {path}; expected a file written by `skdpipe distill`") from error
+    except NewerFormatError as error:
+        raise BundleError(
+            f"{path} was written by a later version of skdpipe ({error}); update skdpipe"
+        ) from error
+    except TensorFileError as error:
+        raise BundleError(f"{path} is not a readable bundle ({error}); train it again") from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}); expected a bundle") from error
+
+
+def _is_list_of_names(classes: object) -> bool:
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        return False
+    return 0 < len(classes) == len(set(classes))
 
 
 def _clip_format(content: Mapping[str, Any], where: str) -> ClipFormat:

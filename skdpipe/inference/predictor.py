@@ -14,6 +14,7 @@ from skdpipe.inference.prediction import Prediction, rank_classes
 from skdpipe.inference.runtimes import Runtime
 from skdpipe.pose.estimate import SampledEstimator, estimate_frames, estimate_video
 from skdpipe.skeleton import Origin, PoseSequence, layout_named, map_layout
+from skdpipe.skeleton.plausible import HIGHEST_FPS, require_plausible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,12 +61,14 @@ class Predictor:
 
         Raises:
             VideoError: if the video cannot be decoded.
-            DataError: if the layout of a pose sequence cannot be mapped to the bundle's, or frames come
-                without a frame rate.
-            BundleError: if an estimator is needed and there is none.
+            DataError: if the layout of a pose sequence cannot be mapped to the bundle's, its values are not
+                plausible, or frames come without a frame rate.
+            BundleError: if an estimator is needed and there is none, or the network's output is not finite.
         """
-        sequence = clip if isinstance(clip, PoseSequence) else self.estimate_poses(clip, fps)
-        return self._classify(sequence)
+        if isinstance(clip, PoseSequence):
+            require_plausible(clip)
+            return self._classify(clip)
+        return self._classify(self.estimate_poses(clip, fps))
 
     def estimate_poses(self, clip: str | Path | NDArray[np.uint8], fps: float | None = None) -> PoseSequence:
         """Detect and track the people of a video or of frames; arguments as for :meth:`predict`."""
@@ -76,7 +79,13 @@ class Predictor:
             )
         people = self.metadata.clip.people
         if isinstance(clip, np.ndarray):
-            if clip.ndim != 4 or clip.shape[3] != 3 or clip.dtype != np.uint8 or not fps or fps <= 0:
+            if (
+                clip.ndim != 4
+                or clip.shape[3] != 3
+                or clip.dtype != np.uint8
+                or not fps
+                or not 0 < fps <= HIGHEST_FPS
+            ):
                 raise DataError(
                     f"frames of shape {clip.shape}, {clip.dtype}, fps {fps}; expected RGB frames "
                     "(frame, height, width, 3) uint8 and their frames per second"
@@ -93,6 +102,10 @@ class Predictor:
             return Prediction(sequence.origin.source, (), 0, frames)
         clips, masks = batch_input([sequence], self.metadata.clip)
         logits = self.runtime(clips, masks)[0]
+        if not np.isfinite(logits).all():
+            raise BundleError(
+                f"the network's output for {sequence.origin.source} is not finite; train it again"
+            )
         ranked = rank_classes(logits, self.metadata.classes)
         return Prediction(sequence.origin.source, ranked, int(masks.sum()), frames)
 

@@ -1,0 +1,151 @@
+"""Safetensors files with a checksum, whose bytes depend on their content alone.
+
+The header's fields are sorted; the library writes them in random order. The field ``sha256`` of the metadata
+is the SHA-256 of the header without this field, followed by the tensors. Files without it, which earlier
+versions wrote, are read as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, save
+
+from skdpipe.atomic_file import write_bytes_atomically
+from skdpipe.errors import in_one_line
+
+_CHECKSUM: Final = "sha256"
+
+
+class TensorFileError(ValueError):
+    """A file that is damaged or not one of tensors; the message is what was found, without the path."""
+
+
+class NewerFormatError(TensorFileError):
+    """A file in a later version of its format."""
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape and type of a tensor in a file; the type as safetensors writes it, for example F32."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of a file: its metadata, and the types of its tensors by name."""
+
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, TensorType]
+
+    def require_format(self, name: str, version: int) -> None:
+        """Check that the field ``format`` of the metadata is ``name-version``.
+
+        Raises:
+            NewerFormatError: if it is a later version.
+            TensorFileError: if it is anything else.
+        """
+        found, expected = self.metadata.get("format", "none"), f"{name}-{version}"
+        if found == expected:
+            return
+        match = re.fullmatch(rf"{re.escape(name)}-(\d{{1,9}})", found)
+        if match and int(match[1]) > version:
+            raise NewerFormatError(f"format '{found}', newer than '{expected}'")
+        raise TensorFileError(f"format '{found:.40}', expected '{expected}'")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
+    """Write a file; equal tensors and metadata give equal bytes.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    content = memoryview(save(dict(tensors), dict(metadata)))
+    length, header = _split(content)
+    digest = hashlib.sha256(_encode(header))
+    digest.update(content[length:])
+    encoded = _encode({**header, "__metadata__": {**metadata, _CHECKSUM: digest.hexdigest()}})
+    write_bytes_atomically(path, len(encoded).to_bytes(8, "little"), encoded, content[length:])
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a file and check it against the length of the file; the checksum is not verified.
+
+    Raises:
+        OSError: if the file cannot be read.
+        TensorFileError: if it is damaged.
+    """
+    _require_file(path)
+    try:
+        with safe_open(path, framework="np") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            types = {
+                name: TensorType(tuple(each.get_shape()), str(each.get_dtype()))
+                for name, each in slices.items()
+            }
+            return Header(file.metadata() or {}, types)
+    except SafetensorError as error:
+        raise TensorFileError(in_one_line(error)) from error
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the tensors of a file, bit for bit as they were written.
+
+    Raises:
+        OSError: if the file cannot be read.
+        TensorFileError: if it is damaged, or the checksum differs.
+    """
+    _require_file(path)
+    content = path.read_bytes()
+    try:
+        tensors = load(content)
+        length, header = _split(memoryview(content))
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        RecursionError,
+    ) as error:  # KeyError: a type without numpy's
+        raise TensorFileError(in_one_line(error)) from error
+    stated = header.get("__metadata__", {}).pop(_CHECKSUM, None)
+    if stated is not None:
+        digest = hashlib.sha256(_encode(header))
+        digest.update(memoryview(content)[length:])
+        if digest.hexdigest() != stated:
+            raise TensorFileError("its content does not have the checksum that it states")
+    return tensors
+
+
+def all_finite(tensors: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether no tensor contains NaN or an infinity."""
+    return all(np.isfinite(each).all() for each in tensors.values() if each.dtype.kind == "f")
+
+
+def _split(content: memoryview) -> tuple[int, dict[str, Any]]:
+    """The number of bytes before the tensors, and the header."""
+    length = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(bytes(content[8:length]))
+    assert isinstance(header, dict)
+    return length, header
+
+
+def _encode(header: Mapping[str, Any]) -> bytes:
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    return encoded + b" " * (-len(encoded) % 8)
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is no regular file: a folder, or a pipe, which would block."""
+    if path.exists() and not path.is_file():
+        raise TensorFileError("a folder or a device, not a file")

@@ -1,0 +1,124 @@
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from skdpipe.atomic_file import (
+    atomic_path,
+    open_atomically,
+    remove_leftovers,
+    write_bytes_atomically,
+    write_text_atomically,
+)
+
+DAYS_AGO = time.time() - 200_000
+
+
+def test_a_file_is_written_in_a_new_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "text"
+    write_text_atomically(path, "nœud")
+    assert path.read_bytes() == "nœud".encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_parts_of_a_file_follow_each_other(tmp_path: Path) -> None:
+    write_bytes_atomically(tmp_path / "file", b"one", memoryview(b"two"))
+    assert (tmp_path / "file").read_bytes() == b"onetwo"
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), open_atomically(path) as file:
+        file.write(bytes(1 // len(b"")))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_may_have_the_greatest_length(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    write_bytes_atomically(path, b"1")
+    assert path.read_bytes() == b"1"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_names_the_target(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+
+    def write_to_full_disk() -> None:
+        with atomic_path(path) as part:
+            part.unlink()
+            part.symlink_to("/dev/full")
+            part.write_bytes(b"1")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_to_full_disk()
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "file"):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    (path / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="irectory") as caught:
+        write_bytes_atomically(path, b"1")
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_of_a_killed_process_is_a_leftover(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from skdpipe.atomic_file import open_atomically\n"
+        "with open_atomically(Path(sys.argv[1])) as file: print(flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "file")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert len(list(tmp_path.iterdir())) == 1
+        assert remove_leftovers(tmp_path) == 0
+        process.kill()
+        process.wait()
+    assert remove_leftovers(tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_being_written_is_no_leftover(tmp_path: Path) -> None:
+    with open_atomically(tmp_path / "file"):
+        assert remove_leftovers(tmp_path) == 0
+    assert remove_leftovers(tmp_path) == 0
+
+
+@pytest.mark.parametrize("name", [".clip.safetensors-4711-0a1b2c3d.part", ".tmpAb12cd"])
+def test_leftovers_without_a_lock_are_removed_after_a_day(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"half")
+    assert remove_leftovers(tmp_path) == 0
+    os.utime(path, (DAYS_AGO, DAYS_AGO))
+    assert remove_leftovers(tmp_path) == 1
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", [".hidden", "clip.part", ".tmpfolder1.txt", "file"])
+def test_other_files_are_no_leftovers(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"mine")
+    os.utime(path, (DAYS_AGO, DAYS_AGO))
+    (tmp_path / ".skdpipe-1.part").mkdir()
+    assert remove_leftovers(tmp_path) == 0
+    assert path.exists()
+
+
+def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:
+    assert remove_leftovers(tmp_path / "nowhere") == 0
