@@ -108,8 +108,11 @@ def test_an_absurd_sequence_is_noticed(tmp_path: Path, changes: dict[str, Any], 
 
 
 def test_a_seed_gives_the_same_mutations(tmp_path: Path) -> None:
+    path = entry(tmp_path)
+    content = path.read_bytes()
+
     def mutated(seed: int) -> tuple[str, bytes]:
-        path = entry(tmp_path)
+        path.write_bytes(content)
         return mutate_file(path, Random(seed), path), path.read_bytes()
 
     assert [mutated(seed) for seed in range(30)] == [mutated(seed) for seed in range(30)]

@@ -72,12 +72,13 @@ def _judge_text(finished: Finished) -> Iterator[Problem]:
 
 
 def _last_line(text: str) -> str:
-    """The last line that says something; of a crash the uppermost frame too."""
+    """The error in a traceback and where it was raised; of a crash the reason and where it was."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     frames = [line for line in lines if line.startswith("File ")]
-    where = f" at {frames[0 if 'Fatal' in text else -1]}" if frames else ""
-    plain = [line for line in lines if not line.startswith(("File ", "Extension modules", "..."))]
-    return f"{(plain or ['no text'])[-1][:200]}{where[:200]}"
+    fatal = next((line for line in lines if line.startswith("Fatal Python error")), "")
+    where = f" at {frames[0 if fatal else -1]}" if frames else ""
+    plain = [line for line in lines if not line.startswith("File ")]
+    return f"{(fatal or (plain or ['no text'])[-1])[:200]}{where[:200]}"
 
 
 def judge_entries(cache: Path) -> Iterator[Problem]:
