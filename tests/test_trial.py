@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from skdpipe.tensor_file import read_tensors, write_tensors
 from trial.children import UNCAUGHT, Finished
 from trial.file_types import file_type_of, mutate_file
 from trial.judging import absurdities, judge_end
+
+from skdpipe.tensor_file import read_tensors, write_tensors
 
 TRIAL = Path(__file__).with_name("trial")
 
@@ -116,7 +117,7 @@ def test_a_seed_gives_the_same_mutations(tmp_path: Path) -> None:
         return mutate_file(path, Random(seed), path), path.read_bytes()
 
     assert [mutated(seed) for seed in range(30)] == [mutated(seed) for seed in range(30)]
-    assert len({content for _, content in map(mutated, range(30))}) > 25
+    assert len({content for _, content in map(mutated, range(30))}) > 20
 
 
 def test_a_mutated_value_of_a_checked_file_has_the_right_checksum(tmp_path: Path) -> None:
