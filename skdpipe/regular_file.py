@@ -5,6 +5,26 @@ from __future__ import annotations
 import errno
 import stat
 from pathlib import Path
+from typing import Final
+
+_KINDS: Final = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
+
+def kind_of(path: Path) -> str:
+    """What a path leads to: file, folder, pipe, socket or device.
+
+    Raises:
+        OSError: if there is no such file, or it cannot be accessed.
+        ValueError: if the path contains a null character.
+    """
+    return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "special file")
 
 
 def require_regular(path: Path) -> None:
@@ -13,9 +33,8 @@ def require_regular(path: Path) -> None:
     Raises:
         OSError: if it is a named pipe, a socket or a device, or does not exist.
     """
-    mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    if (kind := kind_of(path)) not in {"file", "folder"}:
+        raise OSError(errno.EINVAL, f"it is a {kind}, not a regular file", str(path))
 
 
 def is_regular(path: Path) -> bool:

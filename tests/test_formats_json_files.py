@@ -42,7 +42,7 @@ def test_nan_is_read() -> None:
 
 def test_a_named_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")
-    with pytest.raises(FormatError, match=r"a.json cannot be read \(it is not a regular file\)"):
+    with pytest.raises(FormatError, match=r"a.json cannot be read \(it is a pipe, not a regular file\)"):
         read_json(tmp_path / "a.json", "a list")
 
 

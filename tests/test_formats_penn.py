@@ -216,7 +216,7 @@ def test_a_damaged_file_is_refused_or_read(
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mat")
-    with pytest.raises(FormatError, match=r"pipe\.mat cannot be read \(it is not a regular file\)"):
+    with pytest.raises(FormatError, match=r"pipe\.mat cannot be read \(it is a pipe, not a regular file\)"):
         load_penn(tmp_path / "pipe.mat")
 
 

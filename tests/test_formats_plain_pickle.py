@@ -308,7 +308,7 @@ def test_a_long_integer_is_read_and_is_no_key(tmp_path: Path) -> None:
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pkl")
-    with pytest.raises(FormatError, match=r"pipe\.pkl cannot be read \(it is not a regular file\)"):
+    with pytest.raises(FormatError, match=r"pipe\.pkl cannot be read \(it is a pipe, not a regular file\)"):
         load_plain(tmp_path / "pipe.pkl")
 
 

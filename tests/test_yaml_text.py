@@ -103,7 +103,7 @@ def test_a_large_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_named_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
-    with pytest.raises(ConfigError, match="it is not a regular file"):
+    with pytest.raises(ConfigError, match="it is a pipe, not a regular file"):
         read_yaml(tmp_path / "pipe.yaml")
 
 

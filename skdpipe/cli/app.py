@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import io
-import json
 import os
 import sys
 import warnings
@@ -19,6 +19,7 @@ from typer.rich_utils import rich_format_error
 
 from skdpipe.errors import ConfigError, SkdpipeError, in_one_line
 from skdpipe.printable import printable
+from skdpipe.strict_json import to_strict_json
 
 if TYPE_CHECKING:
     import torch
@@ -111,8 +112,11 @@ def run() -> NoReturn:
     try:
         with _warnings_as_lines():
             sys.exit(app(standalone_mode=False))
-    except (SkdpipeError, OSError) as error:  # OSError: a full disk, a folder without write permission
+    except SkdpipeError as error:
         print_problem("red", "error", error)
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder without write permission
+        print_problem("red", "error", _describe(error))
         sys.exit(1)
     except Exception as error:
         if not hasattr(error, "format_message"):
@@ -120,6 +124,16 @@ def run() -> NoReturn:
         error.message = printable(error.message)  # type: ignore[attr-defined]  # may contain a file's name
         rich_format_error(error)  # type: ignore[arg-type]  # a ClickException, typer has a copy of the class
         sys.exit(error.exit_code)  # type: ignore[attr-defined]
+
+
+def _describe(error: OSError) -> str:
+    """An error of the system that names the file, with a remedy."""
+    if error.filename is None or error.strerror is None:
+        return in_one_line(error)
+    remedy = (
+        "free some space" if error.errno == errno.ENOSPC else "expected a place that can be read and written"
+    )
+    return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}; {remedy}"
 
 
 def _end_without_reader() -> NoReturn:
@@ -165,8 +179,8 @@ def print_problem(colour: str, what: str, about: object) -> None:
 
 
 def print_json(value: dict[str, object] | list[dict[str, object]]) -> None:
-    """Print one JSON value in one line of ASCII."""
-    text = json.dumps(value, allow_nan=False).replace("\x7f", r"\u007f")
+    """Print one JSON value in one line of ASCII; a number that is not finite is null."""
+    text = to_strict_json(value).replace("\x7f", r"\u007f")
     try:
         print(text, flush=True)  # noqa: T201
     except BrokenPipeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from skdpipe.distill.records import (
 )
 from skdpipe.errors import BundleError, ConfigError, DataError
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
+from skdpipe.strict_json import to_strict_json
 
 # More methods may be trained later.
 _MAY_DIFFER: Final = {"experiment.methods", "experiment.classical"}
@@ -79,7 +79,7 @@ class RunFolder:
         if before.get(name) == record:
             return
         plain = {each: _given(asdict(found)) for each, found in {**before, name: record}.items()}
-        write_text_atomically(self.results, json.dumps(plain, indent=1))
+        write_text_atomically(self.results, to_strict_json(plain, indent=1))
 
     def read_results(self) -> dict[str, MethodRecord]:
         """The results by method or forest; empty before the first is finished.
@@ -97,7 +97,7 @@ class RunFolder:
             "label": [manifest.classes.index(clip.label) for clip in clips],
             "predicted": list(predicted),
         }
-        write_text_atomically(self.predictions(name), json.dumps(predictions))
+        write_text_atomically(self.predictions(name), to_strict_json(predictions))
 
 
 def describe_data(manifest: Manifest, teacher: Path | None, initial: Path | None) -> RunData:

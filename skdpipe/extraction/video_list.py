@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from skdpipe.errors import DataError
+from skdpipe.regular_file import kind_of
 from skdpipe.skeleton import SPLITS
 from skdpipe.skeleton.sequence import split_named
 from skdpipe.video import EXTENSIONS, is_image_series
 from skdpipe.video.images import series_in
-from skdpipe.video.regular_file import kind_of
 
 T = TypeVar("T")
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdpipe.errors import FormatError, in_one_line
+from skdpipe.formats.clip_arrays import LARGEST_CLIP
 from skdpipe.formats.defaults import every_frame, require_size, to_keypoints
 from skdpipe.formats.format import Space
 from skdpipe.regular_file import require_regular
@@ -30,9 +31,6 @@ SIZE_ALTERNATIVE: Final = " (Kinetics-skeleton: 340 256)"
 
 LARGEST_SHARE: Final = 2.0
 """Largest coordinate that is a share of the frame, also beyond its edge; no body is as small as 2 pixels."""
-
-LARGEST_CLIP: Final = 25_000_000
-"""Most numbers of a clip: four people of 17 joints over an hour."""
 
 _ZIP = b"PK\x03\x04"
 _LARGEST_CONFIDENCE = 1.5  # heat maps give values slightly above 1

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 from skdpipe.errors import FormatError
 from skdpipe.formats.folder_files import paths_below
-from skdpipe.names import problem_of
+from skdpipe.names import LONGEST_NAME, problem_of
 from skdpipe.skeleton import SPLITS, Origin, clip_key
 from skdpipe.skeleton.sequence import split_named
 from skdpipe.video import EXTENSIONS
@@ -20,7 +20,6 @@ from skdpipe.video import EXTENSIONS
 _LONGEST_PATH = 4096
 _LONGEST_FILE_NAME = 200  # bytes; with endings at most 255
 _SUFFIXES = EXTENSIONS | {".json", ".jsonl", ".mat", ".npy", ".openpifpaf", ".pkl", ".skeleton"}
-_LONGEST_NAME = 1_000  # characters of a clip's name with its folders
 
 
 def clip_name(source: str) -> str:
@@ -48,10 +47,8 @@ def path_below(root: Path, file: Path) -> tuple[str, ...]:
 
 
 def is_clip_name(value: object) -> bool:
-    """Whether a value from a file can name a clip: text of at most 1,000 whole characters."""
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
-        return False
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    """Whether a value from a file can name a clip, as `skdpipe.names.require_name` describes."""
+    return isinstance(value, str) and bool(value) and not problem_of(value, LONGEST_NAME)
 
 
 def distinct_names(paths: Sequence[tuple[str, ...]]) -> list[str]:

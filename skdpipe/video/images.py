@@ -17,7 +17,7 @@ from PIL import Image
 from skdpipe.errors import VideoError, in_one_line
 from skdpipe.video.endings import IMAGE_EXTENSIONS
 from skdpipe.video.picture import MOST_PIXELS, Frame, require_few_pixels
-from skdpipe.video.regular_file import kind_of, require_regular_file
+from skdpipe.video.regular_file import require_regular_file
 
 IMAGE_FPS: Final = 30.0
 """Frames per second of a series of images, which states no rate."""
