@@ -73,3 +73,13 @@ def test_an_empty_folder_of_the_cache_is_named(tmp_path: Path) -> None:
             FormatOptions(),
             QUIET,
         )
+
+
+def test_unfinished_files_of_other_processes_are_removed(tmp_path: Path) -> None:
+    leftovers = [tmp_path / ".skdpipe-1.part", tmp_path / "lines" / "sit" / ".skdpipe-2.part"]
+    leftovers[1].parent.mkdir(parents=True)
+    for each in leftovers:
+        each.write_bytes(b"half")
+    reading = pyskl_reading(tmp_path / "in")
+    convert_poses(reading, target_named("openpifpaf"), tmp_path / "lines", FormatOptions(), QUIET)
+    assert not any(each.exists() for each in leftovers)

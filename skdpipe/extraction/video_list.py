@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from skdpipe.errors import DataError
+from skdpipe.names import require_label
 from skdpipe.regular_file import kind_of
 from skdpipe.skeleton import SPLITS
 from skdpipe.skeleton.sequence import split_named
@@ -243,6 +244,9 @@ def _in_row(file: Path, number: int, columns: Sequence[str], row: Sequence[str])
             f"{file}: row {number} has the split '{split:.40}'; expected one of {', '.join(sorted(SPLITS))}: "
             "correct it"
         )
+    for what, value in (("label", label), ("subject", subject)):
+        if value is not None:
+            require_label(value, f"{file}: row {number}", what)
     return VideoItem(file.parent / fields["path"], label, known, subject)
 
 
@@ -264,6 +268,6 @@ def shard_of(items: Sequence[T], text: str) -> list[T]:
         DataError: if the text does not have this form, or there is no such shard.
     """
     index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal()):
-        raise DataError(f"cannot read the shard '{text}'; expected i/n, for example 1/4")
+    if not (index.isdecimal() and count.isdecimal() and len(text) < 20):
+        raise DataError(f"cannot read the shard '{text:.40}'; expected i/n, for example 1/4")
     return shard(items, int(index) - 1, int(count))

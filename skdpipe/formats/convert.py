@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from skdpipe.atomic_file import remove_leftovers
 from skdpipe.errors import DataError, FormatError, SkdpipeError, in_one_line
 from skdpipe.formats.format import FormatOptions, Target
 from skdpipe.formats.reading import Reading, ReadingReport, read_clips
@@ -37,6 +38,8 @@ def convert_poses(
     Raises:
         FormatError: if there is nothing to read, nothing could be read, or the target cannot hold a clip.
     """
+    for folder in (out.parent, out, *(each for each in out.rglob("*") if each.is_dir())):
+        remove_leftovers(folder)
     report = ReadingReport()
     try:
         target.write(_read_and_map(reading, report, progress, layout), out, options)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from skdpipe.errors import VideoError, in_one_line
+from skdpipe.regular_file import kind_of
 from skdpipe.video.endings import IMAGE_EXTENSIONS
 from skdpipe.video.picture import MOST_PIXELS, Frame, require_few_pixels
 from skdpipe.video.regular_file import require_regular_file
