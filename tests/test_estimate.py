@@ -47,7 +47,7 @@ def passers_by(length: int) -> list[Keypoints]:
     return [
         people(
             person(300 + t / 9, 240, 0.4),
-            person(1000 * (t // 5) + t % 5, 600, confidence[t // 5]),
+            person(300 * (t // 5) + t % 5, 600, confidence[t // 5]),
         )
         for t in range(length)
     ]
@@ -68,5 +68,5 @@ def test_sampled_frames_are_tracked_as_consecutive_ones() -> None:
 
 
 def test_an_estimator_must_return_the_people_of_each_frame() -> None:
-    with pytest.raises(PoseError, match="returned the people of 6 frames; expected those of 7: correct"):
+    with pytest.raises(PoseError, match="returned 6 items for 7 frames; expected an array for each"):
         run(Script(passers_by(10), missing=1), 10, 2)

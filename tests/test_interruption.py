@@ -110,12 +110,18 @@ def processes_of(session: int) -> list[str]:
     return found
 
 
-def interrupt(work: str, signals: Sequence[int], *, group: bool = False, **options: object) -> End:
+def interrupt(work: str, signals: Sequence[int], *, group: bool = False, ignored: Sequence[int] = ()) -> End:
     """Start work, send signals when it has begun, and wait for the end."""
+
+    def prepare() -> None:
+        """Ignore these signals, whatever the tests themselves were started with."""
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
     indented = "".join(f"    {line}\n" for line in work.strip().splitlines())
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(work=indented)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=prepare,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -161,12 +167,14 @@ def test_a_signal_for_a_worker_is_not_one_for_the_command() -> None:
     assert (end.code, end.out, end.err) == (7, "-15\n", "")
 
 
-def test_what_is_ignored_stays_ignored() -> None:
-    def ignore() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-
-    end = interrupt("ready(); time.sleep(2); sys.exit(3)", [signal.SIGHUP], preexec_fn=ignore)
+def test_a_lost_terminal_stays_ignored_under_nohup() -> None:
+    end = interrupt("ready(); time.sleep(2); sys.exit(3)", [signal.SIGHUP], ignored=[signal.SIGHUP])
     assert (end.code, end.err) == (3, "")
+
+
+def test_an_interruption_counts_in_the_background_of_a_script() -> None:
+    end = interrupt(WAITS, [signal.SIGINT], ignored=[signal.SIGINT])
+    assert (end.code, end.err, end.left) == (130, LINE, [])
 
 
 def test_nobody_needs_to_read_the_line() -> None:

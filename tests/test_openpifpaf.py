@@ -375,7 +375,7 @@ def test_weights_that_do_not_match_are_refused(tmp_path: Path) -> None:
         assert "is not a readable safetensors file" in refusal("resnet18", tmp_path / f"{name}.safetensors")
 
     save_file({"weight": torch.ones(3)}, tmp_path / "foreign.safetensors")
-    keypoints, frames = np.zeros((1, 1, 17, 3), np.float32), np.zeros(1, np.int32)
+    keypoints, frames = np.ones((1, 1, 17, 3), np.float32), np.zeros(1, np.int32)
     poses = PoseSequence(keypoints, frames, 1, COCO_17, 25.0, (64, 48), Origin(key="0a"))
     for path in (tmp_path / "foreign.safetensors", PoseCache(tmp_path).save(poses, "low", "hand")):
         assert "contains no pose weights" in refusal("resnet18", path)

@@ -470,8 +470,8 @@ def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
     write_and_read(folder, cache, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<title>Report on the run &lt;b&gt;&amp;&#34;run</title>" in text
-    assert "&lt;i&gt;&#34;wave&#34;&lt;/i&gt;\n&amp; &#39;bow&#39;" in text  # in the table
-    assert "&lt;i&gt;\"wave\"&lt;/i&gt; &amp; 'bow'" in text  # in the figures, on one line
+    assert "&lt;i&gt;&#34;wave&#34;&lt;/i&gt;\\n&amp; &#39;bow&#39;" in text  # in the table
+    assert "&lt;i&gt;\"wave\"&lt;/i&gt;\\n&amp; 'bow'" in text  # in the figures
     assert "&lt;/pre&gt;$x$" in text
     assert "<i>" not in text
     assert "<b>" not in text
@@ -479,7 +479,13 @@ def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a\n b\t", "a b"), ("x" * 31, "x" * 29 + "…"), ("_a_", " _a_"), ("5$ $x$", r"5\$ \$x\$"), ("", "")],
+    [
+        ("a\n b\t", r"a\n b\t"),
+        ("x" * 31, "x" * 29 + "…"),
+        ("_a_", " _a_"),
+        ("5$ $x$", r"5\$ \$x\$"),
+        ("", ""),
+    ],
 )
 def test_names_in_figures_are_one_short_line(text: str, expected: str) -> None:
     assert as_text(text) == expected

@@ -28,13 +28,13 @@ def ending_on_signals() -> Iterator[None]:
 
     The first signal raises KeyboardInterrupt in the main thread. If the process is still there a second
     later, for instance in a long call of a library, or if another signal arrives, it ends at once, which
-    loses nothing because every file is written atomically. Signals that are ignored, as SIGHUP under nohup,
-    stay ignored.
+    loses nothing because every file is written atomically. SIGHUP stays ignored under nohup; SIGINT counts
+    also where a script's shell has started the command in the background, with SIGINT ignored.
     """
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    handlers = {each: signal.getsignal(each) for each in signals}
-    ending = _Ending([each for each, handler in handlers.items() if handler not in (signal.SIG_IGN, None)])
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not on Windows
+        signals.append(signal.SIGHUP)
+    ending = _Ending(signals)
     with ending.prepared():
         try:
             yield
