@@ -60,7 +60,8 @@ def _lay_out(material: Path, folder: Path, random: Random) -> Case:
         if (folder / "models").is_dir():
             yield from judge_networks(folder / "models")
         if all(each.code == 0 and not each.signal for each in done) and command[0] != "info":
-            yield from judge_entries(cache)
+            # The headers alone show what is left to extract; the rest is checked when it is read.
+            yield from judge_entries(cache, path if command is _EXTRACT else None)
 
     return Case(f"{path.relative_to(folder)}: {mutation}", [command], judge)
 
