@@ -14,9 +14,8 @@ from moving_body import ACTIONS, write_action_video
 from skdpipe.formats.pyskl import write_pyskl
 from skdpipe.skeleton import COCO_17, describe_layout
 from trial.children import Finished
-from trial.file_types import mutate_file
 from trial.judging import contents, judge_entries, judge_leftovers, judge_unchanged
-from trial.kind import Case, Kind, Problem, copy_files
+from trial.kind import Case, Kind, Mutate, Problem, copy_files
 from trial.tiny_run import SETTINGS, prepare_cache
 
 _NOISE: Final = {"jitter": {"nose": 0.1}, "outliers": 0.1, "outlier_size": 0.5, "confidence": 0.8}
@@ -70,11 +69,11 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def _lay_out(material: Path, folder: Path, random: Random) -> Case:
+def _lay_out(material: Path, folder: Path, random: Random, mutate: Mutate) -> Case:
     copy_files(material, folder)
     commands = _commands()
     name = random.choice([*commands, "config.yaml", "config.yaml"])
-    mutation = mutate_file(folder / name, random, folder / "with-noise.yaml")
+    mutation = mutate(folder / name, random, folder / "with-noise.yaml")
     before = contents(folder / "pose_cache")
 
     def judge(done: list[Finished]) -> Iterator[Problem]:

@@ -16,11 +16,14 @@ from typing import Final
 from rich.console import Console
 
 from trial.children import Finished, fork, import_everything, run_command, run_in_child, wait_for
+from trial.file_types import mutate_file
 from trial.judging import judge_end
-from trial.kind import Case, Kind, Outcome, Problem
+from trial.kind import Case, Kind, Mutate, Outcome, Problem
 from trial.table import counts_of, table_of
 
 _LANES: Final = 2
+_VALID_CASES: Final = 6
+_ACCOUNT: Final = "what-happened.txt"
 
 
 def main() -> None:
@@ -98,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 def _try_kind(kind: Kind, cases: int, seed: int, folder: Path) -> Iterator[Outcome]:
     """Run the cases of a kind, several at a time."""
     material = _prepared(kind, folder)
+    run_in_child(lambda: _require_valid(kind, folder, material))
     files = [folder / f"outcomes-{kind.name}-{lane}.jsonl" for lane in range(_LANES)]
     shutil.rmtree(folder / "failures" / kind.name, ignore_errors=True)
 
@@ -128,22 +132,35 @@ def _prepared(kind: Kind, folder: Path) -> Path:
     return material
 
 
-def _try_case(kind: Kind, number: int, seed: int, folder: Path, material: Path) -> Outcome:
-    """Run one case; its folder is kept below ``failures`` if there is a fault."""
+def _require_valid(kind: Kind, folder: Path, material: Path) -> None:
+    """Check that cases without a mutation are accepted: otherwise the others show nothing."""
+    for number in range(_VALID_CASES):
+        outcome = _try_case(
+            kind, number, "valid", folder, material, lambda path, random, donor: str(path.name)
+        )
+        if not outcome.accepted or outcome.problems:
+            kept = folder / "failures" / kind.name / str(number) / _ACCOUNT
+            raise AssertionError(f"{kind.name}: a valid case is refused: {kept.read_text()}")
+
+
+def _try_case(
+    kind: Kind, number: int, seed: int | str, folder: Path, material: Path, mutate: Mutate = mutate_file
+) -> Outcome:
+    """Run one case; its folder is kept below ``failures`` if there is a fault or nothing was mutated."""
     where = folder / "cases" / f"{kind.name}-{number}"
     shutil.rmtree(where, ignore_errors=True)
     where.mkdir(parents=True)
-    case = kind.lay_out(material, where, Random(f"{seed} {kind.name} {number}"))
+    case = kind.lay_out(material, where, Random(f"{seed} {kind.name} {number}"), mutate)
     kept = folder / "failures" / kind.name / str(number)
     inputs = where.with_name(f"{where.name}-inputs")
     shutil.copytree(where, inputs, dirs_exist_ok=True, symlinks=True)
     done = [run_command(command, where) for command in case.commands]
     problems = _problems(case, done)
-    if problems:
+    if problems or mutate is not mutate_file:
         shutil.rmtree(kept, ignore_errors=True)
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(inputs, kept)
-        (kept / "what-happened.txt").write_text(_account(case, done, problems), errors="backslashreplace")
+        (kept / _ACCOUNT).write_text(_account(case, done, problems), errors="backslashreplace")
     shutil.rmtree(inputs, ignore_errors=True)
     shutil.rmtree(where, ignore_errors=True)
     return Outcome(
@@ -185,7 +202,7 @@ def _show_case(kind: Kind, number: int, seed: int, folder: Path, console: Consol
     outcome = _try_case(kind, number, seed, folder, material)
     kept = folder / "failures" / kind.name / str(number)
     if outcome.problems:
-        console.print((kept / "what-happened.txt").read_text(), soft_wrap=True)
+        console.print((kept / _ACCOUNT).read_text(), soft_wrap=True)
         console.print(f"inputs in {kept}", soft_wrap=True)
     else:
         what = "accepted" if outcome.accepted else "refused"
