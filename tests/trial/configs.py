@@ -17,6 +17,7 @@ from trial.children import Finished
 from trial.judging import contents, judge_entries, judge_leftovers, judge_unchanged
 from trial.kind import Case, Kind, Mutate, Problem, copy_files
 from trial.tiny_run import SETTINGS, prepare_cache
+from trial.videos import EXTRACTION
 
 _NOISE: Final = {"jitter": {"nose": 0.1}, "outliers": 0.1, "outlier_size": 0.5, "confidence": 0.8}
 
@@ -38,7 +39,7 @@ def _commands() -> dict[str, list[list[str]]]:
             ["convert", "pyskl", "set.pkl", "coco", "new.json", "--target-layout", "layout.yaml"],
         ],
         "noise.yaml": [["check", "-c", "with-noise.yaml"]],
-        "low.yaml": [["config", "show", "with-low.yaml"]],
+        "named.yaml": [["config", "show", "with-name.yaml"]],
         "videos.csv": [["extract", "videos.csv", "-c", "config.yaml", *extract]],
         "names.txt": [[*pyskl, "--labels", "names.txt"], [*pyskl, "--skip", "names.txt"]],
     }
@@ -62,7 +63,8 @@ def _prepare(material: Path) -> None:
     _write(material / "noise.yaml", _NOISE)
     noisy = {**SETTINGS["experiment"], "derive_low": {"noise": "noise.yaml"}}
     _write(material / "with-noise.yaml", {**SETTINGS, "experiment": noisy})
-    _write(material / "with-low.yaml", {"extraction": "low.yaml"})
+    _write(material / "named.yaml", {"extraction": EXTRACTION})
+    _write(material / "with-name.yaml", {"extraction": "named.yaml"})
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
