@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -15,6 +16,7 @@ from typing import Final
 
 from rich.console import Console
 
+import skdpipe
 from trial.children import Finished, fork, import_everything, run_command, run_in_child, wait_for
 from trial.file_types import mutate_file, rewrite_file
 from trial.judging import judge_end
@@ -121,15 +123,23 @@ def _try_kind(kind: Kind, cases: int, seed: int, folder: Path) -> Iterator[Outco
 
 
 def _prepared(kind: Kind, folder: Path) -> Path:
-    """The folder with the valid files of a kind, written if it is not there."""
+    """The folder with the valid files of a kind, written if it is not there or is of other sources."""
     material = folder / "material" / kind.name
-    finished = material / "finished"
-    if not finished.exists():
+    finished, sources = material / "finished", _digest_of_sources()
+    if not finished.exists() or finished.read_text() != sources:
         shutil.rmtree(material, ignore_errors=True)
         material.mkdir(parents=True)
         run_in_child(lambda: kind.prepare(material))
-        finished.touch()
+        finished.write_text(sources)
     return material
+
+
+def _digest_of_sources() -> str:
+    digest = hashlib.sha256()
+    for package in (Path(__file__).parent, Path(skdpipe.__file__).parent):
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _require_valid(kind: Kind, folder: Path, material: Path) -> None:
