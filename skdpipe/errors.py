@@ -16,7 +16,10 @@ Each message is one line: what was found, what was expected, what to do.
 """
 
 import reprlib
+from collections.abc import Sized
 from importlib.util import find_spec
+from itertools import islice
+from numbers import Number
 
 
 class SkdpipeError(Exception):
@@ -70,16 +73,37 @@ class MissingDependencyError(SkdpipeError, ImportError):
 
 
 def in_one_line(error: Exception) -> str:
-    """Type and text of an error in one line of bounded length."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
+    """Type and text of an error in one line of bounded length, also if it holds huge values."""
+    is_text = not isinstance(error, KeyError) and all(isinstance(each, str | None) for each in error.args)
+    text = str(error) if is_text or isinstance(error, OSError) else ", ".join(map(in_brief, error.args))
+    return f"{type(error).__name__}: {' '.join(text.split()):.200}"
 
 
 def in_brief(value: object, length: int = 40) -> str:
-    """A value from a file for a message: bounded in length and in the effort for nested or huge values."""
-    try:
-        return f"{reprlib.repr(value):.{length}}"
-    except ValueError:  # Python does not write integers of thousands of digits
-        return f"a huge {type(value).__name__}"
+    """A value from a file for a message: bounded in length and in the effort for nested or huge values.
+
+    Of a list or tuple the first values are shown; another container, or one in another, is only counted.
+    """
+    if type(value) in (list, tuple):
+        items = [_atom_in_brief(each) for each in islice(value, 6)]  # type: ignore[call-overload]
+        items += ["..."] * (len(value) > len(items))  # type: ignore[arg-type]
+        start, end = "[]" if isinstance(value, list) else "()"
+        return f"{start}{', '.join(items)}{',' * (start == '(' and len(items) == 1)}{end}"[:length]
+    return _atom_in_brief(value)[:length]
+
+
+def _atom_in_brief(value: object) -> str:
+    if isinstance(value, str | bytes | Number | None):
+        try:
+            return reprlib.repr(value)
+        except ValueError:  # Python does not write integers of thousands of digits
+            return f"a huge {type(value).__name__}"
+    if isinstance(value, Sized) and hasattr(type(value), "__iter__"):
+        try:
+            return f"{type(value).__name__} of {len(value)}"
+        except TypeError:  # an array without axes
+            pass
+    return type(value).__name__
 
 
 def require_extra(extra: str, *modules: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import torch
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from skdpipe.cache import Quality
@@ -18,6 +19,9 @@ NOBODY: Final = -1
 """The predicted class of a clip in which nobody was detected."""
 
 _TIMED_PASSES: Final = 20
+
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,12 @@ class Figures:
             without augmentation; None in bundles of earlier versions.
     """
 
-    top1: float
-    top5: float
-    parameters: int
-    gflops: float
-    milliseconds: float
-    training_top1: float | None = None
+    top1: Percent
+    top5: Percent
+    parameters: NonNegativeInt
+    gflops: Cost
+    milliseconds: Cost
+    training_top1: Percent | None = None
 
 
 def evaluate(

@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from skdpipe.atomic_file import write_bytes_atomically
+from skdpipe.atomic_file import remove_leftovers, write_bytes_atomically
+from skdpipe.printable import printable
 from skdpipe.skeleton import Keypoints, Layout, is_seen
 from skdpipe.skeleton.mean_pose import PoseSummary
 from skdpipe.video import Frame
@@ -22,6 +23,7 @@ _FONT, _MARGIN = (cv2.FONT_HERSHEY_SIMPLEX, 0.5), 6
 _SMALL, _LIGHT = (cv2.FONT_HERSHEY_SIMPLEX, 0.42), (205, 205, 205)
 _LINE, _COLUMN = 17, 170  # pixels of a line of small text, and of a column of joint names
 _FEW_JOINTS = 40  # more need a larger picture
+_MOST = 60  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,11 @@ def draw_summary(summary: PoseSummary) -> Frame:
     joints are on the left, where they are in a picture of a person who faces the camera.
     """
     clip, frame = Path(summary.best_of[0]).name, summary.best_of[1]
-    layout = f"{summary.layout.name}, {summary.coordinates} coordinates"
-    titles = (f"{layout}: mean of {summary.poses} poses in {summary.clips} clips", f"{clip}, frame {frame}")
+    layout = f"{printable(summary.layout.name, _MOST)}, {summary.coordinates} coordinates"
+    titles = (
+        f"{layout}: mean of {summary.poses} poses in {summary.clips} clips",
+        f"{printable(clip, _MOST)}, frame {frame}",
+    )
     panels = [
         _draw_named(pose, summary, title)
         for pose, title in zip((summary.mean, summary.best), titles, strict=True)
@@ -89,7 +94,9 @@ def _draw_named(pose: Keypoints, summary: PoseSummary, title: str) -> Frame:
     pixels = (place - (low + high) / 2) * factor + (0.75 * side, 0.53 * side)
     image = np.full((side, 3 * side // 2, 3), 255, np.uint8)
     names = [
-        (joint, *xy) for joint, xy, each in zip(summary.layout.joints, pixels, seen, strict=True) if each
+        (printable(joint, _MOST), *xy)
+        for joint, xy, each in zip(summary.layout.joints, pixels, seen, strict=True)
+        if each
     ]
     on_left = [each for each in names if each[0].startswith("right_") or _in_left_half(each, side)]
     _write_column(image, on_left, 8)
@@ -127,8 +134,8 @@ def draw_sheet(panels: Sequence[Panel], layout: Layout) -> Frame:
 def _draw_panel(panel: Panel, layout: Layout) -> Frame:
     strip = np.hstack([draw_people(f, p, layout) for f, p in zip(panel.frames, panel.people, strict=True)])
     correct = panel.truth == panel.prediction
-    truth = f"truth: {panel.truth}"
-    prediction = f"predicted: {panel.prediction}" + ("" if correct else "  (wrong)")
+    truth = f"truth: {printable(panel.truth, _MOST)}"
+    prediction = f"predicted: {printable(panel.prediction, _MOST)}" + ("" if correct else "  (wrong)")
     column = max(260, _MARGIN + _text_width(truth) + 20)  # predictions are aligned unless a label is long
     width = max(strip.shape[1], column + _text_width(prediction) + _MARGIN)
     title = np.full((22, width, 3), _GREY, np.uint8)
@@ -151,4 +158,5 @@ def write_image(path: Path, image: Frame) -> None:
     """Write an RGB image as PNG."""
     encoded, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert encoded
+    remove_leftovers(path.parent)
     write_bytes_atomically(path, data.tobytes())

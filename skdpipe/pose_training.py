@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from skdpipe.atomic_file import remove_leftovers
 from skdpipe.config import Actors, CocoFile, PoseTraining, to_plain
 from skdpipe.errors import PoseError
 from skdpipe.pose import PoseEstimator
@@ -79,7 +80,10 @@ def train_pose(
     """
     if output.suffix != ".safetensors":
         raise PoseError(f"cannot write weights to {output}; expected a file name that ends in .safetensors")
+    if output.exists() and not output.is_file():
+        raise PoseError(f"{output} is not a file; move it away, because the weights are written there")
     output.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(output.parent)
     torch.manual_seed(settings.seed)
     network = build(settings.backbone, upsample=settings.upsample)
     digest = hashlib.sha256(json.dumps(to_plain(settings), sort_keys=True).encode()).hexdigest()[:8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import get_all_start_methods, get_context, parent_process
@@ -76,20 +77,26 @@ def _context() -> ForkServerContext | SpawnContext:
     """
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
+    from multiprocessing import forkserver, resource_tracker
+
     context = get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
+    resource_tracker.ensure_running()  # before the mask, which it removes
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited: Ctrl+C is for this process
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return context
 
 
 def _execute(worker: Worker[Job], job: Job, device: str, threads: int, end: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the mask is not inherited
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
-    try:
-        end.send(reason_of_failure(worker, job, device))
-    except KeyboardInterrupt:
-        os._exit(1)
+    end.send(reason_of_failure(worker, job, device))
 
 
 def reason_of_failure(worker: Worker[Job], job: Job, device: str) -> str | None:

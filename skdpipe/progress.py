@@ -11,7 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from skdpipe.printable import printable
+
 _SECONDS_BETWEEN_LINES = 30.0
+_MOST = 200  # characters of a name or a note beside a bar
 
 
 class Task:
@@ -26,12 +29,12 @@ class _Bar(Task):
         self._bar, self._unit = bar, unit
         self._start = time.monotonic()
         self._first: float | None = None
-        self._id = bar.add_task(name, total=total, rate="", note="")
+        self._id = bar.add_task(printable(name, _MOST), total=total, rate="", note="")
 
     def advance_to(self, done: float, note: str = "") -> None:
         self._first = done if self._first is None else self._first
         rate = (done - self._first) / max(1e-9, time.monotonic() - self._start)
-        self._bar.update(self._id, completed=done, rate=_pace(rate, self._unit), note=note)
+        self._bar.update(self._id, completed=done, rate=_pace(rate, self._unit), note=printable(note, _MOST))
 
 
 @dataclass
@@ -56,7 +59,7 @@ class _Lines(Task):
         total = f" of {self.total:g}" if self.total else ""
         left = f", {(self.total - done) / rate:.0f} s left" if self.total and rate else ""
         line = f"{self.name}: {done:g}{total} {self.unit}, {_pace(rate)}{left} {note}".rstrip()
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _pace(rate: float, unit: str = "") -> str:
@@ -86,12 +89,12 @@ class Progress:
         elif self._console.is_terminal:
             columns = (
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[rate]}", markup=False),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
             )
             with RichProgress(*columns, console=self._console) as bar:
                 yield _Bar(bar, name, total, unit)

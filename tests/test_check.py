@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from skdpipe.cache import PoseCache
 from skdpipe.check import Finding, check_data
-from skdpipe.cli import app, main
+from skdpipe.cli import main
+from skdpipe.cli.commands import app
 from skdpipe.config import (
     ClipFormat,
     Degradation,

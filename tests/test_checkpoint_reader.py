@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from hostile_pickle import OUT_OF_BOUNDS
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -200,3 +201,45 @@ def test_a_compressed_or_foreign_archive_is_refused(tmp_path: Path) -> None:
     assert "compressed" in refusal(tmp_path / "bomb.pkl")
     torch.jit.save(torch.jit.script(nn.Linear(1, 1)), tmp_path / "script.pkl")
     refusal(tmp_path / "script.pkl")
+
+
+@pytest.mark.parametrize(("content", "message"), OUT_OF_BOUNDS.values(), ids=OUT_OF_BOUNDS)
+def test_a_pickle_out_of_bounds_is_refused_before_it_is_read(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "hostile.pkl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", content)
+    assert message in refusal(path)
+    path.write_bytes(saved(tmp_path / "plain.pkl", None, as_zip=False).read_bytes()[:30] + content)
+    refusal(path)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_modules_that_share_a_module_many_times_are_refused(tmp_path: Path, as_zip: bool) -> None:
+    module: nn.Module = nn.ReLU()
+    for _ in range(30):
+        module = nn.Sequential(module, module)
+    checkpoint = read_checkpoint(saved(tmp_path / "shared.pkl", module, as_zip=as_zip))
+    with pytest.raises(ValueError, match="more than 20000 modules"):
+        checkpoint.tensors(checkpoint.content)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_a_storage_is_not_read_many_times(tmp_path: Path, as_zip: bool) -> None:
+    module = nn.Module()
+    parameter = nn.Parameter(torch.ones(100_000))
+    for number in range(10):
+        module.register_parameter(f"p{number}", parameter)
+    checkpoint = read_checkpoint(saved(tmp_path / "shared.pkl", module, as_zip=as_zip))
+    with pytest.raises(ValueError, match="share their storage many times"):
+        checkpoint.tensors(checkpoint.content)
+
+
+def test_an_archive_of_repeated_or_very_many_files_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "twice.pkl", {"a": torch.ones(1)})
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(archive.namelist()[0], b"")
+    refusal(path)
+    (tmp_path / "many.pkl").write_bytes(path.read_bytes() + b"PK\x01\x02" * 20_000)
+    refusal(tmp_path / "many.pkl")

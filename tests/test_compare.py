@@ -29,7 +29,7 @@ from skdpipe.compare.table import (
     to_markdown,
 )
 from skdpipe.config import Degradation, LabelShares
-from skdpipe.errors import ConfigError
+from skdpipe.errors import ConfigError, DataError
 from skdpipe.processes import run_in_processes
 from skdpipe.progress import Progress
 
@@ -305,6 +305,40 @@ def test_trained_runs_start_no_process_but_their_settings_are_checked(
     assert [reason.split(" contains a run with ")[1].split(";")[0] for reason in other.failed] == [
         "experiment.distillation.node 0.5, expected 0.7"
     ]
+
+
+def test_a_damaged_run_fails_and_the_others_are_in_the_table(uninterrupted: Path, tmp_path: Path) -> None:
+    shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
+    damaged = tmp_path / "models/tiny/k/narrow/no-edges-seed0/results.json"
+    damaged.write_text("{")
+    result = run(tmp_path, **SMALL)
+    (reason,) = result.failed
+    assert reason.startswith(f"k, narrow, no edges, seed 0: {damaged} is damaged (Invalid JSON")
+    assert list(result.rows[0].top1) == ["HQS-T", "LQS-S", "SKD"]
+    assert damaged.read_text() == "{"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("comparison.json", "newer than skdpipe-comparison-1; update skdpipe"),
+        ("comparison.md", "is not a file; move it away"),
+    ],
+)
+def test_a_table_that_cannot_be_replaced_is_found_before_training(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    path = tmp_path / "models/tiny" / name
+    path.parent.mkdir(parents=True)
+    newer = '{"format": "skdpipe-comparison-2"}'
+    if name.endswith(".md"):
+        path.mkdir()
+    else:
+        path.write_text(newer)
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))} [^\n]*{message}"):
+        run(tmp_path, **SMALL)
+    assert [each.name for each in path.parent.iterdir()] == [name]
+    assert path.is_dir() or path.read_text() == newer
 
 
 def test_a_cell_with_missing_seeds_states_their_number() -> None:

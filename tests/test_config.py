@@ -150,7 +150,7 @@ def test_the_message_about_an_unknown_name_lists_the_known_ones() -> None:
         ("recipe.epochs=0", "recipe.epochs: found 0; input should be greater than 0"),
         ("recipe.batch=0", "recipe.batch: found 0; input should be greater than 0"),
         ("recipe.learning_rate=-0.1", "recipe.learning_rate: found -0.1; input should be greater than 0"),
-        ("recipe.learning_rate=.nan", "recipe.learning_rate: found nan; input should be greater than 0"),
+        ("recipe.learning_rate=.nan", "recipe.learning_rate: found nan; input should be a finite number"),
         ("recipe.momentum=1", "recipe.momentum: found 1; input should be less than 1"),
         ("recipe.milestones=15", "recipe.milestones: found 15; input should be a valid tuple"),
         ("recipe=fast", "recipe: found 'fast'; input should be a group of settings"),
@@ -184,7 +184,7 @@ def test_a_mistake_is_one_line_with_key_found_and_expected(override: str, expect
         ("recipe.epochs", "cannot read the setting 'recipe.epochs'; expected key.path=value"),
         ("=3", "cannot read the setting '=3'; expected key.path=value"),
         ("name.first=x", "setting 'name.first=x': name is a value, not a group of settings"),
-        ("clip.frames=[1", "setting 'clip.frames=[1': while parsing a flow sequence"),
+        ("clip.frames=[1", "setting 'clip.frames=[1' is not YAML: while parsing a flow sequence"),
     ],
 )
 def test_an_override_that_cannot_be_read_is_in_the_message(override: str, expected: str) -> None:
@@ -267,7 +267,11 @@ def test_overrides_apply_at_any_depth_and_their_values_are_yaml(tmp_path: Path) 
     )
 
 
-names = st.text(min_size=1, max_size=20).filter(lambda name: name.strip(". ") and not set(name) & set("/\\"))
+names = st.text(
+    st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/\\"),
+    min_size=1,
+    max_size=20,
+).filter(lambda name: name.strip(". "))
 shares = st.floats(0, 1)
 positive = st.integers(1, 1000)
 windows = st.integers(0, 50).map(lambda half: 2 * half + 1)
@@ -299,7 +303,9 @@ experiments = st.builds(
 )
 
 
-@given(experiments | estimators | st.builds(Extraction, estimators, estimators, positive, positive))
+@given(
+    experiments | estimators | st.builds(Extraction, estimators, estimators, st.integers(1, 100), positive)
+)
 def test_a_config_is_restored_from_plain_values_and_from_yaml(config: Any) -> None:
     written = to_plain(config)
     assert parse_config(type(config), written, "memory") == config

@@ -174,7 +174,7 @@ def test_ranges_and_changed_defaults_are_behind_the_value(setting: str, notes: s
 def test_required_settings_and_lists_of_fixed_length_are_marked() -> None:
     text = describe_config("pose-actors-high")
     assert "backbone: resnet18  # text; required\n" in text
-    assert "size: [240, 180]  # [integer > 0, integer > 0]\n" in text
+    assert "size: [240, 180]  # [integer in (0, 100000], integer in (0, 100000]]\n" in text
 
 
 def test_overrides_change_what_is_shown() -> None:

@@ -199,17 +199,6 @@ def test_a_run_of_an_earlier_version_continues(
         distill_student(other, cache, tmp_path, device=CPU)
 
 
-@pytest.mark.parametrize("content", ["", "experiment: {}", "experiment: {colour: red}", "- 1"])
-def test_a_folder_with_other_content_is_another_run(
-    finished: DistillationResult, cache: PoseCache, tmp_path: Path, content: str
-) -> None:
-    folder = tmp_path / finished.folder.name
-    shutil.copytree(finished.folder, folder)
-    (folder / "config.yaml").write_text(content)
-    with pytest.raises(DataError, match="contains a run with"):
-        distill_student(EXPERIMENT, cache, tmp_path, device=CPU)
-
-
 def test_a_folder_holds_one_set_of_clips(finished: DistillationResult, tmp_path: Path) -> None:
     other = fill(PoseCache(tmp_path), of_each=9)
     with pytest.raises(DataError, match=r"contains a run with data\.training_clips 8, expected 12"):

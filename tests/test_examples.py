@@ -19,7 +19,7 @@ from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
 from typer.testing import CliRunner
 
 from skdpipe.cache import PoseCache
-from skdpipe.cli import app
+from skdpipe.cli.commands import app
 from skdpipe.config import Estimator, Experiment, Extraction, load_config
 from skdpipe.errors import MissingDependencyError, PoseError
 from skdpipe.pose import PoseEstimator

@@ -1,13 +1,16 @@
 """Extraction finds all videos, extracts only what is missing, and can be interrupted at any time."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from io import StringIO
 from pathlib import Path
@@ -22,6 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recording_progress import RecordingProgress
 from rich.console import Console
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 from squares import GRID, SIDE, SquareFinder, square_frames
 
 import skdpipe.cache.video_index
@@ -191,6 +196,120 @@ def test_linked_folders_are_searched(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "wave").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     assert find(tmp_path / "videos", tmp_path) == [("videos/wave/a.mp4", "wave", None)]
+
+
+def test_a_folder_is_searched_once_and_found_by_its_own_name(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/punch/a.mp4", "videos/wave/b.mp4", "elsewhere/c.mp4")
+    for link, target in (
+        ("again", "wave"),
+        ("wave/up", ".."),
+        ("kick", "../elsewhere"),
+        ("kick2", "../elsewhere"),
+    ):
+        (tmp_path / "videos" / link).symlink_to(target, target_is_directory=True)
+    found = find_videos(tmp_path / "videos")
+    assert [(item.path.name, item.label) for item in found] == [
+        ("c.mp4", "kick"),
+        ("a.mp4", "punch"),
+        ("b.mp4", "wave"),
+    ]
+    (line,) = found.left_out
+    assert line.startswith("3 files (")
+    assert line.endswith(": a link to a folder that is searched already")
+    assert all(f"videos/{name}" in line for name in ("again", "kick2", "wave/up"))
+
+
+def test_what_is_no_regular_file_is_named_and_never_opened(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+    (tmp_path / "gone.mp4").symlink_to("nowhere.mp4")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    found = find_videos(tmp_path)
+    assert found == [VideoItem(tmp_path / "a.mp4")]
+    assert sorted(found.left_out) == [
+        f"{tmp_path}/gone.mp4: a link that leads nowhere (No such file or directory)",
+        f"{tmp_path}/loop.mp4: a link that leads nowhere (Too many levels of symbolic links)",
+        f"{tmp_path}/pipe.mp4: a pipe, not a file",
+        f"{tmp_path}/zero.mp4: a device, not a file",
+    ]
+    assert find_videos(tmp_path / "pipe.mp4") == [VideoItem(tmp_path / "pipe.mp4")]  # refused when it is read
+
+
+def test_a_folder_that_cannot_be_read_is_named() -> None:
+    with tempfile.TemporaryDirectory() as folder, unprivileged():
+        root = Path(tempfile.mkdtemp(dir="/tmp" if os.getuid() == 0 else folder))
+        touch(root, "wave/a.mp4", "closed/b.mp4")
+        (root / "closed").chmod(0)
+        try:
+            found = find_videos(root)
+        finally:
+            (root / "closed").chmod(0o700)
+            shutil.rmtree(root)
+    assert found == [VideoItem(root / "wave/a.mp4", "wave")]
+    assert found.left_out == (f"{root}/closed: a folder that cannot be read (Permission denied)",)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """As another user if the tests run as root, who can read everything."""
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+
+
+def test_folders_of_any_depth_are_searched(tmp_path: Path) -> None:
+    folder = tmp_path
+    try:
+        for _ in range(1200):
+            folder /= "d"
+            folder.mkdir()
+        (folder / "a.mp4").touch()
+        assert find_videos(tmp_path) == [VideoItem(folder / "a.mp4", "d")]
+        (folder / "a.mp4").unlink()
+    finally:  # pytest would remove the folders by recursion
+        while folder != tmp_path:
+            folder.rmdir()
+            folder = folder.parent
+
+
+@given(
+    name=st.binary(min_size=1, max_size=60).filter(
+        lambda name: not {0, ord("/")} & {*name} and name[:1] != b"."
+    )
+)
+def test_any_name_can_be_listed(tmp_path_factory: pytest.TempPathFactory, name: bytes) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    path = folder / os.fsdecode(name + b".mp4")
+    path.touch()
+    assert find_videos(folder) == [VideoItem(path)]
+
+
+@pytest.mark.parametrize(
+    "content", [b"path,label\n" + b"," * 10**6, b"," * 10**6, b'path,label\n"' + b"a" * 10**6]
+)
+def test_the_error_of_a_huge_csv_is_one_short_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        find_videos(tmp_path / "list.csv")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "../..", "~", "a\0b.mp4", "a" * 400 + ".mp4", "none.mp4"])
+def test_a_path_in_a_csv_that_is_no_video_does_not_stop_the_others(
+    square_video: WriteVideo, cache: PoseCache, tmp_path: Path, path: str
+) -> None:
+    square_video("good.mp4")
+    (tmp_path / "list.csv").write_text(f"path,label\n{path},wave\ngood.mp4,wave\n")
+    report = extract_videos(find_videos(tmp_path / "list.csv"), two_qualities(), cache)
+    ((failed, why),) = report.failed
+    assert why.startswith(f"{failed}: ")
+    assert report.done == 1
 
 
 @pytest.mark.parametrize(
@@ -604,6 +723,118 @@ def test_a_cache_that_cannot_be_written_stops_the_extraction(
     assert frames_processed(*sources) == [FRAMES, FRAMES]
     with pytest.raises(CacheError, match=r"cannot write .*estimator\.yaml"):
         extract_videos(items, [Source("low", SquareFinder(), 1, Estimator())], PoseCache(tmp_path / "taken"))
+
+
+class Failing(SquareFinder):
+    """Raises an error for each of the first videos, which have one batch each."""
+
+    errors = (MemoryError(), RecursionError("too deep"), ValueError("two\nlines"), PoseError("no people"))
+
+    def __call__(self, frames):  # type: ignore[no-untyped-def]
+        if len(self.calls) < len(self.errors):
+            self.calls.append(0)
+            raise self.errors[len(self.calls) - 1]
+        return super().__call__(frames)
+
+
+def test_any_error_of_one_video_is_its_failure(square_video: WriteVideo, cache: PoseCache) -> None:
+    items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(6)]
+    sources = Source("high", Failing()), Source("low", SquareFinder(127))
+    report = extract_videos(items, sources, cache, batch=FRAMES)
+    assert report.done == 2
+    assert [path for path, _ in report.failed] == [item.path for item in items[:4]]
+    for (path, why), text in zip(
+        report.failed, ("MemoryError", "too deep", "two lines", "no people"), strict=True
+    ):
+        assert why.startswith(f"{path}: ")
+        assert text in why
+        assert "\n" not in why
+    assert len(list(cache.entries())) == 4
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RecursionError(), UnicodeDecodeError("utf-8", b"", 0, 1, "bad")]
+)
+def test_any_error_while_decoding_is_the_videos_failure(
+    square_video: WriteVideo, cache: PoseCache, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(3)]
+
+    def failing(path: Path) -> Iterator[tuple[object, float]]:
+        for number, frame in enumerate(read_timed_frames(path)):
+            if path == items[1].path and number == 7:
+                raise error
+            yield frame
+
+    monkeypatch.setattr(skdpipe.video, "read_timed_frames", failing)
+    report = extract_videos(items, two_qualities(), cache)
+    ((path, why),) = report.failed
+    assert (report.done, path) == (2, items[1].path)
+    assert why.startswith(f"{path}: cannot be extracted ({type(error).__name__}")
+
+
+def test_a_folder_in_the_place_of_a_sequence_is_its_videos_failure(
+    square_video: WriteVideo, cache: PoseCache
+) -> None:
+    items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(2)]
+    sources = two_qualities()
+    cache.path_of("low", sources[1].settings, content_key(items[0].path)).mkdir(parents=True)
+    report = extract_videos(items, sources, cache)
+    ((path, why),) = report.failed
+    assert (report.done, path) == (1, items[0].path)
+    assert "is a folder; expected a cached sequence" in why
+    assert frames_processed(*sources) == [FRAMES, FRAMES]
+
+
+def test_a_sequence_of_a_later_version_is_kept(square_video: WriteVideo, cache: PoseCache) -> None:
+    items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(2)]
+    extract_videos(items, two_qualities(), cache)
+    newer = cache.path_of("high", two_qualities()[0].settings, content_key(items[0].path))
+    with safe_open(newer, "np") as file:
+        metadata = {**file.metadata(), "format": "skdpipe-sequence-2"}
+    save_file(load_file(newer), newer, metadata)
+    content = newer.read_bytes()
+    report = extract_videos(items, two_qualities(), cache)
+    ((path, why),) = report.failed
+    assert path == items[0].path
+    assert "later version" in why
+    assert newer.read_bytes() == content
+
+
+def test_a_complete_cache_is_not_written(square_video: WriteVideo, cache: PoseCache) -> None:
+    path = square_video("a.mp4")
+    os.utime(path, (1e9, 1e9))
+    sources = [Source("high", SquareFinder(128), 1, Estimator()), two_qualities()[1]]
+    extract_videos([VideoItem(path)], sources, cache)
+    for each in sorted(cache.root.rglob("*"), reverse=True):
+        os.utime(each, (1e9, 1e9))
+    report = extract_videos([VideoItem(path)], sources, cache)
+    assert (report.skipped, report.failed) == (1, ())
+    assert {each.stat().st_mtime for each in cache.root.rglob("*")} == {1e9}
+    sources[0] = Source("high", SquareFinder(128), 1, Estimator(long_edge=99))
+    extract_videos([VideoItem(path)], sources, cache)
+    (settings,) = cache.root.rglob("estimator.yaml")
+    assert yaml.safe_load(settings.read_text())["long_edge"] == 99
+
+
+def test_a_cache_that_cannot_be_read_is_one_line(square_video: WriteVideo) -> None:
+    video = VideoItem(square_video("a.mp4"))
+    with unprivileged():
+        root = Path(tempfile.mkdtemp(dir="/tmp"))
+        (root / "high").mkdir(mode=0)
+        try:
+            with pytest.raises(CacheError, match=r"high cannot be read \(Permission denied\)"):
+                extract_videos([video], two_qualities(), PoseCache(root))
+        finally:
+            (root / "high").chmod(0o700)
+            shutil.rmtree(root)
+
+
+def test_a_large_file_that_is_no_video_is_not_hashed(cache: PoseCache, tmp_path: Path) -> None:
+    with (tmp_path / "a.mp4").open("wb") as file:
+        file.truncate(2**40)
+    ((_, why),) = extract_videos([VideoItem(tmp_path / "a.mp4")], two_qualities(), cache).failed
+    assert "not a readable video" in why
 
 
 class Interrupted(SquareFinder):

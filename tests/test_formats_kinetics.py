@@ -11,7 +11,7 @@ import pytest
 from foreign_clips import make_clip
 
 from skdpipe.errors import FormatError
-from skdpipe.formats.kinetics import SIZE, find_kinetics, load_kinetics, write_kinetics
+from skdpipe.formats.kinetics import FORMAT, SIZE, find_kinetics, load_kinetics, write_kinetics
 from skdpipe.skeleton import OPENPOSE_18, clip_key
 
 
@@ -97,14 +97,23 @@ def test_clips_labelled_without_a_skeleton_are_left_out(
     for name in ("kinetics_train/a", "kinetics_train/b", "kinetics_val/a"):
         written(tmp_path, {"data": [{"frame_index": 1, "skeleton": []}], "label": "x"}, f"{name}.json")
     labels = {"a": {"has_skeleton": False, "label": "x"}, "b": {"has_skeleton": True, "label": "x"}}
-    file = written(tmp_path, labels, "kinetics_train_label.json")
+    written(tmp_path, labels, "kinetics_train_label.json")
     found = [str(path.relative_to(tmp_path)) for path in find_kinetics(tmp_path)]
     assert found == ["kinetics_train/b.json", "kinetics_val/a.json"]
     monkeypatch.chdir(tmp_path / "kinetics_train")
     assert find_kinetics(Path()) == (Path("b.json"),)
-    file.write_text("{")
+
+
+def test_a_damaged_file_of_labels_stands_for_its_clips_and_the_others_are_listed(tmp_path: Path) -> None:
+    for name in ("kinetics_train/a", "kinetics_train/b", "kinetics_val/a"):
+        written(tmp_path, {"data": [{"frame_index": 1, "skeleton": []}], "label": "x"}, f"{name}.json")
+    labels = tmp_path / "kinetics_train_label.json"
+    labels.write_text("{")
+    assert find_kinetics(tmp_path) == (labels, tmp_path / "kinetics_val/a.json")
     with pytest.raises(FormatError, match=r"kinetics_train_label\.json is not JSON"):
-        find_kinetics(tmp_path)
+        load_kinetics(labels)
+    counts = FORMAT.left_out(tmp_path)
+    assert counts["clips whose file of labels cannot be read"] == 2
 
 
 def test_no_files(tmp_path: Path) -> None:

@@ -226,3 +226,16 @@ def test_a_body_occurs_once_in_a_frame(tmp_path: Path) -> None:
 def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="not named like S001C001P001R001A001"):
         load_ntu(written(tmp_path, [], name="walk.skeleton"))
+
+
+def test_a_frame_of_too_many_bodies_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, [], [body(1, 0)])
+    path.write_text(path.read_text().replace("\n1\n", "\n1001\n"))
+    with pytest.raises(FormatError, match="line 3: found 1001 bodies in one frame, expected at most 1000"):
+        load_ntu(path)
+
+
+def test_a_person_in_too_many_frames_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, [body(1, 0)], *[[]] * 333_333)
+    with pytest.raises(FormatError, match=r"a person of 25 joints in 333334 frames has 25,000,050 numbers"):
+        load_ntu(path)

@@ -1,15 +1,22 @@
 """Penn Action's files, including their irregularities; broken ones are refused by name."""
 
 import functools
+import os
+import struct
+import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.io import loadmat, savemat
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.matlab import read_matlab
 from skdpipe.formats.penn import find_penn, load_penn
 from skdpipe.skeleton import PENN_13, PoseSequence
 
@@ -137,6 +144,80 @@ def test_a_file_that_is_not_matlabs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mat").write_bytes(b"\x89PNG and so on" * 100)
     with pytest.raises(FormatError, match="expected a MATLAB file"):
         load_penn(tmp_path / "a.mat")
+
+
+def element(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def variable(name: bytes, kind: int, numbers: bytes, shape: tuple[int, int] = (1, 1), code: int = 6) -> bytes:
+    """A variable as MATLAB 5 stores it: flags, dimensions, name, numbers."""
+    parts = [(6, struct.pack("<II", code, 0)), (5, struct.pack("<2i", *shape)), (1, name), (kind, numbers)]
+    return element(14, b"".join(element(*part) for part in parts))
+
+
+HEADER = b"MATLAB 5.0".ljust(124) + b"\x00\x01IM"
+
+
+def compressed(content: bytes) -> bytes:
+    packed = zlib.compress(content, 9)
+    return struct.pack("<II", 15, len(packed)) + packed
+
+
+def test_variables_are_read_as_scipy_reads_them(tmp_path: Path) -> None:
+    fields = annotation(x=np.arange(39, dtype=np.int16).reshape(3, 13), single=np.float32([[1.5]]))
+    for compress in (True, False):
+        savemat(tmp_path / "a.mat", fields, do_compression=compress)
+        read, expected = read_matlab(tmp_path / "a.mat", fields.keys()), loadmat(tmp_path / "a.mat")
+        assert read.keys() == fields.keys()
+        for name, value in read.items():
+            np.testing.assert_array_equal(np.atleast_1d(value), expected[name])
+    (tmp_path / "a.mat").write_bytes(HEADER + variable(b"nframes", 2, b"\x07"))
+    assert read_matlab(tmp_path / "a.mat", {"nframes"})["nframes"].tolist() == [[7]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (compressed(struct.pack("<II", 14, 2**31) + bytes(10**7)), "variables of more than 20000000 bytes"),
+        (compressed(variable(b"a", 9, bytes(15_000_000), (1, 1))) * 2, "variables of more than"),
+        (variable(b"x", 9, bytes(8), (2, 1)), "x of shape"),
+        (variable(b"x", 9, bytes(8), (-1, -1)), "x of 2 dimensions"),
+        (variable(b"x", 9, bytes(7)), "numbers of type 9 in 7 bytes"),
+        (variable(b"x", 0, bytes(8)), "numbers of type 0"),
+        (variable(b"x", 9, bytes(8), code=1), "x of MATLAB's class 1"),
+        (variable(b"x", 9, bytes(8)) * 2, "x twice"),
+        (variable(b"x", 9, bytes(8))[:-8], "a variable that is cut off"),
+        (element(14, element(6, bytes(8)) + struct.pack("<II", 5, 2**32 - 8)), "an element that is cut off"),
+        (element(15, b"no zlib"), "cannot be decompressed"),
+        (variable(b"x" * 9, 9, bytes(8)) * 2000, "more than 1000 variables"),
+    ],
+)
+def test_a_hostile_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.mat").write_bytes(HEADER + content)
+    with pytest.raises(FormatError, match=message) as caught:
+        load_penn(tmp_path / "a.mat")
+    assert "\n" not in str(caught.value)
+
+
+@given(st.data())
+def test_a_damaged_file_is_refused_or_read(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.mat"
+    savemat(path, annotation())
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(124, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with suppress(FormatError):
+        load_penn(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mat")
+    with pytest.raises(FormatError, match=r"pipe\.mat cannot be read \(it is not a regular file\)"):
+        load_penn(tmp_path / "pipe.mat")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hostile_pickle import PickledCall
+from hostile_pickle import OUT_OF_BOUNDS, PickledCall
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -49,7 +49,7 @@ def assert_equal(read: Any, written: Any) -> None:
             np.testing.assert_array_equal(read[name], value)
         else:
             assert read[name] == value
-            assert type(read[name]) is type(value)
+            assert isinstance(read[name], type(value))
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -222,7 +222,7 @@ OBJECTS = call("numpy", "dtype", b"(S'O8'\nI00\nI01\nt")
         (b"\x80\x04\x8c\x08builtins\x8c\x0blist.append\x93.", "names builtins.list.append"),
         (b"cnumpy\nndarray\n(dS'__defaults__'\nNsb.", "changes a function"),
         (b"cnumpy.core.multiarray\nscalar\nN}S'__kwdefaults__'\nNs\x86b.", "changes a function"),
-        (call("numpy", "dtype", b"(S'O8'\ntR") + b".", "array of type 'O8'"),
+        (call("numpy", "dtype", b"(S'O8'\nt") + b".", "array of type 'O8'"),
         (call("numpy", "dtype", b"(S'f4,O'\nt") + b".", "array of type 'f4,O'"),
         (call("numpy", "dtype", b"(S'V8'\nt") + b".", "array of type 'V8'"),
         (
@@ -238,7 +238,7 @@ OBJECTS = call("numpy", "dtype", b"(S'O8'\nI00\nI01\nt")
         (call("numpy", "ndarray", b"((I99\ntS'f8'\nS'12345678'\nt") + b".", "not a pickle of plain values"),
         (call("numpy", "ndarray", b"((I1\ntS'f8'\n]t") + b".", "an array of list"),
         (call("_codecs", "encode", b"(S'x'\nS'zip'\nt") + b".", "uses the codec 'zip'"),
-        (call("builtins", "bytearray", b"(I9999999999999\nt") + b".", "not a pickle of plain values"),
+        (call("builtins", "bytearray", b"(I9999999999999\nt") + b".", "bytes of int"),
         (b"Pmine\n.", "not a pickle of plain values"),
         (b"\x82\x01.", "not a pickle of plain values"),
         (b"", "not a pickle of plain values"),
@@ -261,6 +261,55 @@ def test_any_bytes_are_plain_values_or_refused(
     path.write_bytes(content)
     with suppress(FormatError):
         load_plain(path)
+
+
+@pytest.mark.parametrize(("content", "message"), OUT_OF_BOUNDS.values(), ids=OUT_OF_BOUNDS)
+def test_a_pickle_out_of_bounds_is_refused_before_it_is_read(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    with pytest.raises(FormatError) as caught:
+        loaded(tmp_path, content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+CONTENT = b"B" + (1_000_000).to_bytes(4, "little") + bytes(1_000_000) + b"q\x01"
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        b"cbuiltins\nbytearray\nh\x01\x85R0",
+        b"cnumpy\nndarray\n(J\x40\x42\x0f\x00\x85X\x02\x00\x00\x00u1h\x01tR0",
+    ],
+)
+def test_a_content_is_not_copied_many_times(tmp_path: Path, repeated: bytes) -> None:
+    with pytest.raises(FormatError, match=r"copies its content many times"):
+        loaded(tmp_path, b"\x80\x03" + CONTENT + repeated * 10 + b"N.")
+
+
+def test_items_of_an_array_are_not_set(tmp_path: Path) -> None:
+    array = b"cnumpy\nndarray\n(K\x04\x85X\x02\x00\x00\x00u1C\x04abcdtR"
+    np.testing.assert_array_equal(loaded(tmp_path, b"\x80\x03" + array + b"."), [97, 98, 99, 100])
+    with pytest.raises(FormatError, match="read-only"):
+        loaded(tmp_path, b"\x80\x03" + array + b"K\x00K\x01s.")
+
+
+def test_the_attributes_of_an_ordered_dict_are_not_set(tmp_path: Path) -> None:
+    content = b"\x80\x02ccollections\nOrderedDict\n)R}X\x03\x00\x00\x00getK\x01sb."
+    assert loaded(tmp_path, content).get("a", 5) == 5
+
+
+def test_a_long_integer_is_read_and_is_no_key(tmp_path: Path) -> None:
+    assert loaded(tmp_path, pickle.dumps([10**5000])) == [10**5000]
+    with pytest.raises(FormatError, match="a key that is no text"):
+        loaded(tmp_path, pickle.dumps({10**5000: 1}))
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pkl")
+    with pytest.raises(FormatError, match=r"pipe\.pkl cannot be read \(it is not a regular file\)"):
+        load_plain(tmp_path / "pipe.pkl")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from foreign_clips import SIZE, assert_same, make_clip
-from hostile_pickle import create_file
+from hostile_pickle import create_file, share_itself
 
 from skdpipe.errors import FormatError
 from skdpipe.formats.pyskl import find_pyskl, load_pyskl, write_pyskl
@@ -294,6 +295,75 @@ def test_what_has_no_annotations_is_refused(tmp_path: Path, content: object) -> 
 def test_a_layout_of_other_joints_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="17 joints, but layout penn-13 has 13"):
         next(load_pyskl(written(tmp_path, [annotation()]), layout="penn-13"))
+
+
+def one_object(value: object) -> Any:
+    array = np.empty(1, object)
+    array[0] = value
+    return array
+
+
+def containing_itself() -> list[Any]:
+    values: list[Any] = []
+    values.append(values)
+    return values
+
+
+@pytest.mark.parametrize("name", ["label", "frame_dir", "total_frames", "original_shape", "keypoint"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        10**5000,
+        -(10**5000),
+        float("nan"),
+        float("inf"),
+        share_itself(),
+        (share_itself(), 3),
+        containing_itself(),
+        one_object(share_itself()),
+        {"a": share_itself()},
+        b"bytes",
+        np.zeros((0, 10**9)),
+        np.zeros((10**9, 0, 17, 2)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_malformed_value_is_the_failure_of_its_clip(tmp_path: Path, name: str, value: Any) -> None:
+    clips = load_pyskl(written(tmp_path, [annotation("bad", **{name: value}), annotation("good")]))
+    with pytest.raises(FormatError) as caught:
+        next(clips)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(str(tmp_path)) + 200
+    assert next(clips).origin.key == clip_key("good")
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a" * 10_000_000, ".pkl" * 100_000, ""])
+def test_a_name_that_cannot_be_written_is_the_failure_of_its_clip(tmp_path: Path, name: str) -> None:
+    clips = load_pyskl(written(tmp_path, [annotation(name), annotation("good")]))
+    with pytest.raises(FormatError, match="clip number 1 has no frame_dir"):
+        next(clips)
+    assert next(clips).origin.key == clip_key("good")
+
+
+def test_clips_that_share_an_array_are_bounded(tmp_path: Path) -> None:
+    keypoint, score = np.ones((1, 9000, 17, 2), np.float32), np.ones((1, 9000, 17), np.float32)
+    shared = {"keypoint": keypoint, "keypoint_score": score, "total_frames": None}
+    clips = load_pyskl(written(tmp_path, [annotation(f"clip{number}", **shared) for number in range(30)]))
+    assert len(list(islice(clips, 6))) == 6
+    with pytest.raises(FormatError, match="expected an array of its own for each clip"):
+        list(clips)
+
+
+def test_one_annotation_many_times_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"has 5000 clips in \d+ bytes"):
+        load_pyskl(written(tmp_path, [annotation()] * 5000))
+
+
+def test_very_many_splits_are_not_listed(tmp_path: Path) -> None:
+    splits = {f"train{number}": [] for number in range(10_000)}
+    with pytest.raises(FormatError, match="has the splits train0") as caught:
+        load_pyskl(written(tmp_path, {"split": splits, "annotations": [annotation()]}))
+    assert len(str(caught.value)) < len(str(tmp_path)) + 300
 
 
 def test_a_hostile_file_runs_nothing(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_without_class_folders_there_is_no_label(tmp_path: Path) -> None:
         (np.zeros((17, 2, 4, 1), np.float32), "expected floats"),
         (np.zeros((17, 3, 0, 1), np.float32), "expected floats"),
         (np.zeros((11, 3, 4, 1), np.float32), "11 joints; expected one of 17"),
+        (np.zeros((17, 3, 10**9, 0), np.float32), r"a clip of shape \(1000000000, 0, 17, 3\)"),
         (np.full((17, 3, 4, 1), -2, np.float32), "third channel reaches from -2.00 to -2.00"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,36 @@ def test_a_truncated_array_is_refused(tmp_path: Path, length: int) -> None:
     path = dataset(tmp_path)
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(FormatError, match=r"train_data\.npy is not an array of numbers"):
+        load_st_gcn(path, size=SIZE)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 10**9, 17, 2), (2, 3, 10**9, 17, 0), (2, 3, 10**6, 0, 2)])
+def test_axes_of_nothing_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(FormatError, match="expected floats"):
+        load_st_gcn(dataset(tmp_path, np.zeros(shape, np.float32)), size=SIZE)
+
+
+@pytest.mark.parametrize("shape", [(-1, 3, 4, 17, 2), (10**9, 3, 300, 17, 2), (10**30, 3, 4, 17, 2), "abc"])
+def test_a_header_that_promises_another_shape_is_refused(tmp_path: Path, shape: Any) -> None:
+    header = repr({"descr": "<f4", "fortran_order": False, "shape": shape}).encode()
+    path = dataset(tmp_path)
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(40_000))
+    with pytest.raises(FormatError, match=r"train_data\.npy is not an array of numbers"):
+        load_st_gcn(path, size=SIZE)
+
+
+def test_a_name_that_cannot_be_written_is_the_failure_of_its_clip(tmp_path: Path) -> None:
+    clips = load_st_gcn(dataset(tmp_path, labels=(["\ud800", "two"], [0, 1])), size=SIZE)
+    with pytest.raises(FormatError, match="clip number 1 has no name"):
+        next(clips)
+    assert next(clips).origin.key == clip_key("two")
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    path = dataset(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FormatError, match="cannot be read"):
         load_st_gcn(path, size=SIZE)
 
 

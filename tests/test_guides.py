@@ -15,7 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import skdpipe
-from skdpipe.cli import app
+from skdpipe.cli.commands import app
 from skdpipe.config import Estimator, parse_config
 
 ROOT = Path(__file__).parents[1]

@@ -7,9 +7,11 @@ import json
 import os
 import pickle
 import shutil
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +23,12 @@ from rich.console import Console
 from scipy.io import savemat
 
 import skdpipe.formats.openpifpaf
+import skdpipe.formats.pyskl
 from skdpipe.cache import PoseCache
 from skdpipe.dataset import PairedClips, build_manifest
-from skdpipe.errors import DataError, FormatError
+from skdpipe.errors import ConfigError, DataError, FormatError
 from skdpipe.formats.catalogue import format_named
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import FormatOptions
 from skdpipe.formats.importing import import_poses
 from skdpipe.formats.ntu import samples_to_skip
@@ -612,3 +616,120 @@ def test_json_files_without_clips_are_counted_as_failed(tmp_path: Path) -> None:
     reading = Reading(format_named("openpifpaf"), tmp_path, FormatOptions(size=SIZE))
     report = import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
     assert counts(report) == (0, 0, 0, 1)
+
+
+# Files and clips that fail
+
+
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [
+        ({"size": (10**12, 240)}, "size 1000000000000 240; expected"),
+        ({"size": (320, 0)}, "size 320 0; expected"),
+        ({"fps": float("inf")}, "fps inf; expected"),
+        ({"fps": float("nan")}, "fps nan; expected"),
+        ({"frames": 10**9}, "frames 1000000000; expected"),
+    ],
+)
+def test_options_out_of_range_are_refused(option: dict[str, Any], found: str) -> None:
+    with pytest.raises(ConfigError, match=found):
+        FormatOptions(**option)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        MemoryError(),
+        RecursionError("deep"),
+        KeyError("x"),
+        OverflowError(),
+        struct.error("short"),
+        ValueError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("write", [pyskl_reading, openpifpaf_reading])
+def test_any_error_of_a_clip_is_its_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., Reading], raised: Exception
+) -> None:
+    reading = write(tmp_path / "in")
+    layout_of_first = iter([raised])
+
+    def fail_once(*arguments: object) -> object:
+        for error in layout_of_first:
+            raise error
+        return COCO_17
+
+    monkeypatch.setattr(skdpipe.formats.pyskl, "layout_for", fail_once)
+    monkeypatch.setattr(skdpipe.formats.openpifpaf, "layout_of_people", fail_once)
+    report = import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
+    assert counts(report) == (2, 0, 0, 1)
+    (line,) = report.failed
+    assert str(tmp_path / "in") in line
+    assert "\n" not in line
+    expected = "takes more memory than there is" if isinstance(raised, MemoryError) else type(raised).__name__
+    assert expected in line
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_ends_an_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(skdpipe.formats.openpifpaf, "layout_of_people", interrupt)
+    with pytest.raises(raised):
+        import_poses(openpifpaf_reading(tmp_path / "in"), PoseCache(tmp_path / "cache"), "high", QUIET)
+
+
+def test_what_is_no_file_is_named_and_the_files_are_imported(tmp_path: Path) -> None:
+    reading, folder = openpifpaf_reading(tmp_path / "in"), tmp_path / "in/val/run"
+    os.mkfifo(folder / "pipe.openpifpaf.json")
+    (folder / "folder.openpifpaf.json").mkdir()
+    (folder / "zero.openpifpaf.json").symlink_to("/dev/zero")
+    (folder / "gone.openpifpaf.json").symlink_to("nowhere")
+    (folder / "itself.openpifpaf.json").symlink_to("itself.openpifpaf.json")
+    (folder / "deep.openpifpaf.json").write_text("[" * 100_000)
+    (folder / "loop").symlink_to("..")
+    report = import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
+    assert counts(report) == (3, 0, 0, 6)
+    for name in ("pipe", "folder", "zero", "gone", "itself", "deep"):
+        assert sum(str(folder / f"{name}.openpifpaf.json") in line for line in report.failed) == 1
+
+
+def test_folders_behind_links_are_read_once_and_by_their_own_path(tmp_path: Path) -> None:
+    (tmp_path / "in/b").mkdir(parents=True)
+    (tmp_path / "elsewhere/c").mkdir(parents=True)
+    for name in ("in/b/one.json", "elsewhere/c/two.json"):
+        (tmp_path / name).write_text("{}")
+    for link in ("in/a", "in/z"):
+        (tmp_path / link).symlink_to(tmp_path / "in/b")
+    for link in ("in/linked", "in/twice"):
+        (tmp_path / link).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "in")
+    found = paths_below(tmp_path / "in", ".json")
+    assert found == [tmp_path / "in/b/one.json", tmp_path / "in/linked/c/two.json"]
+
+
+@pytest.mark.parametrize(
+    ("image", "keypoints", "found"),
+    [
+        ("\ud800/0.jpg", [1.0] * 51, "half a character"),
+        ("a\nb/0.jpg", [1.0] * 51, "a control character"),
+        ("farther/0.jpg", [1e30] * 51, "a joint at 1e"),
+        ("far/0.jpg", [5000.0] * 51, "expected numbers of at most 10 times the picture"),
+    ],
+)
+def test_names_and_coordinates_that_cannot_be_are_refused_and_the_others_imported(
+    tmp_path: Path, image: str, keypoints: list[float], found: str
+) -> None:
+    results = [
+        {"image_id": each, "category_id": 1, "keypoints": values, "score": 1.0}
+        for each, values in (("good/0.jpg", [9.0] * 51), (image, keypoints), ("last/0.jpg", [8.0] * 51))
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(results))
+    reading = Reading(format_named("coco"), tmp_path / "a.json", FormatOptions(size=SIZE))
+    report = import_poses(reading, PoseCache(tmp_path / "cache"), "high", QUIET)
+    assert counts(report) == (2, 0, 0, 1)
+    assert found in report.failed[0]

@@ -1,6 +1,7 @@
 """OpenPifPaf estimator: encoder, letterbox and decoder agree; weights are saved, loaded and converted."""
 
 import hashlib
+import os
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -389,6 +390,35 @@ def test_weights_that_do_not_match_are_refused(tmp_path: Path) -> None:
         save_file(remaining, tmp_path / f"{name}.safetensors", changed)
         path = tmp_path / f"{name}.safetensors"
         assert "does not match mobilenetv3small" in refusal("mobilenetv3small", path)
+
+
+def test_weights_that_are_absurd_are_refused_before_they_are_loaded(tmp_path: Path) -> None:
+    save_weights(random_network(), tmp_path / "good.safetensors", notes={})
+    metadata = {"format": "skdpipe-pose-1", "backbone": "mobilenetv3small", "upsample": "1", "notes": "{}"}
+    tensors = load_file(tmp_path / "good.safetensors")
+    name = next(name for name, tensor in tensors.items() if tensor.ndim == 4)
+    shape = tensors[name].shape
+    for changed, described, message in (
+        ({name: tensors[name].flatten()}, {}, f"{name} of shape"),
+        ({name: torch.full(shape, torch.nan)}, {}, "weights that are not finite"),
+        ({name: tensors[name].int()}, {}, f"{name} of type I32"),
+        ({"another\n" * 1000: torch.zeros(0, 10**12)}, {}, "a tensor another another"),
+        ({}, {"upsample": "9" * 5000}, "upsample '999"),
+        ({}, {"upsample": str(10**12)}, "upsample '1000000000000'"),
+        ({}, {"notes": "[" * 100_000}, "RecursionError"),
+        ({}, {"notes": "9" * 5000}, "Exceeds the limit"),
+        ({}, {"notes": "[" + "1," * 10**6 + "1]"}, "notes of 2000003 characters"),
+        ({}, {"notes": "1" * 6_000_000}, "a header of"),
+        ({}, {"backbone": "b" * 1_000_000}, "contains weights of bbb"),
+    ):
+        save_file({**tensors, **changed}, tmp_path / "bad.safetensors", {**metadata, **described})
+        found = refusal("mobilenetv3small", tmp_path / "bad.safetensors")
+        assert message in found
+        assert len(found) < len(str(tmp_path)) + 400
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    for name in ("pipe", "folder"):
+        assert "no pose weights at" in refusal("mobilenetv3small", tmp_path / f"{name}.safetensors")
 
 
 # Checkpoints of OpenPifPaf -----------------------------------------------------------------------

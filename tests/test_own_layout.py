@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
-from skdpipe.cli import app
+from skdpipe.cli.commands import app
 from skdpipe.config import ClipFormat, Degradation, LayoutDescription, change_config, load_config
 from skdpipe.distill import distill_student
 from skdpipe.errors import ConfigError, DataError

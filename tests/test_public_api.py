@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 import skdpipe
 from skdpipe import Bundle, BundleMetadata, ClipFormat, Estimator, load_estimator, save_bundle
 from skdpipe.bundle import build_network
-from skdpipe.cli import app
+from skdpipe.cli.commands import app
 from skdpipe.config import NetworkChoice
 
 STUB = Path(skdpipe.__file__).with_name("__init__.pyi")

@@ -528,7 +528,11 @@ def test_another_cache_is_refused(run_folder: Path, tmp_path: Path) -> None:
         (None, "no run at"),
         ("experiment: {}", "is not the config of a run"),
         ("- 1", "is not the config of a run"),
-        ("experiment: {}\ndata: {high: '', low: ''}", "no trained method in"),
+        (
+            "experiment: {}\ndata: {classes: [a], high: a, low: b, clips: c, training_clips: 1,"
+            " test_clips: 1}",
+            "no trained method in",
+        ),
     ],
 )
 def test_other_folders_are_refused(tmp_path: Path, config: str | None, message: str) -> None:

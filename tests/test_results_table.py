@@ -85,7 +85,10 @@ def test_the_cells_are_those_of_the_comparisons_own_table(tmp_path: Path) -> Non
         (None, "no file .*; expected the comparison.csv"),
         ("a,b\n1,2\n", "has no column column, gflops"),
         (to_csv([]), "contains no results"),
-        (to_csv([NETWORK]).replace("90.0", "ninety"), "line 2: could not convert string to float: 'ninety'"),
+        (
+            to_csv([NETWORK]).replace("90.0", "ninety"),
+            "line 2: top1: found 'ninety'; input should be a valid number",
+        ),
         (to_csv([NETWORK]).split(",ST-GCN")[0] + ",ST-GCN\n", "line 2: .*expected a line written by"),
     ],
 )

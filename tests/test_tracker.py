@@ -1,19 +1,26 @@
 """Tracking of people with simple known motion, so that identities can be derived by hand."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_tracking import plain_track
 from standing_figure import people, person
 
-from skdpipe.pose.tracker import track
+from skdpipe.errors import DataError
+from skdpipe.pose.tracker import MOST_PEOPLE, Tracker, track
 from skdpipe.skeleton import PENN_13, UNSEEN, Keypoints, is_seen
+from skdpipe.skeleton.tracks import lay_out
 
 SIZE = (640, 480)
 
 
 def follow(frames: list[Keypoints], **options: float) -> Keypoints:
-    return track(frames, PENN_13, SIZE, **options)  # type: ignore[arg-type]
+    tracks = track(dict(enumerate(frames)), PENN_13, SIZE, **options)  # type: ignore[arg-type]
+    return lay_out(tracks, (len(frames), len(tracks), 13, 3))
 
 
 def heads(tracked: Keypoints) -> list[list[float | None]]:
@@ -149,3 +156,85 @@ def test_every_detection_belongs_to_exactly_one_track(seed: int) -> None:
     for row, frame in zip(tracked, frames, strict=True):
         present = row[is_seen(row).any(axis=1)]
         assert sorted(p.tobytes() for p in present) == sorted(p.tobytes() for p in frame)
+
+
+def crowd_of(seed: int, length: int) -> list[Keypoints]:
+    """People who walk across each other, of any size, with hidden joints and hidden for some frames."""
+    rng = np.random.default_rng(seed)
+    crowd = rng.integers(1, 8)
+    start, speed = rng.uniform(0, 300, (crowd, 2)), rng.normal(0, 8, (crowd, 2))
+    frames = []
+    for t in range(length):
+        frame = people(
+            *(person(*middle, rng.uniform(0.1, 1), rng.uniform(0.5, 2)) for middle in start + speed * t)
+        )
+        frame[..., :2] += rng.normal(0, 4, (crowd, 13, 2)).astype(np.float32)
+        frame[rng.random((crowd, 13)) < 0.5] = UNSEEN
+        frames.append(frame[rng.random(crowd) < rng.choice([0.1, 0.85])])
+    return frames
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32), st.integers(1, 30))
+def test_tracks_are_those_of_the_plain_method_bit_by_bit(seed: int, length: int) -> None:
+    frames = crowd_of(seed, length)
+    np.testing.assert_array_equal(follow(frames, memory=5), plain_track(frames, PENN_13, SIZE, memory=5))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32))
+def test_frames_without_people_may_be_left_out(seed: int) -> None:
+    frames = [frame if t % 3 else frame[:0] for t, frame in enumerate(crowd_of(seed, 12))]
+    tracks = track({t: frame for t, frame in enumerate(frames) if len(frame)}, PENN_13, SIZE)
+    np.testing.assert_array_equal(lay_out(tracks, (12, len(tracks), 13, 3)), follow(frames))
+
+
+def test_a_track_ends_when_its_person_is_not_seen_for_the_memory() -> None:
+    tracker = Tracker(PENN_13, SIZE, memory=2)
+    assert tracker.update(0, people(person(100), person(400))) == []
+    assert tracker.update(1, people(person(102))) == []
+    assert tracker.update(2, people(person(104))) == []
+    (ended,) = tracker.update(3, people())
+    assert (ended.number, ended.frames.tolist()) == (1, [0])
+    np.testing.assert_array_equal(ended.poses, [person(400)])
+    (last,) = tracker.finish()
+    assert (last.number, last.frames.tolist()) == (0, [0, 1, 2])
+    np.testing.assert_array_equal(last.poses, [person(100), person(102), person(104)])
+    assert tracker.finish() == []
+
+
+def test_of_too_many_active_tracks_the_oldest_end() -> None:
+    tracker = Tracker(PENN_13, SIZE)
+    for frame in range(3):
+        places = 1000 * (frame * MOST_PEOPLE + np.arange(MOST_PEOPLE))
+        assert tracker.update(frame, people(*map(person, places))) == []
+    assert [each.number for each in tracker.update(3, people())] == list(range(MOST_PEOPLE))
+
+
+def test_too_many_people_and_other_shapes_are_refused() -> None:
+    tracker = Tracker(PENN_13, SIZE)
+    with pytest.raises(DataError, match="1001 people in frame 7; expected at most 1000 in one frame"):
+        tracker.update(7, np.ones((1001, 13, 3), np.float32))
+    with pytest.raises(DataError, match=r"shape \(1, 17, 3\); expected \(person, 13, 3\)"):
+        tracker.update(7, np.ones((1, 17, 3), np.float32))
+
+
+_SCATTERED = """
+import resource, numpy as np
+from skdpipe.pose.tracker import Tracker
+from skdpipe.skeleton import PENN_13
+tracker = Tracker(PENN_13, (640, 480), memory=1)
+pose = np.ones((1, 13, 3), np.float32)
+tracker.update(0, pose)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+tracks = [each for frame in range(1, 1500) for each in tracker.update(frame, pose * (1 + 1000 * frame))]
+assert len(tracks) == 1498
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kilobytes on Linux")
+def test_memory_is_in_proportion_to_the_detections() -> None:
+    """1,500 people of one frame each: 234 kB of numbers; laid out over all frames they would take 350 MB."""
+    grown = subprocess.run([sys.executable, "-c", _SCATTERED], capture_output=True, check=True).stdout
+    assert int(grown) < 30_000

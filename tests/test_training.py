@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -44,6 +46,7 @@ from skdpipe.distill.training_state import Curve, load_training_state, save_trai
 from skdpipe.errors import DataError
 from skdpipe.networks import dd_net
 from skdpipe.skeleton import COCO_17
+from skdpipe.tensor_file import write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -390,7 +393,7 @@ def test_a_state_of_an_earlier_version_continues(data: PairedClips, tmp_path: Pa
         DistillationSetup().train(data, tmp_path / "earlier", until=2.5)
     path = tmp_path / "earlier/student.state"
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+        metadata = {name: file.metadata()[name] for name in ("curves", "scaler")}
     tensors = {
         name.replace("optimiser.", "momentum.").removesuffix(".momentum_buffer"): value
         for name, value in stored_tensors(path.parent).items()
@@ -439,6 +442,102 @@ def test_a_damaged_state_raises_an_error(data: PairedClips, tmp_path: Path) -> N
     state.write_bytes(b"half a file")
     with pytest.raises(DataError, match=rf"^{state} is damaged [^\n]*; delete it to train from the start$"):
         DistillationSetup().train(data, tmp_path)
+
+
+def interrupted_state(data: PairedClips, folder: Path, recipe: Recipe = RECIPE) -> Path:
+    """The state of a training after its second epoch of three."""
+    with pytest.raises(InterruptionError):
+        DistillationSetup(recipe=recipe).train(data, folder, until=2.5)
+    return folder / "student.state"
+
+
+def rewrite_state(path: Path, tensors: dict[str, Tensor], **changes: str | None) -> None:
+    """Write a state with other tensors and metadata, as any program could: without a checksum."""
+    with safe_open(path, framework="pt") as file:
+        metadata = {**file.metadata(), "sha256": None, **changes}
+    save_file(tensors, path, {name: text for name, text in metadata.items() if text is not None})
+
+
+WEIGHT = "module.network.classify.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda t: t.pop(WEIGHT), f"no tensor {WEIGHT}"),
+        (lambda t: t.pop("optimiser.0.exp_avg"), "no tensor optimiser.0.exp_avg"),
+        (lambda t: t.update(more=torch.ones(2)), "an unknown tensor more"),
+        (lambda t: t.update({WEIGHT: t[WEIGHT][:, :2].clone()}), f"{WEIGHT} of float32 [2, 2] instead of"),
+        (lambda t: t.update({WEIGHT: t[WEIGHT].double()}), f"{WEIGHT} of float64"),
+        (lambda t: t[WEIGHT].fill_(math.nan), f"{WEIGHT} is not finite"),
+        (lambda t: t["optimiser.0.exp_avg"].fill_(math.inf), "optimiser.0.exp_avg is not finite"),
+        (lambda t: t["optimiser.0.exp_avg_sq"].fill_(-1), "optimiser.0.exp_avg_sq is negative"),
+        (lambda t: next(t[n] for n in t if n.endswith("running_var")).fill_(-1), "running_var is negative"),
+    ],
+)
+def test_a_state_with_other_tensors_raises_an_error_and_is_kept(
+    data: PairedClips, tmp_path: Path, change: Callable[[dict[str, Tensor]], object], found: str
+) -> None:
+    path = interrupted_state(data, tmp_path, ADAMW)
+    tensors = stored_tensors(tmp_path)
+    change(tensors)
+    rewrite_state(path, tensors)
+    before = path.read_bytes()
+    with pytest.raises(DataError) as caught:
+        DistillationSetup(recipe=ADAMW).train(data, tmp_path)
+    assert str(caught.value).startswith(f"{path} is damaged or of another training (")
+    assert found in str(caught.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"format": "skdpipe-training-2"}, "newer than 'skdpipe-training-1'; update skdpipe"),
+        ({"format": "another"}, "expected 'skdpipe-training-1'"),
+        ({"curves": None}, "Invalid JSON"),
+        ({"curves": '[{"losses": {"task": NaN}}]'}, "0.losses.task: found nan"),
+        ({"curves": '[{"losses": {"task": "1"}}]'}, "0.losses.task: found '1'"),
+        ({"curves": "[" * 100_000}, "Invalid JSON"),
+        ({"scaler": "[]"}, "should be an object"),
+    ],
+)
+def test_a_state_with_other_metadata_raises_an_error(
+    data: PairedClips, tmp_path: Path, changes: dict[str, str | None], found: str
+) -> None:
+    path = interrupted_state(data, tmp_path)
+    rewrite_state(path, stored_tensors(tmp_path), **changes)
+    with pytest.raises(DataError) as caught:
+        DistillationSetup().train(data, tmp_path)
+    assert found in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_of_another_optimiser_or_without_metadata_raises_an_error(
+    data: PairedClips, tmp_path: Path
+) -> None:
+    path = interrupted_state(data, tmp_path)
+    with pytest.raises(DataError, match=r"an unknown tensor optimiser|no tensor optimiser"):
+        DistillationSetup(recipe=ADAMW).train(data, tmp_path)
+    save_file(stored_tensors(tmp_path), path)
+    with pytest.raises(DataError, match="is damaged or of another training"):
+        DistillationSetup().train(data, tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match="a folder or a device, not a file"):
+        DistillationSetup().train(data, tmp_path)
+
+
+def test_equal_trainings_give_equal_bytes(data: PairedClips, tmp_path: Path) -> None:
+    """Except for the times of the epochs."""
+    for name in ("one", "other"):
+        path = interrupted_state(data, tmp_path / name)
+        with safe_open(path, framework="pt") as file:
+            curves = json.loads(file.metadata()["curves"])
+        without_times = json.dumps([{**curve, "seconds": 0} for curve in curves])
+        rewrite = {name: value.numpy() for name, value in stored_tensors(path.parent).items()}
+        write_tensors(path, rewrite, {"curves": without_times})
+    assert (tmp_path / "one/student.state").read_bytes() == (tmp_path / "other/student.state").read_bytes()
 
 
 def test_the_loss_scale_is_restored(tmp_path: Path) -> None:

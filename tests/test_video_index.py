@@ -10,7 +10,7 @@ import pytest
 
 import skdpipe.cache.video_index
 from skdpipe.cache.video_index import VideoIndex
-from skdpipe.errors import CacheError, VideoError
+from skdpipe.errors import VideoError
 from skdpipe.video import content_key
 
 
@@ -91,10 +91,12 @@ def test_a_missing_video_is_an_error(tmp_path: Path) -> None:
         VideoIndex(tmp_path).key_of(tmp_path / "none.mp4")
 
 
-def test_an_index_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    video = old_file(tmp_path / "a.mp4")
-    with pytest.raises(CacheError, match=r"cannot write .*choose another folder"):
-        VideoIndex(video).key_of(video)  # a file instead of a folder
+def test_an_index_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
+    videos = [old_file(tmp_path / name, name.encode()) for name in ("a.mp4", "b.mp4")]
+    index = VideoIndex(videos[0])  # a file instead of a folder
+    with pytest.warns(UserWarning, match=r"cannot write .*; videos are read again each time") as warned:
+        assert [index.key_of(video) for video in videos] == [content_key(video) for video in videos]
+    assert len(warned) == 1
 
 
 WRITER = """

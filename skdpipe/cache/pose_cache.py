@@ -158,9 +158,19 @@ class PoseCache:
         if quality is not None:
             _require_quality(quality)
         roots = [Path(self.root) / name for name in ([quality] if quality else sorted(get_args(Quality)))]
-        return [
-            folder for root in roots if root.is_dir() for folder in sorted(root.iterdir()) if folder.is_dir()
-        ]
+        try:
+            return [
+                folder
+                for root in roots
+                if root.is_dir()
+                for folder in sorted(root.iterdir())
+                if folder.is_dir()
+            ]
+        except OSError as error:
+            raise CacheError(
+                f"{error.filename} cannot be read ({error.strerror}); change its permissions, or choose "
+                "another cache"
+            ) from error
 
 
 def _is_entry(name: str) -> bool:

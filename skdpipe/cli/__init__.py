@@ -3,18 +3,22 @@
 Modules with torch are imported when a command runs, so ``skdpipe --help`` is fast.
 """
 
-from skdpipe.cli import (  # noqa: F401, I001  # in the order of the help
-    extraction,
-    poses,
-    layouts,
-    check,
-    training,
-    inference,
-    demo,
-    experiments,
-    pose,
-    settings,
-)
-from skdpipe.cli.app import app, main
+import signal
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command of ``sys.argv`` and exit, also on a signal."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback from the following imports
+    try:
+        from skdpipe.cli.interruption import ending_on_signals
+
+        with ending_on_signals():
+            from skdpipe.cli.commands import run
+
+            run()
+    finally:
+        signal.signal(signal.SIGINT, before)

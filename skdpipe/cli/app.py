@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.rich_utils import rich_format_error
 
 from skdpipe.errors import ConfigError, SkdpipeError, in_one_line
+from skdpipe.printable import printable
 
 if TYPE_CHECKING:
     import torch
@@ -26,16 +29,34 @@ EXPERIMENTS: Final = "Experiments"
 ESTIMATORS: Final = "Pose estimators"
 SETTINGS: Final = "Settings"
 
-_INTERRUPTED = 130  # typer's exit code of a KeyboardInterrupt
+_NO_READER: Final = 141  # the exit code that a shell gives a command that SIGPIPE ends
+
+
+class PlainConsole(Console):
+    """Prints a str, also in a table, as it is: "[1]" is no markup, ":x:" no emoji, a line break is escaped.
+
+    A `Text` is printed with its line breaks and colours; names from files in it must be `printable`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text as it is printed."""
+        return super().render_str(printable(text), **options)
+
+    def on_broken_pipe(self) -> None:
+        """End if nobody reads the output any more, as after ``skdpipe layouts | head -1``."""
+        _end_without_reader()
+
 
 app = typer.Typer(
     help="From raw video to action labels, with a low-cost pose estimator and a distilled student.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-# Paths and labels are printed verbatim: "[1]" is not markup and ":x:" is not an emoji.
-stdout = Console(markup=False, emoji=False)
-stderr = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+stdout = PlainConsole()
+stderr = PlainConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 def complete_config(incomplete: str) -> list[tuple[str, str]]:
@@ -82,21 +103,30 @@ def _options(
     pass
 
 
-def main() -> None:
-    """Run a command; a user's mistake is one line and exit code 1, an interruption exit code 130."""
+def run() -> NoReturn:
+    """Run a command and exit: 0, 1 with one line about a user's mistake, or 2 if the command is unknown."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # for file names that are not UTF-8
+            stream.reconfigure(errors="backslashreplace")  # an encoding without all characters
     try:
         with _warnings_as_lines():
-            app()
+            sys.exit(app(standalone_mode=False))
     except (SkdpipeError, OSError) as error:  # OSError: a full disk, a folder without write permission
         print_problem("red", "error", error)
         sys.exit(1)
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            stderr.print("interrupted; the same command continues where it stopped")
-        raise
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        error.message = printable(error.message)  # type: ignore[attr-defined]  # may contain a file's name
+        rich_format_error(error)  # type: ignore[arg-type]  # a ClickException, typer has a copy of the class
+        sys.exit(error.exit_code)  # type: ignore[attr-defined]
+
+
+def _end_without_reader() -> NoReturn:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())  # what is still in a buffer
+    sys.exit(_NO_READER)
 
 
 @contextmanager
@@ -123,14 +153,24 @@ def print_line(line: str) -> None:
     stdout.print(line, soft_wrap=True)
 
 
+def print_lines(text: str) -> None:
+    """Print several lines, without wrapping."""
+    for line in text.split("\n"):
+        print_line(line)
+
+
 def print_problem(colour: str, what: str, about: object) -> None:
     """Print an error or a warning in one line on stderr."""
-    stderr.print(Text.assemble((f"{what}:", colour), f" {about}"))
+    stderr.print(Text.assemble((f"{what}:", colour), " ", printable(str(about))))
 
 
 def print_json(value: dict[str, object] | list[dict[str, object]]) -> None:
-    """Print one JSON value in one line."""
-    print(json.dumps(value), flush=True)  # noqa: T201
+    """Print one JSON value in one line of ASCII."""
+    text = json.dumps(value, allow_nan=False).replace("\x7f", r"\u007f")
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        _end_without_reader()
 
 
 def device_of(name: str) -> torch.device:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skdpipe.cli.app import EVERYDAY, Cache, Config, Overrides, app, print_json, print_line, stderr, stdout
+from skdpipe.printable import printable
 
 _COLOURS: Final = {"fine": "green", "warning": "yellow", "problem": "red"}
 
@@ -40,7 +41,7 @@ def check(
             if finding.remedy:
                 lines.append(f"→ {finding.remedy}")
             level = Text(finding.level, style=_COLOURS[finding.level])
-            table.add_row(finding.name, level, Text("\n".join(lines)))
+            table.add_row(finding.name, level, Text("\n".join(map(printable, lines))))
         stdout.print(table)
         print_line(f"problems: {report.count('problem')}, warnings: {report.count('warning')}")
     if report.count("problem"):

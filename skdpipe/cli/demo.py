@@ -22,6 +22,7 @@ from skdpipe.cli.app import (
 )
 from skdpipe.cli.extraction import print_extraction
 from skdpipe.cli.training import print_results
+from skdpipe.printable import printable
 
 if TYPE_CHECKING:
     from skdpipe.demo import Outcome
@@ -59,7 +60,7 @@ def demo(
         label = prediction.label or "no person found"
         probability = f"{prediction.probabilities[0][1]:.2f}" if prediction.label else ""
         colour = "green" if label == truth else "red"
-        table.add_row(Path(prediction.source).name, truth, Text(label, colour), probability)
+        table.add_row(Path(prediction.source).name, truth, Text(printable(label), colour), probability)
     stdout.print(table)
     right = sum(prediction.label == truth for truth, prediction in result.predictions)
     print_line(f"{right} of {len(result.predictions)} right; see {result.overlay}")

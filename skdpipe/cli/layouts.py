@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from skdpipe.cli.app import ELSEWHERE, app, print_line, print_problem, stderr, stdout
+from skdpipe.cli.app import ELSEWHERE, app, print_line, print_lines, print_problem, stderr, stdout
 from skdpipe.cli.poses import (
     Images,
     Labels,
@@ -40,7 +40,7 @@ def layouts(
 
     if name:
         plain = to_plain(describe_layout(layout_named(name)), only_changed=True)
-        print_line(yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=100).rstrip())
+        print_lines(yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=100).rstrip())
         return
     table = Table("layout", "joints", "root", "first joints")
     for layout in LAYOUTS.values():

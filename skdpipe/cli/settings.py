@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from skdpipe.cli.app import SETTINGS, ConfigName, Overrides, app, print_line, stdout
+from skdpipe.cli.app import SETTINGS, ConfigName, Overrides, app, print_lines, stdout
 
 config = typer.Typer(
     help="List configs, show their settings with documentation, or print a JSON schema.",
@@ -38,7 +38,7 @@ def show(
     """Print a config as YAML, with the value, range, default and documentation of every setting."""
     from skdpipe import describe_config
 
-    print_line(describe_config(name, section=section, overrides=overrides or ()).rstrip())
+    print_lines(describe_config(name, section=section, overrides=overrides or ()).rstrip())
 
 
 @config.command()
@@ -53,4 +53,4 @@ def schema(
     """Print the JSON schema of config files, or of one section, for the completion of an editor."""
     from skdpipe import config_schema
 
-    print_line(json.dumps(config_schema(kind), indent=2, ensure_ascii=False))
+    print_lines(json.dumps(config_schema(kind), indent=2, ensure_ascii=False))

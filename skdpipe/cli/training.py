@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from skdpipe.cli.app import (
     EVERYDAY,
@@ -173,7 +174,7 @@ def _results_table(result: DistillationResult, shown: Results, validated: Result
         ("ms per\nclip", True),
     ):
         if is_shown:
-            table.add_column(heading)
+            table.add_column(Text(heading))
     for name, each in shown.items():
         top1, cells = each.top1, [each.title]
         cells.append(f"{top1.estimate:.2f} [{top1.low:.0f}, {top1.high:.0f}]")

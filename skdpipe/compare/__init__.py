@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 
-from skdpipe.atomic_file import write_text_atomically
+from skdpipe.atomic_file import remove_leftovers, write_text_atomically
 from skdpipe.cache import PoseCache
 from skdpipe.compare.plan import Plan, PlannedRun, load_comparison
 from skdpipe.compare.table import (
     HEADINGS,
+    TABLE_FORMAT,
     Row,
     cells_of,
     columns_of,
@@ -28,7 +32,10 @@ from skdpipe.compare.table import (
     to_markdown,
 )
 from skdpipe.distill import distill_student
+from skdpipe.distill.json_shape import parse_json
+from skdpipe.distill.records import require_format
 from skdpipe.distill.run_folder import RunFolder
+from skdpipe.errors import DataError
 from skdpipe.memory import keep_freed_memory
 from skdpipe.processes import reason_of_failure, run_in_processes
 from skdpipe.progress import Progress
@@ -90,9 +97,13 @@ def run_comparison(
 
     Raises:
         ConfigError: if a setting of any run is not valid.
+        DataError: if the comparison's folder contains a table of a newer version, or other files in the
+            places of its own.
+        OSError: if the table cannot be written.
     """
     comparison, plan = load_comparison(config, overrides)
     folder = models / comparison.name
+    _open_folder(folder)
     failed: dict[Path, str] = {}
     threads = max(1, (os.cpu_count() or 1) // (processes * len(devices)))
     done, total = 0, len(plan.teachers) + len(plan.rows)
@@ -114,9 +125,8 @@ def run_comparison(
                 done += 1
                 task.advance_to(done, job.run.title)
                 if job not in trained:
-                    _write_tables(plan, folder, list(failed.values()))
-    reasons = list(failed.values())
-    return ComparisonResult(folder, _write_tables(plan, folder, reasons), reasons)
+                    _write_tables(plan, folder, failed)
+    return _write_tables(plan, folder, failed)
 
 
 def _distill(job: _Job, device: str) -> None:
@@ -133,14 +143,29 @@ def _distill(job: _Job, device: str) -> None:
     )
 
 
-def _write_tables(plan: Plan, folder: Path, failed: Sequence[str]) -> list[Row]:
+def _open_folder(folder: Path) -> None:
+    """Check that the table can be written, without overwriting one of a newer version."""
+    remove_leftovers(folder)
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; move it away, or choose another comparison.name")
+    for path in _tables(folder).values():
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is not a file; move it away, because the table is written there")
+    path = _tables(folder)["json"]
+    with suppress(OSError, ValueError):  # without a readable table there is nothing that could be lost
+        stated = parse_json(TypeAdapter(dict[str, Any]), path.read_bytes()).get("format", TABLE_FORMAT)
+        require_format(stated, TABLE_FORMAT, path)
+
+
+def _tables(folder: Path) -> dict[str, Path]:
+    return {suffix: folder / f"comparison.{suffix}" for suffix in ("md", "csv", "json")}
+
+
+def _write_tables(plan: Plan, folder: Path, failed: Mapping[Path, str]) -> ComparisonResult:
     """Write the table of the networks finished so far."""
-    trained = read_results(plan, folder)
-    rows = rows_of(trained)
-    for suffix, text in (
-        ("md", to_markdown(rows)),
-        ("csv", to_csv(trained)),
-        ("json", to_json(rows, trained, failed)),
-    ):
-        write_text_atomically(folder / f"comparison.{suffix}", text)
-    return rows
+    trained, damaged = read_results(plan, folder)
+    rows, reasons = rows_of(trained), list({**damaged, **failed}.values())
+    texts = {"md": to_markdown(rows), "csv": to_csv(trained), "json": to_json(rows, trained, reasons)}
+    for suffix, path in _tables(folder).items():
+        write_text_atomically(path, texts[suffix])
+    return ComparisonResult(folder, rows, reasons)

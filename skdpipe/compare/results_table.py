@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, rows_of
-from skdpipe.errors import DataError, SkdpipeError
+from pydantic import TypeAdapter, ValidationError
+
+from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, markdown_table, rows_of
+from skdpipe.distill.json_shape import complaint
+from skdpipe.errors import DataError, SkdpipeError, in_one_line
+from skdpipe.printable import printable
 
 _NOT_IN_EARLIER_CSV = {"clips", "nobody", "chance"}
+_OF_NETWORK = {"top5", "parameters", "gflops", "seconds"}  # empty for a forest
 _IN_CSV = {field.name for field in fields(TrainedNetwork)} - {"losses", "correct", *_NOT_IN_EARLIER_CSV}
 
 
@@ -30,47 +36,44 @@ def results_table(csv_path: Path) -> str:
     columns = columns_of(rows)
     headings = ["scenario", "student", *columns, HEADINGS[0]]
     lines = [headings, ["---"] * len(headings), *(cells_of(row, columns)[: len(headings)] for row in rows)]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def _read_networks(csv_path: Path) -> list[TrainedNetwork]:
     if not csv_path.is_file():
         raise DataError(f"no file {csv_path}; expected the comparison.csv written by `skdpipe compare`")
-    with csv_path.open(encoding="utf-8", newline="") as file:
-        lines = csv.DictReader(file)
-        missing = _IN_CSV - {*(lines.fieldnames or ())}
-        if missing:
-            raise DataError(
-                f"{csv_path} has no column {', '.join(sorted(missing))}; expected the comparison.csv written "
-                "by `skdpipe compare`"
-            )
-        networks = [_network(line, f"{csv_path}, line {lines.line_num}") for line in lines]
+    try:
+        with csv_path.open(encoding="utf-8", newline="") as file:
+            lines = csv.DictReader(file)
+            missing = _IN_CSV - {*(lines.fieldnames or ())}
+            if missing:
+                raise DataError(
+                    f"{csv_path} has no column {', '.join(sorted(missing))}; expected the comparison.csv "
+                    "written by `skdpipe compare`"
+                )
+            networks = [_network(line, f"{csv_path}, line {lines.line_num}") for line in lines]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{csv_path} is damaged ({in_one_line(error)}); run `skdpipe compare` again, which writes it"
+        ) from error
     if not networks:
         raise DataError(f"{csv_path} contains no results; run `skdpipe compare` until a run is finished")
     return networks
 
 
-def _network(line: dict[str, str], where: str) -> TrainedNetwork:
+def _network(line: Mapping[str, str | None], where: str) -> TrainedNetwork:
+    values = {name: line.get(name) for name in _IN_CSV | _NOT_IN_EARLIER_CSV}
+    plain: dict[str, object] = {
+        **{name: None if value == "" and name in _OF_NETWORK else value for name, value in values.items()},
+        **{name: 0 for name in _NOT_IN_EARLIER_CSV if values[name] is None},
+        **{"losses": {}, "correct": {}},  # the CSV has no predictions: there is no p in this table
+    }
     try:
-        return TrainedNetwork(
-            scenario=line["scenario"],
-            student=line["student"],
-            column=line["column"],
-            seed=int(line["seed"]),
-            top1=float(line["top1"]),
-            top5=float(line["top5"]) if line["top5"] else None,
-            parameters=int(line["parameters"]) if line["parameters"] else None,
-            gflops=float(line["gflops"]) if line["gflops"] else None,
-            seconds=float(line["seconds"]) if line["seconds"] else None,
-            clips=int(line.get("clips", 0)),
-            nobody=int(line.get("nobody", 0)),
-            chance=float(line.get("chance", 0)),
-            losses={},
-            correct={},  # the CSV has no predictions: there is no p in this table
-            run=line["run"],
-        )
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: {error}; expected a line written by `skdpipe compare`") from error
+        return TypeAdapter(TrainedNetwork).validate_python(plain)
+    except ValidationError as error:
+        raise DataError(
+            f"{where}: {complaint(error)}; expected a line written by `skdpipe compare`"
+        ) from error
 
 
 if __name__ == "__main__":
@@ -78,4 +81,4 @@ if __name__ == "__main__":
         for path in sys.argv[1:]:
             sys.stdout.write(results_table(Path(path)))
     except SkdpipeError as error:
-        sys.exit(f"{error}")
+        sys.exit(printable(f"{error}"))

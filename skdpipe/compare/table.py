@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
+
+from pydantic import NonNegativeInt
 
 from skdpipe.compare.plan import Plan, PlannedRun
 from skdpipe.distill.methods import (
@@ -24,6 +25,10 @@ from skdpipe.distill.methods import (
 )
 from skdpipe.distill.results import MethodResult, read_test_results
 from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill.training_state import Curve
+from skdpipe.errors import DataError
+from skdpipe.evaluate import Cost, Percent
+from skdpipe.printable import printable
 from skdpipe.significance import (
     accuracy_interval,
     difference_interval,
@@ -31,6 +36,10 @@ from skdpipe.significance import (
     mean_lead_by_clip,
     paired_p_value,
 )
+from skdpipe.strict_json import to_strict_json
+
+TABLE_FORMAT: Final = "skdpipe-comparison-1"
+"""Version of the table as JSON; earlier versions did not state one."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +62,14 @@ class TrainedNetwork:
     student: str
     column: str
     seed: int
-    top1: float
-    top5: float | None
-    parameters: int | None
-    gflops: float | None
-    seconds: float | None
-    clips: int
-    nobody: int
-    chance: float
+    top1: Percent
+    top5: Percent | None
+    parameters: NonNegativeInt | None
+    gflops: Cost | None
+    seconds: Cost | None
+    clips: NonNegativeInt
+    nobody: NonNegativeInt
+    chance: Percent
     losses: Mapping[str, float]
     correct: Mapping[str, bool]
     run: str
@@ -94,19 +103,35 @@ class Row:
     minutes: float
 
 
-def read_results(plan: Plan, folder: Path) -> list[TrainedNetwork]:
-    """The results of the finished runs; rows without any are left out."""
-    found = []
+def read_results(plan: Plan, folder: Path) -> tuple[list[TrainedNetwork], dict[Path, str]]:
+    """The results of the finished runs; rows without any are left out.
+
+    Returns:
+        The trained networks, and the damaged runs by their folder, with what is damaged.
+    """
+    found: list[TrainedNetwork] = []
+    damaged: dict[Path, str] = {}
+
+    def read(
+        run: PlannedRun, row: PlannedRun, columns: Mapping[Method, str] | Mapping[Forest, str]
+    ) -> list[TrainedNetwork]:
+        try:
+            return _read(folder, run, row, columns)
+        except DataError as error:
+            damaged[run.folder] = f"{run.title}: {error}"
+            return []
+
     for run in plan.rows:
         methods = map(method_named, run.experiment.methods)
-        own = _read(folder, run, run, {method: run.variant or method.title for method in methods})
+        own = read(run, run, {method: run.variant or method.title for method in methods})
         if own and run.teacher is not None:  # the row's teacher of the same seed
-            found += _read(folder, run.teacher, run, {TEACHER: TEACHER.title})
+            found += read(run.teacher, run, {TEACHER: TEACHER.title})
         found += own
         if own and not run.variant:
-            found += _read(folder, run, run, {forest: forest.title for forest in FORESTS})
+            found += read(run, run, {forest: forest.title for forest in FORESTS})
     # A row and its variants have the same teacher.
-    return list({(each.scenario, each.student, each.column, each.seed): each for each in found}.values())
+    networks = {(each.scenario, each.student, each.column, each.seed): each for each in found}
+    return list(networks.values()), damaged
 
 
 def _read(
@@ -114,16 +139,16 @@ def _read(
 ) -> list[TrainedNetwork]:
     """The finished networks or forests of a run, as columns of a row."""
     files = RunFolder(folder / run.folder)
-    results, contents = read_test_results([files]), files.read_results()
+    results, records = read_test_results([files]), files.read_results()
     return [
-        _trained_network(results[method.name], contents[method.name].get("curves", []), run, row, column)
+        _trained_network(results[method.name], records[method.name].curves, run, row, column)
         for method, column in columns.items()
         if method.name in results
     ]
 
 
 def _trained_network(
-    result: MethodResult, curves: Sequence[Mapping[str, Any]], run: PlannedRun, row: PlannedRun, column: str
+    result: MethodResult, curves: Sequence[Curve], run: PlannedRun, row: PlannedRun, column: str
 ) -> TrainedNetwork:
     figures = result.figures
     return TrainedNetwork(
@@ -135,11 +160,11 @@ def _trained_network(
         top5=figures.top5 if figures else None,
         parameters=figures.parameters if figures else None,
         gflops=figures.gflops if figures else None,
-        seconds=sum(curve["seconds"] for curve in curves) if figures else None,
+        seconds=sum(curve.seconds for curve in curves) if figures else None,
         clips=len(result.label),
         nobody=result.unseen,
         chance=result.chance,
-        losses=curves[-1]["losses"] if curves else {},
+        losses=curves[-1].losses if curves else {},
         correct=result.correct,
         run=run.folder.as_posix(),
     )
@@ -270,7 +295,14 @@ def to_markdown(rows: Sequence[Row]) -> str:
     columns = columns_of(rows)
     lines = [["scenario", "student", *columns, *HEADINGS]]
     lines += [["---"] * len(lines[0]), *(cells_of(row, columns) for row in rows)]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    return markdown_table(lines)
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Cells as a Markdown table, of which the first line are the headings and the second the rule."""
+    return "".join(
+        f"| {' | '.join(printable(cell).replace('|', '/') for cell in line)} |\n" for line in lines
+    )
 
 
 def to_csv(trained: Sequence[TrainedNetwork]) -> str:
@@ -295,6 +327,12 @@ def to_json(rows: Sequence[Row], trained: Sequence[TrainedNetwork], failed: Sequ
     networks: list[dict[str, Any]] = [asdict(each) for each in trained]
     for network in networks:
         del network["correct"]
-    return json.dumps(
-        {"rows": [asdict(row) for row in rows], "networks": networks, "failed": list(failed)}, indent=1
+    return to_strict_json(
+        {
+            "format": TABLE_FORMAT,
+            "rows": [asdict(row) for row in rows],
+            "networks": networks,
+            "failed": list(failed),
+        },
+        indent=1,
     )

@@ -59,8 +59,8 @@ def _kind_of_file(path: Path, values: dict[str, Any]) -> type:
         if values.keys() <= {each.name for each in fields(kind)}:
             return kind
     raise ConfigError(
-        f"{path} contains {', '.join(map(str, values))}; expected the sections {', '.join(SECTIONS)}, or the "
-        f"settings of {', '.join(WHOLE_FILES)}"
+        f"{path} contains {', '.join(map(str, values)):.200}; expected the sections {', '.join(SECTIONS)}, "
+        f"or the settings of {', '.join(WHOLE_FILES)}"
     )
 
 
@@ -70,7 +70,7 @@ def _overrides_by_section(overrides: Sequence[str], sections: Sequence[str]) -> 
         section, _, rest = override.partition(".")
         if section not in found:
             raise ConfigError(
-                f"cannot use the setting '{override}'; expected {', '.join(sections)} in front of it, "
+                f"cannot use the setting '{override:.100}'; expected {', '.join(sections)} in front of it, "
                 "or one section with --section"
             )
         found[section].append(rest)

@@ -18,7 +18,18 @@ from pydantic.dataclasses import dataclass
 
 from skdpipe.config.layout import LayoutDescription, read_layout
 from skdpipe.config.load import read_if_named
-from skdpipe.config.values import STRICT, AtLeastOne, BelowOne, FolderName, Probability, Share, Window
+from skdpipe.config.values import (
+    STRICT,
+    AtLeastOne,
+    BelowOne,
+    FolderName,
+    Frames,
+    People,
+    Probability,
+    Processes,
+    Share,
+    Window,
+)
 
 MethodName = Literal["teacher", "baseline", "smoothed", "student", "student_smoothed"]
 Stream = Literal["joint", "bone", "joint_motion", "bone_motion"]
@@ -128,9 +139,9 @@ class ClipFormat:
             its shoulders lie along x; two coordinates are never rotated.
     """
 
-    frames: Annotated[int, Field(gt=0, le=10_000)] = 32
+    frames: Frames = 32
     fill: Literal["resample", "replay"] = "resample"
-    people: Annotated[int, Field(gt=0, le=100)] = 2
+    people: People = 2
     layout: Annotated[str | LayoutDescription, BeforeValidator(read_layout)] = "coco-17"
     scale: Literal["body", "image", "root"] = "body"
     smoothing: Window = 1
@@ -243,7 +254,7 @@ class Recipe:
     task_loss: Literal["cross_entropy", "binary_cross_entropy_per_class"] = "cross_entropy"
     augment: Augmentation | None = None
     mixed_precision: bool = True
-    loader_workers: NonNegativeInt = 0
+    loader_workers: Processes = 0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -346,7 +357,7 @@ class Fold:
     """
 
     number: PositiveInt
-    of: Annotated[int, Field(ge=2)]
+    of: Annotated[int, Field(ge=2, le=1000)]
 
     def __post_init__(self) -> None:
         if self.number > self.of:

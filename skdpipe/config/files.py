@@ -7,6 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from skdpipe.errors import ConfigError
+from skdpipe.regular_file import is_regular
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,14 @@ def config_path(name: str) -> Path:
         ConfigError: if there is neither a file nor a config of that name.
     """
     path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.is_file():
-        if not path.is_file():
-            raise ConfigError(f"no config file at {path}; expected YAML")
+    is_file = is_regular(path)
+    if path.suffix in {".yaml", ".yml"} or is_file:
+        if not is_file:
+            raise ConfigError(f"no config file at {name:.200}; expected YAML")
         return path
     named = named_configs()
     if name not in named:
-        raise ConfigError(f"no config named '{name}'; expected a YAML file or one of {', '.join(named)}")
+        raise ConfigError(f"no config named '{name:.100}'; expected a YAML file or one of {', '.join(named)}")
     return named[name]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, PositiveFloat
 from pydantic.dataclasses import dataclass
@@ -12,8 +12,10 @@ from pydantic.dataclasses import dataclass
 from skdpipe.config.load import load_config, parse_config
 from skdpipe.config.values import STRICT
 
-Joints = Annotated[tuple[str, ...], Field(min_length=1)]
-Pairs = tuple[tuple[str, str], ...]
+MOST_JOINTS: Final = 1000
+
+Joints = Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_JOINTS)]
+Pairs = Annotated[tuple[tuple[str, str], ...], Field(max_length=2 * MOST_JOINTS)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -44,7 +46,7 @@ class LayoutDescription:
             raise ValueError("a layout should have a name")
         twice = sorted({joint for joint in self.joints if self.joints.count(joint) > 1})
         if twice or any(len(joint.split()) != 1 for joint in self.joints):
-            found = f"found {twice[0]} twice" if twice else "found a space in a name, or an empty name"
+            found = f"found {twice[0]:.40} twice" if twice else "found a space in a name, or an empty name"
             raise ValueError(f"joints should have different names without spaces ({found})")
         named = {
             self.root,
@@ -53,13 +55,15 @@ class LayoutDescription:
         }
         if unknown := sorted(named - set(self.joints)):
             raise ValueError(
-                f"root, bones, pairs and sigmas should name joints ({unknown[0]} is none of them)"
+                f"root, bones, pairs and sigmas should name joints ({unknown[0]:.40} is none of them)"
             )
         paired = [joint for pair in self.pairs or () for joint in pair]
         if len(paired) != len(set(paired)):
             raise ValueError("a joint should be in one pair only")
         if apart := sorted(set(self.joints) - self._connected()):
-            raise ValueError(f"bones should connect all joints ({apart[0]} is not connected to {self.root})")
+            raise ValueError(
+                f"bones should connect all joints ({apart[0]:.40} is not connected to {self.root:.40})"
+            )
 
     def _connected(self) -> set[str]:
         """The joints that are connected to the root."""

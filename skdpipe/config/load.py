@@ -6,17 +6,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from skdpipe.config.files import config_path
 from skdpipe.config.renamed import with_current_names
-from skdpipe.errors import ConfigError
+from skdpipe.config.yaml_text import parse_yaml, read_yaml
+from skdpipe.errors import ConfigError, in_brief
 
 T = TypeVar("T")
+_MOST_GROUPS: Final = 50  # within each other
 
 
 def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = (), *, section: str = "") -> T:
@@ -50,12 +51,14 @@ def load_section(path: Path, section: str, overrides: Sequence[str] = ()) -> dic
     """
     values = _read(path)
     if section:
-        if section not in values:
-            found = ", ".join(map(str, values)) or "nothing"
-            raise ConfigError(f"{path} has no section '{section}'; found {found}")
-        if isinstance(values[section], str):
-            return load_section(config_path(values[section]), section, overrides)
-        values = _mapping(values[section], f"{path}: {section}")
+        read = {path.resolve()}
+        while isinstance(named := _section_of(values, section, path), str):
+            path = config_path(named)
+            if path.resolve() in read:
+                raise ConfigError(f"{path}: section '{section}' names itself; expected settings in one file")
+            read.add(path.resolve())
+            values = _read(path)
+        values = _mapping(named, f"{path}: {section}")
     values, renames = with_current_names(values, str(path))
     for override in overrides:
         renames += _override(values, override)
@@ -74,12 +77,15 @@ def read_if_named(value: object) -> object:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
-    except OSError as error:
-        raise ConfigError(f"no config file at {path} ({error.strerror}); expected YAML") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    return _mapping(read_yaml(path), str(path))
+
+
+def _section_of(values: dict[str, Any], section: str, path: Path) -> object:
+    """The content of a section, or the name of the config that contains it."""
+    if section not in values:
+        found = ", ".join(map(str, values)) or "nothing"
+        raise ConfigError(f"{path} has no section '{section}'; found {found:.200}")
+    return values[section]
 
 
 def _mapping(values: object, where: str) -> dict[str, Any]:
@@ -102,10 +108,12 @@ def parse_config(kind: type[T], values: object, where: str) -> T:
     Raises:
         ConfigError: if a key or value is not valid; the message contains the first such key.
     """
-    if isinstance(values, dict):
-        values, _ = with_current_names(values, where)
     try:
+        if isinstance(values, dict):
+            values, _ = with_current_names(values, where)
         return TypeAdapter(kind).validate_python(values)
+    except RecursionError as error:
+        raise ConfigError(f"{where}: groups within groups without end; expected settings") from error
     except ValidationError as error:
         first = min(error.errors(), key=lambda each: each["type"] == "missing")  # it may be a misspelt key
         raise ConfigError(f"{where}: {_complaint(kind, first)}") from error
@@ -114,7 +122,7 @@ def parse_config(kind: type[T], values: object, where: str) -> T:
 def _complaint(kind: object, problem: ErrorDetails) -> str:
     """The key that is not valid, the value found, and the values expected."""
     *parents, last = problem["loc"] or ("settings",)
-    key = ".".join(map(str, (*parents, last)))
+    key = ".".join(f"{name:.60}" for name in map(str, (*parents, last)))
     if problem["type"] == "unexpected_keyword_argument":
         return f"{key} is no setting; expected one of {', '.join(_settings_of(kind, parents))}"
     if problem["type"] == "missing":
@@ -122,7 +130,7 @@ def _complaint(kind: object, problem: ErrorDetails) -> str:
     expected = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "dataclass_type":
         expected = "Input should be a group of settings"
-    return f"{key}: found {problem['input']!r:.60}; {expected[0].lower()}{expected[1:]}"
+    return f"{key}: found {in_brief(problem['input'], 60)}; {expected[0].lower()}{expected[1:]}"
 
 
 def _settings_of(kind: object, path: Sequence[int | str]) -> list[str]:
@@ -161,21 +169,21 @@ def to_plain(config: object, *, only_changed: bool = False) -> dict[str, Any]:
 def _override(values: dict[str, Any], override: str) -> list[str]:
     """Apply one override in place; returns a line for each rename that was applied."""
     key, sign, text = override.partition("=")
+    where = f"setting '{override:.100}'"
     if not sign or not key:
-        raise ConfigError(f"cannot read the setting '{override}'; expected key.path=value")
-    try:
-        nested = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"setting '{override}': {' '.join(str(error).split())}; expected YAML") from error
+        raise ConfigError(f"cannot read the {where}; expected key.path=value")
+    if key.count(".") > _MOST_GROUPS:
+        raise ConfigError(f"{where} is {key.count('.')} groups deep; expected key.path=value")
+    nested = parse_yaml(text, where)
     for name in reversed(key.split(".")):
         nested = {name: nested}
-    nested, renames = with_current_names(nested, f"setting '{override}'")
+    nested, renames = with_current_names(nested, where)
     for _ in key.split(".")[1:]:
         ((parent, nested),) = nested.items()
         if values.get(parent) is None:
             values[parent] = {}
         values = values[parent]
         if not isinstance(values, dict):
-            raise ConfigError(f"setting '{override}': {parent} is a value, not a group of settings")
+            raise ConfigError(f"{where}: {parent:.60} is a value, not a group of settings")
     values.update(nested)
     return renames

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from skdpipe.config.values import STRICT, Probability
+from skdpipe.config.values import STRICT, Frames, People, Pixels, Probability, Processes
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -24,7 +24,7 @@ class Actors:
     """
 
     images: PositiveInt = 20000
-    size: tuple[PositiveInt, PositiveInt] = (240, 180)
+    size: tuple[Pixels, Pixels] = (240, 180)
     subjects: PositiveInt = 400
     seed: NonNegativeInt = 1
 
@@ -64,7 +64,7 @@ class PoseTraining:
     """
 
     backbone: str
-    long_edge: PositiveInt
+    long_edge: Pixels
     data: Actors | CocoFile
     upsample: PositiveInt = 1
     steps: PositiveInt = 10000
@@ -76,7 +76,7 @@ class PoseTraining:
     bfloat16: bool = True
     half_file: bool = True
     seed: NonNegativeInt = 0
-    workers: NonNegativeInt = 2
+    workers: Processes = 2
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -119,7 +119,7 @@ class Estimator:
 
     backbone: str = ""
     weights: str = ""
-    long_edge: PositiveInt = 321
+    long_edge: Pixels = 321
     thresholds: Thresholds = field(default_factory=Thresholds)
     plugin: str = ""
     options: dict[str, Any] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class Extraction:
 
     high: Estimator
     low: Estimator
-    people: PositiveInt = 2
+    people: People = 2
     batch: PositiveInt = 16
 
 
@@ -167,9 +167,9 @@ class Demonstration:
     takes: PositiveInt = 1
     simulated_train_subjects: Annotated[int, Field(ge=0, le=10_000)] = 10
     simulated_test_subjects: Annotated[int, Field(ge=0, le=10_000)] = 150
-    frames: PositiveInt = 24
-    size: tuple[PositiveInt, PositiveInt] = (240, 180)
-    fps: PositiveFloat = 12.0
+    frames: Frames = 24
+    size: tuple[Pixels, Pixels] = (240, 180)
+    fps: Annotated[float, Field(gt=0, le=10_000)] = 12.0
     seed: NonNegativeInt = 7
     runs: PositiveInt = 3
     shown: PositiveInt = 10

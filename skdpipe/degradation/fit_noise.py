@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from skdpipe.atomic_file import write_text_atomically
+from skdpipe.atomic_file import remove_leftovers, write_text_atomically
 from skdpipe.cache import PoseCache
 from skdpipe.config import EstimatorNoise, to_plain
 from skdpipe.errors import DataError
@@ -134,6 +134,7 @@ def fit_noise_of_cache(cache: PoseCache, high: str, low: str, layout: str) -> Es
 
 def save_noise(noise: EstimatorNoise, path: Path) -> None:
     """Write noise to a YAML file, which is complete or absent."""
+    remove_leftovers(path.parent)
     write_text_atomically(path, yaml.safe_dump(to_plain(noise), sort_keys=False))
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
-from skdpipe.atomic_file import write_bytes_atomically
+from skdpipe.atomic_file import remove_leftovers
 from skdpipe.config import Demonstration
 from skdpipe.progress import Progress
 from skdpipe.synthetic import ACTIONS, Scene, make_scene, render_clip
@@ -99,16 +98,12 @@ def video_path(folder: Path, clip: ActorClip) -> Path:
 def render_videos(settings: Demonstration, folder: Path, progress: Progress) -> None:
     """Write the missing videos."""
     clips = rendered_clips(settings)
+    for each in {video_path(folder, clip).parent for clip in clips}:
+        remove_leftovers(each)
     with progress.task("rendering actors", len(clips), unit="clips") as task:
         for done, clip in enumerate(clips, 1):
             path = video_path(folder, clip)
             if not path.is_file():
-                _write_video(path, clip.scene(settings))
+                scene = clip.scene(settings)
+                write_video(path, render_clip(scene).frames, scene.fps)
             task.advance_to(done)
-
-
-def _write_video(path: Path, scene: Scene) -> None:
-    with TemporaryDirectory() as temporary:
-        video = Path(temporary) / path.name  # `write_video` chooses the format by the suffix
-        write_video(video, render_clip(scene).frames, scene.fps)
-        write_bytes_atomically(path, video.read_bytes())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from skdpipe.atomic_file import remove_leftovers
 from skdpipe.cache import PoseCache
 from skdpipe.config import Demonstration, Experiment, Extraction, load_config
 from skdpipe.demo.clips import render_videos
@@ -71,6 +72,7 @@ def run_demo(
     """
     settings, extraction, experiment = _load_settings(config, overrides)
     videos, cache = folder / "videos", PoseCache(folder / "pose_cache")
+    remove_leftovers(folder)
     render_videos(settings, videos, progress)
     sources = open_sources(extraction, device)
     report = extract_videos(

@@ -90,10 +90,14 @@ def cross_validate(
 
 
 def read_cross_validation(run: Path) -> Results:
-    """The results of a run's finished cross-validation with the most parts; empty without one."""
-    parts = {int(path.name.rpartition("-")[2]) for path in (run / "folds").glob("*-of-*")}
-    for folds in sorted(parts, reverse=True):
-        if results := read_test_results(_part_folders(run, folds)):
+    """The results of a run's finished cross-validation with the most parts; empty without one.
+
+    Raises:
+        DataError: if a file of it is damaged.
+    """
+    names = {path.name for path in (run / "folds").glob("*-of-*")}
+    for folds in range(len(names), 1, -1):
+        if _name(folds, folds) in names and (results := read_test_results(_part_folders(run, folds))):
             return results
     return {}
 

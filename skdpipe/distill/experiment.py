@@ -9,15 +9,16 @@ import torch
 
 from skdpipe.bundle import load_bundle
 from skdpipe.cache import PoseCache
-from skdpipe.config import Experiment, to_plain
+from skdpipe.config import Experiment
 from skdpipe.dataset import Manifest, build_manifest
 from skdpipe.distill.auto import describe_choice, resolve_networks
 from skdpipe.distill.conclusions import Conclusion, conclude
 from skdpipe.distill.forests import evaluate_forests
 from skdpipe.distill.method_training import RunContext, train_method
 from skdpipe.distill.methods import BASELINE, FORESTS, METHODS, SMOOTHED, STUDENT, TEACHER
-from skdpipe.distill.results import Results, read_test_results, recovered_gap
-from skdpipe.distill.run_folder import RunFolder, data_description, open_run_folder
+from skdpipe.distill.records import RunConfig
+from skdpipe.distill.results import Results, read_test_results, recovered_gap, require_test_clips
+from skdpipe.distill.run_folder import RunFolder, describe_data, open_run_folder
 from skdpipe.distill.trained_teacher import adopt_teacher, load_teacher, require_comparable
 from skdpipe.errors import DataError
 from skdpipe.evaluate import Figures
@@ -83,9 +84,9 @@ def distill_student(
             classifier's (see :func:`finetune_student`).
 
     Raises:
-        DataError: if the cache lacks clips that the experiment needs, the run's folder contains another run,
-            or a student has no teacher.
-        BundleError: if the given teacher does not fit.
+        DataError: if the cache lacks clips that the experiment needs, the run's folder contains another run
+            or is damaged, or a student has no teacher.
+        BundleError: if the given teacher does not fit, or a bundle in the folder is damaged.
         ConfigError: if the feature maps of teacher and student have different joints.
     """
     manifest = build_manifest(cache, experiment)
@@ -94,7 +95,7 @@ def distill_student(
     settings = experiment
     experiment = resolve_networks(experiment, manifest, read_metadata(teacher).choice if teacher else None)
     folder = RunFolder(models / experiment.name)
-    data = data_description(manifest, teacher, initial)
+    data = describe_data(manifest, teacher, initial)
     progress = progress or Progress(quiet=True)
     run = RunContext(experiment, cache, manifest, folder, data, device, progress, initial)
 
@@ -108,7 +109,7 @@ def distill_student(
     trained_teacher = load_teacher(run, teacher) if teacher else None
     if not all(folder.has(method.name) for method in distilled):
         require_comparable(run, trained_teacher)
-    open_run_folder(folder, {"experiment": to_plain(experiment), "data": data})
+    open_run_folder(folder, RunConfig(experiment, data))
     if trained_teacher is not None and not folder.has(TEACHER.name):
         adopt_teacher(run, trained_teacher)
     if experiment.classical:
@@ -117,6 +118,7 @@ def distill_student(
         train_method(run, method)
     wanted: set[str] = {*experiment.methods, *(forest.name for forest in FORESTS if experiment.classical)}
     results: Results = {name: each for name, each in read_test_results([folder]).items() if name in wanted}
+    require_test_clips(results, manifest, folder.path)
     return DistillationResult(folder.path, manifest, results, describe_choice(settings, experiment, manifest))
 
 

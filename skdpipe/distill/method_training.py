@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ from skdpipe.distill.objective import (
     student_objective,
     teacher_objective,
 )
+from skdpipe.distill.records import RunData, record_of_bundle
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.distill.training import Objective, planned_epochs, train
 from skdpipe.distill.training_state import Curve
@@ -45,7 +46,7 @@ class RunContext:
         cache: contains the skeletons.
         manifest: the clips.
         folder: the files of the run.
-        data: :func:`data_description` of the run, saved in each bundle.
+        data: of the run, saved in each bundle.
         device: where to train.
         progress: shows epochs and time left.
         initial: a bundle with the initial weights of the baselines, except the classifier's.
@@ -55,7 +56,7 @@ class RunContext:
     cache: PoseCache
     manifest: Manifest
     folder: RunFolder
-    data: Mapping[str, Any]
+    data: RunData
     device: torch.device
     progress: Progress
     initial: Path | None
@@ -67,8 +68,9 @@ class RunContext:
 
 
 def train_method(run: RunContext, method: Method) -> None:
-    """Train, test and save a method, unless it is already trained."""
-    if not run.folder.has(method.name):
+    """Train, test and save a method; what is done already is not done again."""
+    path = run.folder.bundle(method.name)
+    if not path.is_file():
         torch.manual_seed(run.experiment.seed)
         network = untrained_network(run, method)
         clips = _training_clips(run, method)
@@ -76,12 +78,13 @@ def train_method(run: RunContext, method: Method) -> None:
         curves = _train(run, method, modules, objective, clips)
         figures = evaluate_method(run, method, network)
         bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves))
-        save_bundle(bundle, run.folder.bundle(method.name))
-    trained = read_metadata(run.folder.bundle(method.name)).run
-    run.folder.write_results(
-        method.name, {key: trained.get(key) for key in ("figures", "curves", "versions")}
-    )
-    run.folder.training_state(method.name).unlink(missing_ok=True)
+        save_bundle(bundle, path)
+    elif not run.folder.predictions(method.name).is_file():
+        evaluate_method(run, method, load_bundle(path).network)
+    run.folder.write_results(method.name, record_of_bundle(read_metadata(path), path))
+    state = run.folder.training_state(method.name)
+    if state.exists():  # a complete run may be in a read-only place
+        state.unlink()
 
 
 def evaluate_method(run: RunContext, method: Method, network: GraphNetwork) -> Figures:
@@ -228,7 +231,7 @@ def _metadata(run: RunContext, method: Method, figures: Figures, curves: list[Cu
         run={
             "method": method.name,
             "experiment": to_plain(run.experiment),
-            "data": run.data,
+            "data": to_plain(run.data),
             "figures": asdict(figures),
             "curves": [asdict(curve) for curve in curves],
             "versions": versions(),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from skdpipe.cache import Quality
+from skdpipe.dataset import Manifest
 from skdpipe.distill.methods import BASELINE, FORESTS, METHODS, TEACHER, Forest, Method
+from skdpipe.distill.records import ClipPredictions, MethodRecord, read_predictions_file
 from skdpipe.distill.run_folder import RunFolder
+from skdpipe.errors import DataError
 from skdpipe.evaluate import NOBODY, Figures
 from skdpipe.significance import (
     Interval,
@@ -85,35 +87,86 @@ Results = Mapping[str, MethodResult]
 
 
 def read_test_results(folders: Sequence[RunFolder]) -> dict[str, MethodResult]:
-    """The results of runs with different test clips as those of one test, for what all of them contain."""
-    contents = [folder.read_results() for folder in folders]
+    """The results of runs with different test clips as those of one test, for what all of them contain.
+
+    Raises:
+        DataError: if a file is damaged, or the methods of a run were not tested on the same clips.
+    """
+    records = [folder.read_results() for folder in folders]
     methods: tuple[Method | Forest, ...] = (*METHODS, *FORESTS)
-    return {
-        str(each.name): _read(each, folders, [content[each.name] for content in contents])
+    finished = [
+        each
         for each in methods
-        if all(each.name in content for content in contents)
-        and all(folder.predictions(each.name).is_file() for folder in folders)
+        if all(each.name in found for found in records)
+        and all(folder.predictions(each.name).exists() for folder in folders)
+    ]
+    tests = [_read_tests(folder, finished) for folder in folders]
+    return {
+        str(each.name): _result_of(
+            each,
+            [test[each.name] for test in tests],
+            [_figures_of(each, found, folder) for found, folder in zip(records, folders, strict=True)],
+        )
+        for each in finished
     }
 
 
-def _read(
-    method: Method | Forest, folders: Sequence[RunFolder], contents: Sequence[Mapping[str, Any]]
+def require_test_clips(results: Results, manifest: Manifest, folder: Path) -> None:
+    """Check that the methods of a run were tested on the test clips of its manifest.
+
+    Raises:
+        DataError: if their clips, labels or classes are others.
+    """
+    labels = {clip.key: manifest.classes.index(clip.label) for clip in manifest.part(train=False)}
+    for name, each in results.items():
+        if each.label != labels or max(each.predicted.values()) >= len(manifest.classes):
+            raise DataError(
+                f"{RunFolder(folder).predictions(name)} has other clips, labels or classes than the run; "
+                "delete it, and `skdpipe distill` tests again"
+            )
+
+
+def _read_tests(folder: RunFolder, methods: Sequence[Method | Forest]) -> dict[str, ClipPredictions]:
+    """The predictions of the methods of a run, which have the same clips and labels."""
+    tests = {str(each.name): read_predictions_file(folder.predictions(each.name)) for each in methods}
+    for name, test in tests.items():
+        first = next(iter(tests))
+        if (test.clip, test.label) != (tests[first].clip, tests[first].label):
+            raise DataError(
+                f"{folder.predictions(name)} has other clips or labels than {first}.predictions.json; "
+                "delete both, and `skdpipe distill` tests again"
+            )
+    return tests
+
+
+def _figures_of(
+    method: Method | Forest, records: Mapping[str, MethodRecord], folder: RunFolder
+) -> Figures | None:
+    figures = records[method.name].figures
+    if figures is None and isinstance(method, Method):
+        raise DataError(
+            f"{folder.results} is damaged ({method.name} has no figures); delete it, and `skdpipe distill` "
+            "writes it again from the bundles"
+        )
+    return figures
+
+
+def _result_of(
+    method: Method | Forest, tests: Sequence[ClipPredictions], figures: Sequence[Figures | None]
 ) -> MethodResult:
     label: dict[str, int] = {}
     predicted: dict[str, int] = {}
-    for folder in folders:
-        found = json.loads(folder.predictions(method.name).read_text(encoding="utf-8"))
-        label |= zip(found["clip"], found["label"], strict=True)
-        predicted |= zip(found["clip"], found["predicted"], strict=True)
-    figures = [Figures(**each["figures"]) for each in contents if "figures" in each]
-    training = [each.training_top1 for each in figures if each.training_top1 is not None]
+    for test in tests:
+        label |= zip(test.clip, test.label, strict=True)
+        predicted |= zip(test.clip, test.predicted, strict=True)
+    training = [each.training_top1 for each in figures if each is not None and each.training_top1 is not None]
     return MethodResult(
         method.name,
         method.title,
         method.quality,
         label,
         predicted,
-        figures[0] if figures else None,
+        figures[0],
         fmean(training) if training else None,
     )
 

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from skdpipe.atomic_file import write_text_atomically
+from skdpipe.atomic_file import remove_leftovers, write_text_atomically
 from skdpipe.config import Experiment, MethodName, parse_config, to_plain
 from skdpipe.dataset import Manifest
-from skdpipe.errors import ConfigError, DataError
+from skdpipe.distill.methods import FORESTS, METHODS, TEACHER, Method
+from skdpipe.distill.records import (
+    RUN_FORMAT,
+    MethodRecord,
+    RunConfig,
+    RunData,
+    read_config_file,
+    read_predictions_file,
+    read_results_file,
+    record_of_bundle,
+)
+from skdpipe.errors import BundleError, ConfigError, DataError
+from skdpipe.inference.metadata import BundleMetadata, read_metadata
 
 # More methods may be trained later.
 _MAY_DIFFER: Final = {"experiment.methods", "experiment.classical"}
@@ -56,17 +68,26 @@ class RunFolder:
         """Whether a method is trained."""
         return self.bundle(method).is_file()
 
-    def write_results(self, name: str, results: Mapping[str, Any]) -> None:
-        """Add a method's or a forest's plain values to the results."""
-        all_results = {**self.read_results(), name: dict(results)}
-        write_text_atomically(self.results, json.dumps(all_results, indent=1))
+    def write_results(self, name: str, record: MethodRecord) -> None:
+        """Add a method's or a forest's record to the results; a file that contains it is left as it is.
 
-    def read_results(self) -> dict[str, dict[str, Any]]:
-        """The results by method or forest; empty before the first is finished."""
-        if not self.results.is_file():
-            return {}
-        found: dict[str, dict[str, Any]] = json.loads(self.results.read_text(encoding="utf-8"))
-        return found
+        Raises:
+            DataError: if the results are damaged.
+            OSError: if they cannot be written.
+        """
+        before = self.read_results()
+        if before.get(name) == record:
+            return
+        plain = {each: _given(asdict(found)) for each, found in {**before, name: record}.items()}
+        write_text_atomically(self.results, json.dumps(plain, indent=1))
+
+    def read_results(self) -> dict[str, MethodRecord]:
+        """The results by method or forest; empty before the first is finished.
+
+        Raises:
+            DataError: if the file is damaged.
+        """
+        return read_results_file(self.results) if self.results.exists() else {}
 
     def write_predictions(self, name: str, manifest: Manifest, predicted: Sequence[int]) -> None:
         """Write the predicted class index of each test clip, -1 where nobody was detected."""
@@ -79,62 +100,128 @@ class RunFolder:
         write_text_atomically(self.predictions(name), json.dumps(predictions))
 
 
-def data_description(manifest: Manifest, teacher: Path | None, initial: Path | None) -> dict[str, Any]:
-    """The data of a run as plain values; bundles by the start of their SHA-256."""
-    return {
-        "classes": list(manifest.classes),
-        "high": manifest.high,
-        "low": manifest.low,
-        "training_clips": len(manifest.part(train=True)),
-        "test_clips": len(manifest.part(train=False)),
-        "clips": manifest.digest,
-        "teacher": _file_digest(teacher),
-        "initial": _file_digest(initial),
-    }
+def describe_data(manifest: Manifest, teacher: Path | None, initial: Path | None) -> RunData:
+    """The data of a run; bundles by the start of their SHA-256."""
+    return RunData(
+        classes=manifest.classes,
+        high=manifest.high,
+        low=manifest.low,
+        training_clips=len(manifest.part(train=True)),
+        test_clips=len(manifest.part(train=False)),
+        clips=manifest.digest,
+        teacher=_file_digest(teacher),
+        initial=_file_digest(initial),
+    )
 
 
-def open_run_folder(folder: RunFolder, settings: Mapping[str, Any]) -> None:
-    """Create the folder's config, or check that the folder contains the same run.
+def open_run_folder(folder: RunFolder, config: RunConfig) -> None:
+    """Create the folder's config, or check that the folder contains the same run and nothing is damaged.
 
     Runs of earlier versions can be continued: settings that did not exist then have their default values.
 
     Args:
         folder: of the run.
-        settings: plain values: the experiment and its :func:`data_description`.
+        config: its settings and data.
 
     Raises:
-        DataError: if the folder contains another run.
+        DataError: if the folder contains another run or one of a newer version, or a file is damaged.
+        BundleError: if a bundle is damaged or belongs to another run.
+        OSError: if the config cannot be written.
     """
-    trained = folder.config.is_file() and any(
+    _require_files(folder)
+    remove_leftovers(folder.path)
+    existing = read_config_file(folder.config) if folder.config.exists() else None
+    trained = existing is not None and any(
         path.suffix in {".safetensors", ".state"} for path in folder.path.iterdir()
     )
+    if existing is not None and trained:
+        for key, found, expected in _differences(_plain(existing), _plain(config)):
+            if key not in _MAY_DIFFER:
+                raise DataError(
+                    f"{folder.path} contains a run with {key} {found!s:.200}, expected {expected!s:.200}; "
+                    "choose another name with --set name=NAME, or delete the folder"
+                )
+    folder.read_results()
+    for each in (*METHODS, *FORESTS):
+        if folder.predictions(each.name).exists():
+            read_predictions_file(folder.predictions(each.name))
+    for method in METHODS:
+        if folder.has(method.name):
+            path = folder.bundle(method.name)
+            require_bundle_of_run(read_metadata(path), path, method, config)
     if not trained:
-        write_text_atomically(folder.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-        return
-    existing = _with_current_settings(
-        yaml.safe_load(folder.config.read_text(encoding="utf-8")), folder.config
-    )
-    for key, found, expected in _differences(existing, settings):
+        text = yaml.safe_dump({"format": RUN_FORMAT, **_plain(config)}, sort_keys=False, allow_unicode=True)
+        write_text_atomically(folder.config, text)
+
+
+def require_bundle_of_run(
+    metadata: BundleMetadata, path: Path, method: Method, config: RunConfig
+) -> MethodRecord:
+    """Check that a bundle was trained in a run, as one of its methods.
+
+    Args:
+        metadata: of the bundle.
+        path: of the bundle, for the message.
+        method: whose bundle it should be.
+        config: of the run.
+
+    Returns:
+        The results of its training.
+
+    Raises:
+        BundleError: if it was trained elsewhere, or does not state its results.
+    """
+    run, expected = metadata.run, _plain(config)
+    found: dict[str, object] = {"method": run.get("method", method.name), "classes": [*metadata.classes]}
+    wanted: dict[str, object] = {"method": method.name, "classes": [*config.data.classes]}
+    if method == TEACHER and config.data.teacher is not None:  # trained in another run
+        found["method"] = method.name
+    elif isinstance(run.get("experiment"), dict):  # bundles of early versions do not state it
+        found |= {"experiment": _with_defaults(run["experiment"]), "data": run.get("data")}
+        wanted |= expected
+    for key, is_now, should_be in _differences(found, wanted):
         if key not in _MAY_DIFFER:
-            raise DataError(
-                f"{folder.path} contains a run with {key} {found}, expected {expected}; choose another name "
-                "with --set name=NAME, or delete the folder"
+            raise BundleError(
+                f"{path} belongs to another run, with {key} {is_now!s:.200}; expected {should_be!s:.200}: "
+                "move it away to train it again"
             )
+    return record_of_bundle(metadata, path)
+
+
+def _require_files(folder: RunFolder) -> None:
+    """Check that nothing stands where the run's folder and files belong."""
+    if folder.path.exists() and not folder.path.is_dir():
+        raise DataError(f"{folder.path} is not a folder; move it away, or choose another name")
+    methods = [each.name for each in METHODS]
+    for path in (
+        folder.config,
+        folder.results,
+        *map(folder.bundle, methods),
+        *map(folder.training_state, methods),
+        *map(folder.predictions, [*methods, *(each.name for each in FORESTS)]),
+    ):
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is not a file; move it away, because the run writes a file there")
 
 
 def _file_digest(path: Path | None) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path else None
 
 
-def _with_current_settings(content: object, config: Path) -> object:
-    """The content of a config file with the names and defaults of this version."""
-    if not (isinstance(content, dict) and isinstance(content.get("experiment"), dict)):
-        return content
+def _plain(config: RunConfig) -> dict[str, Any]:
+    return {"experiment": to_plain(config.experiment), "data": to_plain(config.data)}
+
+
+def _with_defaults(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Plain settings with the names and defaults of this version; as they are if one was removed since."""
     try:
-        experiment = parse_config(Experiment, content["experiment"], str(config))
-    except ConfigError:  # a removed setting; it is reported as a difference
-        return content
-    return {**content, "experiment": to_plain(experiment)}
+        return to_plain(parse_config(Experiment, experiment, "experiment"))
+    except ConfigError:
+        return experiment
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value}
 
 
 def _differences(a: object, b: object, key: str = "") -> Iterator[tuple[str, object, object]]:

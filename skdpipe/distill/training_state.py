@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from pydantic import FiniteFloat, TypeAdapter
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-from skdpipe.atomic_file import write_bytes_atomically
+from skdpipe.distill.json_shape import parse_json
 from skdpipe.errors import DataError
+from skdpipe.tensor_file import Header, NewerFormatError, read_header, read_tensors, write_tensors
+from skdpipe.training_tensors import Arrays, restore_training, training_tensors
+
+_FORMAT: Final = "skdpipe-training"
+_VERSION: Final = 1
 
 
 @dataclass
@@ -28,10 +33,10 @@ class Curve:
         seconds: duration; not compared.
     """
 
-    losses: dict[str, float] = field(default_factory=dict)
-    cosines: dict[str, float] = field(default_factory=dict)
-    revised: dict[str, float] = field(default_factory=dict)
-    seconds: float = field(default=0.0, compare=False)
+    losses: dict[str, FiniteFloat] = field(default_factory=dict)
+    cosines: dict[str, FiniteFloat] = field(default_factory=dict)
+    revised: dict[str, FiniteFloat] = field(default_factory=dict)
+    seconds: FiniteFloat = field(default=0.0, compare=False)
 
 
 def save_training_state(
@@ -42,16 +47,12 @@ def save_training_state(
     curves: Sequence[Curve],
 ) -> None:
     """Write weights, optimiser state, loss scale and the curves so far in one safetensors file."""
-    tensors = {f"module.{name}": value.contiguous() for name, value in modules.state_dict().items()}
-    moments = {
-        f"optimiser.{index}.{name}": value.contiguous()
-        for index, values in optimiser.state_dict()["state"].items()
-        for name, value in values.items()
-        if value is not None
-    }
     metadata = {"scaler": scaler.state_dict(), "curves": [asdict(curve) for curve in curves]}
-    header = {name: json.dumps(value) for name, value in metadata.items()}
-    write_bytes_atomically(path, save({**tensors, **moments}, header))
+    header = {
+        "format": f"{_FORMAT}-{_VERSION}",
+        **{name: json.dumps(each) for name, each in metadata.items()},
+    }
+    write_tensors(path, training_tensors(modules, optimiser), header)
 
 
 def load_training_state(
@@ -63,36 +64,46 @@ def load_training_state(
         The curves of the epochs already trained; none if the file does not exist.
 
     Raises:
-        DataError: if the file is damaged.
+        DataError: if the file is damaged, of another training, or in a newer format.
+        OSError: if it cannot be read.
     """
-    if not path.is_file():
+    if not path.exists():
         return []
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = {name: json.loads(text) for name, text in file.metadata().items()}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it to train from the start") from error
-    modules.load_state_dict(_with_prefix("module.", tensors))
-    state = optimiser.state_dict()
-    state["state"] = _optimiser_state(tensors)
-    optimiser.load_state_dict(state)
-    if metadata["scaler"]:
-        scaler.load_state_dict(metadata["scaler"])
-    return [Curve(**curve) for curve in metadata["curves"]]
+        header = read_header(path)
+        if "format" in header.metadata:  # earlier versions did not state it
+            header.require_format(_FORMAT, _VERSION)
+        curves, scale = _read_curves(header), _read_scale(header, scaler)
+        restore_training(modules, optimiser, _with_current_names(read_tensors(path)))
+    except NewerFormatError as error:
+        raise DataError(f"{path} has {error}; update skdpipe, or choose another name") from error
+    except ValueError as error:  # TensorFileError is one
+        raise DataError(
+            f"{path} is damaged or of another training ({error}); delete it to train from the start"
+        ) from error
+    if scale:
+        scaler.load_state_dict(scale)
+    return curves
 
 
-def _optimiser_state(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The optimiser's tensors by weight index and name; earlier versions stored only SGD's momentum."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in _with_prefix("optimiser.", tensors).items():
-        index, name = key.split(".")
-        state.setdefault(int(index), {})[name] = value
-    for index, value in _with_prefix("momentum.", tensors).items():
-        state[int(index)] = {"momentum_buffer": value}
-    return state
+def _read_curves(header: Header) -> list[Curve]:
+    return parse_json(TypeAdapter(list[Curve]), header.metadata.get("curves", ""))
 
 
-def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names start with a prefix, by the rest of the name."""
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+def _read_scale(header: Header, scaler: GradScaler) -> dict[str, Any]:
+    """The state of the scaler; empty if the training had none, or has none now."""
+    scale = parse_json(TypeAdapter(dict[str, int | FiniteFloat]), header.metadata.get("scaler", ""))
+    if not (scale and scaler.is_enabled()):
+        return {}
+    if scale.keys() != scaler.state_dict().keys() or not scale["scale"] > 0:
+        raise ValueError("another loss scale")
+    return scale
+
+
+def _with_current_names(tensors: Arrays) -> Arrays:
+    """The tensors of an earlier version, which named SGD's momentum alone."""
+    former = "momentum."
+    return {
+        f"optimiser.{name.removeprefix(former)}.momentum_buffer" if name.startswith(former) else name: value
+        for name, value in tensors.items()
+    }

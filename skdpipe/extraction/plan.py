@@ -11,12 +11,13 @@ from pathlib import Path
 
 from skdpipe.cache import Entry, PoseCache
 from skdpipe.cache.video_index import VideoIndex
-from skdpipe.errors import CacheError, DataError, VideoError
+from skdpipe.errors import CacheError, CacheWriteError, DataError, NewerVersionError
+from skdpipe.extraction.report import reason_of
 from skdpipe.extraction.sources import Source
 from skdpipe.extraction.video_list import VideoItem
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
-from skdpipe.video import probe
+from skdpipe.video import VideoInfo, probe
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def plan_extraction(
 ) -> ExtractionPlan:
     """Find out what the cache lacks, and update the labels of what it contains.
 
-    A sequence that is damaged, or has another number of people, counts as missing.
+    A sequence that is damaged, or has another number of people, counts as missing. Any error of one video is
+    the reason for which it fails; the others go on.
 
     Args:
         items: the videos.
@@ -75,7 +77,7 @@ def plan_extraction(
         progress: shows the number of videos checked.
 
     Raises:
-        CacheError: if labels or the video index cannot be written.
+        CacheWriteError: if labels cannot be written.
     """
     index = VideoIndex(cache.root)
     jobs: list[ExtractionJob] = []
@@ -86,6 +88,8 @@ def plan_extraction(
     with progress.task("looking up", len(items), unit="videos") as task:
         for number, item in enumerate(items, 1):
             try:
+                # What is no video is not read to its end.
+                info = None if index.has(item.path) else probe(item.path)
                 key = index.key_of(item.path)
                 if key in first_with:
                     _require_same_labels(item, first_with[key])
@@ -94,13 +98,15 @@ def plan_extraction(
                     entries = [_find_entry(source, cache, key, people) for source in sources]
                     origin = _origin_of(item, key, entries)
                     relabelled += _relabel(origin, entries, cache)
-                    job = _job_of(item, origin, sources, entries)
+                    job = _job_of(item, origin, sources, entries, info)
                     if job is not None:
                         jobs.append(job)
                     elif any(entry.empty for entry in entries if entry is not None):
                         without_people.append(item.path)
-            except (DataError, VideoError) as error:
-                failed.append((item.path, str(error)))
+            except CacheWriteError:
+                raise
+            except Exception as error:
+                failed.append((item.path, reason_of(item.path, error)))
             task.advance_to(number)
     skipped = len(items) - len(jobs) - len(failed)
     return ExtractionPlan(tuple(jobs), skipped, relabelled, tuple(without_people), tuple(failed))
@@ -121,9 +127,18 @@ def _require_same_labels(item: VideoItem, first: VideoItem) -> None:
 
 
 def _find_entry(source: Source, cache: PoseCache, key: str, people: int) -> Entry | None:
-    """Header of the cached sequence; None if it is missing, damaged or has another number of people."""
+    """Header of the cached sequence; None if it is missing, damaged or has another number of people.
+
+    Raises:
+        CacheError: if it cannot be replaced: a folder, or a sequence that a later version of skdpipe wrote.
+    """
+    path = cache.path_of(source.quality, source.settings, key)
+    if path.is_dir():
+        raise CacheError(f"{path} is a folder; expected a cached sequence: rename or delete the folder")
     try:
-        entry = cache.describe(cache.path_of(source.quality, source.settings, key))
+        entry = cache.describe(path)
+    except NewerVersionError:
+        raise
     except CacheError:
         return None
     return entry if entry.people == people else None
@@ -151,8 +166,14 @@ def _relabel(origin: Origin, entries: Sequence[Entry | None], cache: PoseCache) 
 
 
 def _job_of(
-    item: VideoItem, origin: Origin, sources: Sequence[Source], entries: Sequence[Entry | None]
+    item: VideoItem,
+    origin: Origin,
+    sources: Sequence[Source],
+    entries: Sequence[Entry | None],
+    info: VideoInfo | None,
 ) -> ExtractionJob | None:
     """The job for the sequences of a video that the cache lacks, None if there are none."""
     missing = tuple(source for source, entry in zip(sources, entries, strict=True) if entry is None)
-    return ExtractionJob(item, origin, missing, probe(item.path).frames) if missing else None
+    if not missing:
+        return None
+    return ExtractionJob(item, origin, missing, (info or probe(item.path)).frames)

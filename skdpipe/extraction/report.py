@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skdpipe.errors import SkdpipeError, in_one_line
 from skdpipe.skeleton.people import PairReport
 
 
@@ -37,3 +38,11 @@ class ExtractionReport:
         """Mean keypoint similarity of the matched people; NaN if there are none."""
         values = [pair.oks for pair in self.pairs if pair.matched]
         return float(np.mean(values)) if values else float("nan")
+
+
+def reason_of(path: Path, error: Exception) -> str:
+    """Why a video could not be extracted, in one line, whatever the error."""
+    if isinstance(error, SkdpipeError):
+        return str(error) if str(path) in str(error) else f"{path}: {error}"
+    found = in_one_line(error).removesuffix(": ")
+    return f"{path}: cannot be extracted ({found}); convert the video, or leave it out"

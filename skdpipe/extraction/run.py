@@ -10,9 +10,9 @@ import yaml
 from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import to_plain
-from skdpipe.errors import CacheError, SkdpipeError
+from skdpipe.errors import CacheWriteError
 from skdpipe.extraction.plan import ExtractionJob, plan_extraction
-from skdpipe.extraction.report import ExtractionReport
+from skdpipe.extraction.report import ExtractionReport, reason_of
 from skdpipe.extraction.sources import Source
 from skdpipe.extraction.video_list import VideoItem
 from skdpipe.pose.estimate import estimate_video
@@ -32,7 +32,8 @@ def extract_videos(
 ) -> ExtractionReport:
     """Extract all qualities of all videos that the cache lacks.
 
-    A video that fails does not stop the others. An interrupted extraction continues with the next call.
+    A video that fails, by whatever error, does not stop the others. An interrupted extraction continues with
+    the next call. Nothing is written if nothing is missing.
 
     Args:
         items: the videos.
@@ -43,14 +44,14 @@ def extract_videos(
         progress: shows frames per second and the time left.
 
     Raises:
-        CacheError: if the cache cannot be written.
+        CacheWriteError: if the cache cannot be written.
     """
     assert batch > 0
     progress = progress or Progress(quiet=True)
     cache.remove_leftovers()
-    for source in sources:
-        _save_settings(source, cache)
     plan = plan_extraction(items, sources, cache, people=people, progress=progress)
+    for source in sources:
+        _save_settings(source, cache, always=bool(plan.jobs))  # also shows whether the cache can be written
     failed, without_people = list(plan.failed), list(plan.without_people)
     pairs: list[PairReport] = []
     done = decoded = shown = 0
@@ -68,15 +69,17 @@ def extract_videos(
                     batch=batch,
                     on_frames=count.add,
                 )
-            except SkdpipeError as error:
-                failed.append((job.item.path, str(error)))
-            else:
                 qualities = _save(job, sequences, sources, cache)
+                if {"high", "low"} <= qualities.keys():
+                    pairs.append(match_people(qualities["high"], qualities["low"])[1])
+            except CacheWriteError:
+                raise
+            except Exception as error:
+                failed.append((job.item.path, reason_of(job.item.path, error)))
+            else:
                 done += 1
                 if any(sequence.is_empty for sequence in qualities.values()):
                     without_people.append(job.item.path)
-                if {"high", "low"} <= qualities.keys():
-                    pairs.append(match_people(qualities["high"], qualities["low"])[1])
             decoded += count.frames
             shown += job.frames if total else count.frames
             task.advance_to(shown, note)
@@ -123,12 +126,18 @@ class _FrameCount:
         self.task.advance_to(self.start + moved, self.note)
 
 
-def _save_settings(source: Source, cache: PoseCache) -> None:
-    """Write the estimator's settings beside its sequences."""
+def _save_settings(source: Source, cache: PoseCache, *, always: bool) -> None:
+    """Write the estimator's settings beside its sequences; unless ``always``, only if they differ.
+
+    Raises:
+        CacheWriteError: if they cannot be written.
+    """
     if source.config is None:
         return
     path = cache.path_of(source.quality, source.settings, "0").with_name("estimator.yaml")
+    text = yaml.safe_dump(to_plain(source.config), allow_unicode=True)
     try:
-        write_text_atomically(path, yaml.safe_dump(to_plain(source.config), allow_unicode=True))
+        if always or not path.is_file() or path.read_bytes() != text.encode():
+            write_text_atomically(path, text)
     except OSError as error:
-        raise CacheError(f"cannot write {path} ({error.strerror}); choose another folder") from error
+        raise CacheWriteError(f"cannot write {path} ({error.strerror}); choose another folder") from error

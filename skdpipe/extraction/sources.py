@@ -39,7 +39,7 @@ class Source:
     @property
     def settings(self) -> str:
         """The cache folder of this estimator and sampling."""
-        name = self.estimator.fingerprint.removeprefix("openpifpaf ").split(" ")[0]
+        name = self.estimator.fingerprint.removeprefix("openpifpaf ").split(" ")[0][:100]
         return settings_slug(f"{name}-k{self.every}", f"{self.estimator.fingerprint} every {self.every}")
 
 

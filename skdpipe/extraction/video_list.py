@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from skdpipe.skeleton import SPLITS
 from skdpipe.skeleton.sequence import split_named
 from skdpipe.video import EXTENSIONS, is_image_series
 from skdpipe.video.images import series_in
+from skdpipe.video.regular_file import kind_of
 
 T = TypeVar("T")
 
@@ -48,8 +49,8 @@ def find_videos(where: Path, *, labels: bool = True) -> VideoList:
     """Find videos in a file, a folder, a folder of class folders, or a CSV.
 
     A file is found in a folder by its ending (`EXTENSIONS`). A folder without videos and with two or more
-    numbered images is one video; so is a path such as ``frames/img_%05d.jpg``. Links are followed; hidden
-    files are left out.
+    numbered images is one video; so is a path such as ``frames/img_%05d.jpg``. Links are followed, each
+    folder is searched once, and only regular files are opened; hidden files are left out.
 
     The first level of subfolders of a folder is the label. If it contains splits (train, test, val, ...), all
     of it must be splits, and the second level is the label; videos beside the splits, and those of a split
@@ -64,12 +65,15 @@ def find_videos(where: Path, *, labels: bool = True) -> VideoList:
     Raises:
         DataError: if there are no videos, the CSV does not have this form, or a split has an unknown name.
     """
-    if where.is_dir():
-        return _in_folder(where, labels=labels)
-    if where.suffix.lower() == ".csv" and where.is_file():
-        return VideoList(_in_csv(where))
-    if where.exists() or (is_image_series(where) and where.parent.is_dir()):
-        return VideoList([VideoItem(where)])
+    try:
+        if where.is_dir():
+            return _in_folder(where, labels=labels)
+        if where.suffix.lower() == ".csv" and where.is_file():
+            return VideoList(_in_csv(where))
+        if where.exists() or (is_image_series(where) and where.parent.is_dir()):
+            return VideoList([VideoItem(where)])
+    except OSError as error:
+        raise DataError(f"{where} cannot be read ({error.strerror}); expected a video or a folder") from error
     raise DataError(
         f"{where} does not exist; expected a video, a folder of videos, or a CSV with path and label"
     )
@@ -92,28 +96,68 @@ def _in_folder(folder: Path, *, labels: bool) -> VideoList:
 
 def _videos_below(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[Path]:
     """Videos, and folders that are one; other files are entered in ``left_out`` by the reason."""
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        is_hidden = any(part.startswith(".") for part in Path(root).relative_to(folder).parts)
+    for root, names in _folders_below(folder, left_out):
+        is_hidden = any(part.startswith(".") for part in root.relative_to(folder).parts)
         videos: list[Path] = []
         others: list[Path] = []
-        for name in sorted(names):
-            path = Path(root, name)
+        for name, kind in names.items():
+            path = root / name
             is_video = path.suffix.lower() in EXTENSIONS
             if is_hidden or name.startswith("."):
                 if is_video:
                     left_out["hidden"].append(path)
+            elif kind != "file":
+                left_out[kind].append(path)
             elif is_video and _is_program_text(path):
                 left_out["text, not a video"].append(path)
             else:
                 (videos if is_video else others).append(path)
         images = [name for series in series_in(path.name for path in others).values() for name in series]
         if not videos and len(images) > 1:
-            yield Path(root)
+            yield root
             others = [path for path in others if path.name not in images]
         yield from videos
         for path in others:
             left_out[f"not a video by its ending {path.suffix or '(none)'}"].append(path)
+
+
+def _folders_below(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder and those below it, each once, with the names in it and what they are.
+
+    Links are followed after everything else, so that a folder in the tree is found by its own name. Folders
+    that cannot be read, and links to a folder that was found already, are entered in ``left_out``.
+    """
+    found: set[tuple[int, int]] = set()
+    waiting, linked = [folder], deque[Path]()
+    while waiting or linked:
+        where = waiting.pop() if waiting else linked.popleft()
+        try:
+            status = where.stat()
+            with os.scandir(where) as listed:
+                entries = sorted(listed, key=lambda entry: entry.name)
+        except OSError as error:
+            left_out[f"a folder that cannot be read ({error.strerror})"].append(where)
+            continue
+        if (status.st_dev, status.st_ino) in found:
+            left_out["a link to a folder that is searched already"].append(where)
+            continue
+        found.add((status.st_dev, status.st_ino))
+        kinds = {entry.name: _kind_of(entry) for entry in entries}
+        folders = [entry for entry in entries if kinds[entry.name] == "folder"]
+        waiting += [where / entry.name for entry in reversed(folders) if not entry.is_symlink()]
+        linked += [where / entry.name for entry in folders if entry.is_symlink()]
+        yield where, {name: kind for name, kind in kinds.items() if kind != "folder"}
+
+
+def _kind_of(entry: os.DirEntry[str]) -> str:
+    """What an entry of a folder is, or leads to: a file, a folder, or the reason for which it is left out."""
+    if entry.is_file(follow_symlinks=False):
+        return "file"
+    try:
+        kind = kind_of(Path(entry.path))
+    except OSError as error:
+        return f"a link that leads nowhere ({error.strerror})"
+    return kind if kind in {"file", "folder"} else f"a {kind}, not a file"
 
 
 def _labelled(folder: Path, paths: Sequence[Path], left_out: dict[str, list[Path]]) -> list[VideoItem]:
@@ -176,8 +220,8 @@ def _in_csv(file: Path) -> list[VideoItem]:
     columns = rows[0] if rows else []
     if not {"path", "label"} <= set(columns):
         raise DataError(
-            f"{file} has the columns {', '.join(columns) or '(none)'}; expected path, label and, optionally, "
-            "split, subject, separated by commas"
+            f"{file} has the columns {', '.join(columns) or '(none)':.200}; expected path, label and, "
+            "optionally, split, subject, separated by commas"
         )
     items = [_in_row(file, number, columns, row) for number, row in enumerate(rows[1:], 2) if any(row)]
     if not items:
@@ -189,14 +233,14 @@ def _in_row(file: Path, number: int, columns: Sequence[str], row: Sequence[str])
     fields = dict(zip(columns, row, strict=False))
     if len(row) > len(columns) or not fields.get("path"):
         raise DataError(
-            f"{file}: row {number} has {len(row)} fields ({', '.join(row)}); expected a path and at most "
-            f"{len(columns)} fields: put quotes around a field with commas"
+            f"{file}: row {number} has {len(row)} fields ({', '.join(row):.200}); expected a path and at "
+            f"most {len(columns)} fields: put quotes around a field with commas"
         )
     label, split, subject = (fields.get(name) or None for name in ("label", "split", "subject"))
     known = split_named(split) if split else None
     if split and not known:
         raise DataError(
-            f"{file}: row {number} has the split '{split}'; expected one of {', '.join(sorted(SPLITS))}: "
+            f"{file}: row {number} has the split '{split:.40}'; expected one of {', '.join(sorted(SPLITS))}: "
             "correct it"
         )
     return VideoItem(file.parent / fields["path"], label, known, subject)

@@ -12,15 +12,17 @@ its index in the array.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_one_line
 from skdpipe.formats.defaults import every_frame, require_size, to_keypoints
 from skdpipe.formats.format import Space
+from skdpipe.regular_file import require_regular
 from skdpipe.skeleton import Keypoints, Layout, Origin, PoseSequence, is_seen
 
 SIZE_ALTERNATIVE: Final = " (Kinetics-skeleton: 340 256)"
@@ -29,6 +31,10 @@ SIZE_ALTERNATIVE: Final = " (Kinetics-skeleton: 340 256)"
 LARGEST_SHARE: Final = 2.0
 """Largest coordinate that is a share of the frame, also beyond its edge; no body is as small as 2 pixels."""
 
+LARGEST_CLIP: Final = 25_000_000
+"""Most numbers of a clip: four people of 17 joints over an hour."""
+
+_ZIP = b"PK\x03\x04"
 _LARGEST_CONFIDENCE = 1.5  # heat maps give values slightly above 1
 
 
@@ -39,24 +45,39 @@ def open_array(path: Path) -> NDArray[Any]:
         FormatError: if it cannot be read or is not an array of numbers.
     """
     try:
-        data: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        require_regular(path)
+        with path.open("rb") as file:
+            is_archive = file.read(len(_ZIP)) == _ZIP
+        if not is_archive:
+            return np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error}); expected a numpy array") from error
     except Exception as error:  # numpy raises several kinds of errors for damaged headers
-        found = " ".join(str(error).split())
         raise FormatError(
-            f"{path} is not an array of numbers ({found:.100}); expected a .npy file"
+            f"{path} is not an array of numbers ({in_one_line(error):.120}); expected a .npy file"
         ) from error
-    if not isinstance(data, np.ndarray):
-        raise FormatError(f"{path} is an archive of arrays; expected one array in a .npy file")
-    return data
+    raise FormatError(f"{path} is an archive of arrays; expected one array in a .npy file")
+
+
+def require_moderate_clip(shape: tuple[int, ...], where: object) -> None:
+    """Refuse a clip that is too large, also one of which an axis is empty and another huge.
+
+    Raises:
+        FormatError: if its axes that are not empty have more than `LARGEST_CLIP` numbers.
+    """
+    numbers = math.prod(max(side, 1) for side in shape)
+    if numbers > LARGEST_CLIP:
+        raise FormatError(
+            f"{where}: a clip of shape {shape}; expected at most {LARGEST_CLIP:,} numbers: split the clip"
+        )
 
 
 def wrong_array(path: Path, data: NDArray[Any], expected: str) -> FormatError:
     """The error for an array of another type or shape."""
-    return FormatError(f"{path} is {data.dtype} of shape {data.shape}; expected {expected}")
+    return FormatError(f"{path} is {data.dtype!s:.60} of shape {data.shape!s:.60}; expected {expected}")
 
 
+@np.errstate(over="ignore")
 def to_pixels(data: NDArray[Any], size: tuple[int, int], where: str) -> Keypoints:
     """Keypoints from ``(frame, person, joint, 3)`` in shares of the frame or in pixels.
 
@@ -79,6 +100,7 @@ def to_pixels(data: NDArray[Any], size: tuple[int, int], where: str) -> Keypoint
     return keypoints
 
 
+@np.errstate(over="ignore")
 def to_keypoints_in_space(data: ArrayLike) -> Keypoints:
     """Keypoints ``(..., 4)`` from ``(..., 3)`` in the space of a camera; a joint at the origin is unseen."""
     points = np.asarray(data, np.float32)
@@ -91,9 +113,10 @@ def read_array(
     """Keypoints and frame size from ``(frame, person, joint, 3)``; the size is 0, 0 in the space of a camera.
 
     Raises:
-        FormatError: if a frame size is needed and missing, or the third channel is neither a confidence nor
-            specified as z.
+        FormatError: if the clip is too large, a frame size is needed and missing, or the third channel is
+            neither a confidence nor specified as z.
     """
+    require_moderate_clip(data.shape, where)
     if space == "camera":
         return to_keypoints_in_space(data), (0, 0)
     size = require_size(size, where, f"{SIZE_ALTERNATIVE}, or --space camera")

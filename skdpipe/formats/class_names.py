@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from skdpipe.errors import FormatError, in_brief
+from skdpipe.formats.folder_files import read_lines
 from skdpipe.formats.output import open_output
+from skdpipe.names import require_label
 from skdpipe.skeleton import Origin
 
 _NUMBERED = re.compile(r"class_(\d{3,9})")
@@ -21,17 +23,17 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
     Raises:
         FormatError: if the file cannot be read, has an empty line, or contains a name twice.
+        DataError: if a name is not as `require_label` describes.
     """
-    try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} cannot be read ({error}); expected one class name per line") from error
+    names = tuple(read_lines(path, "one class name per line"))
+    if len(names) > _MOST_CLASSES:
+        raise FormatError(f"{path} has {len(names)} lines; expected at most {_MOST_CLASSES}")
     if not names or not all(names) or len(set(names)) != len(names):
         raise FormatError(
             f"{path} has {len(names)} lines, {names.count('')} of them empty and {len(set(names))} "
             "different; expected a different class name in each line"
         )
-    return names
+    return tuple(require_label(name, path) for name in names)
 
 
 def write_class_names(path: Path, names: Sequence[str]) -> None:
@@ -49,10 +51,12 @@ def name_of_class(label: object, names: Sequence[str], where: object) -> str:
 
     Raises:
         FormatError: if ``label`` is neither the number of a class nor a name, or is not in the map.
+        DataError: if it is text that is not as `require_label` describes.
     """
     if isinstance(label, np.ndarray) and label.ndim == 0:
         label = label.item()
-    if isinstance(label, str) and label:
+    if isinstance(label, str):
+        require_label(label, where)
         if names and label not in names:
             raise FormatError(f"{where}: class {label:.60} is not in the label map; add a line")
         return str(label)

@@ -11,11 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.folder_files import paths_below
+from skdpipe.names import problem_of
 from skdpipe.skeleton import SPLITS, Origin, clip_key
 from skdpipe.skeleton.sequence import split_named
 from skdpipe.video import EXTENSIONS
 
+_LONGEST_PATH = 4096
+_LONGEST_FILE_NAME = 200  # bytes; with endings at most 255
 _SUFFIXES = EXTENSIONS | {".json", ".jsonl", ".mat", ".npy", ".openpifpaf", ".pkl", ".skeleton"}
+_LONGEST_NAME = 1_000  # characters of a clip's name with its folders
 
 
 def clip_name(source: str) -> str:
@@ -25,7 +30,7 @@ def clip_name(source: str) -> str:
 
 def without_endings(name: str) -> str:
     """The name, with its folders if it has any, without the suffixes of videos and skeleton files."""
-    while Path(name).suffix.lower() in _SUFFIXES:
+    while len(name) <= _LONGEST_PATH and Path(name).suffix.lower() in _SUFFIXES:
         name = name[: -len(Path(name).suffix)]
     return name
 
@@ -40,6 +45,13 @@ def path_below(root: Path, file: Path) -> tuple[str, ...]:
     if root in file.parents:
         return path_of_clip(file.relative_to(root))
     return (clip_name(file.name or file.resolve().name),)
+
+
+def is_clip_name(value: object) -> bool:
+    """Whether a value from a file can name a clip: text of at most 1,000 whole characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def distinct_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
@@ -60,7 +72,8 @@ def distinct_name(origin: Origin, taken: set[str]) -> str:
         FormatError: if two clips have the same name and key, or a clip has neither.
     """
     name = clip_name(origin.source)
-    if not name.strip(".") or "\0" in name:  # cannot name a file, or would lead out of the folder
+    # A name of dots would lead out of the folder.
+    if not name.strip(".") or problem_of(name, _LONGEST_FILE_NAME):
         name = origin.key[:16]
     if not name:
         raise FormatError("a clip has neither a source nor a key; expected one: set its origin's source")
@@ -98,8 +111,8 @@ def find_named(path: Path, name: re.Pattern[str], example: str) -> tuple[Path, .
     if path.is_file():
         match_name(path, name, example)
         return (path,)
-    files = path.rglob(f"*{Path(example).suffix}")
-    found = tuple(sorted(each for each in files if name.fullmatch(each.stem)))
+    files = paths_below(path, Path(example).suffix)
+    found = tuple(each for each in files if name.fullmatch(each.stem))
     if not found:
         raise FormatError(f"no files like {example} under {path}; expected the files of the data set")
     return found

@@ -20,8 +20,7 @@ Conventions:
   numbers are the frames of one clip, named after the results file.
 - Frames count from 0. A clip whose images are listed and begin with number 1 counts from 1.
 - With an images file the rows of a clip are the listed images, without one all frames up to the last with a
-  person. Clips of which less than 1% of more than 10,000 frames are there are refused: their numbers are not
-  those of frames (photos).
+  person. `count_frames` refuses the numbers of photos.
 - `json_people.person_category` says which category is the person; others are left out and counted. The third
   value of a joint is a confidence; values above 1 (visibility flags) become 1.
 - People are tracked over frames (`skdpipe.pose.tracker.track`) unless all have a ``track_id``, ``idx`` or
@@ -39,7 +38,8 @@ from typing import IO, Any, Final, NamedTuple, TypeGuard
 
 import numpy as np
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
+from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import (
     clip_name,
     distinct_name,
@@ -48,7 +48,8 @@ from skdpipe.formats.clip_names import (
     folders_for,
     label_and_split,
 )
-from skdpipe.formats.defaults import FPS
+from skdpipe.formats.defaults import FPS, every_frame
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
     Format,
@@ -59,7 +60,7 @@ from skdpipe.formats.format import (
     Target,
     read_each,
 )
-from skdpipe.formats.json_files import fields_of, read_json, to_json
+from skdpipe.formats.json_files import fields_of, is_whole_number, read_json, to_json
 from skdpipe.formats.json_people import (
     OTHER_CATEGORIES,
     DetectedPerson,
@@ -73,7 +74,9 @@ from skdpipe.formats.json_people import (
     to_coco_person,
 )
 from skdpipe.formats.output import open_output
+from skdpipe.names import LONGEST_NAME, require_name
 from skdpipe.skeleton import COCO_17, Origin, PoseSequence, clip_key
+from skdpipe.skeleton.plausible import LARGEST_SIDE
 from skdpipe.skeleton.sequence import split_named
 
 ESTIMATOR = "coco results"
@@ -86,9 +89,7 @@ _ALPHAPOSE_FORMS: Final = {"bodies": "joints", "people": "pose_keypoints_2d"}
 _CONFIDENCE: Final = {0: 0.0, 1: 0.5, 2: 1.0}  # by the visibility of a labelled joint
 _TRACK_FIELDS: Final = ("track_id", "idx", "person_id")
 _NUMBER_AT_END = re.compile(r"(.*?)[_-]?(\d+)")
-_MOST_FRAMES = 10_000_000  # days of video
-_DENSE_FRAMES: Final = 10_000  # up to this number any share of the frames may be missing
-_SMALLEST_SHARE: Final = 0.01
+_FRAME_DIGITS: Final = 9
 
 
 class _ImagePosition(NamedTuple):
@@ -128,6 +129,7 @@ class _File:
     size_of: SizeOf | None
     layout: str | None
     fps: float
+    note: Note
 
 
 def find_coco(path: Path) -> tuple[Path, ...]:
@@ -141,7 +143,7 @@ def find_coco(path: Path) -> tuple[Path, ...]:
     files = tuple(
         sorted(
             file
-            for file in path.rglob("*.json")
+            for file in paths_below(path, ".json")
             if not file.name.endswith(_IMAGES_SUFFIX) and _ALPHAPOSE_COPIES not in file.parts
         )
     )
@@ -198,12 +200,12 @@ def load_coco(
     for number, result in enumerate(content.results):
         image = fields_of(result).get("image_id")
         if positions is not None:
-            position = positions.get(image) if isinstance(image, int | str) else None
+            position = positions.get(image) if _is_id(image) else None
         else:
             position = _position(image, unnamed, shared)
         if position is None:
             raise FormatError(
-                f"{path}: result {number} is of image {image!r:.40}; expected one that is known"
+                f"{path}: result {number} is of image {in_brief(image)}; expected one that is known"
             )
         clips.setdefault(position.clip, _Clip()).frames.setdefault(position.frame, []).append(result)
     category = person_category(content.results, _names_of(categories), path)
@@ -218,9 +220,11 @@ def load_coco(
         around.size_of,
         layout,
         fps,
+        around.note,
     )
     names = distinct_names(list(clips))
     return read_each(
+        path,
         list(zip(names, clips.items(), strict=True)),
         lambda item: _sequence(file, item[0], *item[1]),
         lambda item: f"clip {item[0]}",
@@ -269,7 +273,8 @@ def _to_confidences(keypoints: Any) -> Any:
 def _alphapose(image: str, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The people of an image in AlphaPose's forms cmu and open, as COCO's results."""
     for people, keypoints in _ALPHAPOSE_FORMS.items():
-        for person in found.get(people) or ():
+        persons = found.get(people) or []
+        for person in persons if isinstance(persons, list) else [persons]:
             yield {**fields_of(person), "image_id": image, "keypoints": fields_of(person).get(keypoints)}
 
 
@@ -279,7 +284,7 @@ def _names_of(categories: Any) -> dict[Any, str]:
     return {
         each["id"]: each["name"]
         for each in listed
-        if isinstance(each.get("id"), int) and isinstance(each.get("name"), str)
+        if is_whole_number(each.get("id")) and isinstance(each.get("name"), str)
     }
 
 
@@ -296,18 +301,21 @@ def _read_images(
         size = (fields.get("width"), fields.get("height"))
         name, image_id = fields.get("file_name"), fields.get("id")
         position = _position(name, unnamed, shared) if isinstance(name, str) else None
-        if position is None or not isinstance(image_id, int | str) or not _is_size(size):
+        if position is None or not _is_id(image_id) or not _is_size(size):
             raise FormatError(
-                f"{path}: image {number} is {image!r:.80}; expected id, width, height and a file_name that "
-                "ends in the frame's number"
+                f"{path}: image {number} is {in_brief(image, 80)}; expected id, width, height and a "
+                "file_name that ends in the frame's number"
             )
         if image_id in positions:
-            raise FormatError(f"{path} has two images of id {image_id!r:.40}; expected one: correct the file")
+            raise FormatError(
+                f"{path} has two images of id {in_brief(image_id)}; expected one: correct the file"
+            )
         clip = clips.setdefault(position.clip, _Clip(size))
         if clip.size != size or position.frame in clip.frames:
             raise FormatError(
-                f"{path}: {name} does not fit the images of clip {position.clip[-1]} before it; expected one "
-                "size, and each frame once: images that are not frames of videos cannot be imported"
+                f"{path}: {name:.60} does not fit the images of clip {position.clip[-1]:.60} "
+                "before it; expected one size, and each frame once: images that are not frames of videos "
+                "cannot be imported"
             )
         clip.frames[position.frame] = []
         positions[image_id] = position
@@ -325,7 +333,11 @@ def _count_from_zero(clips: dict[tuple[str, ...], _Clip], positions: dict[int | 
 
 
 def _is_size(size: tuple[Any, Any]) -> TypeGuard[tuple[int, int]]:
-    return all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in size)
+    return all(is_whole_number(side) and 0 < side <= LARGEST_SIDE for side in size)
+
+
+def _is_id(value: object) -> TypeGuard[int | str]:
+    return is_whole_number(value) or isinstance(value, str)
 
 
 def _position(image: object, unnamed: tuple[str, ...], shared: Set[tuple[str, ...]]) -> _ImagePosition | None:
@@ -336,13 +348,13 @@ def _position(image: object, unnamed: tuple[str, ...], shared: Set[tuple[str, ..
         unnamed: the clip of images whose names are only numbers.
         shared: folders that hold several clips.
     """
-    if isinstance(image, int) and not isinstance(image, bool):
-        return _ImagePosition(unnamed, image) if image >= 0 else None
-    if not isinstance(image, str):
+    if is_whole_number(image):
+        return _ImagePosition(unnamed, image) if 0 <= image < 10**_FRAME_DIGITS else None
+    if not isinstance(image, str) or len(image) > LONGEST_NAME:
         return None
     folders, file = _folders_and_file(image)
     numbered = _NUMBER_AT_END.fullmatch(file)
-    if numbered is None or len(numbered[2].lstrip("0")) > 9:
+    if numbered is None or len(numbered[2].lstrip("0")) > _FRAME_DIGITS:
         return None
     name = (numbered[1],) if numbered[1] else ()
     clip = (*folders, *name) if folders in shared else folders or name or unnamed
@@ -368,7 +380,7 @@ def _shared_folders(images: Iterable[object]) -> frozenset[tuple[str, ...]]:
     """The folders that hold the images of several clips, by the names in front of the numbers."""
     names: dict[tuple[str, ...], set[str]] = {}
     for image in images:
-        if isinstance(image, str):
+        if isinstance(image, str) and len(image) <= LONGEST_NAME:
             folders, file = _folders_and_file(image)
             numbered = _NUMBER_AT_END.fullmatch(file)
             names.setdefault(folders, set()).add(numbered[1] if numbered else "")
@@ -376,29 +388,26 @@ def _shared_folders(images: Iterable[object]) -> frozenset[tuple[str, ...]]:
 
 
 def _sequence(file: _File, name: str, path: tuple[str, ...], clip: _Clip) -> PoseSequence:
+    require_name(name, file.path)
     where = f"{file.path}: clip {name}"
     size = clip.size or file.size or (file.size_of(path) if file.size_of else None)
     if size is None:
         raise FormatError(
             f"{where}: the size of the images is unknown; give --images or --size WIDTH HEIGHT, or --videos"
         )
-    count = max(clip.frames) + 1
-    sparse = count > _DENSE_FRAMES and len(clip.frames) < _SMALLEST_SHARE * count
-    if sparse or count > _MOST_FRAMES:
-        raise FormatError(
-            f"{where} of {len(clip.frames)} images has a frame {count - 1}; expected numbers of frames: give "
-            "--images, or import frames of a video"
-        )
-    rows = range(count) if file.every_frame else sorted(clip.frames)
+    count = count_frames(clip.frames, where, "give --images, or import frames of a video")
+    numbers = sorted(clip.frames)
+    index = every_frame(count) if file.every_frame else np.array(numbers, np.int32)
     people = _without_equal_numbers(
-        [read_coco_people(clip.frames.get(row, ()), _TRACK_FIELDS, file.category, where) for row in rows]
+        [read_coco_people(clip.frames[number], _TRACK_FIELDS, file.category, where) for number in numbers]
     )
+    by_row = dict(zip(numbers if file.every_frame else range(len(numbers)), people, strict=True))
     joints = layout_of_people(people, file.layout, where)
     inside = (clip_name(named_by(file.path).name),) if path == file.unnamed else path[path[0] == "/" :]
     label, split = label_and_split(_class_folders(path[:-1]) if len(path) > 1 else file.folders)
     return PoseSequence(
-        keypoints=join_frames(people, joints, size, where),
-        frame_index=np.array(rows, np.int32),
+        keypoints=join_frames(by_row, len(index), joints, size, where, file.note),
+        frame_index=index,
         video_frames=count,
         layout=joints,
         fps=file.fps,

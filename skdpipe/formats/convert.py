@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from skdpipe.errors import DataError, FormatError
+from skdpipe.errors import DataError, FormatError, SkdpipeError, in_one_line
 from skdpipe.formats.format import FormatOptions, Target
 from skdpipe.formats.reading import Reading, ReadingReport, read_clips
 from skdpipe.progress import Progress
@@ -38,7 +38,15 @@ def convert_poses(
         FormatError: if there is nothing to read, nothing could be read, or the target cannot hold a clip.
     """
     report = ReadingReport()
-    target.write(_read_and_map(reading, report, progress, layout), out, options)
+    try:
+        target.write(_read_and_map(reading, report, progress, layout), out, options)
+    except (SkdpipeError, OSError):
+        raise
+    except Exception as error:
+        raise FormatError(
+            f"{out} cannot be written ({in_one_line(error)}); expected clips that {target.name} can hold: "
+            "report it as a fault of skdpipe"
+        ) from error
     return report
 
 
@@ -50,6 +58,9 @@ def _read_and_map(
             mapped = map_layout(sequence, layout) if layout else sequence
         except DataError as error:
             report.add_failure(f"{sequence.origin.source}: {error}", f"layout: {error}")
+            continue
+        except Exception as error:
+            report.add_error(error, sequence.origin.source)
             continue
         report.done += 1
         yield mapped

@@ -57,14 +57,15 @@ def require_size(size: tuple[int, int] | None, where: object, alternative: str =
     return size
 
 
+@np.errstate(over="ignore")  # numbers beyond float32 become infinite
 def to_keypoints(coordinates: ArrayLike, confidence: ArrayLike) -> Keypoints:
     """Coordinates ``(..., 2 or 3)`` and confidences ``(...)`` as keypoints ``(..., channel)``.
 
-    A joint without confidence or with a coordinate that is not finite is unseen. Confidences above 1, which
-    heat maps and COCO's visibility flags have, become 1.
+    A joint without confidence or with NaN as a coordinate is unseen; infinite coordinates are kept, and the
+    clip is refused for them. Confidences above 1, which heat maps and COCO's visibility flags have, become 1.
     """
     position, score = np.asarray(coordinates, np.float32), np.asarray(confidence, np.float32)
-    seen = (score > 0) & np.isfinite(position).all(axis=-1)
+    seen = (score > 0) & ~np.isnan(position).any(axis=-1)
     keypoints = np.concatenate([position, np.minimum(score, 1)[..., None]], axis=-1)
     return hide(keypoints, ~seen)
 

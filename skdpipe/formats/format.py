@@ -6,15 +6,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
-from skdpipe.errors import ConfigError, SkdpipeError
+from skdpipe.errors import ConfigError, DataError, FormatError, SkdpipeError, in_one_line
 from skdpipe.formats.class_names import read_class_names
 from skdpipe.formats.clip_names import distinct_names, path_below
 from skdpipe.formats.defaults import FPS
+from skdpipe.names import require_label, require_path
+from skdpipe.regular_file import require_regular
 from skdpipe.skeleton import PoseSequence, clip_key
+from skdpipe.skeleton.plausible import HIGHEST_FPS, LARGEST_SIDE, require_plausible
 
 T = TypeVar("T")
+_MOST_IN_ARRAY: Final = 100_000  # frames or people
 Note = Callable[[str, int], None]
 """Receives what was left out or changed while reading, and how often: ``("names without a clip", 12)``."""
 
@@ -45,7 +49,7 @@ class FormatOptions:
         space: ``image`` for pixels, ``camera`` for the three coordinates of the sensor in its unit.
 
     Raises:
-        ConfigError: if a side of the size is smaller than 1.
+        ConfigError: if a number is out of range: sides and rates as `skdpipe.skeleton.plausible` bounds them.
     """
 
     split: str | None = None
@@ -59,8 +63,16 @@ class FormatOptions:
     space: Space | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None and min(self.size) < 1:
-            raise ConfigError(f"size {self.size[0]} {self.size[1]}; expected a width and a height in pixels")
+        if self.size is not None and not all(1 <= side <= LARGEST_SIDE for side in self.size):
+            raise ConfigError(
+                f"size {self.size[0]} {self.size[1]}; expected a width and a height in pixels, of at most "
+                f"{LARGEST_SIDE}"
+            )
+        if self.fps is not None and not 0 < self.fps <= HIGHEST_FPS:
+            raise ConfigError(f"fps {self.fps:g}; expected more than 0 and at most {HIGHEST_FPS:g}")
+        for name, number in (("frames", self.frames), ("people", self.people)):
+            if number is not None and not 1 <= number <= _MOST_IN_ARRAY:
+                raise ConfigError(f"{name} {number}; expected 1 to {_MOST_IN_ARRAY}")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -155,9 +167,14 @@ class Format:
         """The files under a path, with names that are distinct.
 
         Raises:
-            FormatError: if there are none.
+            FormatError: if there are none, or they cannot be listed.
         """
-        paths = self.find(root)
+        try:
+            paths = self.find(root)
+        except SkdpipeError:
+            raise
+        except Exception as error:
+            raise unexpected(error, root) from error
         clip_paths = [path_below(root, self.named_by(path)) for path in paths]
         names = distinct_names(clip_paths)
         return tuple(map(InputFile, paths, clip_paths, names))
@@ -177,23 +194,68 @@ class Format:
         options: FormatOptions,
         around: Surroundings = NO_SURROUNDINGS,
     ) -> Iterator[PoseSequence]:
-        """The clips of a file, as `read`, with the keys of their distinct names."""
-        clips = self.read(file.path, root, options, replace(around, clip=file.clip))
+        """The clips of a file, as `read`, with the keys of their distinct names.
+
+        Raises:
+            FormatError: immediately if the path is a named pipe or a device, and on the way for each clip
+                that has a name or a label as none can be.
+        """
+        try:
+            require_regular(file.path)
+        except OSError as error:
+            raise FormatError(f"{file.path} cannot be read ({error.strerror}); expected a file") from error
+        clips = map(_require_plain, self.read(file.path, root, options, replace(around, clip=file.clip)))
         if not self.one_clip:
             return clips
         key = self.key_of_file(file)
         return (replace(clip, origin=replace(clip.origin, key=key)) for clip in clips)
 
 
+def _require_plain(clip: PoseSequence) -> PoseSequence:
+    """The clip, if its values are plausible, and its source and labels can be stored as text."""
+    origin = clip.origin
+    try:
+        require_path(origin.source)
+        for what in ("label", "split", "subject"):
+            if (value := getattr(origin, what)) is not None:
+                require_label(value, origin.source, what)
+    except DataError as error:
+        error.kind = re.sub(r"\d+", "0", str(error).replace(origin.source, ""))
+        raise
+    try:
+        require_plausible(clip)
+    except DataError as error:
+        implausible = FormatError(f"{origin.source}: {error}; correct the clip, or leave it out")
+        implausible.kind = re.sub(r"[\d.]+", "0", str(error))
+        raise implausible from error
+    return clip
+
+
+def unexpected(error: Exception, where: object) -> FormatError:
+    """The error for a file or clip at which a reader failed in a way that it does not expect."""
+    if isinstance(error, OSError):
+        return FormatError(f"{where} cannot be read ({in_one_line(error)}); expected a file that can be read")
+    if isinstance(error, MemoryError):
+        return FormatError(f"{where} takes more memory than there is; expected a smaller file: divide it")
+    return FormatError(
+        f"{where} cannot be read ({in_one_line(error)}); expected other content: leave it out, and report it "
+        "as a fault of skdpipe"
+    )
+
+
 def read_each(
-    items: Iterable[T], read: Callable[[T], PoseSequence], describe: Callable[[T], str]
+    path: Path, items: Iterable[T], read: Callable[[T], PoseSequence], describe: Callable[[T], str]
 ) -> Iterator[PoseSequence]:
-    """The clips of a file with several; the iterator can be continued after a clip that raises.
+    """The clips of a file with several; the iterator can be continued after a clip that raises anything.
 
     Args:
+        path: the file.
         items: what the file holds for each clip.
         read: the clip of an item; may raise.
         describe: the words for the clip in errors, which are left out of the `kind` of an error.
+
+    Raises:
+        SkdpipeError: for each clip that cannot be read, whatever ``read`` raised.
     """
 
     def read_one(item: T) -> PoseSequence:
@@ -202,6 +264,10 @@ def read_each(
         except SkdpipeError as error:
             error.kind = re.sub(r"\d+", "0", str(error).replace(describe(item), ""))
             raise
+        except Exception as error:
+            failure = unexpected(error, f"{path}: {describe(item)}")
+            failure.kind = f"unexpected {type(error).__name__}"
+            raise failure from error
 
     return map(read_one, items)
 

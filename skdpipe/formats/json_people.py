@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,18 +10,23 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
+from skdpipe.formats.clip_arrays import lay_out_people
 from skdpipe.formats.defaults import layout_for, to_keypoints
-from skdpipe.formats.json_files import fields_of, to_numbers
-from skdpipe.pose.tracker import track
-from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, PoseSequence, is_seen, layout_named
+from skdpipe.formats.format import Note
+from skdpipe.formats.json_files import fields_of, is_whole_number, to_numbers
+from skdpipe.pose.tracker import MOST_PEOPLE, track
+from skdpipe.skeleton import COCO_17, Keypoints, Layout, PoseSequence, is_seen, layout_named
+from skdpipe.skeleton.tracks import Track
 
 PERSON_CATEGORY: Final = 1
 """COCO's category of people."""
+_SHOWN: Final = 5  # categories in a message
+_LARGEST_TRACK_ID: Final = 2**63
 OTHER_CATEGORIES: Final = "results of other categories than people are left out"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DetectedPerson:
     """A person in one frame.
 
@@ -58,7 +64,10 @@ def person_category(found: Sequence[Any], names: Mapping[Any, str], where: objec
         return first
     default = next((each for each in (PERSON_CATEGORY, 0) if each in categories), None)
     if named or names or default is None:
-        listed = [f"{each} ({names[each]})" if each in names else f"{each}" for each in (first, *others)]
+        listed = [
+            f"{in_brief(each)} ({names[each]:.40})" if each in names else in_brief(each)
+            for each in (first, *others[:_SHOWN])
+        ]
         raise FormatError(
             f"{where}: results of category {', '.join(listed):.100}; expected one that is the person: give "
             "--images with COCO's categories, or leave out the other results"
@@ -68,9 +77,10 @@ def person_category(found: Sequence[Any], names: Mapping[Any, str], where: objec
 
 def _category(found: Mapping[str, Any], where: object) -> float | str:
     category = found["category_id"]
-    if not isinstance(category, int | float | str):
-        raise FormatError(f"{where}: category_id {category!r:.40}; expected a number")
-    return category
+    is_number = is_whole_number(category) or (isinstance(category, float) and math.isfinite(category))
+    if not (is_number or isinstance(category, str)):
+        raise FormatError(f"{where}: category_id {in_brief(category)}; expected a number")
+    return category  # type: ignore[no-any-return]
 
 
 def read_coco_person(found: Any, track_fields: Sequence[str], where: object) -> DetectedPerson:
@@ -86,11 +96,11 @@ def read_coco_person(found: Any, track_fields: Sequence[str], where: object) -> 
         FormatError: if the fields are not as described.
     """
     if not isinstance(found, dict):
-        raise FormatError(f"{where}: {found!r:.40} instead of a person; expected keypoints and score")
+        raise FormatError(f"{where}: {in_brief(found)} instead of a person; expected keypoints and score")
     values = to_numbers(found.get("keypoints"))
-    if values.ndim != 1 or not values.size or values.size % 3:
+    if not values.size or values.size % 3:
         raise FormatError(
-            f"{where}: keypoints {found.get('keypoints')!r:.40}; expected x, y, c of each joint"
+            f"{where}: keypoints {in_brief(found.get('keypoints'))}; expected x, y, c of each joint"
         )
     joints = values.reshape(-1, 3)
     pose = to_keypoints(joints[:, :2], joints[:, 2])
@@ -104,9 +114,9 @@ def _track_id(value: Any, track_field: str, where: object) -> int | None:
     number = value
     while isinstance(number, list) and len(number) == 1:
         (number,) = number
-    whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
-    if not whole or isinstance(number, bool):
-        raise FormatError(f"{where}: {track_field} {value!r:.20}; expected a whole number")
+    whole = is_whole_number(number) or (isinstance(number, float) and number.is_integer())
+    if not whole or abs(number) >= _LARGEST_TRACK_ID:
+        raise FormatError(f"{where}: {track_field} {in_brief(value, 20)}; expected a whole number of 64 bits")
     return int(number) if number >= 0 else None
 
 
@@ -145,31 +155,64 @@ def layout_of_people(frames: Sequence[Sequence[DetectedPerson]], layout: str | N
 
 
 def join_frames(
-    frames: Sequence[Sequence[DetectedPerson]], layout: Layout, size: tuple[int, int], where: object
+    frames: Mapping[int, Sequence[DetectedPerson]],
+    count: int,
+    layout: Layout,
+    size: tuple[int, int],
+    where: object,
+    note: Note,
 ) -> Keypoints:
     """Keypoints ``(frame, person, joint, 3)`` with one person index for each person.
 
-    People are identified by their track numbers if all have one, otherwise by `skdpipe.pose.tracker.track`.
+    People are identified by their track numbers if all have one, otherwise by `skdpipe.pose.tracker.Tracker`.
+
+    Args:
+        frames: the people by frame; frames without people may be left out.
+        count: number of frames.
+        layout: layout of the people.
+        size: width and height of the frame in pixels.
+        where: what an error message names.
+        note: receives the number of people that do not fit, see `lay_out_people`.
 
     Raises:
-        FormatError: if a track number occurs twice in a frame.
+        FormatError: if a track number occurs twice in a frame, or a frame or the clip has too many people.
     """
-    numbers = {person.track_id for people in frames for person in people}
-    if None in numbers:
-        poses = [np.array([person.pose for person in people], np.float32) for people in frames]
-        return track([each.reshape(-1, len(layout), 3) for each in poses], layout, size)
-    known = sorted(number for number in numbers if number is not None)
-    index = {number: person for person, number in enumerate(known)}
-    keypoints = np.tile(UNSEEN, (len(frames), len(index), len(layout), 1))
-    for row, people in enumerate(frames):
-        if len({person.track_id for person in people}) != len(people):
-            raise FormatError(
-                f"{where}: a track number occurs twice in one frame; expected once: correct the file"
-            )
-        for person in people:
+    crowd = max(map(len, frames.values()), default=0)
+    if crowd > MOST_PEOPLE:
+        raise FormatError(
+            f"{where}: {crowd} people in one frame; expected at most {MOST_PEOPLE}: leave out those of low "
+            "confidence"
+        )
+    is_tracked = all(person.track_id is not None for people in frames.values() for person in people)
+    tracks = _join_by_number(frames, where) if is_tracked else _join_by_position(frames, layout, size)
+    return lay_out_people(tracks, count, layout, where, note)
+
+
+def _join_by_number(frames: Mapping[int, Sequence[DetectedPerson]], where: object) -> list[Track]:
+    found: dict[int, list[tuple[int, Keypoints]]] = {}
+    for frame in sorted(frames):
+        for person in frames[frame]:
             assert person.track_id is not None
-            keypoints[row, index[person.track_id]] = person.pose
-    return keypoints
+            rows = found.setdefault(person.track_id, [])
+            if rows and rows[-1][0] == frame:
+                raise FormatError(
+                    f"{where}: a track number occurs twice in one frame; expected once: correct the file"
+                )
+            rows.append((frame, person.pose))
+    return [
+        Track(number, np.array([frame for frame, _ in rows], np.int32), np.stack([pose for _, pose in rows]))
+        for number, rows in found.items()
+    ]
+
+
+def _join_by_position(
+    frames: Mapping[int, Sequence[DetectedPerson]], layout: Layout, size: tuple[int, int]
+) -> list[Track]:
+    poses = {
+        frame: np.array([person.pose for person in frames[frame]], np.float32).reshape(-1, len(layout), 3)
+        for frame in sorted(frames)
+    }
+    return track(poses, layout, size)
 
 
 def seen_people(frame: Keypoints) -> Iterator[tuple[int, Keypoints]]:

@@ -13,23 +13,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import numpy as np
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.arrays import LARGEST_SHARE
 from skdpipe.formats.class_names import number_classes
+from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import distinct_name, key_of_name
 from skdpipe.formats.defaults import FPS, to_keypoints
-from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings, Target
-from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
-from skdpipe.formats.json_people import require_layout, round_pose, seen_people
+from skdpipe.formats.folder_files import paths_below
+from skdpipe.formats.format import (
+    NO_SURROUNDINGS,
+    Format,
+    FormatOptions,
+    Note,
+    Surroundings,
+    Target,
+    ignore_note,
+)
+from skdpipe.formats.json_files import fields_of, is_whole_number, read_json, to_json, to_numbers
+from skdpipe.formats.json_people import (
+    DetectedPerson,
+    join_frames,
+    require_layout,
+    round_pose,
+    seen_people,
+)
 from skdpipe.formats.output import open_output, report_write_errors
-from skdpipe.pose.tracker import track
 from skdpipe.skeleton import OPENPOSE_18, Keypoints, Origin, PoseSequence
 
 ESTIMATOR: Final = "kinetics-skeleton openpose"
@@ -37,7 +53,6 @@ SIZE: Final = (340, 256)  # the videos were resized to it before OpenPose
 
 _SPLITS = {"kinetics_train": "train", "kinetics_val": "val", "kinetics_test": "test"}
 _LABELS = "_label.json"
-_MOST_FRAMES = 1_000_000
 _EXPECTED = '{"data": [{"frame_index": 1, "skeleton": [{"pose": 36 numbers, "score": 18}]}], "label": name}'
 _EXPECTED_LABELS = '{"ID": {"has_skeleton": true, "label": name, "label_index": 0}}'
 
@@ -46,33 +61,52 @@ def find_kinetics(path: Path) -> tuple[Path, ...]:
     """The file itself, or the clips under a folder, sorted, without those that contain no people.
 
     Clips with ``has_skeleton: false`` in the file of labels are left out, as ST-GCN's authors do. If there is
-    no such file, all clips are listed.
+    no such file, all clips are listed. A file of labels that cannot be read is listed instead of its clips.
 
     Raises:
-        FormatError: if there are none, or a file of labels cannot be read.
+        FormatError: if there are none.
     """
     if path.is_file():
         return (path,)
-    with_people, _ = _files_under(path)
-    if not with_people:
+    found = _files_under(path)
+    if not found.to_read:
         raise FormatError(f"no JSON files of clips with people under {path}; expected kinetics_train or _val")
-    return tuple(sorted(with_people))
+    return tuple(sorted(found.to_read))
 
 
-def _files_under(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The clips under a folder, and those of them that are labelled as without a skeleton."""
-    found = [each for each in folder.rglob("*.json") if not each.name.endswith(_LABELS)]
-    labelled = {parent: _without_people(parent) for parent in {each.parent for each in found}}
-    without_people = [each for each in found if each.stem in labelled[each.parent]]
-    return [each for each in found if each.stem not in labelled[each.parent]], without_people
+@dataclass
+class _Files:
+    """The files under a folder.
+
+    Attributes:
+        to_read: the clips, and files of labels that cannot be read.
+        without_people: the clips that are labelled as without a skeleton.
+        unlabelled: the clips whose file of labels cannot be read.
+    """
+
+    to_read: list[Path] = field(default_factory=list)
+    without_people: list[Path] = field(default_factory=list)
+    unlabelled: list[Path] = field(default_factory=list)
 
 
-def _without_people(folder: Path) -> frozenset[str]:
-    """The clips of a folder without a skeleton, by the file of labels beside it."""
-    absolute = folder.resolve()  # "." has no name
-    labels = absolute.with_name(absolute.name + _LABELS)
-    if not labels.is_file():
-        return frozenset()
+def _files_under(folder: Path) -> _Files:
+    files = _Files()
+    clips = [each for each in paths_below(folder, ".json") if not each.name.endswith(_LABELS)]
+    for parent, of_folder in groupby(clips, key=lambda clip: clip.parent):
+        absolute = parent.resolve()  # "." has no name
+        labels = absolute.with_name(absolute.name + _LABELS)
+        try:
+            without_people = _without_people(labels) if labels.exists() else frozenset[str]()
+        except FormatError:
+            files.to_read.append(labels)
+            files.unlabelled += of_folder
+            continue
+        for clip in of_folder:
+            (files.without_people if clip.stem in without_people else files.to_read).append(clip)
+    return files
+
+
+def _without_people(labels: Path) -> frozenset[str]:
     clips = fields_of(read_json(labels, _EXPECTED_LABELS))
     return frozenset(name for name, clip in clips.items() if fields_of(clip).get("has_skeleton") is False)
 
@@ -80,30 +114,36 @@ def _without_people(folder: Path) -> frozenset[str]:
 # Reading ---------------------------------------------------------------------------------------
 
 
-def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS) -> PoseSequence:
+def load_kinetics(
+    path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS, note: Note = ignore_note
+) -> PoseSequence:
     """The tracked people of one clip; the folder's name is the split.
 
     Args:
         path: the file.
         size: width and height of the frames in pixels.
         fps: frames per second.
+        note: receives the number of people left out.
 
     Raises:
         FormatError: if the file is not as described, or has coordinates in pixels.
     """
-    fields = fields_of(read_json(path, _EXPECTED))
+    is_of_labels = path.name.endswith(_LABELS)
+    fields = fields_of(read_json(path, _EXPECTED_LABELS if is_of_labels else _EXPECTED))
     frames, label = fields.get("data"), fields.get("label")
     if not isinstance(frames, list) or not frames or not isinstance(label, str):
-        raise FormatError(f"{path} holds {', '.join(fields) or 'no clip'}; expected {_EXPECTED}")
+        raise FormatError(f"{path} holds {', '.join(fields) or 'no clip':.100}; expected {_EXPECTED}")
     people = dict(_read_frame(each, size, path) for each in frames)
     if len(people) != len(frames):
         raise FormatError(f"{path}: {len(frames)} frames with {len(people)} numbers; expected one for each")
     numbers = sorted(people)
     first = min(1, numbers[0])
+    count = count_frames([number - first for number in numbers], path)
+    rows = {row: people[number] for row, number in enumerate(numbers)}
     return PoseSequence(
-        keypoints=track([people[number] for number in numbers], OPENPOSE_18, size),
+        keypoints=join_frames(rows, len(rows), OPENPOSE_18, size, path, note),
         frame_index=np.array(numbers, np.int32) - first,
-        video_frames=numbers[-1] - first + 1,
+        video_frames=count,
         layout=OPENPOSE_18,
         fps=fps,
         size=size,
@@ -111,13 +151,12 @@ def load_kinetics(path: Path, *, size: tuple[int, int] = SIZE, fps: float = FPS)
     )
 
 
-def _read_frame(found: Any, size: tuple[int, int], path: Path) -> tuple[int, Keypoints]:
+def _read_frame(found: Any, size: tuple[int, int], path: Path) -> tuple[int, list[DetectedPerson]]:
     fields = fields_of(found)
     number, skeletons = fields.get("frame_index"), fields.get("skeleton")
-    if not isinstance(number, int) or not 0 <= number <= _MOST_FRAMES or not isinstance(skeletons, list):
-        raise FormatError(f"{path}: frame {number!r:.20}; expected {_EXPECTED}")
-    people = [_read_person(each, size, path) for each in skeletons]
-    return number, np.array(people, np.float32).reshape(-1, 18, 3)
+    if not is_whole_number(number) or number < 0 or not isinstance(skeletons, list):
+        raise FormatError(f"{path}: frame {in_brief(number, 20)}; expected {_EXPECTED}")
+    return number, [DetectedPerson(_read_person(each, size, path), None) for each in skeletons]
 
 
 def _read_person(found: Any, size: tuple[int, int], path: Path) -> Keypoints:
@@ -157,29 +196,31 @@ def write_kinetics(sequences: Iterable[PoseSequence], folder: Path, *, classes: 
             be written.
     """
     origins: list[Origin] = []
+    lengths: list[int] = []
     taken: set[str] = set()
     with report_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".kinetics-", dir=folder) as unlabelled:
+        with TemporaryFile(dir=folder) as unlabelled:
             for sequence in sequences:
                 require_layout(sequence, OPENPOSE_18)
                 name = distinct_name(sequence.origin, taken)
                 origins.append(replace(sequence.origin, source=name))
-                (Path(unlabelled) / name).write_bytes(to_json(_to_frames(sequence)))
+                lengths.append(unlabelled.write(to_json(_to_frames(sequence))))
             _, numbers = number_classes(origins, classes)
-            _write_labelled(folder, Path(unlabelled), origins, numbers)
+            unlabelled.seek(0)
+            _write_labelled(folder, map(unlabelled.read, lengths), origins, numbers)
     return len(origins)
 
 
 def _write_labelled(
-    folder: Path, unlabelled: Path, origins: Sequence[Origin], numbers: Sequence[int]
+    folder: Path, unlabelled: Iterable[bytes], origins: Sequence[Origin], numbers: Sequence[int]
 ) -> None:
     """Write the files with class numbers, which are known only after all clips were read."""
     if not origins:
         raise FormatError(f"no clips for {folder}; expected one or more")
     labels_of_split: dict[str, dict[str, Any]] = {}
-    for origin, number in zip(origins, numbers, strict=True):
-        frames = json.loads((unlabelled / origin.source).read_bytes())
+    for origin, number, content in zip(origins, numbers, unlabelled, strict=True):
+        frames = json.loads(content)
         split = origin.split or "all"
         if not split.isalnum():
             raise FormatError(f"split {split!r} of {origin.source} cannot name a file; rename it")
@@ -210,14 +251,17 @@ def _to_person(pose: Keypoints) -> dict[str, list[float]]:
 
 
 def _count_without_people(path: Path) -> dict[str, int]:
-    count = len(_files_under(path)[1]) if path.is_dir() else 0
-    return {"clips without a skeleton according to the file of labels": count}
+    files = _files_under(path) if path.is_dir() else _Files()
+    return {
+        "clips without a skeleton according to the file of labels": len(files.without_people),
+        "clips whose file of labels cannot be read": len(files.unlabelled),
+    }
 
 
 def _read(
     file: Path, root: Path, options: FormatOptions, around: Surroundings = NO_SURROUNDINGS
 ) -> Iterator[PoseSequence]:
-    yield load_kinetics(file, size=options.size or SIZE, fps=options.fps_or_default)
+    yield load_kinetics(file, size=options.size or SIZE, fps=options.fps_or_default, note=around.note)
 
 
 def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions) -> int:

@@ -26,11 +26,14 @@ do not overlap, those of at most 11 frames or wider than high are noise):
 
 from __future__ import annotations
 
+import math
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from io import BytesIO, TextIOWrapper
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -40,8 +43,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from skdpipe.errors import ConfigError, FormatError
+from skdpipe.formats.clip_arrays import lay_out_people
 from skdpipe.formats.clip_names import key_of_name, match_name
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
     Format,
@@ -51,19 +56,25 @@ from skdpipe.formats.format import (
     Surroundings,
     ignore_note,
 )
-from skdpipe.skeleton import NTU_25, Origin, PoseSequence, unseen_joint
+from skdpipe.pose.tracker import MOST_PEOPLE
+from skdpipe.regular_file import read_regular
+from skdpipe.skeleton import NTU_25, Origin, PoseSequence
+from skdpipe.skeleton.tracks import Track
 
 ESTIMATOR: Final = "ntu kinect"
 SIZE: Final = (1920, 1080)
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R\d{3}A\d{3}")
 _BODY_FIELDS, _JOINT_FIELDS = 10, 12
+_COLUMNS: Final = (0, 1, 2, 5, 6, 11)  # x, y, z in metres, x, y in pixels, tracking state
+_STATE: Final = 5
 _CONFIDENCE = np.array([0, 0.5, 1], np.float32)  # by tracking state
 # CTR-GCN's thresholds (data/ntu/get_raw_denoised_data.py).
 _SHORT_FRAMES: Final = 11
 _LARGEST_WIDTH: Final = 0.8  # as a share of the height
 _LARGEST_SHARE_WIDE: Final = 0.69754  # of a body's frames
 _REACH: Final = 1.0  # metres between noise and the person that it continues
+_LARGEST_NUMBER: Final = 1e6  # of a joint
 _UNKNOWN_DISTANCE: Final = 1e6  # metres; of bodies without coordinates in the frames compared
 # The training subjects of the two papers.
 _SUBJECTS_60: Final = frozenset(
@@ -95,7 +106,7 @@ def find_ntu(path: Path) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
     damaged = samples_to_skip()
-    paths = sorted(each for each in path.rglob("*.skeleton") if each.stem not in damaged)
+    paths = [each for each in paths_below(path, ".skeleton") if each.stem not in damaged]
     if not paths:
         raise FormatError(f"no .skeleton files in {path}; expected NTU RGB+D's skeletons")
     return tuple(paths)
@@ -134,12 +145,18 @@ def load_ntu(
     everyone = _join_bodies(bodies)
     kept = everyone[:people]
     note(f"clips have more than {people} people, of whom {people} are kept", len(everyone) > people)
-    columns, suffix = (slice(3), " in metres") if space == "camera" else (slice(3, None), "")
-    keypoints = np.tile(unseen_joint(3 if space == "camera" else 2), (frames, len(kept), len(NTU_25), 1))
-    for person, body in enumerate(kept):
-        keypoints[body.frames, person] = to_keypoints(body.joints[..., columns], _CONFIDENCE[body.state])
+    columns, suffix = (slice(3), " in metres") if space == "camera" else (slice(3, 5), "")
+    tracks = [
+        Track(
+            number,
+            body.frames,
+            to_keypoints(body.values[..., columns], _CONFIDENCE[body.values[..., _STATE].astype(np.intp)]),
+        )
+        for number, body in enumerate(kept)
+    ]
+    coordinates = 3 if space == "camera" else 2
     return PoseSequence(
-        keypoints=keypoints,
+        keypoints=lay_out_people(tracks, frames, NTU_25, path, note, coordinates=coordinates),
         frame_index=every_frame(frames),
         video_frames=frames,
         layout=NTU_25,
@@ -176,23 +193,29 @@ class _Body:
 
     Attributes:
         frames: ``(row,)`` numbers of these frames, increasing.
-        joints: ``(row, joint, 5)``: x, y, z in metres, x, y in pixels.
-        state: ``(row, joint)``: 0 not tracked, 1 inferred, 2 tracked.
+        rows: ``(row,)`` where the body's joints are in ``everything``.
+        everything: ``(row, joint, 6)`` of all bodies of the file: x, y, z in metres, x, y in pixels, and the
+            tracking state: 0 not tracked, 1 inferred, 2 tracked.
     """
 
-    frames: NDArray[np.intp]
-    joints: NDArray[np.float64]
-    state: NDArray[np.intp]
+    frames: NDArray[np.int32]
+    rows: NDArray[np.intp]
+    everything: NDArray[np.float64]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """``(row, joint, 6)``, as ``everything``."""
+        return self.everything[self.rows]
 
     @cached_property
     def motion(self) -> float:
-        metres = self.joints[..., :3]
+        metres = self.values[..., :3]
         known = metres[np.isfinite(metres).all(axis=-1)]
         return float(known.std(axis=0).sum()) if len(known) else 0.0
 
     @cached_property
     def is_noise(self) -> bool:
-        width, height = (np.ptp(self.joints[..., axis], axis=1) for axis in (0, 1))
+        width, height = (np.ptp(self.values[..., axis], axis=1) for axis in (0, 1))
         wide = (width > _LARGEST_WIDTH * height).mean()
         return len(self.frames) <= _SHORT_FRAMES or bool(wide >= _LARGEST_SHARE_WIDE)
 
@@ -204,18 +227,15 @@ class _Body:
         if not gaps.all():
             return float("inf")
         side, row = np.unravel_index(gaps.argmin(), gaps.shape)
-        offset = self.joints[rows[side, row], :, :3] - body.joints[row, :, :3]
+        near, far = self.rows[rows[side, row]], body.rows[row]
+        offset = self.everything[near, :, :3] - self.everything[far, :, :3]
         known = offset[np.isfinite(offset).all(axis=-1)]
         return float(np.linalg.norm(known, axis=-1).mean()) if len(known) else _UNKNOWN_DISTANCE
 
     def joined_with(self, body: _Body) -> _Body:
         frames = np.concatenate([self.frames, body.frames])
-        order = np.argsort(frames)
-        return _Body(
-            frames[order],
-            np.concatenate([self.joints, body.joints])[order],
-            np.concatenate([self.state, body.state])[order],
-        )
+        order = np.argsort(frames, kind="stable")
+        return _Body(frames[order], np.concatenate([self.rows, body.rows])[order], self.everything)
 
 
 def _join_bodies(bodies: Sequence[_Body]) -> list[_Body]:
@@ -223,7 +243,8 @@ def _join_bodies(bodies: Sequence[_Body]) -> list[_Body]:
     known = [body for body in bodies if not body.is_noise] or bodies
     people = _continue_people([], known, float("inf"))
     count = len(people)
-    people = _continue_people(people, [body for body in bodies if body not in known], _REACH)
+    noise = [body for body in bodies if body.is_noise] if len(known) < len(bodies) else []
+    people = _continue_people(people, noise, _REACH)
     people[:count] = sorted(people[:count], key=lambda person: -person.motion)
     people[count:] = sorted(people[count:], key=lambda person: -person.motion)
     return people
@@ -255,9 +276,14 @@ def _read_bodies(path: Path) -> tuple[list[_Body], int]:
     """The bodies in order of appearance, and the number of frames."""
     lines = _LineReader(path)
     frames = lines.count("frames")
-    rows_of: dict[str, list[tuple[int, NDArray[np.float64]]]] = {}
+    rows_of: dict[str, list[tuple[int, int]]] = {}
+    values = array("d")
+    total = 0
     for frame in range(frames):
-        for _ in range(lines.count("bodies")):
+        bodies = lines.count("bodies")
+        if bodies > MOST_PEOPLE:
+            raise lines.broken(f"{bodies} bodies in one frame", f"at most {MOST_PEOPLE}")
+        for _ in range(bodies):
             body_id = lines.fields(_BODY_FIELDS, "a body")[0]
             rows = rows_of.setdefault(body_id, [])
             if rows and rows[-1][0] == frame:
@@ -265,15 +291,18 @@ def _read_bodies(path: Path) -> tuple[list[_Body], int]:
             joints = lines.count("joints")
             if joints != len(NTU_25):
                 raise lines.broken(f"{joints} joints", f"{len(NTU_25)}")
-            rows.append((frame, np.array([lines.joint() for _ in range(joints)])))
+            rows.append((frame, total))
+            total += 1
+            for _ in range(joints):
+                values.extend(lines.joint())
     lines.end()
-    return [_to_body(rows) for rows in rows_of.values()], frames
+    everything = np.asarray(values, np.float64).reshape(total, len(NTU_25), len(_COLUMNS))
+    return [_to_body(rows, everything) for rows in rows_of.values()], frames
 
 
-def _to_body(rows: list[tuple[int, NDArray[np.float64]]]) -> _Body:
-    numbers = np.stack([joints for _, joints in rows])
-    frames = np.array([frame for frame, _ in rows], np.intp)
-    return _Body(frames, numbers[..., [0, 1, 2, 5, 6]], numbers[..., 11].astype(np.intp))
+def _to_body(rows: list[tuple[int, int]], everything: NDArray[np.float64]) -> _Body:
+    frames, numbers = np.array(rows, np.intp).T
+    return _Body(frames.astype(np.int32), numbers, everything)
 
 
 class _LineReader:
@@ -281,11 +310,12 @@ class _LineReader:
 
     def __init__(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="ascii")
+            text = read_regular(path)
+            text.decode("ascii")
         except (OSError, UnicodeDecodeError) as error:
             raise FormatError(f"{path} cannot be read ({error}); expected NTU RGB+D's text") from error
         self._path, self._number = path, 0
-        self._lines: Iterator[str] = iter(text.splitlines())
+        self._lines: Iterator[str] = TextIOWrapper(BytesIO(text), encoding="ascii")
 
     def fields(self, count: int, what: str) -> list[str]:
         line = next(self._lines, None)
@@ -304,13 +334,16 @@ class _LineReader:
         return int(field)
 
     def joint(self) -> list[float]:
+        """The `_COLUMNS` of a line of a joint."""
         try:
             numbers = [float(field) for field in self.fields(_JOINT_FIELDS, "a joint")]
         except ValueError as error:
-            raise self.broken(f"{error}", "numbers of a joint") from error
+            raise self.broken(f"{error!s:.60}", "numbers of a joint") from error
+        if not all(abs(number) <= _LARGEST_NUMBER or math.isnan(number) for number in numbers):
+            raise self.broken(f"{max(numbers, key=abs):g}", f"numbers of at most {_LARGEST_NUMBER:g}")
         if numbers[-1] not in {0, 1, 2}:
             raise self.broken(f"tracking state {numbers[-1]:g}", "0, 1 or 2")
-        return numbers
+        return [numbers[column] for column in _COLUMNS]
 
     def end(self) -> None:
         for line in self._lines:
@@ -326,7 +359,7 @@ class _LineReader:
 
 def _count_damaged(path: Path) -> dict[str, int]:
     damaged = samples_to_skip() if path.is_dir() else frozenset[str]()
-    count = sum(each.stem in damaged for each in path.rglob("*.skeleton"))
+    count = sum(each.stem in damaged for each in paths_below(path, ".skeleton"))
     return {"clips with missing or incomplete skeletons, as listed by the authors": count}
 
 

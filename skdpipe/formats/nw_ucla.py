@@ -52,7 +52,7 @@ def load_nw_ucla(path: Path, *, split: str | None = None, fps: float = FPS) -> P
     name = match_name(path, _NAME, _EXAMPLE)
     if split not in {None, BENCHMARK}:
         raise ConfigError(f"no split '{split}' of NW-UCLA; expected {BENCHMARK}")
-    points = to_numbers(fields_of(read_json(path, _EXPECTED)).get("skeletons"))
+    points = to_numbers(fields_of(read_json(path, _EXPECTED)).get("skeletons"), axes=3)
     if points.ndim != 3 or points.shape[1:] != (len(KINECT_20), 3) or not len(points):
         raise FormatError(f"{path}: skeletons of shape {points.shape}; expected {_EXPECTED}")
     side = None if split is None else "test" if name[3] == "03" else "train"

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
+from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import (
     distinct_name,
     folders_between,
@@ -26,6 +27,7 @@ from skdpipe.formats.clip_names import (
     label_and_split,
 )
 from skdpipe.formats.defaults import FPS, require_size
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
     Format,
@@ -35,7 +37,7 @@ from skdpipe.formats.format import (
     Target,
     ignore_note,
 )
-from skdpipe.formats.json_files import fields_of, parse_json, to_json
+from skdpipe.formats.json_files import fields_of, is_whole_number, parse_json, to_json
 from skdpipe.formats.json_people import (
     OTHER_CATEGORIES,
     is_of_other_category,
@@ -48,12 +50,12 @@ from skdpipe.formats.json_people import (
     to_coco_person,
 )
 from skdpipe.formats.output import open_output
+from skdpipe.regular_file import require_regular
 from skdpipe.skeleton import COCO_17, Origin, PoseSequence
 
 ESTIMATOR = "openpifpaf json"
 
 _SUFFIX = ".openpifpaf.json"
-_MOST_FRAMES = 10_000_000  # days of video
 _EXPECTED = 'lines {"frame": n, "predictions": [...]} of openpifpaf.video --json-output'
 
 
@@ -67,7 +69,7 @@ def find_openpifpaf(path: Path) -> tuple[Path, ...]:
     """
     if path.is_file():
         return (path,)
-    paths = sorted(path.rglob(f"*{_SUFFIX}")) or sorted(path.rglob("*.json"))
+    paths = paths_below(path, _SUFFIX) or paths_below(path, ".json")
     if not paths:
         raise FormatError(f"no JSON files at {path}; expected files of {_EXPECTED}")
     return tuple(paths)
@@ -90,7 +92,7 @@ def load_openpifpaf(
         root: the folder that contains the class folders; without it the clip has no label.
         layout: name of the layout; by default the known layout with that number of joints (coco-17).
         fps: frames per second.
-        note: receives the number of results of other categories, which are left out.
+        note: receives the numbers of results of other categories and of people that are left out.
 
     Raises:
         FormatError: if the file is not as described, or the size is missing.
@@ -100,6 +102,7 @@ def load_openpifpaf(
     frames = _read_frames(path)
     numbers = sorted(frames)
     first = 0 if numbers[0] == 0 else 1
+    count = count_frames([number - first for number in numbers], path)
     found = [each for number in numbers for each in frames[number].predictions]
     category = person_category(found, {}, path)
     note(OTHER_CATEGORIES, sum(is_of_other_category(each, category) for each in found))
@@ -112,9 +115,9 @@ def load_openpifpaf(
     joints = layout_of_people(people, layout, path)
     label, split = label_and_split(folders_between(root, path))
     return PoseSequence(
-        keypoints=join_frames(people, joints, size, path),
+        keypoints=join_frames(dict(enumerate(people)), len(people), joints, size, path, note),
         frame_index=np.array(numbers, np.int32) - first,
-        video_frames=numbers[-1] + 1 - first,
+        video_frames=count,
         layout=joints,
         fps=fps,
         size=size,
@@ -155,7 +158,8 @@ class _Line(NamedTuple):
 def _read_frames(path: Path) -> dict[int, _Line]:
     frames: dict[int, _Line] = {}
     try:
-        with path.open(encoding="utf-8") as lines:
+        require_regular(path)
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     where = f"{path}, line {number}"
@@ -175,8 +179,8 @@ def _read_frames(path: Path) -> dict[int, _Line]:
 def _parse_line(line: str, where: str) -> tuple[int, list[Any]]:
     fields = fields_of(parse_json(line, where, _EXPECTED))
     frame, found = fields.get("frame"), fields.get("predictions")
-    if not isinstance(frame, int) or not 0 <= frame < _MOST_FRAMES or not isinstance(found, list):
-        raise FormatError(f"{where}: {line.strip()!r:.60}; expected {_EXPECTED}")
+    if not is_whole_number(frame) or frame < 0 or not isinstance(found, list):
+        raise FormatError(f"{where}: {in_brief(line.strip(), 60)}; expected {_EXPECTED}")
     return frame, found
 
 

@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 
 from skdpipe.errors import FormatError
+from skdpipe.formats.clip_arrays import count_frames
 from skdpipe.formats.clip_names import (
     distinct_name,
     folders_between,
@@ -33,6 +34,7 @@ from skdpipe.formats.clip_names import (
     label_and_split,
 )
 from skdpipe.formats.defaults import FPS, require_size, to_keypoints
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
     Format,
@@ -42,7 +44,7 @@ from skdpipe.formats.format import (
     Target,
     ignore_note,
 )
-from skdpipe.formats.json_files import fields_of, read_json, to_json, to_numbers
+from skdpipe.formats.json_files import fields_of, is_whole_number, read_json, to_json, to_numbers
 from skdpipe.formats.json_people import (
     DetectedPerson,
     join_frames,
@@ -78,7 +80,7 @@ def find_openpose(path: Path) -> tuple[Path, ...]:
     Raises:
         FormatError: if there are none.
     """
-    files = path.rglob("*_keypoints.json")
+    files = paths_below(path, "_keypoints.json")
     folders = sorted({file.parent for file in files if _FRAME_FILE.fullmatch(file.name)})
     if not folders:
         raise FormatError(
@@ -104,7 +106,7 @@ def load_openpose(
         root: the folder that contains the class folders; without it the clip has no label.
         layout: name of the layout of the result; by default openpose-18.
         fps: frames per second.
-        note: receives that coordinates were shares of the frame.
+        note: receives that coordinates were shares of the frame, and the number of people left out.
 
     Raises:
         FormatError: if a file is not as described, the folder contains several videos, the size is missing,
@@ -114,6 +116,7 @@ def load_openpose(
     size = require_size(size, folder, " or --videos")
     files = _frame_files(folder)
     numbers = sorted(files)
+    count = count_frames(numbers, folder)
     people = _in_pixels([_read_frame(files[number]) for number in numbers], size, folder, note)
     label, split = label_and_split(folders_between(root, folder))
     target = layout_named(layout) if layout else OPENPOSE_18
@@ -121,9 +124,9 @@ def load_openpose(
     named = BODY_25 if joints == len(BODY_25) else OPENPOSE_18
     stored = layout_of_people(people, named.name, folder)
     sequence = PoseSequence(
-        keypoints=join_frames(people, stored, size, folder),
+        keypoints=join_frames(dict(enumerate(people)), len(people), stored, size, folder, note),
         frame_index=np.array(numbers, np.int32),
-        video_frames=numbers[-1] + 1,
+        video_frames=count,
         layout=stored,
         fps=fps,
         size=size,
@@ -193,8 +196,8 @@ def _read_person(found: Any, file: Path) -> DetectedPerson:
 
 def _track_id(person_id: Any) -> int | None:
     """OpenPose's number of a person, which is -1 without tracking."""
-    is_number = isinstance(person_id, list) and len(person_id) == 1 and isinstance(person_id[0], int)
-    return int(person_id[0]) if is_number and person_id[0] >= 0 else None
+    number = person_id[0] if isinstance(person_id, list) and len(person_id) == 1 else None
+    return number if is_whole_number(number) and 0 <= number < 2**63 else None
 
 
 def write_openpose(sequences: Iterable[PoseSequence], folder: Path) -> int:

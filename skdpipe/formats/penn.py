@@ -28,11 +28,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
-from skdpipe.errors import FormatError
+from skdpipe.errors import FormatError, in_brief
 from skdpipe.formats.defaults import FPS, every_frame, to_keypoints
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
+from skdpipe.formats.matlab import LARGEST_CONTENT, read_matlab
+from skdpipe.regular_file import read_regular
 from skdpipe.skeleton import PENN_13, Keypoints, Origin, PoseSequence
 
 ESTIMATOR = "penn-action annotation"
@@ -104,7 +105,7 @@ def key_of_annotation(path: Path) -> str:
         FormatError: if the file cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular(path, LARGEST_CONTENT)).hexdigest()
     except OSError as error:
         raise FormatError(
             f"{path} cannot be read ({error.strerror}); expected a Penn Action annotation"
@@ -113,9 +114,11 @@ def key_of_annotation(path: Path) -> str:
 
 def _read_fields(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        fields: dict[str, NDArray[Any]] = loadmat(path, appendmat=False)
-    except Exception as error:  # the parser raises many kinds of errors for damaged files
-        raise _broken(path, f"{type(error).__name__}: {error}", "a MATLAB file") from error
+        fields = read_matlab(path, _FIELDS)
+    except OSError as error:
+        raise _broken(path, f"{error.strerror}", "a MATLAB file") from error
+    except FormatError as error:
+        raise _broken(path, str(error), "a MATLAB file of version 5") from error
     missing = [name for name in _FIELDS if name not in fields]
     if missing:
         raise _broken(path, f"no {', '.join(missing)}", f"the fields {', '.join(_FIELDS)}")
@@ -131,7 +134,7 @@ def _keypoints(path: Path, fields: dict[str, NDArray[Any]], frames: int) -> Keyp
                 f"{name} of shape {fields[name].shape} and type {fields[name].dtype}",
                 f"numbers of shape {expected}, from nframes and the 13 joints",
             )
-    xy = np.stack([fields[name].astype(np.float32) for name in ("x", "y")], axis=-1)
+    xy = np.stack([fields[name] for name in ("x", "y")], axis=-1)
     columns = to_keypoints(xy, fields["visibility"] > 0)
     return columns[:, None, [_COLUMNS.index(joint) for joint in PENN_13.joints]]
 
@@ -140,15 +143,19 @@ def _whole_numbers(path: Path, fields: dict[str, NDArray[Any]], name: str, count
     value = np.ravel(fields[name])
     numeric = value.dtype.kind in "buif" and value.size == count
     if not numeric or not all(float(number).is_integer() for number in value):
-        raise _broken(path, f"{name} {value.tolist()!r:.60}", f"{count} whole number{'s'[: count - 1]}")
+        raise _broken(path, f"{name} {_shown(value)}", f"{count} whole number{'s'[: count - 1]}")
     return [int(number) for number in value]
 
 
 def _text(path: Path, fields: dict[str, NDArray[Any]], name: str) -> str:
     value = fields[name]
     if value.size != 1 or value.dtype.kind != "U" or not value.item().strip():
-        raise _broken(path, f"{name} {value.tolist()!r:.60}", "one word")
+        raise _broken(path, f"{name} {_shown(value)}", "one word")
     return str(value.item()).strip()
+
+
+def _shown(value: NDArray[Any]) -> str:
+    return in_brief(value.ravel()[:7].tolist(), 60)
 
 
 def _broken(path: Path, found: str, expected: str) -> FormatError:

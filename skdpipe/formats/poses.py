@@ -8,9 +8,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from skdpipe.errors import ConfigError
+from skdpipe.errors import ConfigError, SkdpipeError
 from skdpipe.formats.catalogue import FORMATS, TARGETS, format_named, target_named
-from skdpipe.formats.format import Format, FormatOptions, Space, Surroundings, Target, refuse_useless
+from skdpipe.formats.format import (
+    Format,
+    FormatOptions,
+    Space,
+    Surroundings,
+    Target,
+    refuse_useless,
+    unexpected,
+)
+from skdpipe.regular_file import is_regular
 from skdpipe.skeleton import PoseSequence
 
 F = TypeVar("F", Format, Target)
@@ -74,10 +83,19 @@ def load_poses(
     options = FormatOptions(split, layout, _as_path(labels), size, fps, _as_path(images), space=space)
     refuse_useless(options, [chosen])
     around = Surroundings(note=_warn)
-    for what, count in chosen.left_out(path).items():
-        _warn(what, count)
-    files = chosen.files(path)
-    return [clip for file in files for clip in chosen.read_file(file, path, options, around)]
+    files, clips = chosen.files(path), list[PoseSequence]()
+    where = path
+    try:
+        for what, count in chosen.left_out(path).items():
+            _warn(what, count)
+        for file in files:
+            where = file.path
+            clips += chosen.read_file(file, path, options, around)
+    except SkdpipeError:
+        raise
+    except Exception as error:
+        raise unexpected(error, where) from error
+    return clips
 
 
 def save_poses(
@@ -126,7 +144,7 @@ def format_of(path: Path, name: str | None) -> Format:
     """
     if name:
         return format_named(name)
-    files = islice((each for each in path.rglob("*") if each.is_file()), _LOOKED_AT)
+    files = islice((each for each in path.rglob("*") if is_regular(each)), _LOOKED_AT)
     shown = {each.name: each for file in files if (each := _with_suffix_of(file, FORMATS))}
     return next(iter(shown.values())) if len(shown) == 1 else _by_suffix(path, FORMATS)
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import FormatError, in_brief
+from skdpipe.formats.arrays import require_moderate_clip
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
-from skdpipe.formats.clip_names import distinct_name, distinct_names, path_of_clip
+from skdpipe.formats.clip_names import distinct_name, distinct_names, is_clip_name, path_of_clip
 from skdpipe.formats.defaults import FPS, every_frame, layout_for, to_keypoints
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
@@ -54,6 +56,13 @@ from skdpipe.skeleton import Keypoints, Origin, PoseSequence, clip_key
 ESTIMATOR = "pyskl annotation"
 
 _LARGEST_METRES = 20.0  # the range of a Kinect is less than half of it
+_EXPANSION = 8
+"""Times that the keypoints may be larger than the file, as annotations can share an array."""
+_SMALL = 1_000_000  # bytes of keypoints that any file may have
+_LARGEST_NUMBER = 10**12  # of frames or pixels
+_SHOWN = 6  # names of splits in a message
+_FEW_CLIPS = 1_000  # in a file of any size
+_SMALLEST_CLIP = 32  # bytes; the names of the fields alone take more
 _SPLIT_NAME = re.compile(r"_?(train|val|test)(?=_|\d|$)_?", re.IGNORECASE)
 
 
@@ -102,6 +111,9 @@ def load_pyskl(
         raise FormatError(
             f"{path} holds {_kind(content)}; expected a list of annotations, or a dict with one"
         )
+    size = path.stat().st_size
+    if len(annotations) > _FEW_CLIPS + size / _SMALLEST_CLIP:
+        raise FormatError(f"{path} has {len(annotations)} clips in {size} bytes; expected each of them once")
     split_of = _choose_split(path, content.get("split") if isinstance(content, dict) else None, split)
     named = [name for name in map(_name, annotations) if name is not None]
     distinct = dict(zip(named, distinct_names([path_of_clip(name) for name in named]), strict=True))
@@ -115,11 +127,19 @@ def load_pyskl(
         number, annotation = numbered
         return f"clip {_name(annotation) or f'number {number}'}"
 
+    read = 0
+
     def sequence(numbered: tuple[int, Any]) -> PoseSequence:
+        nonlocal read
         _, annotation = numbered
         name, where = _name(annotation), f"{path}: {words_for(numbered)}"
         if name is None:
             raise FormatError(f"{where} has no frame_dir; expected the clip's name there")
+        if read > _EXPANSION * size + _SMALL:
+            raise FormatError(
+                f"{where} is left out: the clips before have {read} bytes, the file {size}; expected "
+                "an array of its own for each clip"
+            )
         origin = Origin(
             source=str(path / name),
             key=clip_key(distinct[name]),
@@ -127,14 +147,16 @@ def load_pyskl(
             label=name_of_class(annotation.get("label"), classes, where),
             split=split_of[name] if split_of is not None else None,
         )
-        return _sequence(where, annotation, origin, layout, fps)
+        clip = _sequence(where, annotation, origin, layout, fps)
+        read += clip.keypoints.nbytes
+        return clip
 
-    return read_each(enumerate(annotations, 1), sequence, words_for)
+    return read_each(path, enumerate(annotations, 1), sequence, words_for)
 
 
 def _choose_split(path: Path, splits: Any, wanted: str | None) -> dict[str, str] | None:
     """The split (train, val or test) of each clip of the pair; None if there are no splits."""
-    if splits is None or splits == {}:
+    if splits is None or (isinstance(splits, dict) and not splits):
         if wanted is not None:
             raise FormatError(f"{path} has no splits, but split '{wanted}' was given; leave it out")
         return None
@@ -147,8 +169,9 @@ def _choose_split(path: Path, splits: Any, wanted: str | None) -> dict[str, str]
             pairs.setdefault(_SPLIT_NAME.sub("", name, count=1), {})[match[1].lower()] = name
     chosen = wanted if wanted is not None else next(iter(pairs), "")
     if chosen not in pairs or (wanted is None and len(pairs) > 1):
-        known = " or ".join(repr(each) for each in pairs) or "there is none of train and val or test"
-        raise FormatError(f"{path} has the splits {', '.join(splits)}; name a pair with --split: {known}")
+        known = " or ".join(map(in_brief, islice(pairs, _SHOWN))) or "there is none of train and val or test"
+        found = ", ".join(f"{each:.60}" for each in islice(splits, _SHOWN))
+        raise FormatError(f"{path} has the splits {found}; name a pair with --split: {known}")
     return _clips_of_pair(path, splits, pairs[chosen])
 
 
@@ -158,16 +181,16 @@ def _clips_of_pair(path: Path, splits: Mapping[str, Any], pair: Mapping[str, str
         clips = splits[name]
         clips = clips.tolist() if isinstance(clips, np.ndarray) else clips
         if not isinstance(clips, list | tuple) or not all(isinstance(clip, str) for clip in clips):
-            raise FormatError(f"{path}: split {name} is {_kind(clips)}; expected a list of clips by name")
+            raise FormatError(f"{path}: split {name:.60} is {_kind(clips)}; expected a list of clips by name")
         for clip in clips:
             if split_of.setdefault(str(clip), split) != split:
-                raise FormatError(f"{path}: clip {clip!r:.60} is in both splits; correct the file")
+                raise FormatError(f"{path}: clip {in_brief(clip, 60)} is in both splits; correct the file")
     return split_of
 
 
 def _name(annotation: Any) -> str | None:
     name = annotation.get("frame_dir", annotation.get("filename")) if isinstance(annotation, dict) else None
-    return str(name) if isinstance(name, str) and name else None
+    return str(name) if is_clip_name(name) else None
 
 
 def _sequence(
@@ -192,12 +215,16 @@ def _keypoints(where: str, annotation: Mapping[str, Any]) -> Keypoints:
             f"{where} keeps its keypoints in {in_brief(annotation['raw_file'], 60)}; expected them here"
         )
     found, scores = annotation.get("keypoint"), annotation.get("keypoint_score")
+    for array in (found, scores):
+        if isinstance(array, np.ndarray):
+            require_moderate_clip(array.shape, where)
     points, score = to_number_array(found), to_number_array(scores)
     shape: tuple[int, ...] = () if points is None else points.shape
     if points is None or len(shape) != 4 or shape[3] not in {2, 3}:
         raise FormatError(
             f"{where}: keypoint {_kind(found)}; expected numbers (person, frame, joint, 2 or 3)"
         )
+    require_moderate_clip(shape, where)
     if shape[3] == 3 and scores is None:
         if _is_image_with_scores(points):
             raise FormatError(
@@ -225,7 +252,7 @@ def _is_image_with_scores(points: NDArray[Any]) -> bool:
 def _size(where: str, annotation: Mapping[str, Any]) -> tuple[int, int]:
     shape = annotation.get("original_shape")
     shape = annotation.get("img_shape") if shape is None else shape
-    sides = shape.tolist() if isinstance(shape, np.ndarray) else shape
+    sides = shape.ravel()[:2].tolist() if isinstance(shape, np.ndarray) else shape
     numbers = [_whole_number(side) or 0 for side in sides[:2]] if isinstance(sides, list | tuple) else []
     if len(numbers) != 2 or min(numbers) <= 0:
         raise FormatError(f"{where}: original_shape {in_brief(shape)}; expected the image's height and width")
@@ -234,10 +261,11 @@ def _size(where: str, annotation: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _whole_number(value: Any) -> int | None:
-    """The value as an integer, if it is a whole number of any type, also in an array without axes."""
+    """The value as an integer, if it is a whole number below 10^12, also in an array without axes."""
     number = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    is_number = isinstance(number, int | float | np.integer | np.floating)
-    return int(number) if is_number and float(number).is_integer() else None
+    if isinstance(number, float | np.integer | np.floating) and float(number).is_integer():
+        number = int(number)
+    return number if isinstance(number, int) and abs(number) < _LARGEST_NUMBER else None
 
 
 def _kind(value: object) -> str:

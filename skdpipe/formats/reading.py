@@ -9,10 +9,11 @@ from pathlib import Path
 
 from skdpipe.cache import settings_slug
 from skdpipe.config import read_layout
-from skdpipe.errors import DataError, FormatError, SkdpipeError
+from skdpipe.errors import DataError, SkdpipeError
 from skdpipe.extraction.video_list import find_videos
 from skdpipe.formats.clip_names import path_below, path_of_clip, without_endings
-from skdpipe.formats.format import Format, FormatOptions, InputFile, Surroundings
+from skdpipe.formats.folder_files import read_lines
+from skdpipe.formats.format import Format, FormatOptions, InputFile, Surroundings, unexpected
 from skdpipe.progress import Progress
 from skdpipe.skeleton import PoseSequence, clip_key
 from skdpipe.video import content_key, probe
@@ -58,6 +59,16 @@ class ReadingReport:
             self.failed[place] = f"{first} (and {count} more clips for this reason)"
         if kind:
             self._kinds[kind] = (place, first, count + 1)
+
+    def add_error(self, error: Exception, where: object) -> None:
+        """Count the failure of a file or of one of its clips; an error of any other kind is described.
+
+        Args:
+            error: what was raised.
+            where: the file, for errors that do not name it.
+        """
+        failure = error if isinstance(error, SkdpipeError) else unexpected(error, where)
+        self.add_failure(str(failure), f"{where} {failure.kind}" if failure.kind else "")
 
     def add_note(self, what: str, count: int) -> None:
         """Count what was left out or changed."""
@@ -116,11 +127,7 @@ def read_names(path: Path) -> frozenset[str]:
     Raises:
         FormatError: if the file cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} cannot be read ({error}); expected one clip name per line") from error
-    return frozenset(without_endings(line.strip()) for line in lines if line.strip())
+    return frozenset(without_endings(line) for line in read_lines(path, "one clip name per line") if line)
 
 
 @dataclass(frozen=True)
@@ -194,8 +201,11 @@ def read_clips(
         FormatError: if there are no files.
     """
     files = reading.format.files(reading.where)
-    for what, count in reading.format.left_out(reading.where).items():
-        report.add_note(what, count)
+    try:
+        for what, count in reading.format.left_out(reading.where).items():
+            report.add_note(what, count)
+    except Exception as error:
+        report.add_error(error, reading.where)
     one_clip = reading.format.one_clip
     reader = _ClipReader(reading, report, is_known, key_of_video)
     clips = 0
@@ -222,12 +232,13 @@ class _ClipReader:
 
     def read_one(self, file: InputFile) -> Iterator[PoseSequence]:
         """The only clip of a file, or nothing. Its name and key are known before the file is read."""
-        reading = self.reading
-        if self._is_skipped(file.clip_path):
-            return
+        reading, where = self.reading, str(file.path)
         try:
+            if self._is_skipped(file.clip_path):
+                return
             named = len(file.clip_path) == 1 or file.clip != "/".join(file.clip_path)
             video = self._video_of(file.clip_path, named)
+            where += f" with its video {video}" if video else ""
             key = self.key_of_video(video) if video else reading.format.key_of_file(file)
             self._require_new(key, str(file.path), file.path)
             if self.is_known(file.path, key):
@@ -236,8 +247,8 @@ class _ClipReader:
             options = _complete(reading.options, video) if video else reading.options
             around = Surroundings(note=self.report.add_note)
             (sequence,) = reading.format.read_file(file, reading.where, options, around)
-        except SkdpipeError as error:
-            self.report.add_failure(str(error))
+        except Exception as error:
+            self.report.add_error(error, where)
             return
         yield replace(sequence, origin=replace(sequence.origin, key=key))
 
@@ -247,8 +258,8 @@ class _ClipReader:
         around = Surroundings(note=self.report.add_note, size_of=self._size_of if reading.videos else None)
         try:
             clips = reading.format.read_file(file, reading.where, reading.options, around)
-        except SkdpipeError as error:
-            self.report.add_failure(str(error))
+        except Exception as error:
+            self.report.add_error(error, file.path)
             return
         while True:
             try:
@@ -263,8 +274,8 @@ class _ClipReader:
                 fps = (reading.options.fps or probe(video).fps) if video else sequence.fps
             except StopIteration:
                 return
-            except SkdpipeError as error:
-                self.report.add_failure(str(error), f"{file.path} {error.kind}" if error.kind else "")
+            except Exception as error:
+                self.report.add_error(error, file.path)
                 continue
             yield replace(sequence, fps=fps, origin=replace(origin, key=key))
 

@@ -12,6 +12,7 @@ from skdpipe.errors import FormatError
 from skdpipe.formats.arrays import open_array, read_array, to_sequence, wrong_array
 from skdpipe.formats.clip_names import folders_between, key_of_name, label_and_split
 from skdpipe.formats.defaults import FPS, layout_for
+from skdpipe.formats.folder_files import paths_below
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Space, Surroundings
 from skdpipe.skeleton import Origin, PoseSequence
 
@@ -25,7 +26,7 @@ def find_skd(path: Path) -> tuple[Path, ...]:
     Raises:
         FormatError: if there are none.
     """
-    paths = tuple(sorted(path.rglob("*.npy"))) if path.is_dir() else (path,) * path.is_file()
+    paths = tuple(paths_below(path, ".npy")) if path.is_dir() else (path,) * path.is_file()
     if not paths:
         raise FormatError(f"no .npy files at {path}; expected one array per clip, in a folder for each class")
     return paths

@@ -20,7 +20,13 @@ import numpy as np
 from skdpipe.errors import FormatError
 from skdpipe.formats.arrays import SIZE_ALTERNATIVE, open_array, read_array, to_sequence, wrong_array
 from skdpipe.formats.class_names import name_of_class, number_classes, write_class_names
-from skdpipe.formats.clip_names import distinct_name, distinct_names, label_and_split, path_of_clip
+from skdpipe.formats.clip_names import (
+    distinct_name,
+    distinct_names,
+    is_clip_name,
+    label_and_split,
+    path_of_clip,
+)
 from skdpipe.formats.defaults import FPS, layout_for, require_size
 from skdpipe.formats.format import (
     NO_SURROUNDINGS,
@@ -91,7 +97,7 @@ def load_st_gcn(
         DataError: if there is no such layout.
     """
     data = open_array(path)
-    if data.ndim != 5 or data.shape[1] != 3 or data.dtype.kind != "f":
+    if data.ndim != 5 or data.shape[1] != 3 or data.dtype.kind != "f" or not data[:1].size:
         raise wrong_array(path, data, "floats (clip, 3, frame, joint, person)")
     names, labels = _names_and_labels(_label_file(path), len(data))
     if space != "camera" and size_of is None:
@@ -101,8 +107,13 @@ def load_st_gcn(
     joints = layout_for(data.shape[3], layout, path, 3 if space == "camera" else 2)
     split = label_and_split((path.name.split("_")[0], ""))[1]
 
+    def words_for(number: int) -> str:
+        return f"clip {names[number] or f'number {number + 1}'}"
+
     def sequence(number: int) -> PoseSequence:
-        where = f"{path}: clip {names[number]}"
+        where = f"{path}: {words_for(number)}"
+        if not names[number]:
+            raise FormatError(f"{where} has no name; expected text of at most 1,000 characters in the labels")
         of_video = size_of(clip_paths[number]) if size_of and not size else None
         values = np.transpose(data[number], (1, 3, 2, 0))
         keypoints, frame_size = read_array(values, size or of_video, space, where)
@@ -113,7 +124,7 @@ def load_st_gcn(
         origin = Origin(source, clip_key(distinct[number]), ESTIMATOR, label, split)
         return to_sequence(keypoints, joints, fps, frame_size, origin)
 
-    return read_each(range(len(data)), sequence, lambda number: f"clip {names[number]}")
+    return read_each(path, range(len(data)), sequence, words_for)
 
 
 def _label_file(path: Path) -> Path:
@@ -126,15 +137,18 @@ def _names_and_labels(path: Path, count: int) -> tuple[list[str], list[Any]]:
         raise FormatError(
             f"{path} holds {type(content).__name__}; expected the clips' names and their labels"
         )
-    names, labels = (
-        list(part) if isinstance(part, list | tuple | np.ndarray) else [] for part in content[:2]
-    )
+    names, labels = (_listed(part) for part in content[:2])
     if len(names) != count or len(labels) != count or not all(isinstance(name, str) for name in names):
         raise FormatError(
             f"{path} has {len(names)} names and {len(labels)} labels; expected {count} of each, the number "
             "of clips in the array"
         )
-    return [str(name) for name in names], labels
+    return [str(name) if is_clip_name(name) else "" for name in names], labels
+
+
+def _listed(part: Any) -> list[Any]:
+    is_array = isinstance(part, np.ndarray) and part.ndim == 1
+    return list(part) if is_array or isinstance(part, list | tuple) else []
 
 
 # Writing ---------------------------------------------------------------------------------------

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from scipy.io import loadmat
 
-from skdpipe.errors import ConfigError, FormatError, in_one_line
-from skdpipe.formats.arrays import to_keypoints_in_space, to_sequence
+from skdpipe.errors import ConfigError, FormatError
+from skdpipe.formats.arrays import require_moderate_clip, to_keypoints_in_space, to_sequence
 from skdpipe.formats.clip_names import find_named, key_of_name, match_name
 from skdpipe.formats.defaults import FPS
 from skdpipe.formats.format import NO_SURROUNDINGS, Format, FormatOptions, Surroundings
+from skdpipe.formats.matlab import read_matlab
 from skdpipe.skeleton import KINECT_20, Origin, PoseSequence
 
 ESTIMATOR: Final = "utd-mhad kinect"
@@ -59,9 +59,13 @@ def load_utd_mhad(path: Path, *, split: str | None = None, fps: float = FPS) -> 
     if split not in {None, BENCHMARK}:
         raise ConfigError(f"no split '{split}' of UTD-MHAD; expected {BENCHMARK}")
     try:
-        points = loadmat(path, appendmat=False, variable_names=["d_skel"]).get("d_skel", np.zeros(0))
-    except Exception as error:  # the parser raises many kinds of errors for damaged files
-        raise FormatError(f"{path} is not a MATLAB file ({in_one_line(error)}); download it again") from error
+        points = read_matlab(path, {"d_skel"}).get("d_skel", np.zeros(0))
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error.strerror}); expected a MATLAB file") from error
+    except FormatError as error:
+        raise FormatError(
+            f"{path} is not a MATLAB file of version 5 (found {error}); download it again"
+        ) from error
     if (
         points.ndim != 3
         or points.shape[:2] != (20, 3)
@@ -69,6 +73,7 @@ def load_utd_mhad(path: Path, *, split: str | None = None, fps: float = FPS) -> 
         or points.dtype.kind not in "iuf"
     ):
         raise FormatError(f"{path}: d_skel of shape {points.shape}; expected numbers (20, 3, frame)")
+    require_moderate_clip(points.shape, path)
     columns = [_JOINTS.index(joint) for joint in KINECT_20.joints]
     keypoints = to_keypoints_in_space(np.transpose(points, (2, 0, 1))[:, None, columns])
     side = None if split is None else "train" if int(name[3]) % 2 else "test"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,17 +13,18 @@ import numpy as np
 
 from skdpipe.errors import VideoError
 from skdpipe.pose.prefetch import prefetch
-from skdpipe.pose.protocol import PoseEstimator
-from skdpipe.pose.tracker import track
+from skdpipe.pose.protocol import PoseEstimator, detect_people
+from skdpipe.pose.tracker import Tracker
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence
-from skdpipe.skeleton.people import select_people
 from skdpipe.skeleton.timing import FrameSampler, timing_of
+from skdpipe.skeleton.tracks import Track, lay_out, most_confident
 
 if TYPE_CHECKING:
     from skdpipe.video import Frame
 
 _PREFETCHED_FRAMES = 64  # at most, and only as many as fit into _PREFETCHED_BYTES
 _PREFETCHED_BYTES = 256 * 2**20
+_BATCH_BYTES = 384 * 2**20  # sixteen frames of 4K, three of 8K
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def estimate_video(
         estimators: the estimators and their sampling.
         origin: source, key and labels of the video; the estimator's fingerprint is filled in.
         people: number of people kept, those with the highest mean confidence.
-        batch: number of frames in one call of an estimator.
+        batch: number of frames in one call of an estimator, fewer if they are larger than 4K.
         on_frames: called with the number of frames decoded since the last call.
 
     Returns:
@@ -60,13 +62,15 @@ def estimate_video(
 
     Raises:
         VideoError: if the video cannot be decoded.
+        PoseError: if an estimator fails or returns something else than people.
     """
     from skdpipe.video import measure_timing, probe, read_timed_frames
 
     info = probe(path)
     sampling = any(each.every > 1 for each in estimators)
     varying_fps = measure_timing(path).varying_fps if sampling else None
-    limit = max(1, min(_PREFETCHED_FRAMES, _PREFETCHED_BYTES // (3 * info.size[0] * info.size[1] + 1)))
+    frame_bytes = 3 * info.size[0] * info.size[1]
+    limit = max(1, min(_PREFETCHED_FRAMES, _PREFETCHED_BYTES // frame_bytes))
     with closing(prefetch(read_timed_frames(path), limit)) as frames:
         return _estimate(
             frames,
@@ -75,7 +79,7 @@ def estimate_video(
             estimators,
             origin,
             people=people,
-            batch=batch,
+            batch=max(1, min(batch, _BATCH_BYTES // frame_bytes)),
             on_frames=on_frames,
         )
 
@@ -99,6 +103,7 @@ def estimate_frames(
 
     Raises:
         VideoError: if there are no frames.
+        PoseError: as :func:`estimate_video`.
     """
     return _estimate(
         ((frame, number / fps) for number, frame in enumerate(frames)),
@@ -125,20 +130,20 @@ def _estimate(
 ) -> list[PoseSequence]:
     """Run each estimator on the frames, given with their times in seconds, that its sampler chooses."""
     batches: list[list[Frame]] = [[] for _ in estimators]
-    detections: list[list[Keypoints]] = [[] for _ in estimators]
-    chosen: list[list[int]] = [[] for _ in estimators]
-    times: list[float] = []
+    chosen = [array("i") for _ in estimators]
+    times = array("d")
     size = (0, 0)
+    found: list[_BestPeople] = []
     for frame, seconds in frames:
-        size = (frame.shape[1], frame.shape[0])
-        for each, sampler, pending, found, rows in zip(
-            estimators, samplers, batches, detections, chosen, strict=True
-        ):
+        if not times:
+            size = (frame.shape[1], frame.shape[0])
+            found = [_BestPeople(each.estimator, size, people) for each in estimators]
+        for sampler, pending, best, rows in zip(samplers, batches, found, chosen, strict=True):
             if sampler.chooses(seconds):
                 pending.append(frame)
                 rows.append(len(times))
             if len(pending) == batch:
-                found.extend(each.estimator(pending))
+                best.add(pending)
                 pending.clear()
         times.append(seconds)
         if len(times) % batch == 0:
@@ -147,21 +152,49 @@ def _estimate(
         raise VideoError(f"{origin.source or 'the input'} has no frames; expected one or more")
     timing = timing_of(times, stated_fps)
     sequences = []
-    for each, pending, found, rows in zip(estimators, batches, detections, chosen, strict=True):
+    for pending, best, rows in zip(batches, found, chosen, strict=True):
         if pending:
-            found.extend(each.estimator(pending))
-        layout = each.estimator.layout
+            best.add(pending)
+        index = np.array(rows, np.int32)
         sequences.append(
             PoseSequence(
-                select_people(track(found, layout, size), people),
-                np.array(rows, np.int32),
+                best.lay_out(),
+                index,
                 len(times),
-                layout,
+                best.estimator.layout,
                 timing.fps,
                 size,
-                replace(origin, estimator=each.estimator.fingerprint),
-                times=None if timing.times is None else timing.times[rows],
+                replace(origin, estimator=best.estimator.fingerprint),
+                times=None if timing.times is None else timing.times[index],
             )
         )
     on_frames(len(times) % batch)
     return sequences
+
+
+class _BestPeople:
+    """Runs an estimator, tracks the people, and keeps those with the highest mean confidence."""
+
+    def __init__(self, estimator: PoseEstimator, size: tuple[int, int], people: int) -> None:
+        self.estimator = estimator
+        self._tracker = Tracker(estimator.layout, size)
+        self._people, self._frames = people, 0
+        self._ended: list[Track] = []
+
+    def add(self, frames: Sequence[Frame]) -> None:
+        """Detect and track the people in the next frames.
+
+        Raises:
+            PoseError: if the estimator fails or returns something else than people.
+        """
+        for detected in detect_people(self.estimator, frames):
+            self._keep_best(self._tracker.update(self._frames, detected))
+            self._frames += 1
+
+    def lay_out(self) -> Keypoints:
+        """The people in all frames, ``(frame, person, joint, 3)``."""
+        self._keep_best(self._tracker.finish())
+        return lay_out(self._ended, (self._frames, self._people, len(self.estimator.layout), 3))
+
+    def _keep_best(self, ended: list[Track]) -> None:
+        self._ended = most_confident([*self._ended, *ended], self._people)

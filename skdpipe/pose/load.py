@@ -6,14 +6,15 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from skdpipe.config import Estimator
-from skdpipe.errors import PoseError, in_one_line
+from skdpipe.errors import PoseError, SkdpipeError, in_brief, in_one_line
 from skdpipe.pose import PoseEstimator
 from skdpipe.skeleton import describe_layout
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
@@ -65,21 +66,33 @@ def _load_plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
         factory = getattr(module, name)
     except Exception as error:  # the code of a plugin can raise any exception
         raise PoseError(
-            f"cannot load the estimator plugin '{target}' ({type(error).__name__}: {error}); expected "
+            f"cannot load the estimator plugin '{target}' ({in_one_line(error)}); expected "
             "path/to/file.py:Name or package.module:Name"
         ) from error
     try:
         estimator = factory(**options)
-    except (TypeError, ValueError) as error:
-        raise PoseError(f"plugin '{target}' cannot be called with options {options} ({error})") from error
-    if not isinstance(estimator, PoseEstimator):
+    except SkdpipeError:
+        raise
+    except Exception as error:
         raise PoseError(
-            f"plugin '{target}' returned no pose estimator; it must have layout, fingerprint and a call"
-        )
+            f"plugin '{target}' cannot be called with options {in_brief(options, 200)} ({in_one_line(error)})"
+        ) from error
     try:
+        if not isinstance(estimator, PoseEstimator):
+            raise PoseError(
+                f"plugin '{target}' returned no pose estimator; it must have layout, fingerprint and a call"
+            )
+        if not isinstance(estimator.fingerprint, str) or not estimator.fingerprint.strip():
+            raise PoseError(
+                f"plugin '{target}' has the fingerprint {in_brief(estimator.fingerprint)}; expected a text"
+            )
         describe_layout(estimator.layout)
-    except ValueError as error:
-        raise PoseError(f"plugin '{target}' has an unusable layout ({in_one_line(error)})") from error
+    except SkdpipeError:
+        raise
+    except Exception as error:
+        raise PoseError(
+            f"plugin '{target}' has an unusable layout or fingerprint ({in_one_line(error)})"
+        ) from error
     return estimator
 
 

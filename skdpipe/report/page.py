@@ -17,6 +17,7 @@ from skdpipe.config import Degradation, Report, to_plain
 from skdpipe.distill.conclusions import conclude
 from skdpipe.distill.methods import BASELINE, TEACHER, method_named
 from skdpipe.distill.results import MethodResult, Results, recovered_gap
+from skdpipe.printable import printable
 from skdpipe.report.figures.style import look_of, to_svg
 from skdpipe.report.run_results import LoadedRun
 from skdpipe.report.sections import Section
@@ -59,7 +60,7 @@ class Drawing(NamedTuple):
 def render_page(
     run: LoadedRun, settings: Report, sections: Sequence[Section], others: Sequence[LoadedRun] = ()
 ) -> str:
-    """The HTML text of the page; all text is escaped, only the figures are markup.
+    """The HTML text of the page; all text is `printable` and escaped, only the figures are markup.
 
     Args:
         run: the run of the report.
@@ -70,12 +71,13 @@ def render_page(
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["with_code"] = _with_code
+    environment.filters |= {"with_code": _with_code, "in_lines": _in_lines}
     configs = {"experiment": run.experiment, "report": settings}
     return environment.get_template("report.html").render(
         run=run,
@@ -98,7 +100,17 @@ def render_page(
 
 def _with_code(text: str) -> Markup:
     """Text as markup, in which `command` between backticks is code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(printable(text)))))
+
+
+def _in_lines(text: str) -> Markup:
+    """Text of several lines as markup."""
+    return Markup("\n").join(map(printable, text.split("\n")))
+
+
+def _shown(value: object) -> object:
+    """A value of the template as it is shown."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _drawing(figure: Figure, name: str) -> Drawing:
@@ -144,18 +156,18 @@ def _gap(results: Results, name: str) -> str:
 def _facts(run: LoadedRun) -> list[tuple[str, str]]:
     """Names and values of the table below the results."""
     data, derived = run.data, run.experiment.derive_low
-    low = f"{data['low']} (cached)"
+    low = f"{data.low} (cached)"
     if derived is not None:
         defaults = to_plain(Degradation())
         changed = [f"{key} {value}" for key, value in to_plain(derived).items() if value != defaults[key]]
         low = f"derived from high quality: {', '.join(changed) or 'unchanged'}"
     return [
         ("folder", str(run.folder)),
-        ("clips", f"{data['training_clips']} for training, {data['test_clips']} for the test"),
-        ("digest of the clips", f"{data['clips']}"),
+        ("clips", f"{data.training_clips} for training, {data.test_clips} for the test"),
+        ("digest of the clips", f"{data.clips}"),
         ("chance level", _chance(run.results)),
         ("classes", f"{len(run.classes)}: {', '.join(run.classes)}"),
-        ("high quality", f"{data['high']} (cached)"),
+        ("high quality", f"{data.high} (cached)"),
         ("low quality", low),
         ("teacher network", _network(to_plain(run.experiment.teacher))),
         ("student network", _network(to_plain(run.experiment.student))),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from skdpipe.bundle import Bundle, load_bundle
-from skdpipe.config import Experiment, parse_config
+from skdpipe.config import Experiment
 from skdpipe.distill.cross_validation import read_cross_validation
 from skdpipe.distill.methods import BASELINE, METHODS, STUDENT, TEACHER, Method
+from skdpipe.distill.records import RunConfig, RunData, read_config_file
 from skdpipe.distill.results import Results, read_test_results
-from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill.run_folder import RunFolder, require_bundle_of_run
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import DataError
 from skdpipe.evaluate import Figures
@@ -51,7 +49,7 @@ class LoadedRun:
     Attributes:
         folder: its path.
         experiment: its settings, with the cache settings folders that were used.
-        data: the section ``data`` of config.yaml: numbers of clips, their digest, settings folders.
+        data: numbers of clips, their digest, settings folders.
         methods: the trained methods, in the order of the results table.
         results: test results of methods and forests on the run's test clips.
         validated: those of a cross-validation, empty without one.
@@ -59,7 +57,7 @@ class LoadedRun:
 
     folder: Path
     experiment: Experiment
-    data: Mapping[str, Any]
+    data: RunData
     methods: tuple[TrainedMethod, ...]
     results: Results
     validated: Results
@@ -88,23 +86,17 @@ def load_run(folder: Path) -> LoadedRun:
     """Read a run folder.
 
     Raises:
-        DataError: if it is not a run folder, or no method is trained.
-        BundleError: if a bundle is damaged.
+        DataError: if it is not a run folder, no method is trained, or a file is damaged.
+        BundleError: if a bundle is damaged or belongs to another run.
     """
-    path = folder / "config.yaml"
-    if not path.is_file():
+    files = RunFolder(folder)
+    if not files.config.is_file():
         raise DataError(f"no run at {folder}; expected a folder with config.yaml, made by `skdpipe distill`")
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(config, dict) or not {"experiment", "data"} <= config.keys():
-        raise DataError(
-            f"{path} is not the config of a run; expected the sections experiment and data, as written by "
-            "`skdpipe distill`"
-        )
-    experiment, data = parse_config(Experiment, config["experiment"], str(path)), config["data"]
+    config = read_config_file(files.config)
     methods = tuple(
-        _load_method(method, bundle_path)
+        _load_method(method, files.bundle(method.name), config)
         for method in METHODS
-        if (bundle_path := folder / f"{method.name}.safetensors").is_file()
+        if files.has(method.name)
     )
     if not methods:
         raise DataError(
@@ -113,16 +105,16 @@ def load_run(folder: Path) -> LoadedRun:
         )
     return LoadedRun(
         folder,
-        replace(experiment, high=data["high"], low=data["low"]),
-        data,
+        replace(config.experiment, high=config.data.high, low=config.data.low),
+        config.data,
         methods,
-        read_test_results([RunFolder(folder)]),
+        read_test_results([files]),
         read_cross_validation(folder),
     )
 
 
-def _load_method(method: Method, path: Path) -> TrainedMethod:
+def _load_method(method: Method, path: Path, config: RunConfig) -> TrainedMethod:
     bundle = load_bundle(path)
-    run = bundle.metadata.run
-    curves = tuple(Curve(**curve) for curve in run["curves"])
-    return TrainedMethod(method, bundle, Figures(**run["figures"]), curves)
+    record = require_bundle_of_run(bundle.metadata, path, method, config)
+    assert record.figures is not None
+    return TrainedMethod(method, bundle, record.figures, record.curves)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.dataset import PairedClip, build_manifest, load_qualities
+from skdpipe.distill.results import require_test_clips
 from skdpipe.errors import DataError
 from skdpipe.report.run_results import LoadedRun
 from skdpipe.skeleton import PoseSequence
@@ -42,7 +43,7 @@ class TestClips:
         labels: ``(clip,)`` class indices.
 
     Raises:
-        DataError: if the cache does not exist, or its clips are not those of the run.
+        DataError: if the cache does not exist, or its clips are not those of the run or of its predictions.
     """
 
     def __init__(self, run: LoadedRun, cache: PoseCache) -> None:
@@ -53,12 +54,13 @@ class TestClips:
                 "specify it with --cache"
             )
         manifest = build_manifest(cache, run.experiment)
-        if manifest.digest != run.data["clips"]:
+        if manifest.digest != run.data.clips:
             raise DataError(
                 f"{cache.root} does not contain the clips of {run.folder}; expected "
-                f"{run.data['training_clips']} training and {run.data['test_clips']} test clips, digest "
-                f"{run.data['clips']}: specify the cache of the run with --cache"
+                f"{run.data.training_clips} training and {run.data.test_clips} test clips, digest "
+                f"{run.data.clips}: specify the cache of the run with --cache"
             )
+        require_test_clips(run.results, manifest, run.folder)
         self.clips: tuple[PairedClip, ...] = manifest.part(train=False)
         index_of = {label: index for index, label in enumerate(manifest.classes)}
         self.labels: NDArray[np.intp] = np.array([index_of[clip.label] for clip in self.clips])

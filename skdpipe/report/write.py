@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skdpipe.atomic_file import write_text_atomically
-from skdpipe.errors import require_extra
+from skdpipe.atomic_file import remove_leftovers, write_text_atomically
+from skdpipe.errors import DataError, require_extra
 from skdpipe.progress import Progress
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def write_report(
 
     Raises:
         MissingDependencyError: if matplotlib or jinja2 is not installed.
-        DataError: if the folder is not a run folder, or the cache does not exist or contains other clips.
+        DataError: if the folder is not a run folder or damaged, the cache does not exist or contains other
+            clips, or the output is a folder.
+        OSError: if the output cannot be written.
         BundleError: if a bundle is damaged.
         CacheError: if a cached sequence is missing or damaged.
     """
@@ -49,6 +51,9 @@ def write_report(
     from skdpipe.report.run_results import load_run
     from skdpipe.report.sections import build_sections
 
+    if output.exists() and not output.is_file():
+        raise DataError(f"{output} is not a file; choose another output, because the report is written there")
     run, others = load_run(folder), [load_run(other) for other in beside]
     sections = build_sections(run, others, cache, settings, device, progress or Progress(quiet=True))
+    remove_leftovers(output.parent)
     write_text_atomically(output, render_page(run, settings, sections, others))

@@ -285,7 +285,9 @@ def layout_named(name: str | LayoutDescription) -> Layout:
             )
         return _layout_of(description)
     if description not in LAYOUTS:
-        raise DataError(f"no layout '{name}'; expected one of {', '.join(LAYOUTS)}, or a YAML file")
+        raise DataError(
+            f"no layout '{description!s:.60}'; expected one of {', '.join(LAYOUTS)}, or a YAML file"
+        )
     return LAYOUTS[description]
 
 

@@ -17,6 +17,7 @@ from skdpipe.skeleton.sequence import Keypoints, PoseSequence, is_seen, unseen_j
 
 Floats = NDArray[np.float64]
 
+_PAIRS_AT_ONCE = 200_000  # of people in one frame; some 200 MB for 17 joints
 _POINTS_OF_A_CAMERA = 8  # twice the number of columns of an affine camera
 
 
@@ -88,12 +89,18 @@ def body_size(keypoints: Keypoints) -> Floats:
 
 def box_sides(people: Keypoints) -> Floats:
     """Side lengths ``(..., coordinate)`` of the box around the seen joints of people; 0 if none is seen."""
+    lowest, highest = box_corners(people)
+    sides: Floats = np.where(np.isfinite(lowest), highest - lowest, 0)
+    return sides
+
+
+def box_corners(people: Keypoints) -> Floats:
+    """Lowest and highest coordinates ``(2, ..., coordinate)`` of the seen joints; infinite without any."""
     seen = is_seen(people)[..., None]
     points = people[..., :-1].astype(np.float64)
     lowest = np.where(seen, points, np.inf).min(axis=-2, initial=np.inf)
     highest = np.where(seen, points, -np.inf).max(axis=-2, initial=-np.inf)
-    sides: Floats = np.where(seen.any(axis=-2), highest - lowest, 0)
-    return sides
+    return np.stack([lowest, highest])
 
 
 def _mean_where(mask: NDArray[np.bool_], values: Floats) -> Floats:
@@ -183,13 +190,12 @@ def match_people(
         get the remaining indices in their old order. The number of people is the larger of the two; people
         that are added are unseen.
     """
-    both, similarity = _similarity_over_time(high, low)
-    total = np.where(both, similarity, 0).sum(axis=0)
-    mean = total / np.maximum(both.sum(axis=0), 1)
+    total, frames = _similarity_over_time(high, low)
+    mean = total / np.maximum(frames, 1)
     pairs = assign(np.where(mean >= least, total, 0))
     people = max(high.people, low.people)
     keypoints = _pad_people(low.keypoints, people)[:, _order(pairs, people)]
-    frames_in_both = sum(int(both[:, i, j].sum()) for i, j in pairs)
+    frames_in_both = sum(int(frames[i, j]) for i, j in pairs)
     report = PairReport(
         people_high=_count_people(high),
         people_low=_count_people(low),
@@ -200,8 +206,8 @@ def match_people(
     return replace(low, keypoints=keypoints), report
 
 
-def _similarity_over_time(high: PoseSequence, low: PoseSequence) -> tuple[NDArray[np.bool_], Floats]:
-    """Where two people have a common seen joint, and their similarity: ``(frame, person, person)``."""
+def _similarity_over_time(high: PoseSequence, low: PoseSequence) -> tuple[Floats, NDArray[np.intp]]:
+    """Sum of the similarities of two people, and in how many frames both are seen: ``(person, person)``."""
     _, rows_high, rows_low = np.intersect1d(high.frame_index, low.frame_index, return_indices=True)
     joints = [joint for joint in high.layout.joints if joint in low.layout.joints]
     columns_high = [high.layout.index(joint) for joint in joints]
@@ -210,11 +216,18 @@ def _similarity_over_time(high: PoseSequence, low: PoseSequence) -> tuple[NDArra
     other = low.keypoints[rows_low][:, :, columns_low]
     if high.coordinates != low.coordinates:
         both = np.any(is_seen(reference)[:, :, None] & is_seen(other)[:, None], axis=-1)
-        return both, np.where(both, projected_similarity(reference, other), np.nan)
-    reference, other = reference[:, :, None], other[:, None]
+        similarity = projected_similarity(reference, other)
+        return np.where(both, similarity, 0).sum(axis=0), both.sum(axis=0)
     sigmas = np.array(high.layout.sigmas)[columns_high]
-    similarity = oks(reference, other, sigmas, body_area(reference))
-    return ~np.isnan(similarity), similarity
+    total = np.zeros((high.people, low.people))
+    frames = np.zeros(total.shape, np.intp)
+    rows = max(1, _PAIRS_AT_ONCE // max(1, total.size))
+    for start in range(0, len(reference), rows):
+        a, b = reference[start : start + rows, :, None], other[start : start + rows, None]
+        similarity = oks(a, b, sigmas, body_area(a))
+        total += np.nan_to_num(similarity).sum(axis=0)
+        frames += (~np.isnan(similarity)).sum(axis=0)
+    return total, frames
 
 
 def projected_similarity(a: Keypoints, b: Keypoints) -> Floats:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
+from skdpipe.names import require_path
 from skdpipe.skeleton.layouts import Layout
 
 Keypoints = NDArray[np.float32]
@@ -90,7 +91,12 @@ class Origin:
 
 
 def clip_key(name: str) -> str:
-    """The key of a clip without a video: a digest of its name, the same for all formats."""
+    """The key of a clip without a video: a digest of its name, the same for all formats.
+
+    Raises:
+        DataError: if the name is not Unicode text.
+    """
+    require_path(name)
     return hashlib.sha256(f"clip:{name}".encode()).hexdigest()
 
 

@@ -19,13 +19,28 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from skdpipe.errors import VideoError
-from skdpipe.video.picture import Decoded, orientation_of
+from skdpipe.video.picture import MOST_PIXELS, Decoded, orientation_of, require_few_pixels
 from skdpipe.video.promise import ends_inside_packet, is_joinable, is_short, stated_duration
+from skdpipe.video.regular_file import require_regular_file
 
 _FALLBACK_FPS: Final = 25.0  # for containers that do not state a rate
-_HIGHEST_FPS: Final = 10_000.0  # the header of raw DV states 60,000
+_BELIEVED_FPS: Final = 1 / 86_400, 10_000.0  # the header of raw DV states 60,000
+_MOST_IN_THREADS: Final = 4096 * 2304  # pixels
+LONGEST: Final = 366 * 86_400.0  # seconds; a frame beyond a year has a damaged time
+
+# FFmpeg's containers that are opened: those of `EXTENSIONS`, some that are recognised by their content, and
+# single images. None of them opens another file, as playlists, scripts and lists of files do.
+_FORMATS: Final = (
+    "mov,matroska,avi,flv,live_flv,kux,ogg,mpegts,mpeg,mpegvideo,asf,mxf,gxf,dv,rm,nut,wtv,yuv4mpegpipe,ivf,"
+    "gif,apng,mjpeg,mpjpeg,h261,h263,h264,hevc,m4v,vc1,vvc,av1,obu,dirac,swf,nsv,pva,"
+    "bmp_pipe,j2k_pipe,jpeg_pipe,pgm_pipe,png_pipe,ppm_pipe,tiff_pipe,webp_pipe"
+)
+_READ_ONE_FILE: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+_LIMITS: Final = {"max_pixels": str(MOST_PIXELS)}  # of decoders
 _INDEXED: Final = frozenset({"mov", "avi"})  # a truncated file lacks its index, or has an index of more
 _MOST_INCOMPLETE: Final = 16  # frames at the end; more of them in a row are only marked as incomplete
+_MOST_EMPTY: Final = 10_000  # packets in a row without a frame
+_LONGEST_SEARCH: Final = 8.0  # seconds for the header, and then for each packet
 _JUMP_BACK: Final = 0.5  # seconds by which the times of a joined piece are at least before the last time
 _JUMP_AHEAD: Final = 10.0  # the same after the last time; as FFmpeg's -dts_delta_threshold
 
@@ -40,43 +55,86 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream according to FFmpeg.
 
     Raises:
-        VideoError: if the file cannot be opened or has no video stream.
+        VideoError: if the file cannot be opened, has no video stream, or states pictures larger than 8K.
     """
+    require_regular_file(path)
     try:
-        container = av.open(url_of(path), metadata_errors="replace")
-    except FileNotFoundError as error:
-        raise VideoError(f"{path}: no such file") from error
+        container = av.open(
+            url_of(path),
+            metadata_errors="replace",
+            container_options=_READ_ONE_FILE,
+            options=_LIMITS,
+            timeout=_LONGEST_SEARCH,
+        )
+    except av.error.ArgumentError as error:  # not one of the formats
+        raise VideoError(
+            f"{path}: not a readable video (text, a playlist or an unknown container); expected a video file"
+        ) from error
     except (av.error.FFmpegError, OSError) as error:
-        raise VideoError(f"{path}: not a readable video ({error.strerror})") from error
+        raise VideoError(f"{path}: not a readable video ({_why(error)})") from error
     with container:
         stream = container.streams.best("video")
         covers = Disposition.attached_pic | Disposition.timed_thumbnails
-        if not isinstance(stream, VideoStream) or stream.disposition & covers or _is_text(container):
-            kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
-            found = "text" if _is_text(container) else kinds
+        if not isinstance(stream, VideoStream) or stream.disposition & covers:
+            found = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
             raise VideoError(f"{path}: has no video stream (found {found}); expected a video")
         if stream.codec_context is None:  # accessing the decoder would crash the process
             raise VideoError(
                 f"{path}: this FFmpeg has no decoder for the codec; convert the video, for example to H.264"
             )
-        yield container, stream
+        require_few_pixels(path, stream.width, stream.height)
+        stream.codec_context.options = _LIMITS
+        try:
+            yield container, stream
+        finally:
+            # The decoder's threads log errors with Python's lock, which its destruction holds: they must be
+            # idle by then.
+            stream.codec_context.flush_buffers()
+
+
+def _why(error: OSError | av.error.FFmpegError) -> str | None:
+    if isinstance(error, av.error.ExitError):
+        return f"nothing was found in {_LONGEST_SEARCH:g} s"
+    return error.strerror
+
+
+def use_threads(stream: VideoStream) -> None:
+    """Decode several frames at once, unless they are larger than 4K: each thread keeps some in memory."""
+    if stream.width * stream.height <= _MOST_IN_THREADS:
+        stream.thread_type = "AUTO"
 
 
 def fps_of(stream: VideoStream) -> float:
-    """Frames per second according to the container."""
+    """Frames per second according to the container, 25 if it states none that can be believed."""
+    lowest, highest = _BELIEVED_FPS
     rates = (float(rate or 0) for rate in (stream.average_rate, stream.guessed_rate))
-    return next((rate for rate in rates if 0 < rate < _HIGHEST_FPS), _FALLBACK_FPS)
+    return next((rate for rate in rates if lowest <= rate < highest), _FALLBACK_FPS)
+
+
+def stated_frames(path: Path, container: InputContainer, stream: VideoStream) -> int:
+    """Number of frames according to the container; 0 if it states none, or more than the file has bytes."""
+    frames = stream.frames
+    if not frames and container.duration:
+        frames = round(container.duration / 1e6 * fps_of(stream))
+    return frames if 0 < frames <= path.stat().st_size else 0
 
 
 def packet_times(container: InputContainer, stream: VideoStream) -> list[float] | None:
-    """The times of the packets in seconds, sorted; None if one has no time. Nothing is decoded."""
+    """The times of the packets in seconds, sorted. Nothing is decoded.
+
+    Returns:
+        None if a packet has no time or cannot be read.
+    """
     times: list[float] = []
-    for packet in container.demux(stream):
-        stamp = packet.dts if packet.pts is None else packet.pts
-        if packet.size and not packet.is_discard:
-            if stamp is None or packet.time_base is None:
-                return None
-            times.append(float(stamp * packet.time_base))
+    try:
+        for packet in container.demux(stream):
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if packet.size and not packet.is_discard:
+                if stamp is None or packet.time_base is None:
+                    return None
+                times.append(float(stamp * packet.time_base))
+    except av.error.FFmpegError:
+        return None
     return sorted(times)
 
 
@@ -96,8 +154,8 @@ def decode(path: Path, container: InputContainer, stream: VideoStream, *, warn: 
         warn: whether to warn if frames are missing.
 
     Raises:
-        VideoError: if no frame can be decoded, the file has an index and is damaged, or the display matrix is
-            none of the eight of players.
+        VideoError: if no frame can be decoded, the file has an index and is damaged, a time is absurd, or the
+            display matrix is none of the eight of players.
     """
     names = {*container.format.name.split(",")}
     indexed = bool(_INDEXED & names)
@@ -112,11 +170,17 @@ def decode(path: Path, container: InputContainer, stream: VideoStream, *, warn: 
                     f"{path}: {error}; expected a rotation by a multiple of 90 degrees, or a mirror: convert "
                     "the video"
                 ) from error
-            yield Decoded(frame, content.seconds_of(frame), orientation)
+            seconds = content.seconds_of(frame)
+            if seconds > LONGEST:
+                raise VideoError(
+                    f"{path}: frame {content.frames} is {seconds:.3g} s after the first one; expected "
+                    "at most a year: the times are damaged, convert the video"
+                )
+            yield Decoded(frame, seconds, orientation)
     except av.error.FFmpegError as error:
         if indexed or not content.frames:
             raise VideoError(
-                f"{path}: decoding failed ({error.strerror}); convert or replace the file"
+                f"{path}: decoding failed ({_why(error)}); convert or replace the file"
             ) from error
     if not content.frames:
         raise VideoError(f"{path}: no frame could be decoded; expected a video with one frame or more")
@@ -130,6 +194,7 @@ def _frames(
 ) -> Iterator[av.VideoFrame]:
     """The frames, without the incomplete ones at the end of a container without an index."""
     incomplete: list[av.VideoFrame] = []
+    empty = 0
     audio = [] if indexed else list(container.streams.audio)
     for packet in container.demux([stream, *audio]):
         if packet.stream.index != stream.index:
@@ -138,6 +203,9 @@ def _frames(
         if packet.is_corrupt and indexed:
             raise VideoError(f"{path}: the file is truncated or damaged; download or convert it again")
         content.add_video(packet)
+        empty += 1
+        if empty > _MOST_EMPTY:
+            raise VideoError(f"{path}: {_MOST_EMPTY} packets in a row without a frame; replace the file")
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -147,6 +215,7 @@ def _frames(
             continue
         for frame in frames:
             assert isinstance(frame, av.VideoFrame)
+            empty = 0
             incomplete.append(frame)
             if indexed or not frame.is_corrupt or len(incomplete) > _MOST_INCOMPLETE:
                 yield from incomplete
@@ -276,8 +345,3 @@ class _Content:
         """Seconds of an audio stream from the first frame on."""
         late = self.first - start
         return seconds - (late if 0 < late < _JUMP_AHEAD else 0.0)
-
-
-def _is_text(container: InputContainer) -> bool:
-    """Whether FFmpeg would decode the file as text on a terminal."""
-    return container.format.name == "tty"

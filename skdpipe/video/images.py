@@ -6,27 +6,34 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Generator, Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from skdpipe.errors import VideoError
+from skdpipe.errors import VideoError, in_one_line
 from skdpipe.video.endings import IMAGE_EXTENSIONS
-from skdpipe.video.picture import Frame
+from skdpipe.video.picture import MOST_PIXELS, Frame, require_few_pixels
+from skdpipe.video.regular_file import kind_of, require_regular_file
 
 IMAGE_FPS: Final = 30.0
 """Frames per second of a series of images, which states no rate."""
 
 _NUMBERED: Final = re.compile(r"(.*?)([0-9]+)(\.[^.]+)", re.DOTALL)
-_NUMBER: Final = re.compile(r"%(?:0([0-9]+))?d")  # in a pattern such as img_%05d.jpg
+_NUMBER: Final = re.compile(r"%(?:0([0-9]{1,2}))?d")  # in a pattern such as img_%05d.jpg
+_MOST_BYTES: Final = 9 * MOST_PIXELS  # of an image: four channels of 16 bits, and the header
 _LISTED: Final = 5  # numbers in an error message
 
 
 def is_image_series(path: Path) -> bool:
     """Whether a path is read as a series of images: a folder, or a pattern that is not the name of a file."""
-    return path.is_dir() or (not path.exists() and _number_in(path) is not None)
+    try:
+        return kind_of(path) == "folder"
+    except (OSError, ValueError):
+        return _number_in(path) is not None
 
 
 def series_in(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
@@ -45,12 +52,13 @@ def images_of(path: Path) -> list[Path]:
     Raises:
         VideoError: if there are none, several series in one folder, or numbers that are missing.
     """
-    folder = path if path.is_dir() else path.parent
     try:
+        is_folder = path.is_dir()
+        folder = path if is_folder else path.parent
         names = sorted(each.name for each in folder.iterdir())
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
-    numbers = _numbers_in_folder(path, names) if path.is_dir() else _numbers_of_pattern(path, names)
+    numbers = _numbers_in_folder(path, names) if is_folder else _numbers_of_pattern(path, names)
     first, last = min(numbers), max(numbers)
     if len(numbers) <= last - first:
         missing = (number for number in range(first, last + 1) if number not in numbers)
@@ -67,17 +75,32 @@ def read_image(path: Path) -> Frame:
     """An image as RGB ``(height, width, 3)`` uint8, turned upright by its EXIF orientation.
 
     Raises:
-        VideoError: if it cannot be decoded.
+        VideoError: if it cannot be decoded or is larger than 8K.
     """
+    require_regular_file(path)
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        if path.stat().st_size > _MOST_BYTES:
+            raise VideoError(f"{path}: more than {_MOST_BYTES} bytes; expected one image")
+        content = path.read_bytes()
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
-    except cv2.error:  # an empty file, or more pixels than OpenCV accepts
-        image = None
+    try:
+        with Image.open(BytesIO(content)) as header:
+            size = header.size
+    except Exception as error:  # Pillow raises many kinds for damaged headers
+        raise _unreadable(path, in_one_line(error)) from error
+    require_few_pixels(path, *size)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise _unreadable(path, error.err) from error
     if image is None:
-        raise VideoError(f"{path}: not a readable image; replace the file")
+        raise _unreadable(path, "damaged")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _unreadable(path: Path, found: str) -> VideoError:
+    return VideoError(f"{path}: not a readable image ({found}); replace or convert the file")
 
 
 def read_images(path: Path) -> Generator[tuple[Frame, float]]:
@@ -98,6 +121,7 @@ def key_of_images(path: Path) -> str:
     """
     digest = hashlib.sha256(b"images")
     for image in images_of(path):
+        require_regular_file(image)
         try:
             with image.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Final
 
 import av
@@ -16,7 +17,12 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
+from skdpipe.errors import VideoError
+
 Frame = NDArray[np.uint8]
+
+MOST_PIXELS: Final = 8192 * 4352
+"""Pixels of a picture that is decoded: 8K, with rows for the blocks of a codec."""
 
 _TILT: Final = math.tan(math.radians(1))  # FFmpeg, too, ignores less than one degree
 _WIDEST_PIXEL: Final = 10  # a larger aspect ratio is not believed
@@ -80,6 +86,19 @@ def displayed_width(width: int, aspect: Fraction | None) -> int:
     if aspect is None or not Fraction(1, _WIDEST_PIXEL) <= aspect <= _WIDEST_PIXEL:
         return width
     return max(1, round(width * aspect))
+
+
+def require_few_pixels(path: Path, width: int, height: int) -> None:
+    """Check the size of a picture before memory is allocated for it.
+
+    Raises:
+        VideoError: if it is larger than 8K.
+    """
+    if width * height > MOST_PIXELS:
+        raise VideoError(
+            f"{path}: pictures of {width}x{height} pixels; expected at most {MOST_PIXELS} pixels (8K): scale "
+            "the video down"
+        )
 
 
 def to_rgb(frame: av.VideoFrame, width: int) -> Frame:

@@ -12,7 +12,15 @@ import av.error
 
 from skdpipe.errors import VideoError
 from skdpipe.skeleton.timing import Timing, timing_of
-from skdpipe.video.container import decode, fps_of, open_container, packet_times
+from skdpipe.video.container import (
+    LONGEST,
+    decode,
+    fps_of,
+    open_container,
+    packet_times,
+    stated_frames,
+    use_threads,
+)
 from skdpipe.video.images import (
     IMAGE_FPS,
     images_of,
@@ -21,7 +29,8 @@ from skdpipe.video.images import (
     read_image,
     read_images,
 )
-from skdpipe.video.picture import Frame, deinterlaced, displayed_width, to_rgb
+from skdpipe.video.picture import Frame, deinterlaced, displayed_width, require_few_pixels, to_rgb
+from skdpipe.video.regular_file import require_regular_file
 
 
 @dataclass(frozen=True)
@@ -57,13 +66,12 @@ def probe(path: Path, *, square_pixels: bool = True) -> VideoInfo:
         return VideoInfo(IMAGE_FPS, (width, height), len(images))
     with open_container(path) as (container, stream):
         fps = fps_of(stream)
-        frames = stream.frames
-        if not frames and container.duration:
-            frames = round(container.duration / 1e6 * fps)
+        frames = stated_frames(path, container, stream)
         with closing(decode(path, container, stream, warn=False)) as decoded:
             first = next(decoded)
         aspect = stream.sample_aspect_ratio if square_pixels else None
         width = displayed_width(first.frame.width, aspect)
+        require_few_pixels(path, width, first.frame.height)
         return VideoInfo(fps, first.orientation.size_of((width, first.frame.height)), frames)
 
 
@@ -103,12 +111,14 @@ def read_timed_frames(path: Path) -> Generator[tuple[Frame, float]]:
 
 def _read_file(path: Path) -> Generator[tuple[Frame, float]]:
     with open_container(path) as (container, stream):
-        stream.thread_type = "AUTO"
+        use_threads(stream)
         aspect = stream.sample_aspect_ratio
         with closing(decode(path, container, stream, warn=True)) as decoded:
             try:
                 for each in deinterlaced(decoded):
-                    image = to_rgb(each.frame, displayed_width(each.frame.width, aspect))
+                    width = displayed_width(each.frame.width, aspect)
+                    require_few_pixels(path, width, each.frame.height)
+                    image = to_rgb(each.frame, width)
                     yield each.orientation.apply(image), each.seconds
             except (av.error.FFmpegError, ValueError) as error:
                 raise VideoError(
@@ -129,10 +139,10 @@ def measure_timing(path: Path) -> Timing:
     with open_container(path) as (container, stream):
         fps = fps_of(stream)
         times = packet_times(container, stream)
-    if times and times[-1] > times[0] and (timing := timing_of(times, fps)).times is None:
+    if times and 0 < times[-1] - times[0] <= LONGEST and (timing := timing_of(times, fps)).times is None:
         return timing
     with open_container(path) as (container, stream):
-        stream.thread_type = "AUTO"
+        use_threads(stream)
         return timing_of([each.seconds for each in decode(path, container, stream, warn=False)], fps)
 
 
@@ -144,6 +154,7 @@ def content_key(path: Path) -> str:
     """
     if is_image_series(path):
         return key_of_images(path)
+    require_regular_file(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]

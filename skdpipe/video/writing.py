@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import av.error
 
+from skdpipe.atomic_file import open_atomically
 from skdpipe.errors import VideoError
-from skdpipe.video.container import url_of
 from skdpipe.video.picture import Frame
 
 
@@ -26,7 +26,8 @@ def write_video(path: Path, frames: Iterable[Frame], fps: float, *, quality: int
         quality: x264's constant rate factor, 0 (lossless) to 51.
 
     Raises:
-        VideoError: if the frames do not have this form, or the file cannot be written.
+        VideoError: if the frames do not have this form, or the file's ending is no video's.
+        OSError: if the file cannot be written; a former file stays as it is.
     """
     frames = iter(frames)
     first = next(frames, None)
@@ -35,9 +36,12 @@ def write_video(path: Path, frames: Iterable[Frame], fps: float, *, quality: int
     height, width = first.shape[:2]
     if width % 2 or height % 2:
         raise VideoError(f"{path}: cannot write {width}x{height} pixels; crop or pad them to an even size")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    container_format = {"mkv": "matroska"}.get(suffix := path.suffix[1:].lower(), suffix)
     try:
-        with av.open(url_of(path), "w") as container:
+        with (
+            open_atomically(path) as file,
+            av.open(file, "w", format=container_format) as container,
+        ):
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.options = {

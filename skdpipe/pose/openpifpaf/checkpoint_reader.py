@@ -3,17 +3,21 @@
 A pickle is a program that can call any function of any module. This reader accepts a short list of names,
 and it neither imports nor calls even those: every object becomes a `Record` of its name, arguments and
 state. Tensors are reconstructed from the records afterwards. Both formats of ``torch.save`` are supported:
-the zip archive, and the plain file of torch before 1.6.
+the zip archive, and the plain file of torch before 1.6. A pickle is scanned before it is read
+(`skdpipe.pickle_scan`), and what is made of it is bounded by the size of the file.
 """
 
 from __future__ import annotations
 
+import io
 import math
+import mmap
 import pickle
 import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar, Final, NamedTuple
@@ -21,7 +25,9 @@ from typing import IO, Any, ClassVar, Final, NamedTuple
 import torch
 from torch import Tensor
 
-from skdpipe.errors import PoseError
+from skdpipe.errors import PoseError, in_one_line
+from skdpipe.pickle_scan import scan_pickle
+from skdpipe.regular_file import require_regular
 
 _STORAGES: Final = {
     "FloatStorage": torch.float32,
@@ -60,6 +66,15 @@ _BUILTINS: Final = {"builtins", "__builtin__"}
 _MAGIC: Final = 0x1950A86A20F9469CFC6C  # first number in a file of torch before 1.6
 _PROTOCOL: Final = 1001
 _MAXIMUM_DEPTH: Final = 64  # of nested modules
+_MOST_MODULES: Final = 20_000  # of a network, also if it contains one of them many times
+_MOST_ENTRIES: Final = 20_000  # files in an archive
+_MOST_CLASSES: Final = 1_000  # different names in a pickle
+_LONGEST_NAME: Final = 200  # of a class, module, parameter or storage
+_LARGEST_PICKLE: Final = 20_000_000  # bytes; resnet152 takes 200,000
+_MOST_NUMBERS: Final = 10**11  # of a storage
+_MOST_AXES: Final = 32
+_SMALLEST_READING: Final = 16  # bytes that a tensor takes of a file at least
+_READINGS: Final = 4  # how many times a storage is read on average, as tensors can share it
 
 
 class Record:
@@ -105,6 +120,9 @@ class _Storage(NamedTuple):
     length: int
 
 
+_Read = Callable[[_Storage], Tensor]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Content of a checkpoint.
@@ -114,50 +132,78 @@ class Checkpoint:
     """
 
     content: Any
-    _read: Callable[[_Storage], Tensor]
+    _open: Callable[[], AbstractContextManager[_Read]]
+    _size: int
 
     def tensors(self, module: Record) -> dict[str, Tensor]:
         """The state dict of a module.
 
         Raises:
-            ValueError: if a parameter or buffer is not a tensor that lies within its storage.
+            ValueError: if a parameter or buffer is not a tensor that lies within its storage, or the tensors
+                have many times the size of the file.
         """
-        found = {}
+        with self._open() as read:
+            return self._tensors(module, read)
+
+    def _tensors(self, module: Record, read: _Read) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        left = _READINGS * self._size
         for prefix, record in modules(module):
-            excluded = record.get("_non_persistent_buffers_set") or ()
+            excluded = record.get("_non_persistent_buffers_set")
             tensors = {**_mapping(record.get("_parameters")), **_mapping(record.get("_buffers"))}
             for name, value in tensors.items():
-                if value is not None and name not in excluded:
-                    found[f"{prefix}.{name}" if prefix else name] = self._tensor(value)
+                if value is None or (isinstance(excluded, set) and name in excluded):
+                    continue
+                storage, size, stride, offset = self._view(value)
+                left -= max(storage.length * storage.dtype.itemsize, _SMALLEST_READING)
+                if left < 0:
+                    raise ValueError("tensors that share their storage many times")
+                found[_joined(prefix, name)] = torch.as_strided(read(storage), size, stride, offset).clone()
         return found
 
-    def _tensor(self, value: Any) -> Tensor:
+    def _view(self, value: Any) -> tuple[_Storage, tuple[int, ...], tuple[int, ...], int]:
+        """Storage, size, stride and offset of a tensor."""
         if isinstance(value, Record) and value.path == _PARAMETER and value.arguments:
             value = value.arguments[0]
         if not isinstance(value, Record) or value.path != _TENSOR or len(value.arguments) < 4:
             raise ValueError("a parameter that is not a tensor")
         storage, offset, size, stride = value.arguments[:4]
+        if not isinstance(size, tuple) or not isinstance(stride, tuple) or len(size) > _MOST_AXES:
+            raise ValueError("a tensor without a shape")
         numbers = [offset, *size, *stride]
         if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in numbers):
             raise ValueError("a tensor without a storage")
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if math.prod(size) > storage.length or last >= max(1, storage.length):
             raise ValueError("a tensor beyond its storage")
-        return torch.as_strided(self._read(storage), size, stride, offset).clone()
+        return storage, size, stride, offset
 
 
-def modules(root: Record, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Record]]:
+def modules(root: Record) -> Iterator[tuple[str, Record]]:
     """A module and all its submodules with their names, in the order of ``named_modules``.
 
     Raises:
-        ValueError: if a submodule is not a module, or modules contain themselves.
+        ValueError: if a submodule is not a module, modules contain themselves, or there are too many.
     """
+    for number, found in enumerate(_submodules(root, "", 0)):
+        if number == _MOST_MODULES:
+            raise ValueError(f"more than {_MOST_MODULES} modules")
+        yield found
+
+
+def _submodules(root: Record, prefix: str, depth: int) -> Iterator[tuple[str, Record]]:
     if not isinstance(root, Record) or depth > _MAXIMUM_DEPTH:
         raise ValueError("a submodule that is not a module, or a module that contains itself")
     yield prefix, root
     for name, child in root.children().items():
         if child is not None:
-            yield from modules(child, f"{prefix}.{name}" if prefix else name, depth + 1)
+            yield from _submodules(child, _joined(prefix, name), depth + 1)
+
+
+def _joined(prefix: str, name: Any) -> str:
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        raise ValueError("a module or parameter without a plain name")
+    return f"{prefix}.{name}" if prefix else name
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -167,6 +213,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         PoseError: if the file is damaged or of another kind, or contains a name that is not on the list.
     """
     try:
+        require_regular(path)
         return _read_zip(path) if zipfile.is_zipfile(path) else _read_plain(path)
     except _RefusedError as refused:
         raise PoseError(
@@ -175,8 +222,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except OSError:
         raise
     except Exception as error:  # invalid pickles raise many kinds of exceptions
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise PoseError(f"{path} is not an OpenPifPaf checkpoint ({reason}); fetch it again") from error
+        raise PoseError(
+            f"{path} is not an OpenPifPaf checkpoint ({in_one_line(error)}); fetch it again"
+        ) from error
 
 
 class _RefusedError(Exception):
@@ -192,16 +240,20 @@ class _Unpickler(pickle.Unpickler):
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
+        if len(module) + len(name) > _LONGEST_NAME:
+            raise _RefusedError(f"a name of {len(module) + len(name)} characters")
         path = f"{module}.{name}"
         if path == "collections.OrderedDict":
-            return OrderedDict
+            return _OrderedDict
         if module in _BUILTINS and name in {"set", "frozenset"}:
-            return {"set": set, "frozenset": frozenset}[name]
+            return _set
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
         if "." in name or not (path in _PLAIN or module.startswith(_MODULES)):
             raise _RefusedError(path)
         if path not in self._classes:
+            if len(self._classes) == _MOST_CLASSES:
+                raise ValueError(f"more than {_MOST_CLASSES} classes")
             self._classes[path] = type(name, (Record,), {"path": path})
         return self._classes[path]
 
@@ -212,29 +264,85 @@ class _Unpickler(pickle.Unpickler):
         key, _, length, *view = rest
         if kind != "storage" or not isinstance(what, torch.dtype) or type(length) is not int or any(view):
             raise ValueError("a storage of an unknown kind")
-        return self.storages.setdefault(str(key), _Storage(str(key), what, length))
+        if not isinstance(key, str) or len(key) > _LONGEST_NAME or not 0 <= length < _MOST_NUMBERS:
+            raise ValueError("a storage without a plain name and length")
+        return self.storages.setdefault(key, _Storage(key, what, length))
+
+
+class _OrderedDict(OrderedDict[Any, Any]):
+    """One whose attributes a pickle cannot set."""
+
+    def __init__(self, pairs: list[tuple[str, Any]] | None = None) -> None:
+        super().__init__()
+        for name, value in pairs or []:  # of Python 2; Python 3 adds them later
+            self[_joined("", name)] = value
+
+    def __setstate__(self, state: object) -> None:
+        """Leave out attributes, which are not items."""
+
+
+def _set(names: list[str] | None = None) -> set[str]:
+    """A set of names, the only ones in modules."""
+    return {_joined("", name) for name in names or []}
 
 
 def _read_zip(path: Path) -> Checkpoint:
+    size = path.stat().st_size
+    _count_entries(path)
     with zipfile.ZipFile(path) as archive:
-        (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        folder = pickled.removesuffix("data.pkl")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        entries = archive.infolist()
+        names = {entry.filename for entry in entries}
+        (pickled,) = (entry for entry in entries if entry.filename.endswith("/data.pkl"))
+        folder = pickled.filename.removesuffix("data.pkl")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("compressed storages")
-        if f"{folder}byteorder" in archive.namelist():
+        if len(names) != len(entries) or sum(entry.file_size for entry in entries) > size:
+            raise ValueError("files in the archive that overlap")
+        if pickled.file_size > _LARGEST_PICKLE:
+            raise ValueError(f"a pickle of {pickled.file_size} bytes")
+        if f"{folder}byteorder" in names:
             _check_byte_order(archive.read(f"{folder}byteorder") == b"little")
-        with archive.open(pickled) as file:
-            content = _Unpickler(file).load()
+        content = archive.read(pickled)
+    scan_pickle(content, persistent=True)
 
-    def read(storage: _Storage) -> Tensor:
+    @contextmanager
+    def open_storages() -> Iterator[_Read]:
         with zipfile.ZipFile(path) as archive:
-            return _to_tensor(archive.read(f"{folder}data/{storage.key}"), storage)
 
-    return Checkpoint(content, read)
+            def read(storage: _Storage) -> Tensor:
+                name = f"{folder}data/{storage.key}"
+                if archive.getinfo(name).file_size != storage.length * storage.dtype.itemsize:
+                    raise ValueError("a storage of another length")
+                try:
+                    return _to_tensor(archive.read(name), storage)
+                except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError) as error:
+                    raise ValueError(f"a storage that cannot be read ({in_one_line(error)})") from error
+
+            yield read
+
+    return Checkpoint(_Unpickler(io.BytesIO(content)).load(), open_storages, size)
+
+
+def _count_entries(path: Path) -> None:
+    """Refuse an archive of very many files, whose list would take much more memory than the archive."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        position = -1
+        for _ in range(_MOST_ENTRIES):
+            position = content.find(b"PK\x01\x02", position + 1)
+            if position < 0:
+                return
+    raise ValueError(f"more than {_MOST_ENTRIES} files in the archive")
 
 
 def _read_plain(path: Path) -> Checkpoint:
     with path.open("rb") as file:
+        size = path.stat().st_size
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content_to_scan:
+            end = 0
+            for _ in range(5):  # magic number, protocol, byte order, content, names of storages
+                start, end = end, scan_pickle(content_to_scan, end, persistent=True)
+                if end - start > _LARGEST_PICKLE:
+                    raise ValueError(f"a pickle of {end - start} bytes")
         if (_Unpickler(file).load(), _Unpickler(file).load()) != (_MAGIC, _PROTOCOL):
             raise ValueError("not a torch checkpoint")
         _check_byte_order(_Unpickler(file).load()["little_endian"] is True)
@@ -247,15 +355,20 @@ def _read_plain(path: Path) -> Checkpoint:
                 raise ValueError("two different lengths of a storage")
             offsets[key] = file.tell()
             file.seek(storage.length * storage.dtype.itemsize, 1)
-        if file.tell() > path.stat().st_size:
+        if file.tell() > size:
             raise ValueError("a storage that is too short")
 
-    def read(storage: _Storage) -> Tensor:
+    @contextmanager
+    def open_storages() -> Iterator[_Read]:
         with path.open("rb") as file:
-            file.seek(offsets[storage.key])
-            return _to_tensor(file.read(storage.length * storage.dtype.itemsize), storage)
 
-    return Checkpoint(content, read)
+            def read(storage: _Storage) -> Tensor:
+                file.seek(offsets[storage.key])
+                return _to_tensor(file.read(storage.length * storage.dtype.itemsize), storage)
+
+            yield read
+
+    return Checkpoint(content, open_storages, size)
 
 
 def _check_byte_order(little: bool) -> None:

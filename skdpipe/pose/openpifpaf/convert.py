@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from skdpipe.errors import PoseError, in_one_line
+from skdpipe.errors import PoseError, in_brief, in_one_line
 from skdpipe.pose.openpifpaf.checkpoint_reader import Checkpoint, Record, modules, read_checkpoint
 from skdpipe.pose.openpifpaf.heads_2019 import UPSAMPLE, PifPaf2019
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, as_float, build, build_2019, checksum
@@ -51,7 +51,7 @@ def convert(path: Path, backbone: str) -> PoseNetwork:
         heads = [head for name, head in modules(shell.children()["head_nets"]) if name.isdecimal()]
         of_2019 = all(head.kind == "CompositeField" for head in heads)
         network = (_convert_2019 if of_2019 else _convert_current)(path, backbone, checkpoint, shell, heads)
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+    except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         raise PoseError(
             f"{path} does not match {backbone} ({in_one_line(error)}); change one of the two"
         ) from error
@@ -61,10 +61,10 @@ def convert(path: Path, backbone: str) -> PoseNetwork:
 def _convert_2019(
     path: Path, backbone: str, checkpoint: Checkpoint, shell: Record, heads: list[Record]
 ) -> PoseNetwork:
-    names = [str(head.get("shortname")) for head in heads]
+    names = [head.get("shortname") for head in heads]
     if names not in (["pif", "paf"], ["pif17", "paf19"]):
         raise PoseError(
-            f"{path} has the heads {', '.join(names)}; expected pif and paf for the 17 COCO joints"
+            f"{path} has the heads {in_brief(names, 100)}; expected pif and paf for the 17 COCO joints"
         )
     network = build_2019(backbone)
     assert isinstance(network.module, PifPaf2019)
@@ -86,7 +86,8 @@ def load_2019(module: PifPaf2019, tensors: Mapping[str, Tensor], shell: Record, 
             difference = difference or "the stride of the heads"
     if difference:
         raise PoseError(
-            f"{path} differs from the network of 2019 in {difference}; expected weights of OpenPifPaf 0.8.0"
+            f"{path} differs from the network of 2019 in {difference:.200}; expected weights of OpenPifPaf "
+            "0.8.0"
         )
     _check_output(module, path)
 
@@ -95,16 +96,16 @@ def _convert_current(
     path: Path, backbone: str, checkpoint: Checkpoint, shell: Record, heads: list[Record]
 ) -> PoseNetwork:
     metas = {
-        str(head.get("meta").get("name")): head.get("meta")
+        name: head.get("meta")
         for head in heads
-        if isinstance(head.get("meta"), Record)
+        if isinstance(head.get("meta"), Record) and isinstance(name := head.get("meta").get("name"), str)
     }
     if not {"cif", "caf"} <= metas.keys() or tuple(metas["cif"].get("keypoints", ())) != COCO_17.joints:
-        found = ", ".join(metas) or "without descriptions"
+        found = f"{', '.join(metas):.100}" if metas else "without descriptions"
         raise PoseError(f"{path} has the heads {found}; expected cif and caf for the 17 COCO joints")
     upsample = metas["cif"].get("upsample_stride", 1)
     if upsample not in _UPSAMPLES:
-        raise ValueError(f"unknown upsampling {upsample}")
+        raise ValueError(f"unknown upsampling {in_brief(upsample)}")
     network = build(backbone, upsample=upsample)
     chosen = [next(head for head in heads if head.get("meta") is metas[name]) for name in ("cif", "caf")]
     reduced = _with_heads(shell, chosen)
@@ -115,12 +116,11 @@ def _convert_current(
     around |= shell.children()
     if any(part is not None and name not in _PARTS for name, part in around.items()):
         difference = difference or "the processing before or after the network"
-    skeletons = [[tuple(bone) for bone in meta.skeleton] for meta in network.head_metas[1:]]
-    if skeletons != [[tuple(bone) for bone in metas["caf"].get("skeleton", ())]]:
+    if not _equals(metas["caf"].get("skeleton"), network.head_metas[1].skeleton):
         difference = difference or "the associations"
     if difference:
         raise PoseError(
-            f"{path} differs from OpenPifPaf's {backbone} in {difference}; expected weights of an "
+            f"{path} differs from OpenPifPaf's {backbone} in {difference:.200}; expected weights of an "
             "unmodified network"
         )
     _check_output(network.module, path)
@@ -155,7 +155,7 @@ def _find_difference(ours: nn.Module, theirs: Record, eps: Callable[[float], flo
             for attribute, value in vars(module).items():
                 pickled = record.get(attribute)
                 pickled = eps(pickled) if attribute == "eps" and pickled is not None else pickled
-                if _matters(attribute, value) and pickled is not None and _plain(pickled) != _plain(value):
+                if _matters(attribute, value) and pickled is not None and not _equals(pickled, value):
                     return f"{name}.{attribute}"
             order = [child for child, _ in module.named_children() if child in record.children()]
             if isinstance(module, nn.Sequential) and order != [c for c in record.children() if c in order]:
@@ -189,8 +189,12 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, bool | int | float | str)
 
 
-def _plain(value: Any) -> Any:
-    return tuple(_plain(part) for part in value) if isinstance(value, tuple | list) else value
+def _equals(pickled: Any, value: Any) -> bool:
+    """Whether a pickled value is a plain one; a tuple and a list of the same values are equal."""
+    if isinstance(value, tuple | list):
+        is_sequence = isinstance(pickled, tuple | list) and len(pickled) == len(value)
+        return is_sequence and all(_equals(*pair) for pair in zip(pickled, value, strict=True))
+    return isinstance(pickled, bool | int | float | str) and pickled == value
 
 
 def _check_output(module: nn.Module, path: Path) -> None:

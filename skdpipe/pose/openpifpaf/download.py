@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 
+from skdpipe.atomic_file import atomic_path, remove_leftovers
 from skdpipe.errors import PoseError
 from skdpipe.progress import Progress
 
@@ -32,18 +34,23 @@ def download(addresses: Sequence[str], path: Path, digest: str, progress: Progre
 
     Raises:
         PoseError: if no address provides the file; the message contains the failure of each.
+        OSError: if the file cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
     failures = []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent)
     for address in addresses:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             _fetch(address, part, progress)
         except (OSError, HTTPException) as error:
+            if isinstance(error, OSError) and error.filename == str(part):  # not the address failed
+                raise
             failures.append(f"{address} ({' '.join(str(error).split())[:160]})")
             continue
         if sha256_of(part).startswith(digest):
-            part.replace(path)
+            with atomic_path(path) as new:
+                part.replace(new)
             return
         part.unlink()
         failures.append(f"{address} (its checksum does not begin with {digest})")
@@ -76,11 +83,22 @@ def _fetch(address: str, part: Path, progress: Progress) -> None:
         ):
             task.advance_to(received / 1e6)
             while chunk := response.read(_CHUNK):
-                file.write(chunk)
+                with _naming(part):
+                    file.write(chunk)
+                    file.flush()
                 received += len(chunk)
                 task.advance_to(received / 1e6)
     if total is not None and received < total:
         raise OSError(f"ended after {received} of {total} bytes")
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Raise the OSErrors of the block with the path of the file that they are about."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _starts_at(content_range: str | None, position: int) -> bool:

@@ -23,7 +23,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from skdpipe.atomic_file import write_bytes_atomically
-from skdpipe.errors import PoseError, in_one_line
+from skdpipe.errors import PoseError, in_brief, in_one_line
 from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
 
 
@@ -74,6 +74,12 @@ BACKBONES: Final = (
     "shufflenetv2k44",
 )
 """OpenPifPaf's convolutional backbones for single images."""
+_LARGEST_HEADER: Final = 5_000_000  # bytes; that of resnet152 has 100,000
+_LONGEST_NOTES: Final = 1_000_000  # characters
+_UPSAMPLES: Final = {"1", "2", "4", "8"}
+_FLOATS: Final = {"F16", "BF16", "F32", "F64"}
+_INTEGERS: Final = {"I64"}
+
 FORMAT: Final = "skdpipe-pose-1"
 FORMAT_2019: Final = "skdpipe-pose-2019-1"
 
@@ -181,12 +187,14 @@ def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
     if not path.is_file():
         raise PoseError(f"no pose weights at {path}; expected safetensors written by `skdpipe train-pose`")
     try:
+        _require_small_header(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            types = {name: (tuple(each.get_shape()), each.get_dtype()) for name, each in found.items()}
+    except (SafetensorError, OSError, ValueError) as error:
         raise PoseError(
-            f"{path} is not a readable safetensors file ({error}); train or fetch it again"
+            f"{path} is not a readable safetensors file ({in_one_line(error)}); train or fetch it again"
         ) from error
     if metadata.get("format") not in {FORMAT, FORMAT_2019} or "backbone" not in metadata:
         raise PoseError(
@@ -194,19 +202,53 @@ def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
         )
     if metadata["backbone"] != backbone:
         raise PoseError(
-            f"{path} contains weights of {metadata['backbone']}, not of {backbone}; change one of the two"
+            f"{path} contains weights of {metadata['backbone']:.40}, not of {backbone}; change one of the two"
         )
     try:
-        upsample = int(metadata["upsample"])
+        notes = _read_notes(metadata["notes"])
+        if metadata["upsample"] not in _UPSAMPLES:
+            raise ValueError(f"upsample {in_brief(metadata['upsample'])}")
         of_2019 = metadata["format"] == FORMAT_2019
-        network = build_2019(backbone) if of_2019 else build(backbone, upsample=upsample)
+        network = build_2019(backbone) if of_2019 else build(backbone, upsample=int(metadata["upsample"]))
+        _require_same_tensors(types, network.module.state_dict())
+        tensors = load_file(path)
         network.module.load_state_dict({name: as_float(tensor) for name, tensor in tensors.items()})
-        notes = json.loads(metadata["notes"])
-    except (KeyError, ValueError, RuntimeError) as error:
+        if not all(torch.isfinite(tensor).all() for tensor in network.module.state_dict().values()):
+            raise ValueError("weights that are not finite")
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise PoseError(
             f"{path} does not match {backbone} ({in_one_line(error)}); train or fetch it again"
         ) from error
     return PoseNetwork(network.module, backbone, network.upsample, checksum(tensors), notes)
+
+
+def _require_small_header(path: Path) -> None:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > _LARGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes")
+
+
+def _read_notes(text: str) -> Any:
+    if len(text) > _LONGEST_NOTES:
+        raise ValueError(f"notes of {len(text)} characters")
+    return json.loads(text)
+
+
+def _require_same_tensors(
+    found: Mapping[str, tuple[tuple[int, ...], str]], expected: Mapping[str, Tensor]
+) -> None:
+    """Compare names, shapes and types before anything is loaded; floats may have any precision."""
+    for name in [*expected, *(each for each in found if each not in expected)]:
+        if name not in found or name not in expected:
+            raise ValueError(f"{'no' if name in expected else 'a'} tensor {name:.100}")
+        shape, dtype = found[name]
+        if shape != tuple(expected[name].shape):
+            raise ValueError(
+                f"{name} of shape {in_brief(shape, 60)} instead of {tuple(expected[name].shape)}"
+            )
+        if dtype not in (_FLOATS if expected[name].is_floating_point() else _INTEGERS):
+            raise ValueError(f"{name} of type {dtype}")
 
 
 def as_float(tensor: Tensor) -> Tensor:

@@ -7,22 +7,24 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from skdpipe.atomic_file import atomic_path
 from skdpipe.config import PoseTraining
 from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.openpifpaf.estimator import Letterbox, normalise
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
 from skdpipe.skeleton import Keypoints, is_seen
+from skdpipe.tensor_file import NewerFormatError, read_header, read_tensors, write_tensors
+from skdpipe.training_tensors import restore_training, training_tensors
 from skdpipe.video import Frame
+
+_FORMAT: Final = "skdpipe-pose-training"
+_VERSION: Final = 1
 
 PoseSample = tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.float16]]
 """Input image, intensity fields and association fields of one frame."""
@@ -177,7 +179,7 @@ def train(
         save_every: number of steps between two saved states.
 
     Raises:
-        PoseError: if the state does not match the network.
+        PoseError: if the state does not match the network, or the training diverges; the last state stays.
     """
     module = network.module.to(device).train()
     for layer in module.modules():
@@ -200,8 +202,15 @@ def train(
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 10.0)
         optimiser.step()
-        on_step(step + 1, float(loss.detach()))
-        if (step + 1) % save_every == 0:
+        value = float(loss.detach())
+        is_last, saves = step + 1 == settings.steps, (step + 1) % save_every == 0
+        if not math.isfinite(value) or ((is_last or saves) and not _is_finite(module)):
+            raise PoseError(
+                f"training diverged in step {step + 1}: found loss {value:g} or weights that are not finite; "
+                "lower learning_rate or lengthen warmup"
+            )
+        on_step(step + 1, value)
+        if saves:
             _save_state(module, optimiser, state_file, step + 1)
     module.cpu().eval()
 
@@ -213,31 +222,30 @@ def schedule(step: int, warmup: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+def _is_finite(module: nn.Module) -> bool:
+    """Whether all weights and running statistics are finite."""
+    return all(bool(value.isfinite().all()) for value in module.state_dict().values())
+
+
 def _save_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:
-    moments = {
-        f"optimiser.{index}.{name}": value
-        for index, values in optimiser.state_dict()["state"].items()
-        for name, value in values.items()
-    }
-    weights = {f"module.{name}": value.contiguous() for name, value in module.state_dict().items()}
-    with atomic_path(path) as part:
-        save_file({**weights, **moments, "step": torch.tensor(step)}, part)
+    tensors = {**training_tensors(module, optimiser), "step": np.array(step)}
+    write_tensors(path, tensors, {"format": f"{_FORMAT}-{_VERSION}"})
 
 
 def _load_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> int:
-    state = optimiser.state_dict()
-    state["state"] = {}
     try:
-        tensors = load_file(path)
-        step = int(tensors.pop("step"))
-        for name, value in tensors.items():
-            if name.startswith("optimiser."):
-                _, index, key = name.split(".")
-                state["state"].setdefault(int(index), {})[key] = value
-        module.load_state_dict(
-            {n.removeprefix("module."): v for n, v in tensors.items() if n.startswith("module.")}
-        )
-        optimiser.load_state_dict(state)
-    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise PoseError(f"{path} is not a state of this training; move it away to restart") from error
-    return step
+        header = read_header(path)
+        if "format" in header.metadata:  # earlier versions did not state it
+            header.require_format(_FORMAT, _VERSION)
+        tensors = read_tensors(path)
+        step = tensors.pop("step", None)
+        if step is None or step.shape != () or step.dtype != np.int64 or step < 0:
+            raise ValueError("no number of steps")
+        restore_training(module, optimiser, tensors)
+    except NewerFormatError as error:
+        raise PoseError(f"{path} has {error}; update skdpipe, or move the file away to restart") from error
+    except ValueError as error:  # TensorFileError is one
+        raise PoseError(
+            f"{path} is not a state of this training ({error}); move it away to restart"
+        ) from error
+    return int(step)

@@ -11,6 +11,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from skdpipe.printable import printable
+
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
@@ -48,11 +50,11 @@ def numbered_look(index: int) -> Look:
 
 
 def as_text(text: str, most: int = 30) -> str:
-    """A name as one line of at most ``most`` characters.
+    """A name as one `printable` line of at most ``most`` characters.
 
     Escaped so that matplotlib neither parses it as a formula nor hides it from a legend.
     """
-    line = " ".join(text.split())
+    line = printable(text)
     short = line if len(line) <= most else f"{line[: most - 1]}…"
     return re.sub(r"^_", " _", short).replace("$", r"\$")
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from skdpipe.distill.methods import method_named
 from skdpipe.distill.training_state import Curve
-from skdpipe.report.figures.style import BLACK, ORANGE, PURPLE, SKY, Look, look_of, tidy
+from skdpipe.report.figures.style import BLACK, ORANGE, PURPLE, SKY, Look, as_text, look_of, tidy
 
 _LOSS_LOOKS: Final = {"kl": Look(BLACK, "o"), "node": Look(ORANGE, "s"), "edge": Look(SKY, "^")}
 _MOST_MARKERS: Final = 30
@@ -32,7 +32,7 @@ def draw_losses(curves: Mapping[str, Sequence[Curve]]) -> Figure:
                 lowest, highest = min(lowest, np.nanmin(values)), max(highest, np.nanmax(values))
         if 0 < 20 * lowest < highest:
             axes.set_yscale("log")
-        axes.set_title(name)
+        axes.set_title(as_text(name))
         tidy(axes)
     row[0].set_ylabel("weighted loss, mean over the epoch")
     _legend_below(figure, row[0])
@@ -49,7 +49,7 @@ def draw_conflicts(curves: Mapping[str, Sequence[Curve]]) -> Figure:
     for method, line in zip(curves, ("-", "--", ":", "-."), strict=False):
         for name in dict.fromkeys(name for curve in curves[method] for name in curve.revised):
             look = _LOSS_LOOKS.get(name, Look(PURPLE, "D"))._replace(line=line)
-            label = f"{method_named(method).title}: {name}"
+            label = f"{method_named(method).title}: {as_text(name)}"
             revised = [100 * curve.revised.get(name, np.nan) for curve in curves[method]]
             _over_epochs(share, revised, look, label)
             _over_epochs(cosine, [curve.cosines.get(name, np.nan) for curve in curves[method]], look, label)

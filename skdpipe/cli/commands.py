@@ -1,0 +1,17 @@
+"""All commands, in the order of the help."""
+
+from skdpipe.cli import (  # noqa: F401, I001
+    extraction,
+    poses,
+    layouts,
+    check,
+    training,
+    inference,
+    demo,
+    experiments,
+    pose,
+    settings,
+)
+from skdpipe.cli.app import app, run
+
+__all__ = ["app", "run"]
