@@ -241,8 +241,9 @@ def _result_of(folder: Path) -> dict[str, str]:
 
 def _comparable(path: Path) -> bytes:
     content = path.read_bytes()
-    if path.suffix == ".json":
-        return json.dumps(without_times(json.loads(content)), sort_keys=True).encode()
+    if path.suffix in {".json", ".yaml"}:
+        values = json.loads(content) if path.suffix == ".json" else yaml.safe_load(content)
+        return json.dumps(without_times(values), sort_keys=True).encode()
     if path.suffix == ".safetensors":
         tensors, metadata = read_tensors(path)
         if "description" in metadata:
