@@ -22,9 +22,8 @@ from skdpipe.formats.pyskl import write_pyskl
 from skdpipe.formats.st_gcn import write_st_gcn
 from skdpipe.skeleton import COCO_17, OPENPOSE_18, Layout, PoseSequence
 from trial.children import Finished, run_valid
-from trial.file_types import mutate_file
 from trial.judging import contents, judge_entries, judge_leftovers, judge_unchanged, same_keypoints
-from trial.kind import Case, Kind, Problem, copy_files
+from trial.kind import Case, Kind, Mutate, Problem, copy_files
 
 _SIZE: Final = ("--size", *map(str, SIZE))
 
@@ -65,7 +64,7 @@ class Annotation:
                 for folder in folders:
                     run_valid(self._command(material / folder, material / cache, options), material)
 
-    def lay_out(self, material: Path, folder: Path, random: Random) -> Case:
+    def lay_out(self, material: Path, folder: Path, random: Random, mutate: Mutate) -> Case:
         """Mutate one of the files; import it with its neighbour."""
         number = random.randrange(len(self.options))
         copy_files(material / "input", folder / "input")
@@ -80,7 +79,7 @@ class Annotation:
         is_shared = bool(shared) and random.random() < 0.1
         path = random.choice(shared if is_shared else own)
         donor = random.choice([each for each in files if each.suffix == path.suffix])
-        mutation = mutate_file(path, random, donor)
+        mutation = mutate(path, random, donor)
         expected = {} if is_shared else self._expected(material / f"expected{number}")
 
         def judge(done: list[Finished]) -> Iterator[Problem]:
@@ -235,10 +234,10 @@ def _prepare_cache_files(material: Path) -> None:
     run_valid(["convert", "cache", "input/high/some", "openpifpaf", "expected"], material)
 
 
-def _lay_out_cache_files(material: Path, folder: Path, random: Random) -> Case:
+def _lay_out_cache_files(material: Path, folder: Path, random: Random, mutate: Mutate) -> Case:
     source = copy_files(material / "input/high/some", folder / "input/high/some")
     donor = source / "beta.safetensors"
-    mutation = mutate_file(source / "alpha.safetensors", random, donor)
+    mutation = mutate(source / "alpha.safetensors", random, donor)
     expected = contents(material / "expected")
 
     def judge(done: list[Finished]) -> Iterator[Problem]:

@@ -9,16 +9,15 @@ from random import Random
 from typing import Final
 
 from trial.children import Finished
-from trial.file_types import mutate_file
 from trial.judging import contents, judge_leftovers, judge_networks, judge_predictions, judge_unchanged
-from trial.kind import Case, Kind, Problem, copy_files
+from trial.kind import Case, Kind, Mutate, Problem, copy_files
 from trial.tiny_run import CLASSES, prepare_run
 
 _PREDICT: Final = ["predict", "good.mp4", "--bundle", "mutated.safetensors", "--estimator", "low.yaml"]
 _TRAIN: Final = ["-c", "config.yaml", "--set", "recipe.epochs=1", "--set", "name=again"]
 
 
-def _lay_out(material: Path, folder: Path, random: Random) -> Case:
+def _lay_out(material: Path, folder: Path, random: Random, mutate: Mutate) -> Case:
     copy_files(material, folder)
     run = folder / "models/tiny"
     command = random.choice(
@@ -36,7 +35,7 @@ def _lay_out(material: Path, folder: Path, random: Random) -> Case:
     method = "teacher" if command[0] == "distill" else "student"
     path = folder / "mutated.safetensors"
     path.write_bytes((run / f"{method}.safetensors").read_bytes())
-    mutation = mutate_file(path, random, run / "baseline.safetensors")
+    mutation = mutate(path, random, run / "baseline.safetensors")
     before = {**contents(run), **contents(folder / "pose_cache")}
 
     def judge(done: list[Finished]) -> Iterator[Problem]:

@@ -14,10 +14,10 @@ from moving_body import ACTIONS, write_action_video
 from skdpipe.formats.pyskl import write_pyskl
 from skdpipe.skeleton import COCO_17, describe_layout
 from trial.children import Finished
-from trial.file_types import mutate_file
 from trial.judging import contents, judge_entries, judge_leftovers, judge_unchanged
-from trial.kind import Case, Kind, Problem, copy_files
+from trial.kind import Case, Kind, Mutate, Problem, copy_files
 from trial.tiny_run import SETTINGS, prepare_cache
+from trial.videos import EXTRACTION
 
 _NOISE: Final = {"jitter": {"nose": 0.1}, "outliers": 0.1, "outlier_size": 0.5, "confidence": 0.8}
 
@@ -39,7 +39,7 @@ def _commands() -> dict[str, list[list[str]]]:
             ["convert", "pyskl", "set.pkl", "coco", "new.json", "--target-layout", "layout.yaml"],
         ],
         "noise.yaml": [["check", "-c", "with-noise.yaml"]],
-        "low.yaml": [["config", "show", "with-low.yaml"]],
+        "named.yaml": [["config", "show", "with-name.yaml"]],
         "videos.csv": [["extract", "videos.csv", "-c", "config.yaml", *extract]],
         "names.txt": [[*pyskl, "--labels", "names.txt"], [*pyskl, "--skip", "names.txt"]],
     }
@@ -63,18 +63,19 @@ def _prepare(material: Path) -> None:
     _write(material / "noise.yaml", _NOISE)
     noisy = {**SETTINGS["experiment"], "derive_low": {"noise": "noise.yaml"}}
     _write(material / "with-noise.yaml", {**SETTINGS, "experiment": noisy})
-    _write(material / "with-low.yaml", {"extraction": "low.yaml"})
+    _write(material / "named.yaml", {"extraction": EXTRACTION})
+    _write(material / "with-name.yaml", {"extraction": "named.yaml"})
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def _lay_out(material: Path, folder: Path, random: Random) -> Case:
+def _lay_out(material: Path, folder: Path, random: Random, mutate: Mutate) -> Case:
     copy_files(material, folder)
     commands = _commands()
     name = random.choice([*commands, "config.yaml", "config.yaml"])
-    mutation = mutate_file(folder / name, random, folder / "with-noise.yaml")
+    mutation = mutate(folder / name, random, folder / "with-noise.yaml")
     before = contents(folder / "pose_cache")
 
     def judge(done: list[Finished]) -> Iterator[Problem]:

@@ -10,9 +10,8 @@ from typing import Final
 from moving_body import ACTIONS, write_action_video
 
 from trial.children import Finished, run_valid
-from trial.file_types import mutate_file
 from trial.judging import contents, judge_entries, judge_leftovers, judge_networks, judge_unchanged
-from trial.kind import Case, Kind, Problem, copy_files
+from trial.kind import Case, Kind, Mutate, Problem, copy_files
 from trial.tiny_run import prepare_cache
 
 _EXTRACT: Final = ["extract", "videos", "-c", "config.yaml", "--cache", "videos-cache"]
@@ -25,7 +24,7 @@ def _prepare(material: Path) -> None:
     run_valid(_EXTRACT, material)
 
 
-def _lay_out(material: Path, folder: Path, random: Random) -> Case:
+def _lay_out(material: Path, folder: Path, random: Random, mutate: Mutate) -> Case:
     copy_files(material, folder)
     command = random.choice(
         [
@@ -51,7 +50,7 @@ def _lay_out(material: Path, folder: Path, random: Random) -> Case:
     files = [path for path in sorted(cache.rglob("*")) if path.is_file()]
     entries = [path for path in files if path.suffix == ".safetensors"]
     path = random.choice(entries if random.random() < 0.9 else files)
-    mutation = mutate_file(path, random, random.choice(entries))
+    mutation = mutate(path, random, random.choice(entries))
     before = contents(cache, "*.safetensors")
 
     def judge(done: list[Finished]) -> Iterator[Problem]:
@@ -60,7 +59,8 @@ def _lay_out(material: Path, folder: Path, random: Random) -> Case:
         if (folder / "models").is_dir():
             yield from judge_networks(folder / "models")
         if all(each.code == 0 and not each.signal for each in done) and command[0] != "info":
-            yield from judge_entries(cache)
+            # The headers alone show what is left to extract; the rest is checked when it is read.
+            yield from judge_entries(cache, path if command is _EXTRACT else None)
 
     return Case(f"{path.relative_to(folder)}: {mutation}", [command], judge)
 

@@ -58,6 +58,13 @@ def mutate_file(path: Path, random: Random, donor: Path | None = None) -> str:
     return f"{path.name}: {what}"
 
 
+def rewrite_file(path: Path, random: Random, donor: Path | None = None) -> str:
+    """Take a file apart and put it together again, without a change."""
+    if file_type := file_type_of(path):
+        path.write_bytes(file_type.write(file_type.parse(path.read_bytes())))
+    return f"{path.name}: written again"
+
+
 def file_type_of(path: Path) -> FileType | None:
     """The type of a file by its suffix; None if it is only bytes."""
     return _BY_SUFFIX.get(path.suffix)
@@ -194,7 +201,7 @@ def _write_safetensors(tree: Any) -> bytes:
             for key, text in metadata.items()
         }
     for name, array in tree["tensors"].items():
-        part = np.ascontiguousarray(array)
+        part = np.asarray(array, order="C")
         kind = _TENSOR_KINDS[part.dtype.newbyteorder("<").str.lstrip("<|")]
         place = [len(data), len(data) + part.nbytes]
         data += part.astype(part.dtype.newbyteorder("<")).tobytes()

@@ -126,19 +126,22 @@ def _kill_often(
 ) -> Iterator[tuple[str, str]]:
     """A line for each kill, each finished run and each fault."""
     done = attempt = 0
+    pace = 1.0  # duration of a run from the start, in parts of that of the undisturbed one
     while done < kills:
         attempt += 1
         folder = lane / str(attempt)
         here = 0
         while True:
             before = _finished_files(folder)
-            process = killed.start(material, folder)
+            start, process = time.monotonic(), killed.start(material, folder)
             try:
-                patience = None if here >= _PATIENCE or done >= kills else _moment(random, undisturbed)
-                code = process.wait(patience)
+                is_spared = here >= _PATIENCE or done >= kills
+                code = process.wait(None if is_spared else pace * _moment(random, undisturbed))
             except subprocess.TimeoutExpired:
                 process.kill()
                 code = process.wait()
+            if code == 0 and not here:
+                pace = (time.monotonic() - start) / undisturbed.end
             for pid in _left_running(process.pid):
                 yield "processes", f"process {pid} of attempt {attempt} still runs"
             yield from _lost(before, folder)
@@ -238,8 +241,9 @@ def _result_of(folder: Path) -> dict[str, str]:
 
 def _comparable(path: Path) -> bytes:
     content = path.read_bytes()
-    if path.suffix == ".json":
-        return json.dumps(without_times(json.loads(content)), sort_keys=True).encode()
+    if path.suffix in {".json", ".yaml"}:
+        values = json.loads(content) if path.suffix == ".json" else yaml.safe_load(content)
+        return json.dumps(without_times(values), sort_keys=True).encode()
     if path.suffix == ".safetensors":
         tensors, metadata = read_tensors(path)
         if "description" in metadata:

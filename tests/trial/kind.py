@@ -23,6 +23,9 @@ Fault = Literal["traceback", "crash", "hang", "memory", "absurd", "lost", "outpu
 - leftovers: unfinished files remain.
 """
 
+Mutate = Callable[[Path, Random, Path | None], str]
+"""Mutates a file in place, perhaps with parts of another one; what was changed."""
+
 Problem = tuple[Fault, str]
 """A fault and what exactly was found."""
 
@@ -50,13 +53,13 @@ class Kind:
         name: of the row.
         cases: number of cases of a full trial.
         prepare: writes the valid files into a folder, once.
-        lay_out: writes a case into an empty folder, given the folder of the valid files.
+        lay_out: writes a case into an empty folder, given the folder of the valid files, and mutates one.
     """
 
     name: str
     cases: int
     prepare: Callable[[Path], None]
-    lay_out: Callable[[Path, Path, Random], Case]
+    lay_out: Callable[[Path, Path, Random, Mutate], Case]
 
 
 @dataclass(frozen=True)

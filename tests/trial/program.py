@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -15,12 +16,16 @@ from typing import Final
 
 from rich.console import Console
 
+import skdpipe
 from trial.children import Finished, fork, import_everything, run_command, run_in_child, wait_for
+from trial.file_types import mutate_file, rewrite_file
 from trial.judging import judge_end
-from trial.kind import Case, Kind, Outcome, Problem
+from trial.kind import Case, Kind, Mutate, Outcome, Problem
 from trial.table import counts_of, table_of
 
 _LANES: Final = 2
+_VALID_CASES: Final = 6
+_ACCOUNT: Final = "what-happened.txt"
 
 
 def main() -> None:
@@ -98,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 def _try_kind(kind: Kind, cases: int, seed: int, folder: Path) -> Iterator[Outcome]:
     """Run the cases of a kind, several at a time."""
     material = _prepared(kind, folder)
+    run_in_child(lambda: _require_valid(kind, folder, material))
     files = [folder / f"outcomes-{kind.name}-{lane}.jsonl" for lane in range(_LANES)]
     shutil.rmtree(folder / "failures" / kind.name, ignore_errors=True)
 
@@ -117,33 +123,52 @@ def _try_kind(kind: Kind, cases: int, seed: int, folder: Path) -> Iterator[Outco
 
 
 def _prepared(kind: Kind, folder: Path) -> Path:
-    """The folder with the valid files of a kind, written if it is not there."""
+    """The folder with the valid files of a kind, written if it is not there or is of other sources."""
     material = folder / "material" / kind.name
-    finished = material / "finished"
-    if not finished.exists():
+    finished, sources = material / "finished", _digest_of_sources()
+    if not finished.exists() or finished.read_text() != sources:
         shutil.rmtree(material, ignore_errors=True)
         material.mkdir(parents=True)
         run_in_child(lambda: kind.prepare(material))
-        finished.touch()
+        finished.write_text(sources)
     return material
 
 
-def _try_case(kind: Kind, number: int, seed: int, folder: Path, material: Path) -> Outcome:
-    """Run one case; its folder is kept below ``failures`` if there is a fault."""
+def _digest_of_sources() -> str:
+    digest = hashlib.sha256()
+    for package in (Path(__file__).parent, Path(skdpipe.__file__).parent):
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _require_valid(kind: Kind, folder: Path, material: Path) -> None:
+    """Check that files that are only written again are accepted: otherwise mutated ones show nothing."""
+    for number in range(_VALID_CASES):
+        outcome = _try_case(kind, number, "valid", folder, material, rewrite_file)
+        if not outcome.accepted or outcome.problems:
+            kept = folder / "failures" / kind.name / str(number) / _ACCOUNT
+            raise AssertionError(f"{kind.name}: a valid case is refused: {kept.read_text()}")
+
+
+def _try_case(
+    kind: Kind, number: int, seed: int | str, folder: Path, material: Path, mutate: Mutate = mutate_file
+) -> Outcome:
+    """Run one case; its folder is kept below ``failures`` if there is a fault or nothing was mutated."""
     where = folder / "cases" / f"{kind.name}-{number}"
     shutil.rmtree(where, ignore_errors=True)
     where.mkdir(parents=True)
-    case = kind.lay_out(material, where, Random(f"{seed} {kind.name} {number}"))
+    case = kind.lay_out(material, where, Random(f"{seed} {kind.name} {number}"), mutate)
     kept = folder / "failures" / kind.name / str(number)
     inputs = where.with_name(f"{where.name}-inputs")
     shutil.copytree(where, inputs, dirs_exist_ok=True, symlinks=True)
     done = [run_command(command, where) for command in case.commands]
     problems = _problems(case, done)
-    if problems:
+    if problems or mutate is not mutate_file:
         shutil.rmtree(kept, ignore_errors=True)
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(inputs, kept)
-        (kept / "what-happened.txt").write_text(_account(case, done, problems), errors="backslashreplace")
+        (kept / _ACCOUNT).write_text(_account(case, done, problems), errors="backslashreplace")
     shutil.rmtree(inputs, ignore_errors=True)
     shutil.rmtree(where, ignore_errors=True)
     return Outcome(
@@ -185,7 +210,7 @@ def _show_case(kind: Kind, number: int, seed: int, folder: Path, console: Consol
     outcome = _try_case(kind, number, seed, folder, material)
     kept = folder / "failures" / kind.name / str(number)
     if outcome.problems:
-        console.print((kept / "what-happened.txt").read_text(), soft_wrap=True)
+        console.print((kept / _ACCOUNT).read_text(), soft_wrap=True)
         console.print(f"inputs in {kept}", soft_wrap=True)
     else:
         what = "accepted" if outcome.accepted else "refused"

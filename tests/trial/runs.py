@@ -9,7 +9,6 @@ from random import Random
 from typing import Final
 
 from trial.children import Finished, run_valid
-from trial.file_types import mutate_file
 from trial.judging import (
     contents,
     judge_json,
@@ -18,7 +17,7 @@ from trial.judging import (
     judge_page,
     judge_unchanged,
 )
-from trial.kind import Case, Kind, Problem, copy_files
+from trial.kind import Case, Kind, Mutate, Problem, copy_files
 from trial.tiny_run import prepare_run, prepare_unfinished_run
 
 _CONTINUE: Final = ["distill", "-c", "config.yaml", "--folds", "0", "--device", "cpu"]
@@ -34,7 +33,7 @@ def _prepare(material: Path) -> None:
     run_valid(_COMPARE, material)
 
 
-def _lay_out(material: Path, folder: Path, random: Random) -> Case:
+def _lay_out(material: Path, folder: Path, random: Random, mutate: Mutate) -> Case:
     copy_files(material, folder)
     command = random.choice(
         [_CONTINUE, _CONTINUE_UNFINISHED, _CONTINUE_UNFINISHED, _COMPARE, _COMPARE, _REPORT, _EVALUATE]
@@ -44,7 +43,7 @@ def _lay_out(material: Path, folder: Path, random: Random) -> Case:
     files = [path for path in sorted(run.rglob("*")) if path.is_file()]
     states = [path for path in files if path.suffix == ".state"]
     path = random.choice(states if states and random.random() < 0.6 else files)
-    mutation = mutate_file(path, random, random.choice(files))
+    mutation = mutate(path, random, random.choice(files))
     # Tables are written again with every run; a training that is finished now adds to the results.
     before = {
         each: content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,7 @@ from moving_body import ACTIONS, BOX_PLUGIN, SIZE, centres, write_action_video
 
 from trial.children import Finished, run_valid
 from trial.judging import contents, judge_entries, judge_leftovers, judge_unchanged, same_keypoints
-from trial.kind import Case, Kind, Problem, copy_files
-from trial.mutations import mutate_bytes
+from trial.kind import Case, Kind, Mutate, Problem, copy_files
 
 
 @dataclass(frozen=True)
@@ -140,15 +140,15 @@ def _prepare(material: Path) -> None:
         run_valid(["extract", videos, "-c", "config.yaml", "--cache", cache], material)
 
 
-def _lay_out(material: Path, folder: Path, random: Random) -> Case:
+def _lay_out(material: Path, folder: Path, random: Random, mutate: Mutate) -> Case:
     clips = sorted((material / "clips").iterdir())
     clip, donor = random.choice(clips), random.choice(clips)
-    content, what = mutate_bytes(clip.read_bytes(), random, donor.read_bytes())
     videos, cache = (
         copy_files(material / "good", folder / "videos"),
         copy_files(material / "cache", folder / "cache"),
     )
-    (videos / clip.name).write_bytes(content)
+    shutil.copy(clip, videos)
+    mutation = mutate(videos / clip.name, random, donor)
     before = contents(cache, "*.safetensors")
     expected = sorted((material / "expected").rglob("*.safetensors"))
 
@@ -162,7 +162,7 @@ def _lay_out(material: Path, folder: Path, random: Random) -> Case:
                 yield "lost", f"good.mp4 was not extracted to {found.parent.parent.name}"
 
     command = ["extract", "videos", "-c", str(material / "config.yaml"), "--cache", "cache"]
-    return Case(f"{clip.name}: {what}", [command], judge)
+    return Case(mutation, [command], judge)
 
 
 KINDS: Final = (Kind("videos", 1000, _prepare, _lay_out),)
