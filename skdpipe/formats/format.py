@@ -15,7 +15,7 @@ from skdpipe.formats.defaults import FPS
 from skdpipe.names import require_label, require_path
 from skdpipe.regular_file import require_regular
 from skdpipe.skeleton import PoseSequence, clip_key
-from skdpipe.skeleton.plausible import HIGHEST_FPS, LARGEST_SIDE, require_plausible
+from skdpipe.skeleton.plausible import HIGHEST_FPS, LARGEST_SIDE, LOWEST_FPS, require_plausible
 
 T = TypeVar("T")
 _MOST_IN_ARRAY: Final = 100_000  # frames or people
@@ -68,8 +68,8 @@ class FormatOptions:
                 f"size {self.size[0]} {self.size[1]}; expected a width and a height in pixels, of at most "
                 f"{LARGEST_SIDE}"
             )
-        if self.fps is not None and not 0 < self.fps <= HIGHEST_FPS:
-            raise ConfigError(f"fps {self.fps:g}; expected more than 0 and at most {HIGHEST_FPS:g}")
+        if self.fps is not None and not LOWEST_FPS <= self.fps <= HIGHEST_FPS:
+            raise ConfigError(f"fps {self.fps:g}; expected {LOWEST_FPS:g} to {HIGHEST_FPS:g}")
         for name, number in (("frames", self.frames), ("people", self.people)):
             if number is not None and not 1 <= number <= _MOST_IN_ARRAY:
                 raise ConfigError(f"{name} {number}; expected 1 to {_MOST_IN_ARRAY}")

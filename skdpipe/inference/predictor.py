@@ -14,7 +14,7 @@ from skdpipe.inference.prediction import Prediction, rank_classes
 from skdpipe.inference.runtimes import Runtime
 from skdpipe.pose.estimate import SampledEstimator, estimate_frames, estimate_video
 from skdpipe.skeleton import Origin, PoseSequence, layout_named, map_layout
-from skdpipe.skeleton.plausible import HIGHEST_FPS, require_plausible
+from skdpipe.skeleton.plausible import HIGHEST_FPS, LOWEST_FPS, require_plausible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,7 +84,7 @@ class Predictor:
                 or clip.shape[3] != 3
                 or clip.dtype != np.uint8
                 or not fps
-                or not 0 < fps <= HIGHEST_FPS
+                or not LOWEST_FPS <= fps <= HIGHEST_FPS
             ):
                 raise DataError(
                     f"frames of shape {clip.shape}, {clip.dtype}, fps {fps}; expected RGB frames "

@@ -13,6 +13,8 @@ from skdpipe.skeleton.sequence import PoseSequence
 
 MOST_FRAMES: Final = 10_000_000
 """Frames of a video: four days at 30 frames per second."""
+LOWEST_FPS: Final = 0.001
+"""Frames per second: one frame in a quarter of an hour."""
 HIGHEST_FPS: Final = 10_000.0
 LARGEST_SIDE: Final = 100_000
 """Width or height of a video in pixels."""
@@ -58,10 +60,8 @@ def require_plausible_video(frames: int, fps: float, size: tuple[int, int], *, c
     """
     if not 0 <= frames <= MOST_FRAMES:
         raise DataError(f"a video of {in_brief(frames)} frames; expected at most {MOST_FRAMES}")
-    if not (math.isfinite(fps) and 0 < fps <= HIGHEST_FPS):
-        raise DataError(
-            f"{in_brief(fps)} frames per second; expected more than 0 and at most {HIGHEST_FPS:g}"
-        )
+    if not (math.isfinite(fps) and LOWEST_FPS <= fps <= HIGHEST_FPS):
+        raise DataError(f"{in_brief(fps)} frames per second; expected {LOWEST_FPS:g} to {HIGHEST_FPS:g}")
     smallest = 1 if coordinates == 2 else 0
     if not all(smallest <= side <= LARGEST_SIDE for side in size):
         raise DataError(
