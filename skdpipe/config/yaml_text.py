@@ -110,7 +110,9 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) if isinstance(error, yaml.YAMLError) else in_one_line(error)
+    if not isinstance(error, yaml.YAMLError):
+        return in_one_line(error)
+    return " ".join(str(error).split()).replace('in "<unicode string>", ', "in ")
 
 
 def _require_whole_text(node: ScalarNode) -> None:
