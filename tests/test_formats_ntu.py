@@ -139,6 +139,16 @@ def test_noise_ranks_last_and_is_not_deleted(tmp_path: Path) -> None:
     assert [min(each) for each in people_in(path, people=4)] == [0, 1, 20, 53]
 
 
+def test_noise_of_thousands_of_ids_is_counted(tmp_path: Path) -> None:
+    frames = spans((1, ALL, 0.0))
+    for number in range(2000):
+        frames[number % 40].append(body(10 + number, 5 + 2.0 * number))
+    notes: dict[str, int] = {}
+    sequence = load_ntu(written(tmp_path, *frames), note=lambda what, count: notes.update({what: count}))
+    assert (sequence.keypoints[:, 0, 0, 0] == 7).all()
+    assert notes["bodies of noise beyond 200 in a clip are left out"] == 1800
+
+
 def test_a_joint_of_nan_is_unseen_and_adds_no_motion(tmp_path: Path) -> None:
     """Body 1 is at rest with a joint of NaN in one frame; body 2 moves a little and comes first."""
     frames = [[body(1, 5.0), body(2, 1 + t / 10)] for t in range(3)]

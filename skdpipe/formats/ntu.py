@@ -74,6 +74,7 @@ _SHORT_FRAMES: Final = 11
 _LARGEST_WIDTH: Final = 0.8  # as a share of the height
 _LARGEST_SHARE_WIDE: Final = 0.69754  # of a body's frames
 _REACH: Final = 1.0  # metres between noise and the person that it continues
+_MOST_NOISE: Final = 200  # bodies of noise that are compared with people; real files have a few
 _LARGEST_NUMBER: Final = 1e6  # of a joint
 _UNKNOWN_DISTANCE: Final = 1e6  # metres; of bodies without coordinates in the frames compared
 # The training subjects of the two papers.
@@ -142,7 +143,7 @@ def load_ntu(
     """
     name = match_name(path, _NAME, "S001C001P001R001A001.skeleton")
     bodies, frames = _read_bodies(path)
-    everyone = _join_bodies(bodies)
+    everyone = _join_bodies(bodies, note)
     kept = everyone[:people]
     note(f"clips have more than {people} people, of whom {people} are kept", len(everyone) > people)
     columns, suffix = (slice(3), " in metres") if space == "camera" else (slice(3, 5), "")
@@ -238,13 +239,15 @@ class _Body:
         return _Body(frames[order], np.concatenate([self.rows, body.rows])[order], self.everything)
 
 
-def _join_bodies(bodies: Sequence[_Body]) -> list[_Body]:
+def _join_bodies(bodies: Sequence[_Body], note: Note) -> list[_Body]:
     """The bodies as people, sorted by motion; those that consist only of noise are last."""
     known = [body for body in bodies if not body.is_noise] or bodies
     people = _continue_people([], known, float("inf"))
     count = len(people)
     noise = [body for body in bodies if body.is_noise] if len(known) < len(bodies) else []
-    people = _continue_people(people, noise, _REACH)
+    note(f"bodies of noise beyond {_MOST_NOISE} in a clip are left out", max(0, len(noise) - _MOST_NOISE))
+    longest = sorted(noise, key=lambda body: -len(body.frames))[:_MOST_NOISE]
+    people = _continue_people(people, longest, _REACH)
     people[:count] = sorted(people[:count], key=lambda person: -person.motion)
     people[count:] = sorted(people[count:], key=lambda person: -person.motion)
     return people
