@@ -245,7 +245,8 @@ def _join_bodies(bodies: Sequence[_Body], note: Note) -> list[_Body]:
     people = _continue_people([], known, float("inf"))
     count = len(people)
     noise = [body for body in bodies if body.is_noise] if len(known) < len(bodies) else []
-    note(f"bodies of noise beyond {_MOST_NOISE} in a clip are left out", max(0, len(noise) - _MOST_NOISE))
+    if len(noise) > _MOST_NOISE:
+        note(f"bodies of noise beyond {_MOST_NOISE} in a clip are left out", len(noise) - _MOST_NOISE)
     longest = sorted(noise, key=lambda body: -len(body.frames))[:_MOST_NOISE]
     people = _continue_people(people, longest, _REACH)
     people[:count] = sorted(people[:count], key=lambda person: -person.motion)
