@@ -38,7 +38,7 @@ result differs from that of an undisturbed run; unfinished files remain; a proce
 _LANES: Final = 2
 _PATIENCE: Final = 25
 """Kills after which a run may finish undisturbed."""
-_GONE_AFTER: Final = 5.0
+_GONE_AFTER: Final = 20.0  # a process that is importing PyTorch notices it afterwards
 _DONE: Final = {".safetensors", ".json", ".yaml"}
 
 
