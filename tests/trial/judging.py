@@ -24,7 +24,7 @@ _CONTROLS: Final = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
 _LONGEST_LINE: Final = 2500
-_MOST_LINES: Final = 12
+_MOST_LINES: Final = 100  # a list of videos has a line for each that is missing
 # Every line of stderr starts with what it is about: "error: ...", "reading: 3 of 4 clips, ...".
 _LABELLED_LINE: Final = re.compile(r"[A-Za-z][\w ,'()-]{0,60}(: |; )|Usage: |Try '|[╭│╰]")
 # The bounds that the package states, and a little more for rounding.
