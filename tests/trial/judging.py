@@ -32,7 +32,7 @@ _FARTHEST: Final = 10.01  # times the longer side of the picture
 _FARTHEST_3D: Final = 1.001e6
 _MOST_FRAMES: Final = 10**7
 _LARGEST_SIDE: Final = 10**5
-_FPS: Final = 1e4
+_FPS: Final = 0.001, 1e4
 _LARGEST_FILE: Final = 200 * 10**6
 
 
@@ -110,7 +110,7 @@ def absurdities(path: Path) -> Iterator[str]:
         yield f"frames {index[0]} to {index[-1]} of {frames}"
     if frames > _MOST_FRAMES:
         yield f"{frames} frames"
-    if not 0 < fps <= _FPS:
+    if not _FPS[0] <= fps <= _FPS[1]:
         yield f"{fps} frames per second"
     flat = keypoints.shape[3] == 3
     if not 0 <= min(width, height) <= max(width, height) <= _LARGEST_SIDE or (flat and not width * height):
