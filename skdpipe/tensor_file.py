@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from safetensors.numpy import load, save
 
 from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.errors import in_one_line
+from skdpipe.file_format import is_newer
 
 _CHECKSUM: Final = "sha256"
 
@@ -49,20 +49,18 @@ class Header:
     metadata: Mapping[str, str]
     tensors: Mapping[str, TensorType]
 
-    def require_format(self, name: str, version: int) -> None:
-        """Check that the field ``format`` of the metadata is ``name-version``.
+    def require_format(self, expected: str) -> None:
+        """Check the version that the field ``format`` of the metadata states, ``NAME-NUMBER``.
 
         Raises:
             NewerFormatError: if it is a later version.
             TensorFileError: if it is anything else.
         """
-        found, expected = self.metadata.get("format", "none"), f"{name}-{version}"
-        if found == expected:
-            return
-        match = re.fullmatch(rf"{re.escape(name)}-(\d{{1,9}})", found)
-        if match and int(match[1]) > version:
+        found = self.metadata.get("format", "none")
+        if is_newer(found, expected):
             raise NewerFormatError(f"format '{found}', newer than '{expected}'")
-        raise TensorFileError(f"format '{found:.40}', expected '{expected}'")
+        if found != expected:
+            raise TensorFileError(f"format '{found:.40}', expected '{expected}'")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:

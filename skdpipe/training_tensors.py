@@ -1,8 +1,9 @@
-"""The tensors of an unfinished training: the weights of its modules and the moments of its optimiser."""
+"""The file of an unfinished training: the weights of its modules and the moments of its optimiser."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,11 +11,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from skdpipe.tensor_file import Header, read_header, read_tensors
+
 _WEIGHT: Final = "module."
 _MOMENT: Final = "optimiser."
 _NOT_NEGATIVE: Final = ("running_var", "num_batches_tracked", "exp_avg_sq", "step")
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+def read_training(path: Path, expected: str) -> tuple[Header, dict[str, NDArray[Any]]]:
+    """The header and the tensors of a file; those of earlier versions do not state the expected format.
+
+    Raises:
+        NewerFormatError: if it is in a later version of the format.
+        TensorFileError: if it is damaged, or of another format.
+        OSError: if it cannot be read.
+    """
+    header = read_header(path)
+    if "format" in header.metadata:
+        header.require_format(expected)
+    return header, read_tensors(path)
 
 
 def training_tensors(modules: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:

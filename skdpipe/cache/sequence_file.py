@@ -39,8 +39,7 @@ from skdpipe.tensor_file import (
 
 Quality = Literal["high", "low"]
 
-_FORMAT: Final = ("skdpipe-sequence", 1)
-FORMAT: Final = "{}-{}".format(*_FORMAT)
+FORMAT: Final = "skdpipe-sequence-1"
 """Value of ``format`` in the metadata."""
 
 # Errors of one path; any other one, such as a full disk, would also stop the next file.
@@ -142,7 +141,7 @@ def read_entry(path: Path) -> Entry:
     """
     with _errors_of(path):
         header = read_header(path)
-        header.require_format(*_FORMAT)
+        header.require_format(FORMAT)
         return _to_entry(path, header)
 
 

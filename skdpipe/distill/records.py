@@ -7,7 +7,6 @@ finite values.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from skdpipe.distill.json_shape import LARGEST_JSON, parse_json
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import BundleError, ConfigError, DataError, in_brief
 from skdpipe.evaluate import NOBODY, Figures
+from skdpipe.file_format import is_newer
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.regular_file import read_regular
 
@@ -180,16 +180,14 @@ def require_format(found: object, expected: str, path: Path) -> None:
     Raises:
         DataError: if it is another one.
     """
-    if found == expected:
-        return
-    name, _, number = expected.rpartition("-")
-    match = re.fullmatch(rf"{re.escape(name)}-(\d{{1,9}})", str(found)) if isinstance(found, str) else None
-    if match and int(match[1]) > int(number):
+    if is_newer(found, expected):
         raise DataError(
-            f"{path} is in the format {match[0]}, newer than {expected}; update skdpipe, or choose another "
-            "name"
+            f"{path} is in the format {found}, newer than {expected}; update skdpipe, or choose another name"
         )
-    raise DataError(f"{path} is in the format {in_brief(found)}; expected {expected}: choose another name")
+    if found != expected:
+        raise DataError(
+            f"{path} is in the format {in_brief(found)}; expected {expected}: choose another name"
+        )
 
 
 def _read_json(kind: TypeAdapter[T], path: Path, remedy: str) -> T:

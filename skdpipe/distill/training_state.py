@@ -15,11 +15,10 @@ from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.distill.json_shape import parse_json
 from skdpipe.errors import DataError
-from skdpipe.tensor_file import Header, NewerFormatError, read_header, read_tensors, write_tensors
-from skdpipe.training_tensors import Arrays, restore_training, training_tensors
+from skdpipe.tensor_file import Header, NewerFormatError, write_tensors
+from skdpipe.training_tensors import Arrays, read_training, restore_training, training_tensors
 
-_FORMAT: Final = "skdpipe-training"
-_VERSION: Final = 1
+_FORMAT: Final = "skdpipe-training-1"
 
 
 @dataclass
@@ -49,7 +48,7 @@ def save_training_state(
     """Write weights, optimiser state, loss scale and the curves so far in one safetensors file."""
     metadata = {"scaler": scaler.state_dict(), "curves": [asdict(curve) for curve in curves]}
     header = {
-        "format": f"{_FORMAT}-{_VERSION}",
+        "format": _FORMAT,
         **{name: json.dumps(each) for name, each in metadata.items()},
     }
     write_tensors(path, training_tensors(modules, optimiser), header)
@@ -70,11 +69,9 @@ def load_training_state(
     if not path.exists():
         return []
     try:
-        header = read_header(path)
-        if "format" in header.metadata:  # earlier versions did not state it
-            header.require_format(_FORMAT, _VERSION)
+        header, tensors = read_training(path, _FORMAT)
         curves, scale = _read_curves(header), _read_scale(header, scaler)
-        restore_training(modules, optimiser, _with_current_names(read_tensors(path)))
+        restore_training(modules, optimiser, _with_current_names(tensors))
     except NewerFormatError as error:
         raise DataError(f"{path} has {error}; update skdpipe, or choose another name") from error
     except ValueError as error:  # TensorFileError is one

@@ -21,8 +21,7 @@ from skdpipe.errors import BundleError, SkdpipeError, in_one_line
 from skdpipe.skeleton import LAYOUTS, describe_layout, layout_named
 from skdpipe.tensor_file import NewerFormatError, TensorFileError, read_header
 
-_FORMAT: Final = ("skdpipe-bundle", 1)
-FORMAT: Final = "{}-{}".format(*_FORMAT)
+FORMAT: Final = "skdpipe-bundle-1"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def read_metadata(path: Path) -> BundleMetadata:
     """
     with errors_of(path):
         header = read_header(path)
-        header.require_format(*_FORMAT)
+        header.require_format(FORMAT)
     try:
         content = json.loads(header.metadata["description"])
         estimator, classes, run = content["estimator"], content["classes"], content["run"]

@@ -19,12 +19,11 @@ from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.openpifpaf.estimator import Letterbox, normalise
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
 from skdpipe.skeleton import Keypoints, is_seen
-from skdpipe.tensor_file import NewerFormatError, read_header, read_tensors, write_tensors
-from skdpipe.training_tensors import restore_training, training_tensors
+from skdpipe.tensor_file import NewerFormatError, write_tensors
+from skdpipe.training_tensors import read_training, restore_training, training_tensors
 from skdpipe.video import Frame
 
-_FORMAT: Final = "skdpipe-pose-training"
-_VERSION: Final = 1
+_FORMAT: Final = "skdpipe-pose-training-1"
 
 PoseSample = tuple[NDArray[np.uint8], NDArray[np.float16], NDArray[np.float16]]
 """Input image, intensity fields and association fields of one frame."""
@@ -229,15 +228,12 @@ def _is_finite(module: nn.Module) -> bool:
 
 def _save_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, step: int) -> None:
     tensors = {**training_tensors(module, optimiser), "step": np.array(step)}
-    write_tensors(path, tensors, {"format": f"{_FORMAT}-{_VERSION}"})
+    write_tensors(path, tensors, {"format": _FORMAT})
 
 
 def _load_state(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path) -> int:
     try:
-        header = read_header(path)
-        if "format" in header.metadata:  # earlier versions did not state it
-            header.require_format(_FORMAT, _VERSION)
-        tensors = read_tensors(path)
+        _, tensors = read_training(path, _FORMAT)
         step = tensors.pop("step", None)
         if step is None or step.shape != () or step.dtype != np.int64 or step < 0:
             raise ValueError("no number of steps")
