@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from skdpipe.errors import DataError
+from skdpipe.folders import folders_below
 from skdpipe.names import require_label
 from skdpipe.regular_file import kind_of
 from skdpipe.skeleton import SPLITS
@@ -97,7 +98,7 @@ def _in_folder(folder: Path, *, labels: bool) -> VideoList:
 
 def _videos_below(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[Path]:
     """Videos, and folders that are one; other files are entered in ``left_out`` by the reason."""
-    for root, names in _folders_below(folder, left_out):
+    for root, names in _searched_folders(folder, left_out):
         is_hidden = any(part.startswith(".") for part in root.relative_to(folder).parts)
         videos: list[Path] = []
         others: list[Path] = []
@@ -122,32 +123,19 @@ def _videos_below(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[Pat
             left_out[f"not a video by its ending {path.suffix or '(none)'}"].append(path)
 
 
-def _folders_below(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A folder and those below it, each once, with the names in it and what they are.
+def _searched_folders(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder and those below it, with the names of what is no folder in it and what that is.
 
-    Links are followed after everything else, so that a folder in the tree is found by its own name. Folders
-    that cannot be read, and links to a folder that was found already, are entered in ``left_out``.
+    Folders that cannot be read, and links to a folder that was found already, are entered in ``left_out``.
     """
-    found: set[tuple[int, int]] = set()
-    waiting, linked = [folder], deque[Path]()
-    while waiting or linked:
-        where = waiting.pop() if waiting else linked.popleft()
-        try:
-            status = where.stat()
-            with os.scandir(where) as listed:
-                entries = sorted(listed, key=lambda entry: entry.name)
-        except OSError as error:
-            left_out[f"a folder that cannot be read ({error.strerror})"].append(where)
-            continue
-        if (status.st_dev, status.st_ino) in found:
-            left_out["a link to a folder that is searched already"].append(where)
-            continue
-        found.add((status.st_dev, status.st_ino))
-        kinds = {entry.name: _kind_of(entry) for entry in entries}
-        folders = [entry for entry in entries if kinds[entry.name] == "folder"]
-        waiting += [where / entry.name for entry in reversed(folders) if not entry.is_symlink()]
-        linked += [where / entry.name for entry in folders if entry.is_symlink()]
-        yield where, {name: kind for name, kind in kinds.items() if kind != "folder"}
+    for each in folders_below(folder):
+        if each.error is not None:
+            left_out[f"a folder that cannot be read ({each.error.strerror})"].append(each.path)
+        elif each.is_repeated:
+            left_out["a link to a folder that is searched already"].append(each.path)
+        else:
+            kinds = {entry.name: _kind_of(entry) for entry in each.entries}
+            yield each.path, {name: kind for name, kind in kinds.items() if kind != "folder"}
 
 
 def _kind_of(entry: os.DirEntry[str]) -> str:

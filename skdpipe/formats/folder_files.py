@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Final
 
 from skdpipe.errors import FormatError
+from skdpipe.folders import folders_below
 from skdpipe.regular_file import read_regular
 
 _MOST_BYTES: Final = 100_000_000
@@ -20,37 +20,11 @@ def paths_below(folder: Path, ending: str) -> list[Path]:
     the first link. What is no regular file, or cannot be read, is left to its reader to refuse by its name.
     """
     found: list[Path] = []
-    entered: set[tuple[int, int]] = set()
-    links: list[str] = []
-    pending = [str(folder)]
-    while pending or links:
-        inside = pending.pop() if pending else links.pop(0)
-        try:
-            state = os.stat(inside)  # noqa: PTH116
-            if (state.st_dev, state.st_ino) in entered:
-                continue
-            entered.add((state.st_dev, state.st_ino))
-            with os.scandir(inside) as entries:
-                in_order = sorted(entries, key=lambda entry: entry.name)
-        except OSError:
-            if Path(inside) != folder:
-                found.append(Path(inside))
-            continue
-        for entry in in_order:
-            if entry.name.endswith(ending):
-                found.append(Path(entry.path))
-            if entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
-            elif _is_link_to_folder(entry):
-                links.append(entry.path)
+    for each in folders_below(folder):
+        if each.error is not None and each.path != folder:
+            found.append(each.path)
+        found += [Path(entry.path) for entry in each.entries if entry.name.endswith(ending)]
     return sorted(found)
-
-
-def _is_link_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_symlink() and entry.is_dir()
-    except OSError:  # links that name each other
-        return False
 
 
 def read_lines(path: Path, expected: str) -> list[str]:
