@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from skdpipe.errors import PoseError, SkdpipeError, in_brief, in_one_line
-from skdpipe.skeleton import Keypoints, Layout, is_seen
-from skdpipe.skeleton.plausible import FARTHEST
+from skdpipe.skeleton import Keypoints, Layout
+from skdpipe.skeleton.plausible import FARTHEST, find_implausible_joints
 
 if TYPE_CHECKING:
     from skdpipe.video import Frame
@@ -77,14 +77,14 @@ def detect_people(estimator: PoseEstimator, frames: Sequence[Frame]) -> list[Key
 
 def _require_plausible(estimator: PoseEstimator, people: Keypoints, side: int) -> None:
     """Check the people of a batch of frames, whose longer side is given."""
-    confidence, seen = people[..., 2], is_seen(people)
-    if not ((confidence >= 0) & (confidence <= 1)).all():
+    wrong = find_implausible_joints(people, FARTHEST * side)
+    if wrong.confidence.any():
         raise _unusable(estimator, "returned a confidence that is not between 0 and 1; correct the estimator")
-    if not (np.abs(people[seen][:, :2]) <= FARTHEST * side).all():
+    if wrong.far.any():
         raise _unusable(
             estimator, f"returned a seen joint that is NaN or beyond {FARTHEST} times the frame; correct it"
         )
-    if not np.isnan(people[~seen][:, :2]).all():
+    if wrong.unseen.any():
         raise _unusable(
             estimator, "returned a joint with confidence 0 and coordinates; expected NaN, NaN, 0 if unseen"
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError, in_brief
-from skdpipe.skeleton.sequence import PoseSequence
+from skdpipe.skeleton.sequence import Keypoints, PoseSequence, is_seen
 
 MOST_FRAMES: Final = 10_000_000
 """Frames of a video: four days at 30 frames per second."""
@@ -70,25 +70,50 @@ def require_plausible_video(frames: int, fps: float, size: tuple[int, int], *, c
         )
 
 
+class ImplausibleJoints(NamedTuple):
+    """Which joints ``(...)`` break a rule.
+
+    Attributes:
+        confidence: their confidence is not in [0, 1].
+        unseen: their confidence is 0, and they have coordinates.
+        far: they are seen, and a coordinate is not finite or too large.
+    """
+
+    confidence: NDArray[np.bool_]
+    unseen: NDArray[np.bool_]
+    far: NDArray[np.bool_]
+
+
+def find_implausible_joints(keypoints: Keypoints, farthest: float) -> ImplausibleJoints:
+    """The joints of ``(..., coordinates + confidence)`` that no detection can have.
+
+    Args:
+        keypoints: the joints.
+        farthest: largest coordinate, to either side.
+    """
+    confidence, coordinates, seen = keypoints[..., -1], keypoints[..., :-1], is_seen(keypoints)
+    return ImplausibleJoints(
+        ~((confidence >= 0) & (confidence <= 1)),
+        ~seen & ~np.isnan(coordinates).all(axis=-1),
+        seen & ~(np.abs(coordinates) <= farthest).all(axis=-1),
+    )
+
+
 def _require_plausible_joints(sequence: PoseSequence) -> None:
-    keypoints, seen = sequence.keypoints, sequence.seen
-    confidence, coordinates = keypoints[..., -1], keypoints[..., :-1]
-    in_range = (confidence >= 0) & (confidence <= 1)
-    if not in_range.all():
-        raise DataError(
-            f"a confidence of {confidence[~in_range].flat[0]:g}{_place(~in_range)}; expected 0 to 1"
-        )
-    if not np.isnan(coordinates[~seen]).all():
-        unseen = ~seen & ~np.isnan(coordinates).all(axis=-1)
-        raise DataError(f"coordinates of a joint with confidence 0{_place(unseen)}; expected NaN")
     if sequence.coordinates == 2:
         farthest, bound = float(FARTHEST * max(sequence.size)), f"{FARTHEST} times the picture's longer side"
     else:
         farthest, bound = FARTHEST_IN_SPACE, f"{FARTHEST_IN_SPACE:g}"
-    is_far = seen & ~(np.abs(coordinates) <= farthest).all(axis=-1)
-    if is_far.any():
-        found = ", ".join(f"{value:g}" for value in coordinates[is_far][0])
-        raise DataError(f"a joint at {found}{_place(is_far)}; expected numbers of at most {bound}")
+    keypoints = sequence.keypoints
+    wrong = find_implausible_joints(keypoints, farthest)
+    if wrong.confidence.any():
+        found = f"{keypoints[wrong.confidence][0, -1]:g}"
+        raise DataError(f"a confidence of {found}{_place(wrong.confidence)}; expected 0 to 1")
+    if wrong.unseen.any():
+        raise DataError(f"coordinates of a joint with confidence 0{_place(wrong.unseen)}; expected NaN")
+    if wrong.far.any():
+        found = ", ".join(f"{value:g}" for value in keypoints[wrong.far][0, :-1])
+        raise DataError(f"a joint at {found}{_place(wrong.far)}; expected numbers of at most {bound}")
 
 
 def _place(wrong: NDArray[np.bool_]) -> str:
