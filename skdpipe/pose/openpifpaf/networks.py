@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import numpy as np
 import torch
 import torchvision
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.errors import PoseError, in_brief, in_one_line
 from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
+from skdpipe.tensor_file import TensorFileError, TensorType, read_header
 
 
 def _import_openpifpaf() -> Any:
@@ -188,14 +189,13 @@ def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
         raise PoseError(f"no pose weights at {path}; expected safetensors written by `skdpipe train-pose`")
     try:
         _require_small_header(path)
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            types = {name: (tuple(each.get_shape()), each.get_dtype()) for name, each in found.items()}
-    except (SafetensorError, OSError, ValueError) as error:
+        header = read_header(path)
+    except (OSError, TensorFileError) as error:
+        found = str(error) if isinstance(error, TensorFileError) else in_one_line(error)
         raise PoseError(
-            f"{path} is not a readable safetensors file ({in_one_line(error)}); train or fetch it again"
+            f"{path} is not a readable safetensors file ({found}); train or fetch it again"
         ) from error
+    metadata = header.metadata
     if metadata.get("format") not in {FORMAT, FORMAT_2019} or "backbone" not in metadata:
         raise PoseError(
             f"{path} contains no pose weights; expected safetensors written by `skdpipe train-pose`"
@@ -210,7 +210,7 @@ def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
             raise ValueError(f"upsample {in_brief(metadata['upsample'])}")
         of_2019 = metadata["format"] == FORMAT_2019
         network = build_2019(backbone) if of_2019 else build(backbone, upsample=int(metadata["upsample"]))
-        _require_same_tensors(types, network.module.state_dict())
+        _require_same_tensors(header.tensors, network.module.state_dict())
         tensors = load_file(path)
         network.module.load_state_dict({name: as_float(tensor) for name, tensor in tensors.items()})
         if not all(torch.isfinite(tensor).all() for tensor in network.module.state_dict().values()):
@@ -226,7 +226,7 @@ def _require_small_header(path: Path) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > _LARGEST_HEADER:
-        raise ValueError(f"a header of {length} bytes")
+        raise TensorFileError(f"a header of {length} bytes")
 
 
 def _read_notes(text: str) -> Any:
@@ -235,20 +235,16 @@ def _read_notes(text: str) -> Any:
     return json.loads(text)
 
 
-def _require_same_tensors(
-    found: Mapping[str, tuple[tuple[int, ...], str]], expected: Mapping[str, Tensor]
-) -> None:
+def _require_same_tensors(found: Mapping[str, TensorType], expected: Mapping[str, Tensor]) -> None:
     """Compare names, shapes and types before anything is loaded; floats may have any precision."""
     for name in [*expected, *(each for each in found if each not in expected)]:
         if name not in found or name not in expected:
             raise ValueError(f"{'no' if name in expected else 'a'} tensor {name:.100}")
-        shape, dtype = found[name]
-        if shape != tuple(expected[name].shape):
-            raise ValueError(
-                f"{name} of shape {in_brief(shape, 60)} instead of {tuple(expected[name].shape)}"
-            )
-        if dtype not in (_FLOATS if expected[name].is_floating_point() else _INTEGERS):
-            raise ValueError(f"{name} of type {dtype}")
+        shape, wanted = found[name].shape, tuple(expected[name].shape)
+        if shape != wanted:
+            raise ValueError(f"{name} of shape {in_brief(shape, 60)} instead of {wanted}")
+        if found[name].dtype not in (_FLOATS if expected[name].is_floating_point() else _INTEGERS):
+            raise ValueError(f"{name} of type {found[name].dtype}")
 
 
 def as_float(tensor: Tensor) -> Tensor:
