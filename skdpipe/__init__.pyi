@@ -12,6 +12,8 @@ from .config import (
     Experiment,
     Extraction,
     LayoutDescription,
+    OpenPifPafSettings,
+    PluginSettings,
     PoseTraining,
     Report,
     config_path,
@@ -19,6 +21,7 @@ from .config import (
     describe_config,
     list_configs,
     load_config,
+    load_estimator_settings,
 )
 from .degradation import fit_noise, fit_noise_of_cache, save_noise
 from .demo import DemoResult, run_demo
@@ -101,7 +104,9 @@ __all__ = [
     "Layout",
     "LayoutDescription",
     "MissingDependencyError",
+    "OpenPifPafSettings",
     "Origin",
+    "PluginSettings",
     "PoseCache",
     "PoseError",
     "PoseEstimator",
@@ -139,6 +144,7 @@ __all__ = [
     "load_bundle",
     "load_config",
     "load_estimator",
+    "load_estimator_settings",
     "load_poses",
     "load_predictor",
     "map_layout",

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from skdpipe.bundle import Bundle, load_bundle
-from skdpipe.config import Estimator
-from skdpipe.errors import BundleError
+from skdpipe.config import Estimator, OpenPifPafSettings, PluginSettings
+from skdpipe.errors import BundleError, in_brief
 from skdpipe.inference import Predictor
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.pose.estimate import SampledEstimator
@@ -77,12 +77,17 @@ def _open_estimator(
 
 def _require_no_code(settings: Estimator) -> None:
     """Refuse an estimator that runs code and is named by the bundle alone."""
-    pickled = Path(settings.weights).is_file() and Path(settings.weights).suffix != ".safetensors"
-    if settings.plugin or pickled:
-        raise BundleError(
-            f"the bundle's estimator is code outside skdpipe ({settings.plugin or settings.weights}), which "
-            "is never run on the word of a bundle; if you trust it, name it with --estimator FILE"
-        )
+    match settings:
+        case PluginSettings(plugin=code):
+            pass
+        case OpenPifPafSettings(weights=code) if Path(code).is_file() and Path(code).suffix != ".safetensors":
+            pass
+        case _:
+            return
+    raise BundleError(
+        f"the bundle's estimator is code outside skdpipe ({in_brief(code, 200)}), which is never run on the "
+        "word of a bundle; if you trust it, name it with --estimator FILE"
+    )
 
 
 def newest_bundle(models: Path) -> Path:

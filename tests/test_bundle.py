@@ -15,7 +15,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
-from skdpipe.config import ClipFormat, Estimator, NetworkChoice, Thresholds
+from skdpipe.config import (
+    ClipFormat,
+    Estimator,
+    NetworkChoice,
+    OpenPifPafSettings,
+    PluginSettings,
+    Thresholds,
+)
 from skdpipe.errors import BundleError, DataError
 from skdpipe.inference.metadata import FORMAT, BundleMetadata, read_metadata
 from skdpipe.networks import NETWORKS, count_parameters
@@ -54,12 +61,19 @@ clips = st.builds(
     st.sampled_from(["body", "image"]),
     st.sampled_from([1, 3]),
 )
-estimators = st.none() | st.builds(
-    Estimator,
-    weights=labels,
-    thresholds=st.builds(Thresholds, st.floats(0, 1)),
-    options=st.dictionaries(labels, st.integers() | labels | st.none(), max_size=3),
-    every=st.integers(1, 10),
+names = st.text(min_size=1, max_size=12)
+estimators = (
+    st.none()
+    | st.builds(
+        OpenPifPafSettings,
+        names,
+        names,
+        thresholds=st.builds(Thresholds, st.floats(0, 1)),
+        every=st.integers(1, 10),
+    )
+    | st.builds(
+        PluginSettings, names, options=st.dictionaries(labels, st.integers() | labels | st.none(), max_size=3)
+    )
 )
 
 

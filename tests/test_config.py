@@ -24,13 +24,17 @@ from skdpipe.config import (
     Extraction,
     LabelShares,
     NetworkChoice,
+    OpenPifPafSettings,
+    PluginSettings,
     PoseTraining,
     Recipe,
     Report,
     Thresholds,
     config_path,
     load_config,
+    load_estimator_settings,
     parse_config,
+    parse_estimator_settings,
     to_plain,
 )
 from skdpipe.errors import ConfigError
@@ -221,7 +225,7 @@ def test_the_path_of_a_file_that_cannot_be_read_is_in_the_message(tmp_path: Path
 
 
 def test_a_setting_without_default_is_required(tmp_path: Path) -> None:
-    path = write(tmp_path, "extraction: {high: {backbone: resnet18}}")
+    path = write(tmp_path, "extraction: {high: {backbone: resnet18, weights: mine}}")
     expected = f"{path}: extraction: low is missing and has no default; add it"
     assert error_of(Extraction, path, section="extraction") == expected
 
@@ -280,13 +284,18 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=4,
 )
+texts = st.text(min_size=1, max_size=9)
 estimators = st.builds(
-    Estimator,
-    backbone=st.text(max_size=9),
-    weights=st.text(max_size=9),
+    OpenPifPafSettings,
+    backbone=texts,
+    weights=texts,
     long_edge=positive,
     thresholds=st.builds(Thresholds, shares, shares, shares),
-    plugin=st.text(max_size=9),
+    precision=st.sampled_from(["float32", "bfloat16"]),
+    every=positive,
+) | st.builds(
+    PluginSettings,
+    plugin=texts,
     options=st.dictionaries(st.text(max_size=5), plain, max_size=3),
     every=positive,
 )
@@ -319,6 +328,44 @@ def test_settings_with_their_defaults_can_be_left_out() -> None:
     assert plain == {"seed": 3, "recipe": {"epochs": 7}, "derive_low": {}}
     assert parse_config(Experiment, plain, "memory") == changed
     assert to_plain(Experiment(), only_changed=True) == {}
+
+
+# Kinds of estimators
+
+
+def test_an_estimator_without_a_kind_is_openpifpafs_or_a_plugin(tmp_path: Path) -> None:
+    path = write(tmp_path, "{backbone: resnet18, weights: mine, every: 2}")
+    assert load_estimator_settings(path) == OpenPifPafSettings("resnet18", "mine", every=2)
+    assert load_estimator_settings(write(tmp_path, "plugin: mine")) == PluginSettings("mine")
+    assert load_estimator_settings(write(tmp_path, "{kind: plugin, plugin: mine}")) == PluginSettings("mine")
+
+
+def test_files_of_earlier_versions_have_the_settings_of_both_kinds() -> None:
+    both = {"long_edge": 97, "thresholds": {"seed": 0.5}, "every": 2, "options": {}}
+    network = parse_estimator_settings({**both, "backbone": "a", "weights": "b", "plugin": ""}, "bundle")
+    assert network == OpenPifPafSettings("a", "b", 97, Thresholds(seed=0.5), every=2)
+    plugin = parse_estimator_settings({**both, "backbone": "", "weights": "", "plugin": "c"}, "bundle")
+    assert plugin == PluginSettings("c", every=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{kind: camera}", "expected kind openpifpaf or plugin"),
+        ("{kind: openpifpaf, plugin: a}", "low.plugin is no setting; expected one of kind, backbone, "),
+        ("{plugin: a, long_edge: 9}", "low.long_edge is no setting; expected one of kind, plugin, "),
+        ("{plugin: a, weights: b}", "a plugin; keep one of the two"),
+        ("{backbone: a}", "low.weights is missing and has no default; add it"),
+        ("{}", "low.backbone is missing and has no default; add it"),
+        ("3", "low: found 3; input should be a group of settings"),
+        ("{plugin: a, every: 0}", "low.every: found 0; input should be greater than 0"),
+        ("{backbone: a, weights: b, thresholds: {sed: 1}}", "low.thresholds.sed is no setting; expected "),
+        ("{backbone: a, weights: b, runtime: tensorrt}", "low.runtime: found 'tensorrt'; input should be "),
+    ],
+)
+def test_what_an_estimator_cannot_be_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    path = write(tmp_path, f"extraction: {{high: {{plugin: a}}, low: {text}}}")
+    assert expected in error_of(Extraction, path, section="extraction")
 
 
 # Renamed settings

@@ -18,6 +18,8 @@ from skdpipe.config import (
     EstimatorNoise,
     Experiment,
     Extraction,
+    OpenPifPafSettings,
+    PluginSettings,
     PoseTraining,
     config_path,
     config_schema,
@@ -27,6 +29,7 @@ from skdpipe.config import (
     parse_config,
 )
 from skdpipe.config.docstrings import attribute_docs, description_of
+from skdpipe.config.load import dataclasses_in
 from skdpipe.config.schema import SECTIONS, WHOLE_FILES, groups_of
 from skdpipe.errors import ConfigError
 
@@ -83,7 +86,7 @@ def test_a_docstring_without_attributes_has_none() -> None:
 
 def all_kinds() -> list[type[Any]]:
     """Every config class that a file can contain."""
-    found = [*SECTIONS.values(), *WHOLE_FILES.values()]
+    found = [each for kind in (*SECTIONS.values(), *WHOLE_FILES.values()) for each in dataclasses_in(kind)]
     for kind in found:  # grows in the loop
         found += [
             group for each in fields(kind) for group in groups_of(kind, each.name) if group not in found
@@ -115,7 +118,7 @@ def test_a_described_config_is_the_config(name: str) -> None:
         assert parse_config(kind, described, "described") == load_config(kind, name)
 
 
-def kind_of(name: str) -> type[Any]:
+def kind_of(name: str) -> Any:
     if name.endswith("-noise"):
         return EstimatorNoise
     return PoseTraining if name.startswith("pose-") else Estimator
@@ -190,7 +193,7 @@ def test_overrides_change_what_is_shown() -> None:
 
 def test_a_config_of_the_user_is_described(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("extraction: {high: {backbone: a}, low: {backbone: b}}")
+    path.write_text("extraction: {high: {backbone: a, weights: c}, low: {backbone: b, weights: c}}")
     assert yaml.safe_load(describe_config(str(path)))["extraction"]["low"]["backbone"] == "b"
 
 
@@ -243,12 +246,15 @@ def follow(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", [*SECTIONS, *WHOLE_FILES])
 def test_a_schema_has_every_setting_with_its_documentation(kind: str) -> None:
     schema = config_schema(kind)
-    for name, group in {"": schema, **schema.get("$defs", {})}.items():
+    groups = schema.get("$defs", {}) | ({"": schema} if "properties" in schema else {})
+    assert groups
+    for name, group in groups.items():
         assert group["additionalProperties"] is False, name
         assert group["description"]
         assert all(each["description"] for each in group["properties"].values())
-    expected = {**SECTIONS, **WHOLE_FILES}[kind]
-    assert list(schema["properties"]) == [each.name for each in fields(expected)]
+    for expected in dataclasses_in({**SECTIONS, **WHOLE_FILES}[kind]):
+        group = groups.get(expected.__name__, schema)
+        assert set(group["properties"]) == {each.name for each in fields(expected)}
 
 
 def test_the_schema_of_a_file_has_every_section_or_the_name_of_a_config() -> None:
@@ -281,7 +287,7 @@ def test_an_unknown_kind_is_refused() -> None:
 def test_optional_groups_are_found_in_annotations() -> None:
     assert groups_of(Degradation, "noise") == [EstimatorNoise]
     assert groups_of(Experiment, "seed") == []
-    assert groups_of(Extraction, "high") == [Estimator]
+    assert groups_of(Extraction, "high") == [OpenPifPafSettings, PluginSettings]
     assert groups_of(Comparison, "scenarios") == []
     assert [group.__name__ for group in groups_of(PoseTraining, "data")] == ["Actors", "CocoFile"]
     assert Augmentation in all_kinds()

@@ -26,10 +26,11 @@ from skdpipe.config import (
     ClipFormat,
     Degradation,
     Distillation,
-    Estimator,
     Experiment,
     LabelShares,
     NetworkChoice,
+    OpenPifPafSettings,
+    PluginSettings,
     Recipe,
     to_plain,
 )
@@ -112,7 +113,7 @@ def test_prediction_by_the_bundles_has_the_accuracy_of_the_run(
     """With smoothing and everything else from the bundle alone."""
     for method, figures in finished.figures.items():
         bundle = finished.folder / f"{method}.safetensors"
-        predictor = load_predictor(bundle, estimator=Estimator(plugin=BOX_PLUGIN))
+        predictor = load_predictor(bundle, estimator=PluginSettings(plugin=BOX_PLUGIN))
         test = finished.manifest.part(train=False)
         paths = [clip.high if method == "teacher" else clip.low for clip in test]
         correct = [
@@ -448,7 +449,7 @@ def test_an_unknown_layout_is_rejected_before_anything_is_written(cache: PoseCac
 def extracted(cache: PoseCache, every: int) -> PoseCache:
     """Skeletons with the settings of the estimator, as written by `extract`."""
     fill(cache)
-    settings = to_plain(Estimator(backbone="resnet18", weights="somewhere", every=every))
+    settings = to_plain(OpenPifPafSettings(backbone="resnet18", weights="somewhere", every=every))
     (cache.root / "high/eyes-1/estimator.yaml").write_text(yaml.safe_dump(settings))
     return cache
 
@@ -460,7 +461,7 @@ def bundles(result: DistillationResult) -> dict[str, Bundle]:
 def test_a_bundle_contains_its_estimator(tmp_path: Path) -> None:
     cache = extracted(PoseCache(tmp_path / "cache"), every=1)
     by = bundles(distill_student(EXPERIMENT, cache, tmp_path, device=CPU))
-    assert by["teacher"].metadata.estimator == Estimator(backbone="resnet18", weights="somewhere")
+    assert by["teacher"].metadata.estimator == OpenPifPafSettings(backbone="resnet18", weights="somewhere")
     assert by["student"].metadata.estimator is None
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from squares import SquareFinder
 
-from skdpipe.config import Estimator
+from skdpipe.config import PluginSettings
 from skdpipe.errors import PoseError
 from skdpipe.pose.load import load_estimator
 from skdpipe.pose.protocol import detect_people
@@ -97,6 +97,6 @@ def test_anything_else_is_refused_with_the_estimators_name(returned: object, why
 def test_a_plugin_that_cannot_be_used_is_named(tmp_path: Path, code: str, why: str) -> None:
     (tmp_path / "mine.py").write_text(code)
     with pytest.raises(PoseError, match=why) as caught:
-        load_estimator(Estimator(plugin=f"{tmp_path}/mine.py:Mine"), torch.device("cpu"))
+        load_estimator(PluginSettings(plugin=f"{tmp_path}/mine.py:Mine"), torch.device("cpu"))
     assert "mine.py:Mine" in str(caught.value)
     assert "\n" not in str(caught.value)

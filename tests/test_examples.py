@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from skdpipe.cache import PoseCache
 from skdpipe.cli.commands import app
-from skdpipe.config import Estimator, Experiment, Extraction, load_config
+from skdpipe.config import Estimator, Experiment, Extraction, PluginSettings, load_config
 from skdpipe.errors import MissingDependencyError, PoseError
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
@@ -58,7 +58,9 @@ def example(name: str) -> ModuleType:
 
 def movenet(**options: object) -> PoseEstimator:
     weights = {"weights": str(WEIGHTS / "multipose_256.onnx"), "threads": 1}
-    return load_estimator(Estimator(plugin="examples/movenet.py:MoveNet", options=weights | options), CPU)
+    return load_estimator(
+        PluginSettings(plugin="examples/movenet.py:MoveNet", options=weights | options), CPU
+    )
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,7 @@ def test_an_option_that_does_not_exist_is_one_line() -> None:
 
 def test_a_plugin_that_is_not_there_is_one_line() -> None:
     with pytest.raises(PoseError, match=r"^cannot load .*movnet\.py.*expected path/to/file\.py:Name.*$"):
-        load_estimator(Estimator(plugin="examples/movnet.py:MoveNet"), CPU)
+        load_estimator(PluginSettings(plugin="examples/movnet.py:MoveNet"), CPU)
 
 
 # MoveNet: on real clips

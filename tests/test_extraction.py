@@ -32,7 +32,7 @@ from squares import GRID, SIDE, SquareFinder, square_frames
 import skdpipe.cache.video_index
 import skdpipe.video
 from skdpipe.cache import PoseCache
-from skdpipe.config import Estimator, Extraction
+from skdpipe.config import Extraction, PluginSettings
 from skdpipe.degradation import sample_frames
 from skdpipe.errors import CacheError, DataError, PoseError
 from skdpipe.extraction import ExtractionReport, Source, extract_videos, open_sources
@@ -541,7 +541,7 @@ def test_the_similarity_is_nan_without_matched_people() -> None:
 
 
 def test_the_settings_are_saved_beside_the_sequences(square_video: WriteVideo, cache: PoseCache) -> None:
-    config = Estimator(plugin="squares:SquareFinder", options={"threshold": 99}, every=2)
+    config = PluginSettings(plugin="squares:SquareFinder", options={"threshold": 99}, every=2)
     source = Source("low", SquareFinder(99), 2, config)
     extract_videos([VideoItem(square_video("a.mp4"))], [source], cache)
     (entry,) = cache.entries()
@@ -553,13 +553,15 @@ def test_the_settings_are_saved_beside_the_sequences(square_video: WriteVideo, c
 
 def test_both_qualities_are_opened_from_settings() -> None:
     plugin = f"{Path(__file__).with_name('squares.py')}:SquareFinder"
-    high, low = (Estimator(plugin=plugin, options={"threshold": t}, every=e) for t, e in ((99, 1), (98, 5)))
+    high, low = (
+        PluginSettings(plugin=plugin, options={"threshold": t}, every=e) for t, e in ((99, 1), (98, 5))
+    )
     sources = open_sources(Extraction(high, low), "cpu")  # type: ignore[arg-type]
     assert [(s.quality, s.every, s.config) for s in sources] == [("high", 1, high), ("low", 5, low)]
     assert sources[0].settings.startswith("squares-k1-")
     assert sources[0].settings != sources[1].settings
     with pytest.raises(PoseError):
-        open_sources(Extraction(high, Estimator()), "cpu")  # type: ignore[arg-type]
+        open_sources(Extraction(high, PluginSettings("nowhere:Finder")), "cpu")  # type: ignore[arg-type]
 
 
 # Resuming ----------------------------------------------------------------------
@@ -724,7 +726,9 @@ def test_a_cache_that_cannot_be_written_stops_the_extraction(
         extract_videos(items, sources, PoseCache(tmp_path / "taken"))
     assert frames_processed(*sources) == [FRAMES, FRAMES]
     with pytest.raises(CacheError, match=r"cannot write .*estimator\.yaml"):
-        extract_videos(items, [Source("low", SquareFinder(), 1, Estimator())], PoseCache(tmp_path / "taken"))
+        extract_videos(
+            items, [Source("low", SquareFinder(), 1, PluginSettings("mine"))], PoseCache(tmp_path / "taken")
+        )
 
 
 class Failing(SquareFinder):
@@ -806,17 +810,17 @@ def test_a_sequence_of_a_later_version_is_kept(square_video: WriteVideo, cache: 
 def test_a_complete_cache_is_not_written(square_video: WriteVideo, cache: PoseCache) -> None:
     path = square_video("a.mp4")
     os.utime(path, (1e9, 1e9))
-    sources = [Source("high", SquareFinder(128), 1, Estimator()), two_qualities()[1]]
+    sources = [Source("high", SquareFinder(128), 1, PluginSettings("mine")), two_qualities()[1]]
     extract_videos([VideoItem(path)], sources, cache)
     for each in sorted(cache.root.rglob("*"), reverse=True):
         os.utime(each, (1e9, 1e9))
     report = extract_videos([VideoItem(path)], sources, cache)
     assert (report.skipped, report.failed) == (1, ())
     assert {each.stat().st_mtime for each in cache.root.rglob("*")} == {1e9}
-    sources[0] = Source("high", SquareFinder(128), 1, Estimator(long_edge=99))
+    sources[0] = Source("high", SquareFinder(128), 1, PluginSettings("mine", every=9))
     extract_videos([VideoItem(path)], sources, cache)
     (settings,) = cache.root.rglob("estimator.yaml")
-    assert yaml.safe_load(settings.read_text())["long_edge"] == 99
+    assert yaml.safe_load(settings.read_text())["every"] == 9
 
 
 def test_a_cache_that_cannot_be_read_is_one_line(square_video: WriteVideo) -> None:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import Actors, Estimator
+from skdpipe.config import Actors, Estimator, OpenPifPafSettings, PluginSettings
 from skdpipe.errors import PoseError
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
@@ -613,7 +613,9 @@ SQUARES = Path(__file__).with_name("squares.py")
 
 def test_an_estimator_is_loaded_from_settings(tmp_path: Path) -> None:
     save_weights(random_network(), tmp_path / "a.safetensors", notes={})
-    settings = Estimator(backbone="mobilenetv3small", weights=str(tmp_path / "a.safetensors"), long_edge=97)
+    settings = OpenPifPafSettings(
+        backbone="mobilenetv3small", weights=str(tmp_path / "a.safetensors"), long_edge=97
+    )
     estimator = load_estimator(settings, CPU)
     assert isinstance(estimator, PoseEstimator)
     assert " edge97 " in estimator.fingerprint
@@ -621,8 +623,23 @@ def test_an_estimator_is_loaded_from_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plugin", [f"{SQUARES}:SquareFinder", "squares:SquareFinder"])
 def test_a_plugin_is_found_by_path_or_module(plugin: str) -> None:
-    estimator = load_estimator(Estimator(plugin=plugin, options={"threshold": 99}), CPU)
+    estimator = load_estimator(PluginSettings(plugin=plugin, options={"threshold": 99}), CPU)
     assert estimator.fingerprint == "squares threshold99"
+
+
+def test_a_plugin_is_found_under_the_name_that_a_package_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An installed package is a module and its metadata on the path."""
+    (tmp_path / "cameras-1.0.dist-info").mkdir()
+    (tmp_path / "cameras-1.0.dist-info/METADATA").write_text("Name: cameras\nVersion: 1.0\n")
+    entry = "[skdpipe.estimators]\nbright-square = squares:SquareFinder\n"
+    (tmp_path / "cameras-1.0.dist-info/entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = load_estimator(PluginSettings("bright-square", options={"threshold": 97}), CPU)
+    assert found.fingerprint == "squares threshold97"
+    with pytest.raises(PoseError, match=r"an installed plugin \(found bright-square\)$"):
+        load_estimator(PluginSettings("dark-square"), CPU)
 
 
 def test_a_plugin_file_may_contain_dataclasses(tmp_path: Path) -> None:
@@ -639,19 +656,21 @@ def test_a_plugin_file_may_contain_dataclasses(tmp_path: Path) -> None:
         "    def __call__(self, frames): return []\n"
     )
     plugin = f"{tmp_path / 'mine.py'}:Mine"
-    assert load_estimator(Estimator(plugin=plugin, options={"speed": 2.0}), CPU).fingerprint == "mine"
+    assert load_estimator(PluginSettings(plugin=plugin, options={"speed": 2.0}), CPU).fingerprint == "mine"
 
 
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        (Estimator(), "neither backbone and weights nor a plugin"),
-        (Estimator(plugin="squares"), "expected path/to/file.py:Name"),
-        (Estimator(plugin="nowhere.py:Finder"), "cannot load the estimator plugin 'nowhere.py:Finder'"),
-        (Estimator(plugin="no_such_module:Finder"), "cannot load the estimator plugin"),
-        (Estimator(plugin="squares:CubeFinder"), "cannot load the estimator plugin"),
-        (Estimator(plugin="squares:SquareFinder", options={"speed": 3}), "cannot be called with options"),
-        (Estimator(plugin="fractions:Fraction"), "must have layout, fingerprint and a call"),
+        (PluginSettings(plugin="squares"), "expected path/to/file.py:Name"),
+        (PluginSettings(plugin="nowhere.py:Finder"), "cannot load the estimator plugin 'nowhere.py:Finder'"),
+        (PluginSettings(plugin="no_such_module:Finder"), "cannot load the estimator plugin"),
+        (PluginSettings(plugin="squares:CubeFinder"), "cannot load the estimator plugin"),
+        (
+            PluginSettings(plugin="squares:SquareFinder", options={"speed": 3}),
+            "cannot be called with options",
+        ),
+        (PluginSettings(plugin="fractions:Fraction"), "must have layout, fingerprint and a call"),
     ],
 )
 def test_an_estimator_that_cannot_be_loaded_is_refused(settings: Estimator, why: str) -> None:

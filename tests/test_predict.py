@@ -19,9 +19,10 @@ from skdpipe.config import (
     Augmentation,
     ClipFormat,
     Distillation,
-    Estimator,
     Extraction,
     NetworkChoice,
+    OpenPifPafSettings,
+    PluginSettings,
     Recipe,
 )
 from skdpipe.distill import distill_student
@@ -34,7 +35,7 @@ from skdpipe.skeleton import PENN_13, PoseSequence, map_layout
 from skdpipe.video import read_frames
 
 CPU = torch.device("cpu")
-LOW = Estimator(plugin=BOX_PLUGIN, options={"shake": 1.0}, every=2)
+LOW = PluginSettings(plugin=BOX_PLUGIN, options={"shake": 1.0}, every=2)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
             for number in numbers:
                 write_action_video(folder / "videos" / split / action / f"{number}.mp4", action, number)
     cache = PoseCache(folder / "cache")
-    sources = open_sources(Extraction(Estimator(plugin=BOX_PLUGIN), LOW), CPU)
+    sources = open_sources(Extraction(PluginSettings(plugin=BOX_PLUGIN), LOW), CPU)
     assert extract_videos(find_videos(folder / "videos"), sources, cache).done == 12
     network = NetworkChoice("st_2sgcn", width=8)
     recipe = Recipe(epochs=25, batch=4, learning_rate=0.1, warmup=1, augment=Augmentation())
@@ -131,7 +132,7 @@ def test_skeletons_of_another_layout_are_mapped_if_they_can_be(predictor: Predic
     choice = NetworkChoice("st_2sgcn", width=4)
     metadata = BundleMetadata(choice, ACTIONS, ClipFormat(frames=8, layout="penn-13"), "")
     coarse = Bundle(build_network(choice, metadata.clip, 2), metadata)
-    by_name = load_predictor(coarse, estimator=Estimator(plugin=BOX_PLUGIN))
+    by_name = load_predictor(coarse, estimator=PluginSettings(plugin=BOX_PLUGIN))
     mapped = map_layout(a_sequence(ACTIONS[0]), PENN_13)
     assert by_name.predict(a_sequence(ACTIONS[0])) == by_name.predict(mapped)
 
@@ -171,7 +172,7 @@ def test_a_changed_estimator_is_refused(student: Bundle, tmp_path: Path) -> None
     older = changed(student, fingerprint="older box")
     with pytest.raises(BundleError, match=expected):
         load_predictor(older, estimator=LOW)
-    another = load_predictor(older, estimator=Estimator(plugin=BOX_PLUGIN))  # at the caller's risk
+    another = load_predictor(older, estimator=PluginSettings(plugin=BOX_PLUGIN))  # at the caller's risk
     assert another.predict(write_action_video(tmp_path / "clip.mp4", ACTIONS[0], 8)).frames == 12
 
 
@@ -179,7 +180,7 @@ def test_a_changed_estimator_is_refused(student: Bundle, tmp_path: Path) -> None
 def test_a_bundle_runs_no_code_by_itself(student: Bundle, tmp_path: Path, pickled: bool) -> None:
     weights = tmp_path / "weights.pkl"
     weights.write_bytes(b"")
-    theirs = Estimator(backbone="resnet18", weights=str(weights)) if pickled else LOW
+    theirs = OpenPifPafSettings(backbone="resnet18", weights=str(weights)) if pickled else LOW
     expected = r"^the bundle's estimator is code outside skdpipe \(.*\).*name it with --estimator FILE$"
     with pytest.raises(BundleError, match=expected):
         load_predictor(changed(student, estimator=theirs))
@@ -192,7 +193,7 @@ def test_a_bundle_of_imported_skeletons_needs_an_estimator(student: Bundle, tmp_
     )
     with pytest.raises(BundleError, match=expected):
         load_predictor(imported)
-    prediction = load_predictor(imported, estimator=Estimator(plugin=BOX_PLUGIN)).predict(
+    prediction = load_predictor(imported, estimator=PluginSettings(plugin=BOX_PLUGIN)).predict(
         write_action_video(tmp_path / "clip.mp4", ACTIONS[1], 7)
     )
     assert (prediction.label, prediction.frames) == (ACTIONS[1], 12)  # its own sampling
@@ -210,12 +211,12 @@ def test_an_estimator_whose_joints_do_not_fit_is_refused_at_once(student: Bundle
     (tmp_path / "penn_box.py").write_text(PENN_BOX)
     expected = "^the estimator's skeletons do not fit the bundle: layout penn-13 has no nose, left_eye"
     with pytest.raises(BundleError, match=expected):
-        load_predictor(student, estimator=Estimator(plugin=f"{tmp_path}/penn_box.py:PennBox"))
+        load_predictor(student, estimator=PluginSettings(plugin=f"{tmp_path}/penn_box.py:PennBox"))
 
 
 def test_a_missing_estimator_is_named(student: Bundle) -> None:
     with pytest.raises(PoseError, match=r"cannot load the estimator plugin 'nowhere\.py:Box'"):
-        load_predictor(student, estimator=Estimator(plugin="nowhere.py:Box"))
+        load_predictor(student, estimator=PluginSettings(plugin="nowhere.py:Box"))
 
 
 def test_a_broken_video_is_named(predictor: Predictor, tmp_path: Path) -> None:

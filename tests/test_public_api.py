@@ -18,10 +18,10 @@ import typer.main
 from typer.core import TyperGroup
 
 import skdpipe
-from skdpipe import Bundle, BundleMetadata, ClipFormat, Estimator, load_estimator, save_bundle
+from skdpipe import Bundle, BundleMetadata, ClipFormat, load_estimator, save_bundle
 from skdpipe.bundle import build_network
 from skdpipe.cli.commands import app
-from skdpipe.config import NetworkChoice
+from skdpipe.config import NetworkChoice, OpenPifPafSettings
 
 STUB = Path(skdpipe.__file__).with_name("__init__.pyi")
 
@@ -128,7 +128,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("push/01.mp4", "wave/02.mp4"):
         (tmp_path / "videos" / name).parent.mkdir(parents=True)
         (tmp_path / "videos" / name).touch()
-    settings = Estimator(backbone="shufflenetv2x1", weights="actors-low", long_edge=97)
+    settings = OpenPifPafSettings(backbone="shufflenetv2x1", weights="actors-low", long_edge=97)
     clip, choice = ClipFormat(frames=8), NetworkChoice("st_2sgcn", width=4)
     fingerprint = load_estimator(settings, torch.device("cpu")).fingerprint
     metadata = BundleMetadata(choice, ("push", "wave"), clip, fingerprint, settings)

@@ -53,10 +53,10 @@ def predict(
     device: Device = "",
 ) -> None:
     """Label videos with the low-cost estimator and the student."""
-    from skdpipe import Estimator, load_config, load_predictor, newest_bundle
+    from skdpipe import load_estimator_settings, load_predictor, newest_bundle
 
     path = bundle or newest_bundle(models)
-    other = load_config(Estimator, estimator) if estimator else None
+    other = load_estimator_settings(estimator) if estimator else None
     predictor = load_predictor(path, device=device_of(device), estimator=other, runtime=runtime)
     if not as_json:
         stderr.print(f"bundle: {path}, runtime: {predictor.runtime.name}")

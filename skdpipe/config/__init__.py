@@ -5,6 +5,16 @@ Networks and losses take plain arguments, never a config.
 
 from skdpipe.config.comparison import Comparison
 from skdpipe.config.describe import describe_config
+from skdpipe.config.estimator import (
+    Estimator,
+    OpenPifPafSettings,
+    PluginSettings,
+    Precision,
+    RuntimeChoice,
+    Thresholds,
+    load_estimator_settings,
+    parse_estimator_settings,
+)
 from skdpipe.config.experiment import (
     Augmentation,
     ClipFormat,
@@ -27,10 +37,8 @@ from skdpipe.config.pose import (
     Actors,
     CocoFile,
     Demonstration,
-    Estimator,
     Extraction,
     PoseTraining,
-    Thresholds,
 )
 from skdpipe.config.report import Report, Robustness, TSne
 from skdpipe.config.schema import config_schema
@@ -54,10 +62,14 @@ __all__ = [
     "LayoutDescription",
     "MethodName",
     "NetworkChoice",
+    "OpenPifPafSettings",
+    "PluginSettings",
     "PoseTraining",
+    "Precision",
     "Recipe",
     "Report",
     "Robustness",
+    "RuntimeChoice",
     "Stream",
     "Subset",
     "TSne",
@@ -68,8 +80,10 @@ __all__ = [
     "describe_config",
     "list_configs",
     "load_config",
+    "load_estimator_settings",
     "load_section",
     "parse_config",
+    "parse_estimator_settings",
     "read_layout",
     "to_plain",
 ]

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from skdpipe.config.docstrings import attribute_docs, description_of
 from skdpipe.config.files import config_path
-from skdpipe.config.load import load_config, load_section, to_plain
+from skdpipe.config.load import dataclasses_in, load_config, load_section, to_plain
 from skdpipe.config.schema import SECTIONS, WHOLE_FILES, groups_of
 from skdpipe.errors import ConfigError
 
@@ -54,9 +54,9 @@ def _describe_section(path: Path, section: str, overrides: Sequence[str]) -> str
     return "\n".join([f"{section}:", *_group(config, 2)]) + "\n"
 
 
-def _kind_of_file(path: Path, values: dict[str, Any]) -> type:
+def _kind_of_file(path: Path, values: dict[str, Any]) -> Any:
     for kind in WHOLE_FILES.values():
-        if values.keys() <= {each.name for each in fields(kind)}:
+        if any(values.keys() <= {each.name for each in fields(group)} for group in dataclasses_in(kind)):
             return kind
     raise ConfigError(
         f"{path} contains {', '.join(map(str, values)):.200}; expected the sections {', '.join(SECTIONS)}, "
@@ -153,6 +153,8 @@ def _allowed(schema: dict[str, Any]) -> str:
         return "settings"
     if "anyOf" in schema:
         return " or ".join(_allowed(each) for each in schema["anyOf"])
+    if "const" in schema:
+        return f"always {schema['const']}"
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     match schema["type"]:

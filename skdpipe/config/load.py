@@ -121,25 +121,42 @@ def parse_config(kind: type[T], values: object, where: str) -> T:
 
 def _complaint(kind: object, problem: ErrorDetails) -> str:
     """The key that is not valid, the value found, and the values expected."""
-    *parents, last = problem["loc"] or ("settings",)
-    key = ".".join(f"{name:.60}" for name in map(str, (*parents, last)))
+    groups, names = _groups_at(kind, problem["loc"])
+    key = ".".join(f"{name:.60}" for name in names or ["settings"])
     if problem["type"] == "unexpected_keyword_argument":
-        return f"{key} is no setting; expected one of {', '.join(_settings_of(kind, parents))}"
+        return f"{key} is no setting; expected one of {', '.join(each.name for each in fields(groups[-1]))}"
     if problem["type"] == "missing":
         return f"{key} is missing and has no default; add it"
     expected = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "dataclass_type":
+    if problem["type"] in {"dataclass_type", "union_tag_invalid"}:
         expected = "Input should be a group of settings"
     return f"{key}: found {in_brief(problem['input'], 60)}; {expected[0].lower()}{expected[1:]}"
 
 
-def _settings_of(kind: object, path: Sequence[int | str]) -> list[str]:
-    """The names of the settings of a group at a path in a config class."""
-    for name in path:
-        hint = get_type_hints(kind).get(str(name), kind)
-        kind = next((option for option in (hint, *get_args(hint)) if is_dataclass(option)), kind)
-    assert is_dataclass(kind)
-    return [each.name for each in fields(kind)]
+def _groups_at(kind: object, place: Sequence[int | str]) -> tuple[list[Any], list[str]]:
+    """The config classes on the way to a place in settings, and its names.
+
+    Where one of several classes is allowed, pydantic's place contains the name of the chosen one.
+    """
+    options = dataclasses_in(kind)
+    groups, names = options[:1], list[str]()
+    for name in map(str, place):
+        if chosen := [option for option in options if option.__name__ == name]:
+            groups.append(chosen[0])
+            options = []
+            continue
+        names.append(name)
+        hint = get_type_hints(groups[-1]).get(name)
+        options = dataclasses_in(hint)
+        groups += options[:1]
+    return groups, names
+
+
+def dataclasses_in(hint: object) -> list[Any]:
+    """The config classes that a type hint allows."""
+    if isinstance(hint, type) and is_dataclass(hint):
+        return [hint]
+    return [each for inner in get_args(hint) for each in dataclasses_in(inner)]
 
 
 def change_config(config: T, overrides: Sequence[str], where: str) -> T:

@@ -1,14 +1,14 @@
-"""Settings of pose estimators, their training, extraction and the demonstration."""
+"""Settings of the training of pose estimators, extraction and the demonstration."""
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from skdpipe.config.estimator import Estimator
 from skdpipe.config.values import STRICT, Frames, People, Pixels, Probability, Processes
 
 
@@ -77,53 +77,6 @@ class PoseTraining:
     half_file: bool = True
     seed: NonNegativeInt = 0
     workers: Processes = 2
-
-
-@dataclass(frozen=True, config=STRICT)
-class Thresholds:
-    """Confidence thresholds of OpenPifPaf's decoder, with OpenPifPaf's names and defaults.
-
-    Attributes:
-        seed: lowest confidence of a joint from which the decoding of a person starts.
-        keypoint: lowest confidence of a joint in the result.
-        instance: lowest confidence of a person in the result.
-        cif: lowest confidence in the joint maps.
-        caf: lowest confidence in the association maps.
-        complete: output all joints of a person whatever their confidence (``--force-complete-pose``, which is
-            used for OpenPifPaf's published AP); ``keypoint`` then has no effect.
-    """
-
-    seed: Probability = 0.2
-    keypoint: Probability = 0.15
-    instance: Probability = 0.15
-    cif: Probability = 0.3
-    caf: Probability = 0.3
-    complete: bool = False
-
-
-@dataclass(frozen=True, config=STRICT)
-class Estimator:
-    """A pose estimator and the frames on which it runs: an OpenPifPaf network, or a plugin.
-
-    Attributes:
-        backbone: OpenPifPaf's name of the network.
-        weights: name of embedded or published weights (`skdpipe pose-weights` lists them), or the path of a
-            file.
-        long_edge: frames are scaled so that their longer side has this many pixels.
-        thresholds: confidence thresholds of OpenPifPaf's decoder.
-        plugin: ``path/to/file.py:Name`` or ``package.module:Name`` of a callable that returns a
-            `PoseEstimator`, used instead of OpenPifPaf.
-        options: keyword arguments of the plugin.
-        every: sampling step; the estimator runs on one frame in ``every``, by time if the frame rate varies.
-    """
-
-    backbone: str = ""
-    weights: str = ""
-    long_edge: Pixels = 321
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    plugin: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    every: PositiveInt = 1
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from typing import Any, Final, get_args, get_type_hints
+from dataclasses import fields
+from typing import Any, Final, get_type_hints
 
 from pydantic import TypeAdapter
 
 from skdpipe.config.comparison import Comparison
 from skdpipe.config.docstrings import attribute_docs, description_of
+from skdpipe.config.estimator import Estimator
 from skdpipe.config.experiment import EstimatorNoise, Experiment
-from skdpipe.config.pose import Demonstration, Estimator, Extraction, PoseTraining
+from skdpipe.config.load import dataclasses_in
+from skdpipe.config.pose import Demonstration, Extraction, PoseTraining
 from skdpipe.config.report import Report
 from skdpipe.errors import ConfigError
 
@@ -24,7 +26,7 @@ SECTIONS: Final[dict[str, type]] = {
 }
 """The sections of a config file."""
 
-WHOLE_FILES: Final[dict[str, type]] = {
+WHOLE_FILES: Final[dict[str, Any]] = {
     "estimator": Estimator,
     "estimator-noise": EstimatorNoise,
     "pose-training": PoseTraining,
@@ -68,10 +70,14 @@ def config_schema(kind: str = "") -> dict[str, Any]:
     }
 
 
-def _documented(schema: dict[str, Any], kind: type) -> dict[str, Any]:
+def _documented(schema: dict[str, Any], kind: Any) -> dict[str, Any]:
     """A schema by pydantic with descriptions from the docstrings of the classes."""
-    classes = {each.__name__: each for each in (kind, *_groups_within(kind))}
-    for name, group in {kind.__name__: schema, **schema.get("$defs", {})}.items():
+    options = dataclasses_in(kind)
+    classes = {each.__name__: each for option in options for each in (option, *_groups_within(option))}
+    groups = dict(schema.get("$defs", {}))
+    if len(options) == 1:
+        groups[options[0].__name__] = schema
+    for name, group in groups.items():
         group["description"] = description_of(classes[name])
         for setting, doc in attribute_docs(classes[name]).items():
             group["properties"][setting]["description"] = doc
@@ -87,5 +93,4 @@ def _groups_within(kind: type) -> Iterator[type]:
 
 def groups_of(kind: type, name: str) -> list[type]:
     """The dataclasses that a setting of a config class may be."""
-    hint = get_type_hints(kind)[name]
-    return [each for each in (hint, *get_args(hint)) if isinstance(each, type) and is_dataclass(each)]
+    return dataclasses_in(get_type_hints(kind)[name])

@@ -29,6 +29,7 @@ def _folder_name(name: str) -> str:
     return name
 
 
+Name = Annotated[str, Field(min_length=1)]
 Frames = Annotated[int, Field(gt=0, le=10_000)]
 People = Annotated[int, Field(gt=0, le=100)]
 Pixels = Annotated[int, Field(gt=0, le=100_000)]

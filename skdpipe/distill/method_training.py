@@ -13,7 +13,7 @@ from torch import nn
 
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
-from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_config, to_plain
+from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_estimator_settings, to_plain
 from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
 from skdpipe.dataset.subset import evenly_spread
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
@@ -123,7 +123,7 @@ def skeleton_source(run: RunContext, method: Method) -> tuple[str, Estimator | N
     settings = run.manifest.high if quality == "high" else run.manifest.low
     first = next(run.cache.entries(quality, settings))
     path = first.path.with_name("estimator.yaml")
-    estimator = load_config(Estimator, path) if path.is_file() else None
+    estimator = load_estimator_settings(path) if path.is_file() else None
     if estimator is not None and derive is not None and method.quality == "low":
         estimator = replace(estimator, every=estimator.every * derive.every)
     return first.origin.estimator, estimator

@@ -15,6 +15,7 @@ from skdpipe.config import (
     LayoutDescription,
     NetworkChoice,
     parse_config,
+    parse_estimator_settings,
     to_plain,
 )
 from skdpipe.errors import BundleError, SkdpipeError, in_one_line
@@ -77,7 +78,7 @@ def read_metadata(path: Path) -> BundleMetadata:
             tuple(classes),
             _clip_format(content, str(path)),
             str(content["fingerprint"]),
-            parse_config(Estimator, estimator, str(path)) if estimator else None,
+            parse_estimator_settings(estimator, str(path)) if estimator else None,
             run,
         )
     except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:

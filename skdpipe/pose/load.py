@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from skdpipe.config import Estimator
+from skdpipe.config import Estimator, PluginSettings
 from skdpipe.errors import PoseError, SkdpipeError, in_brief, in_one_line
 from skdpipe.pose import PoseEstimator
 from skdpipe.skeleton import describe_layout
@@ -16,29 +17,21 @@ from skdpipe.skeleton import describe_layout
 if TYPE_CHECKING:
     import torch
 
+_ENTRY_POINTS: Final = "skdpipe.estimators"
+
 
 def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
     """Load the estimator that the settings describe.
 
     Args:
-        settings: OpenPifPaf's backbone and weights, or a plugin.
+        settings: of the estimator.
         device: device of the network; plugins choose their own.
 
     Raises:
-        PoseError: if the settings name none or both of the two, or if code or weights cannot be loaded.
+        PoseError: if code or weights cannot be loaded.
     """
-    if settings.plugin and (settings.backbone or settings.weights):
-        raise PoseError(
-            f"the estimator's settings contain the plugin '{settings.plugin}' and OpenPifPaf's backbone or "
-            "weights; specify one of the two"
-        )
-    if settings.plugin:
+    if isinstance(settings, PluginSettings):
         return _load_plugin(settings.plugin, settings.options)
-    if not settings.backbone or not settings.weights:
-        raise PoseError(
-            "the estimator's settings contain neither backbone and weights nor a plugin; specify one of "
-            "the two"
-        )
     from skdpipe.pose.openpifpaf import OpenPifPaf, load_weights
 
     return OpenPifPaf(
@@ -49,11 +42,19 @@ def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
     )
 
 
+def installed_plugins() -> list[str]:
+    """The names of the estimators that installed packages provide."""
+    return sorted(importlib.metadata.entry_points(group=_ENTRY_POINTS).names)
+
+
 def _load_plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
-    """Import ``path/to/file.py:Name`` or ``package.module:Name`` and call it."""
+    """Import ``path/to/file.py:Name``, ``package.module:Name`` or an entry point, and call it."""
     location, _, name = target.rpartition(":")
     try:
-        if location.endswith(".py"):
+        if target in installed_plugins():
+            (entry_point,) = importlib.metadata.entry_points(group=_ENTRY_POINTS, name=target)
+            factory = entry_point.load()
+        elif location.endswith(".py"):
             path = _plugin_file(location)
             spec = importlib.util.spec_from_file_location(f"skdpipe_plugin_{path.stem}", path)
             assert spec is not None
@@ -61,13 +62,14 @@ def _load_plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module  # required by dataclasses
             spec.loader.exec_module(module)
+            factory = getattr(module, name)
         else:
-            module = importlib.import_module(location)
-        factory = getattr(module, name)
+            factory = getattr(importlib.import_module(location), name)
     except Exception as error:  # the code of a plugin can raise any exception
         raise PoseError(
             f"cannot load the estimator plugin '{target}' ({in_one_line(error)}); expected "
-            "path/to/file.py:Name or package.module:Name"
+            "path/to/file.py:Name, package.module:Name, or the name of an installed plugin (found "
+            f"{', '.join(installed_plugins()) or 'none'})"
         ) from error
     try:
         estimator = factory(**options)
