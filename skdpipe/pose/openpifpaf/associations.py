@@ -1,0 +1,145 @@
+"""The association fields as lists of candidates, of which OpenPifPaf's decoder makes connections."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from math import exp
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdpipe.pose.openpifpaf.joint_map import Cells, Floats, Indices, JointMap
+
+SKELETON: Final = (
+    *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8)),
+    *((7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+)
+"""The joints of COCO that each of OpenPifPaf's 19 associations connects."""
+_FLOOR: Final = 0.1  # share of a candidate's confidence that does not depend on the map of its joint
+_SMALLEST_SCALE: Final = 0.5  # pixels
+_LOWEST_SECOND: Final = 0.01  # confidence of a second candidate that counts
+
+
+class Joint(NamedTuple):
+    """A joint of a person: position and scale in pixels of the input image."""
+
+    confidence: float
+    x: float
+    y: float
+    scale: float
+
+
+class Candidates:
+    """The candidates of one association in one direction and frame.
+
+    Args:
+        rows: x and y of the start, x, y and scale of the end, confidence; by ascending x of the start.
+    """
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        self._rows = rows
+        self._starts = [row[0] for row in rows]
+
+    def connect(self, start: Joint, sigmas: float) -> Joint | None:
+        """The end of the association that starts at a joint, or None: a mean of the two best candidates.
+
+        The confidence of a candidate decreases with the distance of its start from the joint.
+
+        Args:
+            start: the joint.
+            sigmas: largest distance in x and in y, in standard deviations (half of the joint's scale).
+        """
+        _, x, y, scale = start
+        scale = max(scale, _SMALLEST_SCALE)
+        reach = sigmas * scale / 2
+        decay = -2 / (scale * scale)
+        best = second = 0.0
+        best_row = second_row = None
+        first = bisect_left(self._starts, x - reach)
+        for row in self._rows[first : bisect_right(self._starts, x + reach, first)]:
+            dy = row[1] - y
+            if -reach <= dy <= reach:
+                dx = row[0] - x
+                score = exp(decay * (dx * dx + dy * dy)) * row[5]
+                if score >= best:
+                    best, second, best_row, second_row = score, best, row, best_row
+                elif score > second:
+                    second, second_row = score, row
+        if best_row is None:
+            return None
+        if second_row is None or second < _LOWEST_SECOND or second < 0.5 * best:
+            return Joint(0.5 * best, *best_row[2:5])
+        return _blend(best, best_row, second, second_row)
+
+
+def _blend(best: float, best_row: list[float], second: float, second_row: list[float]) -> Joint:
+    """The weighted mean of two ends, or the first end if the second is too far from it."""
+    _, _, x, y, scale, _ = best_row
+    _, _, second_x, second_y, second_scale, _ = second_row
+    if (x - second_x) ** 2 + (y - second_y) ** 2 > scale**2 / 4:
+        return Joint(0.5 * best, x, y, scale)
+    total = best + second
+    return Joint(
+        0.5 * total,
+        (best * x + second * second_x) / total,
+        (best * y + second * second_y) / total,
+        (best * scale + second * second_scale) / total,
+    )
+
+
+class Associations:
+    """The candidates of all associations, directions and frames of a batch.
+
+    Args:
+        rows: ``(candidate, 6)``, see `Candidates`, by frame, association and direction.
+        bounds: for each frame, association and direction the index of its first candidate, and the end.
+    """
+
+    def __init__(self, rows: Floats, bounds: Sequence[int]) -> None:
+        self._rows, self._bounds = rows, bounds
+        self._lists: dict[int, Candidates] = {}
+
+    @classmethod
+    def score(cls, caf: Floats, stride: int, joint_map: JointMap, threshold: float) -> Associations:
+        """Weight the confidence of each cell with that of the joint map at the association's end.
+
+        Args:
+            caf: ``(frame, association, 8, row, column)``.
+            stride: pixels per cell.
+            joint_map: the map of the same frames.
+            threshold: lowest confidence of a candidate, before and after the weighting.
+        """
+        frames, associations = caf.shape[:2]
+        cells = Cells.over(threshold, caf)
+        confidence, (x1, y1, x2, y2, scale1, scale2) = cells.components[1], cells.components[2:] * stride
+        ends = np.array(SKELETON)[cells.field]
+        forward = joint_map.at(cells.frame, ends[:, 1], x2, y2)
+        backward = joint_map.at(cells.frame, ends[:, 0], x1, y1)
+        scores = (confidence * (_FLOOR + (1 - _FLOOR) * np.stack([forward, backward]))).astype(np.float32)
+        rows = np.concatenate(
+            [
+                np.stack([x1, y1, x2, y2, np.maximum(0, scale2), scores[0]], axis=1),
+                np.stack([x2, y2, x1, y1, np.maximum(0, scale1), scores[1]], axis=1),
+            ]
+        )
+        connection = 2 * (cells.frame * associations + cells.field)
+        lists = np.concatenate([connection, connection + 1])
+        order = np.lexsort((rows[:, 0], lists))
+        order = order[rows[order, 5] > threshold]
+        return cls(rows[order], _bounds(lists[order], 2 * frames * associations))
+
+    def of(self, frame: int, connection: int) -> Candidates:
+        """The candidates of a connection: twice the index of the association, plus 1 if backward."""
+        index = 2 * len(SKELETON) * frame + connection
+        if index not in self._lists:
+            rows = self._rows[self._bounds[index] : self._bounds[index + 1]]
+            self._lists[index] = Candidates(rows.tolist())
+        return self._lists[index]
+
+
+def _bounds(sorted_groups: Indices, groups: int) -> list[int]:
+    """The index of the first element of each group, and the number of elements."""
+    bounds: NDArray[np.intp] = np.searchsorted(sorted_groups, np.arange(groups + 1))
+    return bounds.tolist()
