@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from math import exp
 from typing import Final, NamedTuple
 
@@ -16,7 +15,12 @@ SKELETON: Final = (
     *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8)),
     *((7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
 )
-"""The joints of COCO that each of OpenPifPaf's 19 associations connects."""
+"""The joints of COCO that each of OpenPifPaf's 19 associations connects.
+
+A connection is an association in one direction: connection ``2 * association`` leads from the first joint to
+the second, connection ``2 * association + 1`` back.
+"""
+CONNECTIONS: Final = 2 * len(SKELETON)
 _FLOOR: Final = 0.1  # share of a candidate's confidence that does not depend on the map of its joint
 _SMALLEST_SCALE: Final = 0.5  # pixels
 _LOWEST_SECOND: Final = 0.01  # confidence of a second candidate that counts
@@ -31,23 +35,62 @@ class Joint(NamedTuple):
     scale: float
 
 
-class Candidates:
-    """The candidates of one association in one direction and frame.
+class Associations:
+    """The candidates of all connections and frames of a batch.
 
     Args:
-        rows: x and y of the start, x, y and scale of the end, confidence; by ascending x of the start.
+        connection: ``(candidate,)``, ascending, ``CONNECTIONS * frame + connection``.
+        rows: ``(candidate, 6)``: x and y of the start, x, y and scale of the end, confidence; those of a
+            connection by ascending x of the start.
+        frames: number of frames.
     """
 
-    def __init__(self, rows: list[list[float]]) -> None:
+    def __init__(self, connection: Indices, rows: Floats, frames: int) -> None:
         self._rows = rows
-        self._starts = [row[0] for row in rows]
+        self._starts: list[float] = rows[:, 0].tolist()
+        bounds: Indices = np.searchsorted(connection, np.arange(CONNECTIONS * frames + 1))
+        self._bounds: list[int] = bounds.tolist()
 
-    def connect(self, start: Joint, sigmas: float) -> Joint | None:
-        """The end of the association that starts at a joint, or None: a mean of the two best candidates.
+    @classmethod
+    def score(
+        cls,
+        caf: Floats,
+        stride: int,
+        joint_map: JointMap,
+        threshold: float,
+        only: NDArray[np.bool_] | None = None,
+    ) -> Associations:
+        """Weight the confidence of each cell with that of the joint map at the end of the connection.
+
+        Args:
+            caf: ``(frame, association, 8, row, column)``.
+            stride: pixels per cell.
+            joint_map: the map of the same frames.
+            threshold: lowest confidence of a candidate, before and after the weighting.
+            only: ``(frame, association)``, the associations whose candidates are needed.
+        """
+        cells = Cells.over(threshold, caf, only)
+        confidence, (x1, y1, x2, y2, scale1, scale2) = cells.components[1], cells.components[2:] * stride
+        ends = np.array(SKELETON)[cells.field]
+        forward = joint_map.at(cells.frame, ends[:, 1], x2, y2)
+        backward = joint_map.at(cells.frame, ends[:, 0], x1, y1)
+        scores = (confidence * (_FLOOR + (1 - _FLOOR) * np.stack([forward, backward]))).astype(np.float32)
+        scales = np.maximum(0, [scale2, scale1])
+        columns = np.stack([[x1, x2], [y1, y2], [x2, x1], [y2, y1], scales, scores]).reshape(6, -1)
+        connection = CONNECTIONS * cells.frame + 2 * cells.field
+        connection = np.concatenate([connection, connection + 1])
+        kept = np.flatnonzero(columns[5] > threshold)
+        kept = kept[np.lexsort((columns[0, kept], connection[kept]))]
+        return cls(connection[kept], columns.T[kept], len(caf))
+
+    def connect(self, frame: int, connection: int, start: Joint, sigmas: float) -> Joint | None:
+        """The end of a connection that starts at a joint, or None: a mean of the two best candidates.
 
         The confidence of a candidate decreases with the distance of its start from the joint.
 
         Args:
+            frame: index of the frame.
+            connection: index of the connection.
             start: the joint.
             sigmas: largest distance in x and in y, in standard deviations (half of the joint's scale).
         """
@@ -57,11 +100,13 @@ class Candidates:
         decay = -2 / (scale * scale)
         best = second = 0.0
         best_row = second_row = None
-        first = bisect_left(self._starts, x - reach)
-        for row in self._rows[first : bisect_right(self._starts, x + reach, first)]:
-            dy = row[1] - y
+        index = CONNECTIONS * frame + connection
+        low, high = self._bounds[index], self._bounds[index + 1]
+        low = bisect_left(self._starts, x - reach, low, high)
+        high = bisect_right(self._starts, x + reach, low, high)
+        for row in self._rows[low:high].tolist():
+            dx, dy = row[0] - x, row[1] - y
             if -reach <= dy <= reach:
-                dx = row[0] - x
                 score = exp(decay * (dx * dx + dy * dy)) * row[5]
                 if score >= best:
                     best, second, best_row, second_row = score, best, row, best_row
@@ -87,59 +132,3 @@ def _blend(best: float, best_row: list[float], second: float, second_row: list[f
         (best * y + second * second_y) / total,
         (best * scale + second * second_scale) / total,
     )
-
-
-class Associations:
-    """The candidates of all associations, directions and frames of a batch.
-
-    Args:
-        rows: ``(candidate, 6)``, see `Candidates`, by frame, association and direction.
-        bounds: for each frame, association and direction the index of its first candidate, and the end.
-    """
-
-    def __init__(self, rows: Floats, bounds: Sequence[int]) -> None:
-        self._rows, self._bounds = rows, bounds
-        self._lists: dict[int, Candidates] = {}
-
-    @classmethod
-    def score(cls, caf: Floats, stride: int, joint_map: JointMap, threshold: float) -> Associations:
-        """Weight the confidence of each cell with that of the joint map at the association's end.
-
-        Args:
-            caf: ``(frame, association, 8, row, column)``.
-            stride: pixels per cell.
-            joint_map: the map of the same frames.
-            threshold: lowest confidence of a candidate, before and after the weighting.
-        """
-        frames, associations = caf.shape[:2]
-        cells = Cells.over(threshold, caf)
-        confidence, (x1, y1, x2, y2, scale1, scale2) = cells.components[1], cells.components[2:] * stride
-        ends = np.array(SKELETON)[cells.field]
-        forward = joint_map.at(cells.frame, ends[:, 1], x2, y2)
-        backward = joint_map.at(cells.frame, ends[:, 0], x1, y1)
-        scores = (confidence * (_FLOOR + (1 - _FLOOR) * np.stack([forward, backward]))).astype(np.float32)
-        rows = np.concatenate(
-            [
-                np.stack([x1, y1, x2, y2, np.maximum(0, scale2), scores[0]], axis=1),
-                np.stack([x2, y2, x1, y1, np.maximum(0, scale1), scores[1]], axis=1),
-            ]
-        )
-        connection = 2 * (cells.frame * associations + cells.field)
-        lists = np.concatenate([connection, connection + 1])
-        order = np.lexsort((rows[:, 0], lists))
-        order = order[rows[order, 5] > threshold]
-        return cls(rows[order], _bounds(lists[order], 2 * frames * associations))
-
-    def of(self, frame: int, connection: int) -> Candidates:
-        """The candidates of a connection: twice the index of the association, plus 1 if backward."""
-        index = 2 * len(SKELETON) * frame + connection
-        if index not in self._lists:
-            rows = self._rows[self._bounds[index] : self._bounds[index + 1]]
-            self._lists[index] = Candidates(rows.tolist())
-        return self._lists[index]
-
-
-def _bounds(sorted_groups: Indices, groups: int) -> list[int]:
-    """The index of the first element of each group, and the number of elements."""
-    bounds: NDArray[np.intp] = np.searchsorted(sorted_groups, np.arange(groups + 1))
-    return bounds.tolist()

@@ -35,9 +35,18 @@ class Cells:
     components: Floats
 
     @classmethod
-    def over(cls, threshold: float, fields: Floats) -> Cells:
-        """The cells of ``(frame, field, component, row, column)`` with at least the threshold's confidence."""
-        frame, field, row, column = np.nonzero(fields[:, :, 1] >= threshold)
+    def over(cls, threshold: float, fields: Floats, only: NDArray[np.bool_] | None = None) -> Cells:
+        """The cells whose confidence is at least the threshold.
+
+        Args:
+            threshold: lowest confidence of a cell.
+            fields: ``(frame, field, component, row, column)``.
+            only: ``(frame, field)``, the fields whose cells are needed.
+        """
+        confident = fields[:, :, 1] >= threshold
+        if only is not None:
+            confident &= only[:, :, None, None]
+        frame, field, row, column = np.nonzero(confident)
         return cls(frame, field, fields[frame, field, :, row, column].T)
 
 
@@ -77,7 +86,7 @@ class JointMap:
         return height, width
 
     def at(self, frame: Indices, joint: Indices, x: Floats, y: Floats) -> NDArray[np.float64]:
-        """Confidence at the nearest pixel of each point; 0 outside of the image and where no cell has a part."""
+        """Confidence at the nearest pixels; 0 outside of the image and where no cell has a part."""
         height, width = self.sums.shape[-2:]
         inside = (x >= -0.49) & (x <= width - 0.51) & (y >= -0.49) & (y <= height - 0.51)
         column, row = (np.where(inside, points + 0.5, 0).astype(np.intp) for points in (x, y))
