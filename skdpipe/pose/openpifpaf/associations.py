@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from math import exp
+from math import exp, inf
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -40,8 +40,8 @@ class Associations:
 
     Args:
         connection: ``(candidate,)``, ascending, ``CONNECTIONS * frame + connection``.
-        rows: ``(candidate, 6)``: x and y of the start, x, y and scale of the end, confidence; those of a
-            connection by ascending x of the start.
+        rows: ``(candidate, 6)``: x and y of the start, x, y and scale of the end, logarithm of the confidence;
+            those of a connection by ascending x of the start.
         frames: number of frames.
     """
 
@@ -81,7 +81,9 @@ class Associations:
         connection = np.concatenate([connection, connection + 1])
         kept = np.flatnonzero(columns[5] > threshold)
         kept = kept[np.lexsort((columns[0, kept], connection[kept]))]
-        return cls(connection[kept], columns.T[kept], len(caf))
+        rows = columns.T[kept]
+        rows[:, 5] = np.log(rows[:, 5])
+        return cls(connection[kept], rows, len(caf))
 
     def connect(self, frame: int, connection: int, start: Joint, sigmas: float) -> Joint | None:
         """The end of a connection that starts at a joint, or None: a mean of the two best candidates.
@@ -98,30 +100,32 @@ class Associations:
         scale = max(scale, _SMALLEST_SCALE)
         reach = sigmas * scale / 2
         decay = -2 / (scale * scale)
-        best = second = 0.0
-        best_row = second_row = None
         index = CONNECTIONS * frame + connection
         low, high = self._bounds[index], self._bounds[index + 1]
         low = bisect_left(self._starts, x - reach, low, high)
         high = bisect_right(self._starts, x + reach, low, high)
+        best = second = -inf
+        best_row = second_row = None
         for row in self._rows[low:high].tolist():
             dx, dy = row[0] - x, row[1] - y
-            if -reach <= dy <= reach:
-                score = exp(decay * (dx * dx + dy * dy)) * row[5]
+            score = decay * (dx * dx + dy * dy) + row[5]
+            if score > second and -reach <= dy <= reach:
                 if score >= best:
                     best, second, best_row, second_row = score, best, row, best_row
-                elif score > second:
+                else:
                     second, second_row = score, row
-        if best_row is None:
-            return None
-        if second_row is None or second < _LOWEST_SECOND or second < 0.5 * best:
-            return Joint(0.5 * best, *best_row[2:5])
-        return _blend(best, best_row, second, second_row)
+        return _blend(exp(best), best_row, exp(second), second_row)
 
 
-def _blend(best: float, best_row: list[float], second: float, second_row: list[float]) -> Joint:
-    """The weighted mean of two ends, or the first end if the second is too far from it."""
-    _, _, x, y, scale, _ = best_row
+def _blend(
+    best: float, row: list[float] | None, second: float, second_row: list[float] | None
+) -> Joint | None:
+    """The mean of two ends weighted by their scores, or the first end if the second is weak or too far away."""
+    if row is None:
+        return None
+    _, _, x, y, scale, _ = row
+    if second_row is None or second < _LOWEST_SECOND or second < 0.5 * best:
+        return Joint(0.5 * best, x, y, scale)
     _, _, second_x, second_y, second_scale, _ = second_row
     if (x - second_x) ** 2 + (y - second_y) ** 2 > scale**2 / 4:
         return Joint(0.5 * best, x, y, scale)

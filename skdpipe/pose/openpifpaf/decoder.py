@@ -1,7 +1,8 @@
 """Decoding of OpenPifPaf's fields into people, with numpy alone.
 
-The algorithm is that of ``openpifpaf.decoder.CifCaf`` of OpenPifPaf 0.13: Kreiss et al., "OpenPifPaf: Composite
-Fields for Semantic Keypoint Detection and Spatio-Temporal Association", IEEE T-ITS 2021, section III-C.
+The algorithm is that of ``openpifpaf.decoder.CifCaf`` of OpenPifPaf 0.13: Kreiss et al., "OpenPifPaf:
+Composite Fields for Semantic Keypoint Detection and Spatio-Temporal Association", IEEE T-ITS 2021, section
+III-C.
 A person starts at a seed, a confident joint, and grows along the associations, the most confident first.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
-from itertools import count, pairwise
+from itertools import pairwise
 from math import sqrt
 from typing import Final
 
@@ -31,26 +32,22 @@ _SUPPRESSED: Final = 1e-5  # factor of a suppressed joint's confidence, and conf
 _OCCUPANCY_CELL: Final = 2  # pixels
 _SMALLEST_BOX: Final = 4.0  # pixels, half of the side
 _JOINT_WEIGHTS: Final = np.array([3.0] * 3 + [1.0] * 14) / 23  # of confidences in descending order
+_NOWHERE: Final = (0, 0, 0, 0)  # a box without cells
 _MAP_PIXELS: Final = 2**22  # of the joint maps of the frames that are decoded together; bounds the memory
 
 Person = list[Joint | None]
+Box = tuple[int, int, int, int]  # first column, end of the columns, first row, end of the rows
+Frontier = list[tuple[float, int, Joint | None]]  # negative confidence, connection, its end if it is known
 Connect = Callable[[int, Joint, float], Joint | None]
 
 
-def _neighbours() -> tuple[tuple[tuple[int, int], ...], ...]:
-    """For each joint the joints with which it is associated, and the connections to them."""
-    return tuple(
-        tuple(
-            (ends[1 - side], 2 * association + side)
-            for association, ends in enumerate(SKELETON)
-            for side in (0, 1)
-            if ends[side] == joint
-        )
-        for joint in range(len(COCO_17))
-    )
-
-
-_NEIGHBOURS: Final = _neighbours()
+_ENDS: Final = tuple(ends for first, second in SKELETON for ends in ((first, second), (second, first)))
+"""Start and end of each connection."""
+_FROM: Final = tuple(
+    tuple((connection, end) for connection, (start, end) in enumerate(_ENDS) if start == joint)
+    for joint in range(len(COCO_17))
+)
+"""For each joint the connections that start there, and their ends."""
 
 
 def decode(cif: Floats, caf: Floats, stride: int, thresholds: Thresholds) -> list[Keypoints]:
@@ -94,7 +91,8 @@ def _decode_together(cif: Floats, caf: Floats, stride: int, thresholds: Threshol
             for person in people:
                 growth.extend(person)
                 _copy_neighbours(person)
-    return [_to_keypoints(_suppress(people, keypoint, grid), thresholds.instance) for people in frames]
+    people = [_suppress(_confident(each, thresholds.instance), keypoint, grid) for each in frames]
+    return [_to_keypoints(_confident(each, thresholds.instance), thresholds.instance) for each in people]
 
 
 def _is_missing(people: list[Person], first: int, second: int) -> bool:
@@ -128,6 +126,13 @@ def _find_seeds(cif: Floats, stride: int, joint_map: JointMap, threshold: float)
     return [_Seeds(index[low:high], joints[low:high]) for low, high in pairwise(bounds)]
 
 
+def _push_connections(frontier: Frontier, person: Person, start: int, bound: float) -> None:
+    """Add the connections from a joint to missing joints, whose confidence is at most ``bound``."""
+    for connection, end in _FROM[start]:
+        if person[end] is None:
+            heappush(frontier, (-bound, connection, None))
+
+
 @dataclass(frozen=True)
 class _Growth:
     """How a person grows: the joints that are still missing are searched for along the connections.
@@ -152,29 +157,22 @@ class _Growth:
         A frontier contains connections to missing joints. The end of a connection is searched for when no
         other connection can be more confident: its confidence is at most the root of that of its start.
         """
-        frontier: list[tuple[float, int, int, int, int, Joint | None]] = []
-        numbers = count()
-
-        def push_connections(start: int, joint: Joint) -> None:
-            bound = -sqrt(joint.confidence)
-            for end, connection in _NEIGHBOURS[start]:
-                if person[end] is None:
-                    heappush(frontier, (bound, next(numbers), start, end, connection, None))
-
-        for start, joint in enumerate(person):
+        frontier: Frontier = []
+        for index, joint in enumerate(person):
             if joint is not None:
-                push_connections(start, joint)
+                _push_connections(frontier, person, index, sqrt(joint.confidence))
         while frontier:
-            _, _, start, end, connection, found = heappop(frontier)
+            _, connection, found = heappop(frontier)
+            start, end = _ENDS[connection]
             if person[end] is not None:
                 continue
             if found is None:
                 found = self._search(person[start], connection)
                 if found is not None:
-                    heappush(frontier, (-found.confidence, next(numbers), start, end, connection, found))
+                    heappush(frontier, (-found.confidence, connection, found))
             else:
                 person[end] = found
-                push_connections(end, found)
+                _push_connections(frontier, person, end, sqrt(found.confidence))
 
     def _search(self, start: Joint, connection: int) -> Joint | None:
         """The joint at the end of a connection, or None."""
@@ -193,23 +191,16 @@ class _Growth:
 
 def _copy_neighbours(person: Person) -> None:
     """Put each joint that is still missing at the place of its most confident neighbour."""
-    numbers = count()
-    frontier: list[tuple[float, int, int, int]] = []
-
-    def push_connections(start: int, joint: Joint) -> None:
-        for end, _ in _NEIGHBOURS[start]:
-            if person[end] is None:
-                heappush(frontier, (-joint.confidence, next(numbers), start, end))
-
-    for start, joint in enumerate(person):
+    frontier: Frontier = []
+    for index, joint in enumerate(person):
         if joint is not None:
-            push_connections(start, joint)
+            _push_connections(frontier, person, index, joint.confidence)
     while frontier:
-        _, _, start, end = heappop(frontier)
-        joint = person[start]
-        if person[end] is None and joint is not None:
-            person[end] = copied = joint._replace(confidence=_SUPPRESSED)
-            push_connections(end, copied)
+        _, connection, _ = heappop(frontier)
+        start, end = _ENDS[connection]
+        if person[end] is None:
+            person[end] = Joint(_SUPPRESSED, *person[start][1:])
+            _push_connections(frontier, person, end, _SUPPRESSED)
 
 
 class _OccupancyGrid:
@@ -220,20 +211,26 @@ class _OccupancyGrid:
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
-        self.rows, self.columns = (side // _OCCUPANCY_CELL + 1 for side in size)
+        self._rows, self._columns = (side // _OCCUPANCY_CELL + 1 for side in size)
 
-    def cell(self, joint: Joint) -> tuple[int, int]:
-        """Column and row of a joint; those of the nearest cell if it is outside of the image."""
-        column, row = int(joint.x / _OCCUPANCY_CELL), int(joint.y / _OCCUPANCY_CELL)
-        return _clip(column, 0, self.columns - 1), _clip(row, 0, self.rows - 1)
+    def cells(self, joints: Floats) -> tuple[Indices, Indices]:
+        """Column and row of joints ``(joint, 4)``; those of the nearest cell for a joint outside of the image."""
+        column, row = (joints[:, 1:3].T / _OCCUPANCY_CELL).astype(np.intp)
+        return np.clip(column, 0, self._columns - 1), np.clip(row, 0, self._rows - 1)
 
-    def box(self, joint: Joint) -> tuple[int, int, int, int]:
-        """The cells that a joint occupies: first column, end of the columns, first row, end of the rows."""
+    def is_inside(self, joint: Joint, boxes: list[Box]) -> bool:
+        """Whether the cell of a joint is inside of a box."""
+        column = _clip(int(joint.x / _OCCUPANCY_CELL), 0, self._columns - 1)
+        row = _clip(int(joint.y / _OCCUPANCY_CELL), 0, self._rows - 1)
+        return any(left <= column < right and top <= row < bottom for left, right, top, bottom in boxes)
+
+    def box(self, joint: Joint) -> Box:
+        """The cells that a joint occupies."""
         x, y = joint.x / _OCCUPANCY_CELL, joint.y / _OCCUPANCY_CELL
         reach = max(_SMALLEST_BOX, joint.scale) / _OCCUPANCY_CELL
-        left, top = _clip(int(x - reach), 0, self.columns - 1), _clip(int(y - reach), 0, self.rows - 1)
-        right = _clip(int(x + reach), left + 1, self.columns)
-        bottom = _clip(int(y + reach), top + 1, self.rows)
+        left, top = _clip(int(x - reach), 0, self._columns - 1), _clip(int(y - reach), 0, self._rows - 1)
+        right = _clip(int(x + reach), left + 1, self._columns)
+        bottom = _clip(int(y + reach), top + 1, self._rows)
         return left, right, top, bottom
 
 
@@ -243,41 +240,45 @@ def _clip(value: int, low: int, high: int) -> int:
 
 def _grow_people(seeds: _Seeds, growth: _Growth, grid: _OccupancyGrid) -> list[Person]:
     """Grow a person from each seed whose place no other person's joint occupies."""
-    people = []
-    column, row = (
-        np.clip((seeds.joints[:, axis] / _OCCUPANCY_CELL).astype(np.intp), 0, length - 1)
-        for axis, length in ((1, grid.columns), (2, grid.rows))
-    )
-    free: NDArray[np.bool_] = np.ones(len(seeds.index), np.bool_)
+    people: list[Person] = []
+    column, row = grid.cells(seeds.joints)
+    free: NDArray[np.bool_] = np.ones(len(column), np.bool_)
     while free.any():
         first = int(free.argmax())
         person: Person = [None] * len(COCO_17)
-        person[int(seeds.index[first])] = Joint(*seeds.joints[first].tolist())
+        person[seeds.index[first]] = Joint(*seeds.joints[first].tolist())
         growth.extend(person)
         people.append(person)
-        boxes = np.array([(0, 0, 0, 0) if joint is None else grid.box(joint) for joint in person])
+        boxes = np.array([_NOWHERE if joint is None else grid.box(joint) for joint in person])
         left, right, top, bottom = boxes[seeds.index].T
         free &= (column < left) | (column >= right) | (row < top) | (row >= bottom)
         free[first] = False
     return people
 
 
+def _confident(people: list[Person], instance: float) -> list[Person]:
+    """The people whose mean confidence is at least ``instance``, highest first."""
+    confident = [person for person in people if _mean_confidence(person) >= instance]
+    return sorted(confident, key=_mean_confidence, reverse=True)
+
+
+def _mean_confidence(person: Person) -> float:
+    return sum(joint.confidence for joint in person if joint is not None) / len(person)
+
+
 def _suppress(people: list[Person], keypoint: float, grid: _OccupancyGrid) -> list[Person]:
-    """Suppress joints at the place of the same joint of a person with a higher mean confidence.
+    """Suppress each joint at a place that the same joint of a previous person occupies.
 
     Joints whose confidence is not above ``keypoint`` are removed.
     """
-    occupied: list[list[tuple[int, int, int, int]]] = [[] for _ in range(len(COCO_17))]
+    occupied: list[list[Box]] = [[] for _ in range(len(COCO_17))]
     remaining = []
-    for person in sorted(people, key=_mean_confidence, reverse=True):
+    for person in people:
         kept: Person = [None] * len(person)
         for index, joint in enumerate(person):
             if joint is None:
                 continue
-            column, row = grid.cell(joint)
-            if any(
-                left <= column < right and top <= row < bottom for left, right, top, bottom in occupied[index]
-            ):
+            if grid.is_inside(joint, occupied[index]):
                 joint = joint._replace(confidence=joint.confidence * _SUPPRESSED)
             else:
                 occupied[index].append(grid.box(joint))
@@ -287,19 +288,13 @@ def _suppress(people: list[Person], keypoint: float, grid: _OccupancyGrid) -> li
     return remaining
 
 
-def _mean_confidence(person: Person) -> float:
-    return sum(joint.confidence for joint in person if joint is not None) / len(person)
-
-
 def _to_keypoints(people: list[Person], instance: float) -> Keypoints:
-    """People whose confidence is at least ``instance``, by descending score: ``(person, joint, 3)``.
+    """People whose score is at least ``instance``, highest first: ``(person, joint, 3)``.
 
-    The mean confidence and the score, in which the three best joints have a higher weight, must be at least
-    ``instance``.
+    The score is a mean confidence in which the three most confident joints have a higher weight.
     """
-    confident = [person for person in people if _mean_confidence(person) >= instance]
-    keypoints = np.broadcast_to(UNSEEN, (len(confident), len(COCO_17), 3)).copy()
-    for found, person in zip(keypoints, confident, strict=True):
+    keypoints = np.broadcast_to(UNSEEN, (len(people), len(COCO_17), 3)).copy()
+    for found, person in zip(keypoints, people, strict=True):
         for index, joint in enumerate(person):
             if joint is not None:
                 found[index] = joint.x, joint.y, joint.confidence
