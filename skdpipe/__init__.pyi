@@ -54,7 +54,8 @@ from .formats.poses import load_poses, save_poses
 from .inference import BundleMetadata, Prediction, Predictor, read_metadata
 from .pose import PoseEstimator
 from .pose.load import load_estimator
-from .pose.openpifpaf.weights import fetch_pose_weights, list_pose_weights
+from .pose.openpifpaf.weights import fetch_pose_weights
+from .pose.openpifpaf.weights_file import list_pose_weights
 from .pose_training import measure_pose, train_pose
 from .predict import load_predictor, newest_bundle
 from .progress import Progress

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from skdpipe.bundle import Bundle, load_bundle
-from skdpipe.config import Estimator, OpenPifPafSettings, PluginSettings
+from skdpipe.config import Estimator, OpenPifPafSettings, PluginSettings, RuntimeChoice
 from skdpipe.errors import BundleError, in_brief
 from skdpipe.inference import Predictor
-from skdpipe.inference.metadata import BundleMetadata
+from skdpipe.inference.metadata import BundleMetadata, read_metadata
 from skdpipe.pose.estimate import SampledEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.runtime import RuntimeChoice, open_runtime
-from skdpipe.skeleton import layout_named
+from skdpipe.runtime import open_runtime
+
+if TYPE_CHECKING:
+    import torch
+
+    from skdpipe.bundle import Bundle
 
 
 def load_predictor(
@@ -33,7 +36,7 @@ def load_predictor(
         device: where the estimator and, with the runtime torch, the student run.
         estimator: settings of the estimator. By default those stored in the bundle; needed if the student was
             trained on imported skeletons.
-        runtime: what runs the student.
+        runtime: what runs the student and, unless it is auto, the estimator's network.
 
     Raises:
         BundleError: if the bundle cannot be read, was trained on three coordinates, names no estimator or one
@@ -41,22 +44,19 @@ def load_predictor(
         PoseError: if the estimator or its weights are not available.
         MissingDependencyError: if the runtime is not installed.
     """
-    device = torch.device(device)
-    loaded = bundle if isinstance(bundle, Bundle) else load_bundle(Path(bundle))
-    metadata = loaded.metadata
-    clip = metadata.clip
-    if clip.coordinates == 3:
+    where = Path(bundle) if isinstance(bundle, str | Path) else bundle
+    metadata = read_metadata(where) if isinstance(where, Path) else where.metadata
+    if metadata.clip.coordinates == 3:
         raise BundleError(
             "the student was trained on three coordinates (x, y, z), and estimators find two in a video; "
             "distil a student on skeletons in two dimensions, with a teacher in three if you like"
         )
-    shape = (1, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))
-    sampled = _open_estimator(metadata, estimator, device)
-    return Predictor(metadata, open_runtime(loaded.network, shape, runtime, device), sampled)
+    sampled = _open_estimator(metadata, estimator, str(device), runtime)
+    return Predictor(metadata, open_runtime(where, metadata.clip, runtime, str(device)), sampled)
 
 
 def _open_estimator(
-    metadata: BundleMetadata, given: Estimator | None, device: torch.device
+    metadata: BundleMetadata, given: Estimator | None, device: str, runtime: RuntimeChoice
 ) -> SampledEstimator:
     settings = given or metadata.estimator
     if settings is None:
@@ -66,7 +66,10 @@ def _open_estimator(
         )
     if given is None:
         _require_no_code(settings)
-    estimator = load_estimator(settings, device)
+    in_runtime = settings
+    if runtime != "auto" and isinstance(settings, OpenPifPafSettings):
+        in_runtime = replace(settings, runtime=runtime)
+    estimator = load_estimator(in_runtime, device)
     if settings == metadata.estimator and estimator.fingerprint != metadata.fingerprint:
         raise BundleError(
             f"the bundle was trained with '{metadata.fingerprint}', but the estimator found here is "

@@ -1,23 +1,27 @@
-"""Opens the runtime of a trained network."""
+"""The runtime of a trained network; torch is imported only if it is needed."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from skdpipe.errors import require_extra
-from skdpipe.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
-from skdpipe.networks import GraphNetwork, deployed, to_onnx
+from skdpipe.config import ClipFormat, RuntimeChoice
+from skdpipe.inference.metadata import errors_of
+from skdpipe.inference.runtimes import ExportedRuntime, Runtime
+from skdpipe.runtimes import available_cores, choose_runtime, exported_network
+from skdpipe.skeleton import layout_named
 
-RuntimeChoice = Literal["auto", "torch", "onnx", "openvino"]
-Shape = tuple[int, int, int, int, int]
-_PACKAGES: Final = {
-    "onnx": ("onnxruntime", "onnx", "onnxscript"),
-    "openvino": ("openvino", "onnx", "onnxscript"),
-}
+if TYPE_CHECKING:
+    import torch
+
+    from skdpipe.bundle import Bundle
+    from skdpipe.networks import GraphNetwork
+
+_EXPORT_VERSION: Final = 1  # changes when the exported models do
 
 
 class TorchRuntime:
@@ -30,32 +34,60 @@ class TorchRuntime:
 
     name = "torch"
 
-    def __init__(self, network: GraphNetwork, device: torch.device) -> None:
+    def __init__(self, network: GraphNetwork, device: torch.device | str) -> None:
+        from skdpipe.networks import deployed
+
         self._network = deployed(network).to(device)
         self._device = device
 
     def __call__(self, x: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """See :class:`skdpipe.inference.Runtime`."""
+        import torch
+
         with torch.inference_mode():
             clips, masks = torch.from_numpy(x).to(self._device), torch.from_numpy(mask).to(self._device)
             logits = self._network(clips, masks).logits.float().cpu()
         return np.asarray(logits.numpy(), np.float32)
 
 
-def open_runtime(network: GraphNetwork, shape: Shape, choice: RuntimeChoice, device: torch.device) -> Runtime:
-    """The runtime of a network.
+def open_runtime(bundle: Path | Bundle, clip: ClipFormat, choice: RuntimeChoice, device: str) -> Runtime:
+    """The runtime of a trained network.
+
+    A network for ONNX Runtime or OpenVINO is exported once, which needs torch, and kept in the user's cache
+    under the checksum of the bundle; that of a bundle in memory is not kept.
 
     Args:
-        network: is copied.
-        shape: of the input, ``(batch, person, channel, frame, joint)``; the batch size may vary.
-        choice: ``onnx`` and ``openvino`` run on the CPU with PyTorch's number of threads.
-        device: for PyTorch.
+        bundle: its path, or the bundle itself.
+        clip: the format of its input.
+        choice: what runs the network; see `choose_runtime`. auto takes PyTorch for a bundle in memory.
+        device: of PyTorch.
 
     Raises:
-        MissingDependencyError: if the packages of the runtime are not installed.
+        BundleError: if the bundle cannot be read.
+        MissingDependencyError: if the runtime is not installed.
     """
-    if choice in ("auto", "torch"):
-        return TorchRuntime(network, device)
-    require_extra(choice, *_PACKAGES[choice])  # before the export, which takes seconds
-    model, threads = to_onnx(deployed(network).cpu(), shape), torch.get_num_threads()
-    return OnnxRuntime(model, threads) if choice == "onnx" else OpenVinoRuntime(model, threads)
+    if choice == "auto" and not isinstance(bundle, Path):
+        choice = "torch"
+    runtime = choose_runtime(choice, "float32", device)
+    if runtime == "torch":
+        return TorchRuntime(_network_of(bundle), device)
+    if isinstance(bundle, Path):
+        with errors_of(bundle):
+            digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+        model = exported_network(f"bundle-{digest[:32]}-{_EXPORT_VERSION}", lambda: _export(bundle, clip))
+    else:
+        model = _export(bundle, clip)
+    return ExportedRuntime(model, runtime, threads=available_cores())
+
+
+def _network_of(bundle: Path | Bundle) -> GraphNetwork:
+    from skdpipe.bundle import load_bundle
+
+    return (load_bundle(bundle) if isinstance(bundle, Path) else bundle).network
+
+
+def _export(bundle: Path | Bundle, clip: ClipFormat) -> bytes:
+    from skdpipe.networks import deployed, to_onnx
+
+    shape = (1, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))
+    return to_onnx(deployed(_network_of(bundle)).cpu(), shape)

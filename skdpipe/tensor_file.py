@@ -125,6 +125,24 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     return tensors
 
 
+def digest_of_tensors(path: Path) -> str:
+    """sha256 of the names and values of the tensors, whatever their order in the file.
+
+    Raises:
+        OSError: if the file cannot be read.
+        TensorFileError: if it is damaged.
+    """
+    read_header(path)  # checks it
+    content = memoryview(path.read_bytes())
+    length, header = _split(content)
+    digest = hashlib.sha256()
+    for name in sorted(header.keys() - {"__metadata__"}):
+        first, last = header[name]["data_offsets"]
+        digest.update(name.encode())
+        digest.update(content[length + first : length + last])
+    return digest.hexdigest()
+
+
 def all_finite(tensors: Mapping[str, NDArray[Any]]) -> bool:
     """Whether no tensor contains NaN or an infinity."""
     return all(np.isfinite(each).all() for each in tensors.values() if each.dtype.kind == "f")

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import Actors, Estimator, OpenPifPafSettings, PluginSettings
+from skdpipe.config import Actors, Estimator, OpenPifPafSettings, PluginSettings, Thresholds
 from skdpipe.errors import PoseError
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
@@ -29,15 +29,17 @@ from skdpipe.pose.openpifpaf import (
     BACKBONES,
     OpenPifPaf,
     PoseNetwork,
+    TorchFields,
     build,
     catalogue,
     load_weights,
     save_weights,
 )
 from skdpipe.pose.openpifpaf.catalogue import EMBEDDED, PublishedWeights
-from skdpipe.pose.openpifpaf.estimator import Letterbox, Thresholds
-from skdpipe.pose.openpifpaf.networks import embedded_path, openpifpaf
+from skdpipe.pose.openpifpaf.letterbox import Letterbox
+from skdpipe.pose.openpifpaf.networks import openpifpaf
 from skdpipe.pose.openpifpaf.training import Encoder
+from skdpipe.pose.openpifpaf.weights_file import embedded_path
 from skdpipe.pose_training import measure_pose, render_image
 from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Origin, PoseSequence, is_seen
 from skdpipe.synthetic import make_scene, render_frame
@@ -186,7 +188,7 @@ def estimate_with_perfect_network(frames: list[Any], long_edge: int, upsample: i
     encoder = Encoder(basis, long_edge)
     targets = [encoder(*frame)[1:] for frame in frames]
     perfect = PoseNetwork(PerfectNetwork(basis.head_metas, targets), "perfect", upsample)
-    return OpenPifPaf(perfect, long_edge=long_edge)([frame for frame, _, _ in frames])
+    return OpenPifPaf(TorchFields(perfect), long_edge=long_edge)([frame for frame, _, _ in frames])
 
 
 @pytest.mark.parametrize("upsample", [1, 2])
@@ -244,7 +246,7 @@ def test_frames_without_people_give_no_detections() -> None:
 
 
 def test_no_frames_give_no_people() -> None:
-    assert OpenPifPaf(random_network(), long_edge=129)([]) == []
+    assert OpenPifPaf(TorchFields(random_network()), long_edge=129)([]) == []
 
 
 def test_people_are_sorted_by_score_and_filtered_by_threshold() -> None:
@@ -254,13 +256,15 @@ def test_people_are_sorted_by_score_and_filtered_by_threshold() -> None:
     left, right = sorted(rendered[1], key=lambda person: np.nanmean(person[:, 0]))
     for fields in perfect.fields:
         fields[:, :, 1, :, : fields.shape[-1] // 2] *= 0.8  # lower confidence of the left person
-    found = OpenPifPaf(PoseNetwork(perfect, "perfect"), long_edge=513)([rendered[0]])[0]
+    found = OpenPifPaf(TorchFields(PoseNetwork(perfect, "perfect")), long_edge=513)([rendered[0]])[0]
     assert len(found) == 2
     for person, truth in zip(found, (right, left), strict=True):
         assert np.nanmax(np.linalg.norm(person[:, :2] - truth[:, :2], axis=-1)) < 0.05
     assert found[0, :, 2].sum() > found[1, :, 2].sum()
     strict = Thresholds(instance=0.9)
-    (best,) = OpenPifPaf(PoseNetwork(perfect, "perfect"), long_edge=513, thresholds=strict)([rendered[0]])[0]
+    (best,) = OpenPifPaf(TorchFields(PoseNetwork(perfect, "perfect")), long_edge=513, thresholds=strict)(
+        [rendered[0]]
+    )[0]
     np.testing.assert_allclose(best[:, :2], found[0, :, :2], atol=0.05)
 
 
@@ -272,7 +276,7 @@ def test_complete_people_have_every_joint_even_at_low_confidence(
     frame = render_image(SMALL_POSE_TRAINING.data, 0)[0]
     plain, complete, plain_again = (
         OpenPifPaf(
-            loaded,
+            TorchFields(loaded),
             long_edge=SMALL_POSE_TRAINING.long_edge,
             thresholds=Thresholds(keypoint=0.9, complete=complete),
         )([frame])[0]
@@ -286,7 +290,7 @@ def test_complete_people_have_every_joint_even_at_low_confidence(
 
 def test_a_batch_and_single_frames_give_the_same_people(trained_pose_network: TrainedPoseNetwork) -> None:
     estimator = OpenPifPaf(
-        load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path)),
+        TorchFields(load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path))),
         long_edge=SMALL_POSE_TRAINING.long_edge,
     )
     assert isinstance(SMALL_POSE_TRAINING.data, Actors)
@@ -299,7 +303,7 @@ def test_a_batch_and_single_frames_give_the_same_people(trained_pose_network: Tr
 
 
 def test_estimating_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    estimator = OpenPifPaf(random_network(), long_edge=97)
+    estimator = OpenPifPaf(TorchFields(random_network()), long_edge=97)
     for size in ((64, 48), (48, 64), (240, 180)):  # OpenPifPaf's C++ extension prints when its buffers grow
         estimator([render_action("wave", size=size)[0]])
     assert capfd.readouterr() == ("", "")
@@ -308,7 +312,7 @@ def test_estimating_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_fingerprint_contains_the_relevant_settings() -> None:
     def fingerprint(seed: int = 0, long_edge: int = 129, **thresholds: float) -> str:
         return OpenPifPaf(
-            random_network(seed), long_edge=long_edge, thresholds=Thresholds(**thresholds)
+            TorchFields(random_network(seed)), long_edge=long_edge, thresholds=Thresholds(**thresholds)
         ).fingerprint
 
     assert fingerprint() == fingerprint()
@@ -594,7 +598,7 @@ def test_the_embedded_networks_find_people_in_images_outside_the_training_set(
     assert name in EMBEDDED
     if not embedded_path(name).is_file():
         pytest.skip(f"no {embedded_path(name)}; run `skdpipe train-pose pose-{name}`")
-    estimator = OpenPifPaf(load_weights(backbone, name), long_edge=edge)
+    estimator = OpenPifPaf(TorchFields(load_weights(backbone, name)), long_edge=edge)
     accuracy, rate = measure_pose(estimator, images=24, seed=99, batch=8)
     assert accuracy.found > 0.8
     assert accuracy.pck_found > 0.6

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from skdpipe.errors import PoseError
-from skdpipe.pose.openpifpaf import OpenPifPaf, PoseNetwork, load_weights, save_weights
+from skdpipe.pose.openpifpaf import OpenPifPaf, PoseNetwork, TorchFields, load_weights, save_weights
 from skdpipe.pose.openpifpaf.checkpoint_reader import modules, read_checkpoint
 from skdpipe.pose.openpifpaf.convert import load_2019
 from skdpipe.pose.openpifpaf.heads_2019 import PifPaf2019, resnet_blocks, to_current_fields
@@ -194,7 +194,9 @@ def test_the_associations_connect_the_same_joints() -> None:
 
 
 def test_people_of_the_old_encoder_are_found_within_a_pixel() -> None:
-    estimator = OpenPifPaf(PoseNetwork(PerfectNetwork(), "perfect", 2), long_edge=max(IMAGE_SIZE))
+    estimator = OpenPifPaf(
+        TorchFields(PoseNetwork(PerfectNetwork(), "perfect", 2)), long_edge=max(IMAGE_SIZE)
+    )
     width, height = IMAGE_SIZE
     (found,) = estimator([np.zeros((height, width, 3), np.uint8)])
     known = people()
@@ -207,7 +209,9 @@ def test_people_of_the_old_encoder_are_found_within_a_pixel() -> None:
 
 
 def test_the_old_and_the_current_decoder_find_the_same_people() -> None:
-    estimator = OpenPifPaf(PoseNetwork(PerfectNetwork(), "perfect", 2), long_edge=max(IMAGE_SIZE))
+    estimator = OpenPifPaf(
+        TorchFields(PoseNetwork(PerfectNetwork(), "perfect", 2)), long_edge=max(IMAGE_SIZE)
+    )
     width, height = IMAGE_SIZE
     (found,) = estimator([np.zeros((height, width, 3), np.uint8)])
     old = fixture("people")["decoded"]

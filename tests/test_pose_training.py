@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from skdpipe.config import Actors, CocoFile, PoseTraining, to_plain
 from skdpipe.errors import PoseError
 from skdpipe.pose.accuracy import pose_accuracy
-from skdpipe.pose.openpifpaf import OpenPifPaf, build, load_weights
+from skdpipe.pose.openpifpaf import OpenPifPaf, TorchFields, build, load_weights
 from skdpipe.pose.openpifpaf.training import Encoder, PoseSample, coco_batches, pool_batches, schedule, train
 from skdpipe.pose_training import ActorImages, measure_pose, render_image, train_pose
 from skdpipe.progress import Progress
@@ -114,7 +114,7 @@ def test_a_network_finds_the_people_of_its_training_images(trained_pose_network:
     assert len(trained_pose_network.losses) == SMALL_POSE_TRAINING.steps
     assert trained_pose_network.losses[-1] < 0.5 * trained_pose_network.losses[0]
     estimator = OpenPifPaf(
-        load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path)),
+        TorchFields(load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path))),
         long_edge=SMALL_POSE_TRAINING.long_edge,
     )
     assert isinstance(SMALL_POSE_TRAINING.data, Actors)
@@ -342,7 +342,7 @@ def test_true_keypoints_have_perfect_accuracy() -> None:
 
 def test_a_trained_network_can_be_measured(trained_pose_network: TrainedPoseNetwork) -> None:
     estimator = OpenPifPaf(
-        load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path)),
+        TorchFields(load_weights(SMALL_POSE_TRAINING.backbone, str(trained_pose_network.path))),
         long_edge=SMALL_POSE_TRAINING.long_edge,
     )
     accuracy, rate = measure_pose(estimator, images=3, seed=99, batch=2)

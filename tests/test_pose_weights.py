@@ -17,7 +17,8 @@ from skdpipe.errors import PoseError
 from skdpipe.pose.openpifpaf import catalogue, load_weights
 from skdpipe.pose.openpifpaf.catalogue import PublishedWeights
 from skdpipe.pose.openpifpaf.download import download
-from skdpipe.pose.openpifpaf.weights import fetch, find, list_pose_weights
+from skdpipe.pose.openpifpaf.weights import fetch
+from skdpipe.pose.openpifpaf.weights_file import find, list_pose_weights
 from skdpipe.progress import Progress
 
 QUIET = Progress(quiet=True)

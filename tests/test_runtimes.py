@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,32 @@ import pytest
 import torch
 from test_deploy import MASK, clips, trained
 
-from skdpipe.errors import SkdpipeError
-from skdpipe.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
+from skdpipe.bundle import Bundle, build_network, save_bundle
+from skdpipe.config import ClipFormat, NetworkChoice, Precision, RuntimeChoice
+from skdpipe.errors import ConfigError
+from skdpipe.inference import BundleMetadata
+from skdpipe.inference.runtimes import ExportedRuntime, Runtime
 from skdpipe.networks import deployed, to_onnx
-from skdpipe.runtime import RuntimeChoice, TorchRuntime, open_runtime
+from skdpipe.runtime import TorchRuntime, open_runtime
+from skdpipe.runtimes import OpenVinoSession, choose_runtime, exported_network, user_cache
 
-CPU, SHAPE = torch.device("cpu"), (4, 2, 3, 8, 13)
+SHAPE = (4, 2, 3, 8, 13)
+CLIP = ClipFormat(frames=8, people=2, layout="penn-13")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
 @cache
 def model() -> bytes:
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnx")
     return to_onnx(deployed(trained()), SHAPE)
+
+
+def bundle() -> Bundle:
+    return Bundle(trained(), BundleMetadata(NetworkChoice("st_gcn"), ("a", "b"), CLIP, "mine"))
 
 
 def assert_logits_equal_evaluation_mode(runtime: Runtime) -> None:
@@ -45,58 +60,44 @@ def test_the_model_has_logits_alone_by_default() -> None:
 
 
 def test_torch() -> None:
-    assert_logits_equal_evaluation_mode(TorchRuntime(trained(), CPU))
+    assert_logits_equal_evaluation_mode(TorchRuntime(trained(), "cpu"))
 
 
-def test_onnx_runtime() -> None:
-    pytest.importorskip("onnxruntime")
-    assert_logits_equal_evaluation_mode(OnnxRuntime(model(), threads=1))
-
-
-def test_openvino() -> None:
-    pytest.importorskip("openvino")
-    assert_logits_equal_evaluation_mode(OpenVinoRuntime(model(), threads=1))
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_exported_networks(name: Any) -> None:
+    pytest.importorskip({"onnx": "onnxruntime"}.get(name, name))
+    assert_logits_equal_evaluation_mode(ExportedRuntime(model(), name, threads=1))
 
 
 def test_logits_are_not_overwritten_by_the_next_call() -> None:
     pytest.importorskip("openvino")
-    runtime = OpenVinoRuntime(model(), threads=1)
+    runtime = ExportedRuntime(model(), "openvino", threads=1)
     first = runtime(clips()[:1].numpy(), MASK[:1].numpy())
     before = first.copy()
     runtime(clips()[1:2].numpy(), MASK[1:2].numpy())
     np.testing.assert_array_equal(first, before)
 
 
-@pytest.mark.parametrize("choice", ["onnx", "openvino"])
-def test_a_chosen_runtime_runs_the_network(choice: RuntimeChoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    exported = model()  # an export takes seconds: one for all tests
-    monkeypatch.setattr("skdpipe.runtime.to_onnx", lambda network, shape: exported)
+@pytest.mark.parametrize("choice", ["torch", "onnx", "openvino"])
+def test_a_chosen_runtime_runs_the_network(choice: RuntimeChoice) -> None:
     pytest.importorskip({"onnx": "onnxruntime"}.get(choice, choice))
-    runtime = open_runtime(trained(), SHAPE, choice, CPU)
+    runtime = open_runtime(bundle(), CLIP, choice, "cpu")
     assert runtime.name == choice
     assert_logits_equal_evaluation_mode(runtime)
 
 
-@pytest.mark.parametrize("choice", ["auto", "torch"])
-def test_torch_needs_no_other_package(choice: RuntimeChoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    uninstall(("onnx", "onnxscript", "onnxruntime", "openvino"), monkeypatch)
-    runtime = open_runtime(trained(), SHAPE, choice, CPU)
-    assert runtime.name == "torch"
-    assert_logits_equal_evaluation_mode(runtime)
-
-
-@pytest.mark.parametrize(
-    ("choice", "package"),
-    [("onnx", "onnxruntime"), ("openvino", "openvino"), ("onnx", "onnxscript"), ("openvino", "onnx")],
-)
-def test_a_missing_package_is_named_with_the_extra_that_installs_it(
-    choice: RuntimeChoice, package: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip({"onnx": "onnxruntime"}.get(choice, choice))
-    uninstall((package,), monkeypatch)
-    with pytest.raises(SkdpipeError, match=package) as caught:
-        open_runtime(trained(), SHAPE, choice, CPU)
-    assert f"skdpipe[{choice}]" in str(caught.value)
+def test_a_bundle_is_exported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    small = NetworkChoice("st_2sgcn", width=4)
+    network = build_network(small, CLIP, 2).eval()
+    save_bundle(Bundle(network, BundleMetadata(small, ("a", "b"), CLIP, "mine")), tmp_path / "a.safetensors")
+    first = open_runtime(tmp_path / "a.safetensors", CLIP, "onnx", "cpu")
+    monkeypatch.setattr("skdpipe.networks.to_onnx", None)
+    x, mask = clips().numpy(), MASK.numpy()
+    again = open_runtime(tmp_path / "a.safetensors", CLIP, "onnx", "cpu")(x, mask)
+    np.testing.assert_array_equal(again, first(x, mask))
+    expected = network(clips(), MASK).logits.detach().numpy()
+    np.testing.assert_allclose(again, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 class Without:
@@ -125,11 +126,99 @@ def test_openvino_is_imported_without_its_usage_statistics() -> None:
     pytest.importorskip("openvino")
     code = """
 import sys, threading
-from skdpipe.inference.runtimes import OpenVinoRuntime
+import numpy as np
+from skdpipe.runtimes import OpenVinoSession
 try:
-    OpenVinoRuntime(b"no model", threads=1)
+    OpenVinoSession(b"no model", threads=1)({"x": np.zeros(1)})
 except RuntimeError:
     assert "openvino" in sys.modules
 sys.exit("openvino_telemetry" in sys.modules or threading.active_count() > 1)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# The choice
+
+
+@pytest.mark.parametrize(
+    ("installed", "precision", "device", "expected"),
+    [
+        ({"onnxruntime", "openvino"}, "float32", "cpu", "openvino"),
+        ({"onnxruntime"}, "float32", "cpu", "onnx"),
+        (set(), "float32", "cpu", "torch"),
+        ({"onnxruntime"}, "bfloat16", "cpu", "torch"),
+        ({"onnxruntime", "openvino"}, "float32", "cuda:0", "torch"),
+        ({"onnxruntime", "openvino"}, "float16", "cuda", "torch"),
+    ],
+)
+def test_auto_takes_the_fastest_that_is_installed(
+    installed: set[str], precision: Precision, device: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in installed:
+        pytest.importorskip(package)
+    uninstall(tuple({"onnxruntime", "openvino"} - installed), monkeypatch)
+    assert choose_runtime("auto", precision, device) == expected
+
+
+@pytest.mark.parametrize(
+    ("choice", "precision", "device"),
+    [("onnx", "bfloat16", "cpu"), ("openvino", "float16", "cpu"), ("torch", "float16", "cpu")],
+)
+def test_a_precision_that_a_runtime_does_not_have_is_refused(
+    choice: RuntimeChoice, precision: Precision, device: str
+) -> None:
+    with pytest.raises(
+        ConfigError, match=f"^precision {precision} with the runtime {choice} on cpu; expected"
+    ):
+        choose_runtime(choice, precision, device)
+
+
+def test_bfloat16_is_refused_where_the_processor_does_not_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("skdpipe.runtimes.choice.openvino_has_bfloat16", lambda: False)
+    with pytest.raises(ConfigError, match=r"^precision bfloat16, which this processor does not have; set"):
+        choose_runtime("openvino", "bfloat16", "cpu")
+    assert choose_runtime("auto", "bfloat16", "cpu") == "torch"
+
+
+# Exported networks
+
+
+def test_an_exported_network_is_kept() -> None:
+    assert exported_network("a-1", lambda: b"model") == b"model"
+    assert exported_network("a-1", lambda: b"another") == b"model"
+    assert exported_network("a-2", lambda: b"another") == b"another"
+    assert sorted(path.name for path in user_cache().rglob("*.onnx")) == ["a-1.onnx", "a-2.onnx"]
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "torch").touch()
+    with pytest.warns(UserWarning, match=r"a-1\.onnx: cannot be written .*exported again next time$"):
+        assert exported_network("a-1", lambda: b"model") == b"model"
+
+
+def test_the_cache_is_a_part_of_that_of_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert user_cache() == Path(torch.hub.get_dir()) / "skdpipe"
+    monkeypatch.delenv("TORCH_HOME")
+    assert user_cache() == Path(torch.hub.get_dir()) / "skdpipe"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert user_cache() == Path(torch.hub.get_dir()) / "skdpipe" == tmp_path / "xdg/torch/hub/skdpipe"
+
+
+def test_openvino_runs_inputs_of_many_sizes() -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    from skdpipe.onnx_export import export_to_onnx
+
+    axes = {0: "batch", 1: "width"}
+    doubled = export_to_onnx(Doubled(), {"x": torch.zeros(2, 3)}, {"x": axes, "y": axes})
+    session = OpenVinoSession(doubled, threads=1, calls=2)
+    for width in (1, 2, 3, 4, 5, 6, 1):
+        for batch in (1, 3):
+            x = np.random.default_rng(width).normal(size=(batch, width)).astype(np.float32)
+            np.testing.assert_array_equal(session({"x": x})[0], 2 * x)
+
+
+class Doubled(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x

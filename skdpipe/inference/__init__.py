@@ -4,12 +4,11 @@ from skdpipe.inference.metadata import BundleMetadata, read_metadata
 from skdpipe.inference.model_input import batch_input, model_input
 from skdpipe.inference.prediction import Prediction, rank_classes
 from skdpipe.inference.predictor import Predictor
-from skdpipe.inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime
+from skdpipe.inference.runtimes import ExportedRuntime, Runtime
 
 __all__ = [
     "BundleMetadata",
-    "OnnxRuntime",
-    "OpenVinoRuntime",
+    "ExportedRuntime",
     "Prediction",
     "Predictor",
     "Runtime",

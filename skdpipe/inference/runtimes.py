@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any, Final, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skdpipe.errors import require_extra
-
-_OPENVINO_STATISTICS: Final = "openvino_telemetry"
+from skdpipe.runtimes import open_session
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -38,75 +35,23 @@ class Runtime(Protocol):
         ...
 
 
-class OnnxRuntime:
-    """Runs an ONNX model in ONNX Runtime, on the CPU.
+class ExportedRuntime:
+    """Runs a network that was exported to ONNX, on the CPU in single precision.
 
     Args:
         model: as exported by :func:`skdpipe.networks.to_onnx`.
+        name: of the runtime.
         threads: number of threads.
 
     Raises:
-        MissingDependencyError: if ONNX Runtime is not installed.
+        MissingDependencyError: if the runtime is not installed.
     """
 
-    name = "onnx"
-
-    def __init__(self, model: bytes, threads: int) -> None:
-        require_extra("onnx", "onnxruntime")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    def __init__(self, model: bytes, name: Literal["onnx", "openvino"], threads: int) -> None:
+        self.name: str = name
+        self._session = open_session(model, name, threads=threads)
 
     def __call__(self, x: Floats, mask: Mask) -> Floats:
         """See :class:`Runtime`."""
-        (logits,) = self._session.run(["logits"], {"x": x, "mask": mask})
-        return np.asarray(logits, np.float32)
-
-
-class OpenVinoRuntime:
-    """Runs an ONNX model in OpenVINO, on the CPU, in single precision.
-
-    Args:
-        model: as exported by :func:`skdpipe.networks.to_onnx`.
-        threads: number of threads.
-
-    Raises:
-        MissingDependencyError: if OpenVINO is not installed.
-    """
-
-    name = "openvino"
-
-    def __init__(self, model: bytes, threads: int) -> None:
-        openvino = _import_openvino()
-        core = openvino.Core()
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        self._compiled: Any = core.compile_model(core.read_model(model), "CPU", settings)
-
-    def __call__(self, x: Floats, mask: Mask) -> Floats:
-        """See :class:`Runtime`."""
-        outputs = self._compiled({"x": x, "mask": mask})
-        return np.array(outputs["logits"], np.float32)
-
-
-def _import_openvino() -> Any:
-    """OpenVINO without the usage statistics that its import sends over the network.
-
-    It works without the module that sends them, which an entry of None in `sys.modules` makes missing.
-    """
-    require_extra("openvino", "openvino")
-    without_statistics = _OPENVINO_STATISTICS not in sys.modules
-    if without_statistics:
-        sys.modules[_OPENVINO_STATISTICS] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        if without_statistics:
-            del sys.modules[_OPENVINO_STATISTICS]
-    return openvino
+        (logits,) = self._session({"x": x, "mask": mask})
+        return logits

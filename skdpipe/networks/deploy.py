@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from skdpipe.networks.graph_network import GraphNetwork, with_placeholder_person
 from skdpipe.networks.layers import InputUnchanged, JointNorm, PersonNorm
 from skdpipe.networks.output import NetworkOutput
+from skdpipe.onnx_export import export_to_onnx
 
 
 class DeployedNetwork(nn.Module):
@@ -68,29 +68,17 @@ def to_onnx(
 ) -> bytes:
     """Export a network as an ONNX model with the inputs ``x`` and ``mask`` and the output ``logits``.
 
-    The batch size of the model is dynamic. Needs the packages onnx and onnxscript.
+    The batch size of the model is dynamic. Needs the package onnx.
 
     Args:
         network: on the CPU, in single precision.
         shape: of ``x``, ``(batch, person, channel, frame, joint)``; any batch size.
         features: whether ``features`` is a second output.
     """
-    example = torch.zeros(2, *shape[1:]), torch.ones(2, shape[1], dtype=torch.bool)
-    batch = torch.export.Dim("batch")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about its own internals
-        program = torch.onnx.export(
-            network if features else _Logits(network).eval(),
-            example,
-            input_names=["x", "mask"],
-            output_names=["logits", "features"] if features else ["logits"],
-            dynamic_shapes={"x": {0: batch}, "mask": {0: batch}},
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    model: bytes = program.model_proto.SerializeToString()
-    return model
+    example = {"x": torch.zeros(2, *shape[1:]), "mask": torch.ones(2, shape[1], dtype=torch.bool)}
+    names = [*example, "logits", *(["features"] if features else [])]
+    module = network if features else _Logits(network)
+    return export_to_onnx(module, example, {name: {0: "batch"} for name in names})
 
 
 class _Logits(nn.Module):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skdpipe.config import Estimator, PluginSettings
 from skdpipe.errors import PoseError, SkdpipeError, in_brief, in_one_line
 from skdpipe.pose import PoseEstimator
+from skdpipe.runtimes import available_cores
 from skdpipe.skeleton import describe_layout
 
 if TYPE_CHECKING:
@@ -20,26 +21,27 @@ if TYPE_CHECKING:
 _ENTRY_POINTS: Final = "skdpipe.estimators"
 
 
-def load_estimator(settings: Estimator, device: torch.device) -> PoseEstimator:
+def load_estimator(
+    settings: Estimator, device: torch.device | str = "cpu", *, threads: int | None = None
+) -> PoseEstimator:
     """Load the estimator that the settings describe.
 
     Args:
         settings: of the estimator.
-        device: device of the network; plugins choose their own.
+        device: device of a network in PyTorch; plugins choose their own.
+        threads: number of threads of a network in another runtime; by default one for each core.
 
     Raises:
         PoseError: if code or weights cannot be loaded.
+        MissingDependencyError: if the runtime is not installed.
+        ConfigError: if the runtime does not have the precision.
     """
     if isinstance(settings, PluginSettings):
         return _load_plugin(settings.plugin, settings.options)
-    from skdpipe.pose.openpifpaf import OpenPifPaf, load_weights
+    from skdpipe.pose.openpifpaf import OpenPifPaf, open_network
 
-    return OpenPifPaf(
-        load_weights(settings.backbone, settings.weights),
-        long_edge=settings.long_edge,
-        thresholds=settings.thresholds,
-        device=device,
-    )
+    network = open_network(settings, str(device), threads or available_cores())
+    return OpenPifPaf(network, long_edge=settings.long_edge, thresholds=settings.thresholds)
 
 
 def installed_plugins() -> list[str]:

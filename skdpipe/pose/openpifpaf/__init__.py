@@ -1,16 +1,10 @@
 """OpenPifPaf as a `PoseEstimator`; nothing outside this folder imports OpenPifPaf.
 
-OpenPifPaf keeps its configuration in class attributes. `networks` and `estimator` set every attribute that
-they depend on directly before use, so values set elsewhere have no effect.
+OpenPifPaf keeps its configuration in class attributes. `networks` sets every attribute that it depends on
+directly before use, so values set elsewhere have no effect. Names are imported on first use: an exported
+network needs neither torch nor OpenPifPaf.
 """
 
-from skdpipe.pose.openpifpaf.estimator import OpenPifPaf
-from skdpipe.pose.openpifpaf.networks import (
-    BACKBONES,
-    PoseNetwork,
-    build,
-    save_weights,
-)
-from skdpipe.pose.openpifpaf.weights import load_weights
+import lazy_loader
 
-__all__ = ["BACKBONES", "OpenPifPaf", "PoseNetwork", "build", "load_weights", "save_weights"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,85 +1,66 @@
-"""OpenPifPaf as a pose estimator: letterboxed frames, network, decoder, keypoints in pixels of the frame."""
+"""OpenPifPaf as a pose estimator: letterboxed frames, network, decoder, keypoints in pixels of the frame.
+
+Nothing here imports torch or OpenPifPaf; the network is a function from images to fields.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from skdpipe.config import Thresholds
-from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
-from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, is_seen
+from skdpipe.config import Precision, Thresholds
+from skdpipe.pose.openpifpaf.decoder import decode
+from skdpipe.pose.openpifpaf.letterbox import STRIDE, Letterbox
+from skdpipe.skeleton import COCO_17, Keypoints, Layout
 from skdpipe.video import Frame
 
-_STRIDE = 16  # of every OpenPifPaf backbone; its input images have 16 n + 1 pixels per side
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
-_STD = np.array([0.229, 0.224, 0.225], np.float32) * 255
-_RELATIVE_KEYPOINT = 0.5  # OpenPifPaf's default: minimum confidence of a joint relative to its neighbour's
-_FILL = (124, 116, 104)  # the mean colour
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Letterbox:
-    """Position of a frame in the input image: scaled to a long edge, centred, padded to a multiple of the
-    stride.
-
-    Pixel centres are integers: x of the frame is at (x + 0.5) * scale - 0.5 + offset in the input image.
+class NetworkDescription:
+    """Which network it is.
 
     Attributes:
-        scale: horizontal and vertical scale.
-        offset: left and top padding in pixels.
-        inner: width and height of the scaled frame.
-        outer: width and height of the input image.
+        backbone: the backbone's name in OpenPifPaf.
+        upsample: ratio of the backbone's stride to that of the heads.
+        checksum: sha256 of the tensors, or "untrained".
     """
 
-    scale: tuple[float, float]
-    offset: tuple[int, int]
-    inner: tuple[int, int]
-    outer: tuple[int, int]
-
-    @classmethod
-    def fit(cls, size: tuple[int, int], long_edge: int) -> Letterbox:
-        """The letterbox for frames of ``size`` (width, height)."""
-        ratio = long_edge / max(size)
-        inner = (max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio)))
-        outer = (_round_up(inner[0]), _round_up(inner[1]))
-        offset = ((outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2)
-        return cls((inner[0] / size[0], inner[1] / size[1]), offset, inner, outer)
-
-    def apply(self, frame: Frame) -> Frame:
-        """The input image of a frame, uint8."""
-        method = cv2.INTER_AREA if self.scale[0] < 1 else cv2.INTER_LINEAR
-        inner = cv2.resize(frame, self.inner, interpolation=method)
-        left, top = self.offset
-        right, bottom = self.outer[0] - self.inner[0] - left, self.outer[1] - self.inner[1] - top
-        padded = cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_CONSTANT, value=_FILL)
-        return np.asarray(padded, np.uint8)
-
-    def to_input(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Frame coordinates to coordinates of the input image."""
-        moved: NDArray[np.float64] = (xy + 0.5) * np.array(self.scale) - 0.5 + np.array(self.offset)
-        return moved.astype(np.float32)
-
-    def to_frame(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Coordinates of the input image to frame coordinates."""
-        moved: NDArray[np.float64] = (xy - np.array(self.offset) + 0.5) / np.array(self.scale) - 0.5
-        return moved.astype(np.float32)
+    backbone: str
+    upsample: int = 1
+    checksum: str = "untrained"
 
 
-def _round_up(length: int) -> int:
-    """The smallest multiple of the stride plus 1 that is not below ``length``."""
-    return -(-(length - 1) // _STRIDE) * _STRIDE + 1
+class FieldNetwork(Protocol):
+    """A network from images to fields; several threads may call it at once.
 
+    Attributes:
+        description: which network it is.
+        runtime: what runs it: torch, onnx or openvino.
+        precision: number format in which it computes.
+        calls: number of calls that should run at once to use all its threads.
+    """
 
-def normalise(images: NDArray[np.uint8]) -> torch.Tensor:
-    """uint8 RGB ``(batch, height, width, 3)`` to the network's float input ``(batch, 3, height, width)``."""
-    scaled = (images.astype(np.float32) - _MEAN) / _STD
-    return torch.from_numpy(scaled).permute(0, 3, 1, 2)
+    description: NetworkDescription
+    runtime: str
+    precision: Precision
+    calls: int
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """The fields of images.
+
+        Args:
+            images: ``(image, height, width, 3)``, RGB; height and width are multiples of 16, plus 1.
+
+        Returns:
+            ``(image, 17, 5, row, column)`` and ``(image, 19, 8, row, column)``, see `decode`.
+        """
+        ...
 
 
 class OpenPifPaf:
@@ -89,82 +70,56 @@ class OpenPifPaf:
         network: the trained network.
         long_edge: length of the longer side of the scaled frame in pixels.
         thresholds: thresholds of the decoder.
-        device: device of the network; the decoder runs on the CPU.
     """
 
     layout: Layout = COCO_17
 
     def __init__(
-        self,
-        network: PoseNetwork,
-        *,
-        long_edge: int,
-        thresholds: Thresholds | None = None,
-        device: torch.device | str = "cpu",
+        self, network: FieldNetwork, *, long_edge: int, thresholds: Thresholds | None = None
     ) -> None:
-        self._network = network
-        self._module = network.module.to(device).eval()
-        self._device = torch.device(device)
+        self.network = network
         self._long_edge = long_edge
         self._thresholds = thresholds or Thresholds()
 
     @property
     def fingerprint(self) -> str:
-        """Backbone, checksum of the weights, long edge and thresholds."""
-        t = self._thresholds
+        """Backbone, checksum of the weights, long edge, thresholds, and precision unless it is float32."""
+        t, network = self._thresholds, self.network.description
         return (
-            f"openpifpaf {self._network.backbone} {self._network.checksum[:16]} edge{self._long_edge} "
+            f"openpifpaf {network.backbone} {network.checksum[:16]} edge{self._long_edge} "
             f"seed{t.seed:g} keypoint{t.keypoint:g} instance{t.instance:g} cif{t.cif:g} caf{t.caf:g}"
             + (" complete" if t.complete else "")
+            + (f" {self.network.precision}" if self.network.precision != "float32" else "")
         )
+
+    @property
+    def calls(self) -> int:
+        """Number of calls that should run at once."""
+        return self.network.calls
 
     def __call__(self, frames: Sequence[Frame]) -> list[Keypoints]:
         """See `PoseEstimator.__call__`."""
         if not frames:
             return []
-        height, width = frames[0].shape[:2]
-        box = Letterbox.fit((width, height), self._long_edge)
-        images = normalise(np.stack([box.apply(frame) for frame in frames]))
-        with torch.inference_mode():
-            fields = [head.cpu() for head in self._module(images.to(self._device))]
-        _configure_decoder(self._thresholds)
-        return [
-            _people(self._decode([head[i] for head in fields]), box, self._thresholds.instance)
-            for i in range(len(frames))
-        ]
+        return self.decode(self.network(self.prepare(frames)), frames[0].shape)
 
-    def _decode(self, fields: list[torch.Tensor]) -> list[Any]:
-        """OpenPifPaf's annotations of one frame.
+    def prepare(self, frames: Sequence[Frame]) -> NDArray[np.uint8]:
+        """The network's input images ``(frame, height, width, 3)`` for frames of one size."""
+        box = self._letterbox(frames[0].shape)
+        return np.stack([box.apply(frame) for frame in frames])
 
-        Each frame gets a new decoder: a decoder that is used again keeps adding to its maps, so the rounding
-            would
-        depend on the number of previous frames.
+    def decode(self, fields: tuple[Floats, Floats], shape: tuple[int, ...]) -> list[Keypoints]:
+        """The people in the fields of each frame, in pixels of the frames.
+
+        Args:
+            fields: of the network.
+            shape: of a frame, ``(height, width, 3)``.
         """
-        cif, caf = self._network.head_metas
-        annotations: list[Any] = openpifpaf.decoder.CifCaf([cif], [caf])(fields)
-        return annotations
+        box = self._letterbox(shape)
+        people = decode(*fields, STRIDE // self.network.description.upsample, self._thresholds)
+        for each in people:
+            each[..., :2] = box.to_frame(each[..., :2])
+        return people
 
-
-def _configure_decoder(thresholds: Thresholds) -> None:
-    utils = openpifpaf.decoder.utils
-    cpp = torch.classes.openpifpaf_decoder.CifCaf
-    utils.CifSeeds.set_threshold(thresholds.seed)
-    utils.CifHr.set_threshold(thresholds.cif)
-    utils.CafScored.set_default_score_th(thresholds.caf)
-    utils.nms.Keypoints.set_instance_threshold(thresholds.instance)
-    keypoint = 0.0 if thresholds.complete else thresholds.keypoint
-    utils.nms.Keypoints.set_keypoint_threshold(keypoint)
-    cpp.set_keypoint_threshold(keypoint)
-    cpp.set_keypoint_threshold_rel(0.0 if thresholds.complete else _RELATIVE_KEYPOINT)
-    cpp.set_force_complete(thresholds.complete)
-
-
-def _people(annotations: list[Any], box: Letterbox, threshold: float) -> Keypoints:
-    """Decoded annotations as ``(person, joint, 3)`` in pixels of the frame, highest score first."""
-    found = sorted((a for a in annotations if a.score >= threshold), key=lambda a: -a.score)
-    keypoints = np.broadcast_to(UNSEEN, (len(found), len(COCO_17), 3)).copy()
-    for person, annotation in zip(keypoints, found, strict=True):
-        seen = is_seen(annotation.data)
-        person[seen, :2] = box.to_frame(annotation.data[seen, :2].astype(np.float32))
-        person[seen, 2] = np.clip(annotation.data[seen, 2], 0, 1)
-    return keypoints
+    def _letterbox(self, shape: tuple[int, ...]) -> Letterbox:
+        return Letterbox.fit((shape[1], shape[0]), self._long_edge)

@@ -23,9 +23,12 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from skdpipe.atomic_file import write_bytes_atomically
-from skdpipe.errors import PoseError, in_brief, in_one_line
+from skdpipe.errors import PoseError, in_brief
+from skdpipe.pose.openpifpaf.estimator import NetworkDescription
 from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
-from skdpipe.tensor_file import TensorFileError, TensorType, read_header
+from skdpipe.pose.openpifpaf.letterbox import MEAN, STD
+from skdpipe.pose.openpifpaf.weights_file import FORMAT, FORMAT_2019, does_not_match, read_weights_header
+from skdpipe.tensor_file import TensorType
 
 
 def _import_openpifpaf() -> Any:
@@ -75,14 +78,8 @@ BACKBONES: Final = (
     "shufflenetv2k44",
 )
 """OpenPifPaf's convolutional backbones for single images."""
-_LARGEST_HEADER: Final = 5_000_000  # bytes; that of resnet152 has 100,000
-_LONGEST_NOTES: Final = 1_000_000  # characters
-_UPSAMPLES: Final = {"1", "2", "4", "8"}
 _FLOATS: Final = {"F16", "BF16", "F32", "F64"}
 _INTEGERS: Final = {"I64"}
-
-FORMAT: Final = "skdpipe-pose-1"
-FORMAT_2019: Final = "skdpipe-pose-2019-1"
 
 
 @dataclass(frozen=True)
@@ -104,9 +101,20 @@ class PoseNetwork:
     notes: Mapping[str, Any] | None = None
 
     @property
+    def description(self) -> NetworkDescription:
+        """Which network it is."""
+        return NetworkDescription(self.backbone, self.upsample, self.checksum)
+
+    @property
     def head_metas(self) -> list[Any]:
         """OpenPifPaf's descriptions of both heads."""
         return cast(list[Any], self.module.head_metas)
+
+
+def normalise(images: Tensor) -> Tensor:
+    """The network's input ``(image, 3, height, width)`` for uint8 RGB ``(image, height, width, 3)``."""
+    mean, std = (torch.from_numpy(each).to(images.device) for each in (MEAN, STD))
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
 def build(backbone: str, *, upsample: int = 1) -> PoseNetwork:
@@ -169,70 +177,23 @@ def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], 
     write_bytes_atomically(path, to_bytes(tensors, metadata))
 
 
-def embedded_path(name: str) -> Path:
-    """Path of an embedded weights file: in the package, or in the source tree's models/."""
-    package = Path(__file__).parents[2]
-    candidates = (
-        package / "models" / f"pose-{name}.safetensors",
-        package.parent / "models" / f"pose-{name}.safetensors",
-    )
-    return next((path for path in candidates if path.exists()), candidates[-1])
-
-
 def load_safetensors(path: Path, backbone: str) -> PoseNetwork:
     """Load a network that `save_weights` wrote.
 
     Raises:
         PoseError: if the file cannot be read, or belongs to another network.
     """
-    if not path.is_file():
-        raise PoseError(f"no pose weights at {path}; expected safetensors written by `skdpipe train-pose`")
+    header = read_weights_header(path, backbone)
     try:
-        _require_small_header(path)
-        header = read_header(path)
-    except (OSError, TensorFileError) as error:
-        found = str(error) if isinstance(error, TensorFileError) else in_one_line(error)
-        raise PoseError(
-            f"{path} is not a readable safetensors file ({found}); train or fetch it again"
-        ) from error
-    metadata = header.metadata
-    if metadata.get("format") not in {FORMAT, FORMAT_2019} or "backbone" not in metadata:
-        raise PoseError(
-            f"{path} contains no pose weights; expected safetensors written by `skdpipe train-pose`"
-        )
-    if metadata["backbone"] != backbone:
-        raise PoseError(
-            f"{path} contains weights of {metadata['backbone']:.40}, not of {backbone}; change one of the two"
-        )
-    try:
-        notes = _read_notes(metadata["notes"])
-        if metadata["upsample"] not in _UPSAMPLES:
-            raise ValueError(f"upsample {in_brief(metadata['upsample'])}")
-        of_2019 = metadata["format"] == FORMAT_2019
-        network = build_2019(backbone) if of_2019 else build(backbone, upsample=int(metadata["upsample"]))
+        network = build_2019(backbone) if header.of_2019 else build(backbone, upsample=header.upsample)
         _require_same_tensors(header.tensors, network.module.state_dict())
         tensors = load_file(path)
         network.module.load_state_dict({name: as_float(tensor) for name, tensor in tensors.items()})
         if not all(torch.isfinite(tensor).all() for tensor in network.module.state_dict().values()):
             raise ValueError("weights that are not finite")
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        raise PoseError(
-            f"{path} does not match {backbone} ({in_one_line(error)}); train or fetch it again"
-        ) from error
-    return PoseNetwork(network.module, backbone, network.upsample, checksum(tensors), notes)
-
-
-def _require_small_header(path: Path) -> None:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-    if length > _LARGEST_HEADER:
-        raise TensorFileError(f"a header of {length} bytes")
-
-
-def _read_notes(text: str) -> Any:
-    if len(text) > _LONGEST_NOTES:
-        raise ValueError(f"notes of {len(text)} characters")
-    return json.loads(text)
+        raise does_not_match(path, backbone, error) from error
+    return PoseNetwork(network.module, backbone, network.upsample, checksum(tensors), header.notes)
 
 
 def _require_same_tensors(found: Mapping[str, TensorType], expected: Mapping[str, Tensor]) -> None:

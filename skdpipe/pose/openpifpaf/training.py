@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from skdpipe.config import PoseTraining
 from skdpipe.errors import PoseError, require_extra
-from skdpipe.pose.openpifpaf.estimator import Letterbox, normalise
-from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
+from skdpipe.pose.openpifpaf.letterbox import Letterbox
+from skdpipe.pose.openpifpaf.networks import PoseNetwork, normalise, openpifpaf
 from skdpipe.skeleton import Keypoints, is_seen
 from skdpipe.tensor_file import NewerFormatError, write_tensors
 from skdpipe.training_tensors import read_training, restore_training, training_tensors
@@ -144,7 +144,7 @@ def pool_batches(samples: Sequence[PoseSample], batch: int, seed: int, start: in
         order = np.random.default_rng([seed, step // per_epoch]).permutation(len(samples))
         for i in range(step % per_epoch, per_epoch):
             chosen = [samples[j] for j in order[i * batch : (i + 1) * batch]]
-            images = normalise(np.stack([image for image, _, _ in chosen]))
+            images = normalise(torch.from_numpy(np.stack([image for image, _, _ in chosen])))
             rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
             gain = torch.empty(batch, 3, 1, 1).normal_(1, 0.1, generator=rng)
             shift = torch.empty(batch, 3, 1, 1).normal_(0, 0.15, generator=rng)

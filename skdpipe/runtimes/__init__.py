@@ -1,0 +1,18 @@
+"""Runtimes of exported networks: ONNX Runtime and OpenVINO; this package never imports torch."""
+
+from skdpipe.runtimes.choice import Runtime, available_cores, choose_runtime, has_nvidia_gpu
+from skdpipe.runtimes.exported_files import exported_network, user_cache
+from skdpipe.runtimes.session import OnnxSession, OpenVinoSession, Session, open_session
+
+__all__ = [
+    "OnnxSession",
+    "OpenVinoSession",
+    "Runtime",
+    "Session",
+    "available_cores",
+    "choose_runtime",
+    "exported_network",
+    "has_nvidia_gpu",
+    "open_session",
+    "user_cache",
+]

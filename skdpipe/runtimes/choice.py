@@ -1,0 +1,84 @@
+"""Which runtime runs a network, and on how many threads."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from importlib.util import find_spec
+from typing import Final, Literal
+
+from skdpipe.config import Precision, RuntimeChoice
+from skdpipe.errors import ConfigError, require_extra
+from skdpipe.runtimes.session import openvino_has_bfloat16
+
+Runtime = Literal["torch", "onnx", "openvino"]
+
+_PACKAGES: Final = {"onnx": "onnxruntime", "openvino": "openvino"}
+_PRECISIONS: Final = {
+    "onnx": {"float32"},
+    "openvino": {"float32", "bfloat16"},
+    "torch": {"float32", "bfloat16"},
+    "torch on a GPU": {"float32", "bfloat16", "float16"},
+}
+
+
+def choose_runtime(choice: RuntimeChoice, precision: Precision, device: str) -> Runtime:
+    """The runtime of a network.
+
+    Args:
+        choice: auto takes PyTorch on a GPU. On a processor it takes the fastest that is installed and has the
+            precision: OpenVINO, then ONNX Runtime, then PyTorch.
+        precision: in which the network computes.
+        device: of PyTorch, for example ``cpu`` or ``cuda:0``.
+
+    Raises:
+        MissingDependencyError: if the chosen runtime is not installed.
+        ConfigError: if it does not have the precision, here or on any machine.
+    """
+    if choice == "auto":
+        choice = _fastest(precision, device)
+    where = "torch on a GPU" if choice == "torch" and device != "cpu" else choice
+    if precision not in _PRECISIONS[where]:
+        raise ConfigError(
+            f"precision {precision} with the runtime {where} on {device}; expected "
+            f"{' or '.join(sorted(_PRECISIONS[where]))}: change precision or runtime"
+        )
+    if choice != "torch":
+        require_extra(choice, _PACKAGES[choice])
+    if choice == "openvino" and precision == "bfloat16" and not openvino_has_bfloat16():
+        raise ConfigError(
+            "precision bfloat16, which this processor does not have; set precision to float32 (its joints "
+            "differ a little), or the runtime to torch, which is slow in bfloat16"
+        )
+    return choice
+
+
+def _fastest(precision: Precision, device: str) -> Runtime:
+    if device != "cpu" or precision == "float16":
+        return "torch"
+    candidates: tuple[Runtime, ...] = ("openvino", "onnx")
+    for runtime in candidates:
+        if precision in _PRECISIONS[runtime] and find_spec(_PACKAGES[runtime]) is not None:
+            if runtime == "openvino" and precision == "bfloat16" and not openvino_has_bfloat16():
+                continue
+            return runtime
+    return "torch"
+
+
+def available_cores() -> int:
+    """Number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether NVIDIA's driver finds a GPU; torch is not imported, which takes seconds."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return bool(found and count.value)
