@@ -80,7 +80,7 @@ class Associations:
         connection = CONNECTIONS * cells.frame + 2 * cells.field
         connection = np.concatenate([connection, connection + 1])
         kept = np.flatnonzero(columns[5] > threshold)
-        kept = kept[np.lexsort((columns[0, kept], connection[kept]))]
+        kept = kept[_sort(connection[kept], columns[0, kept])]
         rows = columns.T[kept]
         rows[:, 5] = np.log(rows[:, 5])
         return cls(connection[kept], rows, len(caf))
@@ -115,6 +115,15 @@ class Associations:
                 else:
                     second, second_row = score, row
         return _blend(exp(best), best_row, exp(second), second_row)
+
+
+def _sort(connection: Indices, x: Floats) -> Indices:
+    """The order by connection, then by x; several times as fast as ``np.lexsort``."""
+    order = np.argsort(x, kind="stable")
+    ordered = connection[order].astype(
+        np.min_scalar_type(connection.max(initial=0))
+    )  # radix sort up to 16 bits
+    return order[np.argsort(ordered, kind="stable")]
 
 
 def _blend(
