@@ -40,8 +40,8 @@ class Associations:
 
     Args:
         connection: ``(candidate,)``, ascending, ``CONNECTIONS * frame + connection``.
-        rows: ``(candidate, 6)``: x and y of the start, x, y and scale of the end, logarithm of the confidence;
-            those of a connection by ascending x of the start.
+        rows: ``(candidate, 6)``: x and y of the start, x, y and scale of the end, logarithm of the
+            confidence; those of a connection by ascending x of the start.
         frames: number of frames.
     """
 
@@ -129,7 +129,7 @@ def _sort(connection: Indices, x: Floats) -> Indices:
 def _blend(
     best: float, row: list[float] | None, second: float, second_row: list[float] | None
 ) -> Joint | None:
-    """The mean of two ends weighted by their scores, or the first end if the second is weak or too far away."""
+    """The mean of two ends weighted by their scores; the first if the second is weak or too far away."""
     if row is None:
         return None
     _, _, x, y, scale, _ = row

@@ -177,4 +177,4 @@ def _gaussian(dx: Floats, dy: Floats, height: Floats, variance: Floats) -> Float
         factor *= factor
     factor[(dx < _NEAREST**2) & (dy < _NEAREST**2)] = 1
     factor[squared > variance] = 0
-    return (1 + height * factor) - 1
+    return ((1 + height * factor) - 1).astype(np.float32, copy=False)
