@@ -40,8 +40,8 @@ class Associations:
 
     Args:
         connection: ``(candidate,)``, ascending, ``CONNECTIONS * frame + connection``.
-        rows: ``(candidate, 6)``: x and y of the start, x, y and scale of the end, logarithm of the confidence;
-            those of a connection by ascending x of the start.
+        rows: ``(candidate, 6)``: x and y of the start, x, y and scale of the end, logarithm of the
+            confidence; those of a connection by ascending x of the start.
         frames: number of frames.
     """
 
@@ -80,7 +80,7 @@ class Associations:
         connection = CONNECTIONS * cells.frame + 2 * cells.field
         connection = np.concatenate([connection, connection + 1])
         kept = np.flatnonzero(columns[5] > threshold)
-        kept = kept[np.lexsort((columns[0, kept], connection[kept]))]
+        kept = kept[_sort(connection[kept], columns[0, kept])]
         rows = columns.T[kept]
         rows[:, 5] = np.log(rows[:, 5])
         return cls(connection[kept], rows, len(caf))
@@ -117,10 +117,19 @@ class Associations:
         return _blend(exp(best), best_row, exp(second), second_row)
 
 
+def _sort(connection: Indices, x: Floats) -> Indices:
+    """The order by connection, then by x; several times as fast as ``np.lexsort``."""
+    order = np.argsort(x, kind="stable")
+    ordered = connection[order].astype(
+        np.min_scalar_type(connection.max(initial=0))
+    )  # radix sort up to 16 bits
+    return order[np.argsort(ordered, kind="stable")]
+
+
 def _blend(
     best: float, row: list[float] | None, second: float, second_row: list[float] | None
 ) -> Joint | None:
-    """The mean of two ends weighted by their scores, or the first end if the second is weak or too far away."""
+    """The mean of two ends weighted by their scores; the first if the second is weak or too far away."""
     if row is None:
         return None
     _, _, x, y, scale, _ = row

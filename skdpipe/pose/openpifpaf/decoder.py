@@ -8,12 +8,8 @@ A person starts at a seed, a confident joint, and grows along the associations, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from heapq import heappop, heappush
 from itertools import pairwise
-from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -21,6 +17,7 @@ from numpy.typing import NDArray
 
 from skdpipe.config import Thresholds
 from skdpipe.pose.openpifpaf.associations import SKELETON, Associations, Joint
+from skdpipe.pose.openpifpaf.growth import Growth, Person, copy_neighbours
 from skdpipe.pose.openpifpaf.joint_map import Cells, Floats, Indices, JointMap
 from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints
 
@@ -28,26 +25,13 @@ _MAP_SHARE: Final = 0.9  # of the joint map in a seed's confidence; the rest is 
 _RELATIVE_KEYPOINT: Final = 0.5  # lowest confidence of a joint relative to that of its neighbour
 _LOWEST_CAF: Final = 0.001  # replaces the threshold of the associations when people are completed
 _WIDE_REACH: Final = 4.0  # standard deviations, likewise
-_SUPPRESSED: Final = 1e-5  # factor of a suppressed joint's confidence, and confidence of a copied joint
+_SUPPRESSED: Final = 1e-5  # factor of the confidence of a joint that is at the place of another person's
 _OCCUPANCY_CELL: Final = 2  # pixels
 _SMALLEST_BOX: Final = 4.0  # pixels, half of the side
 _JOINT_WEIGHTS: Final = np.array([3.0] * 3 + [1.0] * 14) / 23  # of confidences in descending order
-_NOWHERE: Final = (0, 0, 0, 0)  # a box without cells
 _MAP_PIXELS: Final = 2**22  # of the joint maps of the frames that are decoded together; bounds the memory
 
-Person = list[Joint | None]
 Box = tuple[int, int, int, int]  # first column, end of the columns, first row, end of the rows
-Frontier = list[tuple[float, int, Joint | None]]  # negative confidence, connection, its end if it is known
-Connect = Callable[[int, Joint, float], Joint | None]
-
-
-_ENDS: Final = tuple(ends for first, second in SKELETON for ends in ((first, second), (second, first)))
-"""Start and end of each connection."""
-_FROM: Final = tuple(
-    tuple((connection, end) for connection, (start, end) in enumerate(_ENDS) if start == joint)
-    for joint in range(len(COCO_17))
-)
-"""For each joint the connections that start there, and their ends."""
 
 
 def decode(cif: Floats, caf: Floats, stride: int, thresholds: Thresholds) -> list[Keypoints]:
@@ -75,29 +59,30 @@ def decode(cif: Floats, caf: Floats, stride: int, thresholds: Thresholds) -> lis
 
 def _decode_together(cif: Floats, caf: Floats, stride: int, thresholds: Thresholds) -> list[Keypoints]:
     joint_map = JointMap.accumulate(cif, stride, thresholds.cif)
-    seeds = _find_seeds(cif, stride, joint_map, thresholds.seed)
     associations = Associations.score(caf, stride, joint_map, thresholds.caf)
     keypoint, relative = (0.0, 0.0) if thresholds.complete else (thresholds.keypoint, _RELATIVE_KEYPOINT)
     grid = _OccupancyGrid(joint_map.size)
     frames = [
-        _grow_people(frame_seeds, _Growth(partial(associations.connect, frame), keypoint, relative), grid)
-        for frame, frame_seeds in enumerate(seeds)
+        _grow_people(seeds, Growth(associations, frame, keypoint, relative), grid)
+        for frame, seeds in enumerate(_find_seeds(cif, stride, joint_map, thresholds.seed))
     ]
     if thresholds.complete:
-        missing = np.array([[_is_missing(people, *ends) for ends in SKELETON] for people in frames])
-        associations = Associations.score(caf, stride, joint_map, _LOWEST_CAF, only=missing)
-        for frame, people in enumerate(frames):
-            growth = _Growth(partial(associations.connect, frame), sigmas=_WIDE_REACH, both_ways=False)
-            for person in people:
-                growth.extend(person)
-                _copy_neighbours(person)
-    people = [_suppress(_confident(each, thresholds.instance), keypoint, grid) for each in frames]
-    return [_to_keypoints(_confident(each, thresholds.instance), thresholds.instance) for each in people]
+        _complete(frames, caf, stride, joint_map)
+    return [_to_keypoints(people, keypoint, thresholds.instance, grid) for people in frames]
 
 
-def _is_missing(people: list[Person], first: int, second: int) -> bool:
-    """Whether a person lacks one of two joints."""
-    return any(person[first] is None or person[second] is None for person in people)
+def _complete(frames: list[list[Person]], caf: Floats, stride: int, joint_map: JointMap) -> None:
+    """Add all missing joints of all people, with a low threshold and a wide reach of the associations."""
+    missing = [
+        [any(first not in person or second not in person for person in people) for first, second in SKELETON]
+        for people in frames
+    ]
+    associations = Associations.score(caf, stride, joint_map, _LOWEST_CAF, only=np.array(missing))
+    for frame, people in enumerate(frames):
+        growth = Growth(associations, frame, sigmas=_WIDE_REACH, both_ways=False)
+        for person in people:
+            growth.extend(person)
+            copy_neighbours(person)
 
 
 @dataclass(frozen=True)
@@ -126,83 +111,6 @@ def _find_seeds(cif: Floats, stride: int, joint_map: JointMap, threshold: float)
     return [_Seeds(index[low:high], joints[low:high]) for low, high in pairwise(bounds)]
 
 
-def _push_connections(frontier: Frontier, person: Person, start: int, bound: float) -> None:
-    """Add the connections from a joint to missing joints, whose confidence is at most ``bound``."""
-    for connection, end in _FROM[start]:
-        if person[end] is None:
-            heappush(frontier, (-bound, connection, None))
-
-
-@dataclass(frozen=True)
-class _Growth:
-    """How a person grows: the joints that are still missing are searched for along the connections.
-
-    Attributes:
-        connect: finds the end of a connection; see `Associations.connect`.
-        keypoint: lowest confidence of a joint.
-        relative: lowest confidence of a joint relative to that of its neighbour.
-        sigmas: see `Associations.connect`.
-        both_ways: whether the connection back from the found joint must lead to the joint.
-    """
-
-    connect: Connect
-    keypoint: float = 0.0
-    relative: float = 0.0
-    sigmas: float = 1.0
-    both_ways: bool = True
-
-    def extend(self, person: Person) -> None:
-        """Add the missing joints that can be reached, the most confident first.
-
-        A frontier contains connections to missing joints. The end of a connection is searched for when no
-        other connection can be more confident: its confidence is at most the root of that of its start.
-        """
-        frontier: Frontier = []
-        for index, joint in enumerate(person):
-            if joint is not None:
-                _push_connections(frontier, person, index, sqrt(joint.confidence))
-        while frontier:
-            _, connection, found = heappop(frontier)
-            start, end = _ENDS[connection]
-            if person[end] is not None:
-                continue
-            if found is None:
-                found = self._search(person[start], connection)
-                if found is not None:
-                    heappush(frontier, (-found.confidence, connection, found))
-            else:
-                person[end] = found
-                _push_connections(frontier, person, end, sqrt(found.confidence))
-
-    def _search(self, start: Joint, connection: int) -> Joint | None:
-        """The joint at the end of a connection, or None."""
-        end = self.connect(connection, start, self.sigmas)
-        if end is None:
-            return None
-        confidence = sqrt(end.confidence * start.confidence)
-        if confidence < self.keypoint or confidence < self.relative * start.confidence:
-            return None
-        if self.both_ways:
-            back = self.connect(connection ^ 1, end, self.sigmas)
-            if back is None or abs(start.x - back.x) + abs(start.y - back.y) > start.scale:
-                return None
-        return Joint(confidence, *end[1:])
-
-
-def _copy_neighbours(person: Person) -> None:
-    """Put each joint that is still missing at the place of its most confident neighbour."""
-    frontier: Frontier = []
-    for index, joint in enumerate(person):
-        if joint is not None:
-            _push_connections(frontier, person, index, joint.confidence)
-    while frontier:
-        _, connection, _ = heappop(frontier)
-        start, end = _ENDS[connection]
-        if person[end] is None:
-            person[end] = Joint(_SUPPRESSED, *person[start][1:])
-            _push_connections(frontier, person, end, _SUPPRESSED)
-
-
 class _OccupancyGrid:
     """The cells of two by two pixels in which the places of joints are compared.
 
@@ -214,7 +122,7 @@ class _OccupancyGrid:
         self._rows, self._columns = (side // _OCCUPANCY_CELL + 1 for side in size)
 
     def cells(self, joints: Floats) -> tuple[Indices, Indices]:
-        """Column and row of joints ``(joint, 4)``; those of the nearest cell for a joint outside of the image."""
+        """Column and row of joints ``(joint, 4)``; those of the nearest cell if outside of the image."""
         column, row = (joints[:, 1:3].T / _OCCUPANCY_CELL).astype(np.intp)
         return np.clip(column, 0, self._columns - 1), np.clip(row, 0, self._rows - 1)
 
@@ -238,46 +146,34 @@ def _clip(value: int, low: int, high: int) -> int:
     return low if value < low else high if value > high else value
 
 
-def _grow_people(seeds: _Seeds, growth: _Growth, grid: _OccupancyGrid) -> list[Person]:
-    """Grow a person from each seed whose place no other person's joint occupies."""
+def _grow_people(seeds: _Seeds, growth: Growth, grid: _OccupancyGrid) -> list[Person]:
+    """Grow a person from each seed whose place is not occupied by the same joint of a previous person."""
     people: list[Person] = []
     column, row = grid.cells(seeds.joints)
     free: NDArray[np.bool_] = np.ones(len(column), np.bool_)
     while free.any():
         first = int(free.argmax())
-        person: Person = [None] * len(COCO_17)
-        person[seeds.index[first]] = Joint(*seeds.joints[first].tolist())
+        person = {int(seeds.index[first]): Joint(*seeds.joints[first].tolist())}
         growth.extend(person)
         people.append(person)
-        boxes = np.array([_NOWHERE if joint is None else grid.box(joint) for joint in person])
+        boxes = np.zeros((len(COCO_17), 4), np.intp)
+        boxes[list(person)] = [grid.box(joint) for joint in person.values()]
         left, right, top, bottom = boxes[seeds.index].T
         free &= (column < left) | (column >= right) | (row < top) | (row >= bottom)
         free[first] = False
     return people
 
 
-def _confident(people: list[Person], instance: float) -> list[Person]:
-    """The people whose mean confidence is at least ``instance``, highest first."""
-    confident = [person for person in people if _mean_confidence(person) >= instance]
-    return sorted(confident, key=_mean_confidence, reverse=True)
-
-
-def _mean_confidence(person: Person) -> float:
-    return sum(joint.confidence for joint in person if joint is not None) / len(person)
-
-
 def _suppress(people: list[Person], keypoint: float, grid: _OccupancyGrid) -> list[Person]:
-    """Suppress each joint at a place that the same joint of a previous person occupies.
+    """Suppress each joint at a place that is occupied by the same joint of a previous person.
 
     Joints whose confidence is not above ``keypoint`` are removed.
     """
     occupied: list[list[Box]] = [[] for _ in range(len(COCO_17))]
     remaining = []
     for person in people:
-        kept: Person = [None] * len(person)
-        for index, joint in enumerate(person):
-            if joint is None:
-                continue
+        kept: Person = {}
+        for index, joint in person.items():
             if grid.is_inside(joint, occupied[index]):
                 joint = joint._replace(confidence=joint.confidence * _SUPPRESSED)
             else:
@@ -288,18 +184,29 @@ def _suppress(people: list[Person], keypoint: float, grid: _OccupancyGrid) -> li
     return remaining
 
 
-def _to_keypoints(people: list[Person], instance: float) -> Keypoints:
-    """People whose score is at least ``instance``, highest first: ``(person, joint, 3)``.
+def _confident(people: list[Person], instance: float) -> list[Person]:
+    """The people whose mean confidence is at least ``instance``, highest first."""
+    confident = [person for person in people if _mean_confidence(person) >= instance]
+    return sorted(confident, key=_mean_confidence, reverse=True)
 
-    The score is a mean confidence in which the three most confident joints have a higher weight.
+
+def _mean_confidence(person: Person) -> float:
+    return sum(joint.confidence for joint in person.values()) / len(COCO_17)
+
+
+def _to_keypoints(people: list[Person], keypoint: float, instance: float, grid: _OccupancyGrid) -> Keypoints:
+    """The people who remain after suppression, highest score first: ``(person, joint, 3)``.
+
+    The score is a mean confidence in which the three most confident joints have a higher weight. Both means
+    must be at least ``instance``.
     """
+    people = _confident(_suppress(_confident(people, instance), keypoint, grid), instance)
     keypoints = np.broadcast_to(UNSEEN, (len(people), len(COCO_17), 3)).copy()
-    for found, person in zip(keypoints, people, strict=True):
-        for index, joint in enumerate(person):
-            if joint is not None:
-                found[index] = joint.x, joint.y, joint.confidence
+    for row, person in zip(keypoints, people, strict=True):
+        for index, joint in person.items():
+            row[index] = joint.x, joint.y, joint.confidence
     scores = np.sort(keypoints[..., 2], axis=1)[:, ::-1] @ _JOINT_WEIGHTS
     order = np.argsort(-scores, kind="stable")
-    ordered = keypoints[order[scores[order] >= instance]]
-    ordered[..., 2] = np.minimum(ordered[..., 2], 1)
-    return ordered
+    keypoints = keypoints[order[scores[order] >= instance]]
+    keypoints[..., 2] = np.minimum(keypoints[..., 2], 1)
+    return keypoints

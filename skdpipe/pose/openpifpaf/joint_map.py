@@ -109,12 +109,16 @@ class JointMap:
         left, right, top, bottom = extents
         pixels = int(((right - left + 1) * (bottom - top + 1)).sum())
         for part in np.array_split(np.arange(len(plane)), 1 + pixels // _PIXELS_AT_ONCE):
-            line, y = _count_through(top[part], bottom[part])
-            pixel, x = _count_through(left[part][line], right[part][line])
-            line_start = self._index(plane[part][line], 0, y)[pixel]
-            height, centre_x, centre_y, sigma = gaussians[:, part[line[pixel]]]
-            values = _gaussian(x - centre_x, y[pixel] - centre_y, height, sigma)
-            np.add.at(self.sums, line_start + x, values)
+            each, y = _count_through(top[part], bottom[part])
+            each = part[each]
+            start = self._index(plane[each], 0, y)
+            line, x = _count_through(left[each], right[each])
+            height, centre_x, centre_y, sigma = gaussians[:, each]
+            dy = y.astype(np.float32) - centre_y
+            height, centre_x, dy, variance = np.stack([height, centre_x, dy, sigma * sigma])[:, line]
+            np.add.at(
+                self.sums, start[line] + x, _gaussian(x.astype(np.float32) - centre_x, dy, height, variance)
+            )
 
     def _index(self, plane: Indices, column: Indices | int, row: Indices) -> Indices:
         """Index of pixels in ``sums``."""
@@ -161,18 +165,16 @@ def _count_through(first: Indices, last: Indices) -> tuple[Indices, Indices]:
     return interval, np.arange(len(interval)) + np.repeat(first + count - np.cumsum(count), count)
 
 
-def _gaussian(dx: Floats, dy: Floats, height: Floats, sigma: Floats) -> Floats:
-    """OpenPifPaf's approximation of a Gaussian, ``exp(-z) = (1 - z / 8) ** 8``.
+def _gaussian(dx: Floats, dy: Floats, height: Floats, variance: Floats) -> Floats:
+    """OpenPifPaf's approximation of a Gaussian, ``exp(-z) = (1 - z / 8) ** 8``, cut off at one sigma.
 
     Its map starts at 1, which rounds every term to a multiple of 2 ** -23.
     """
-    dx, dy, variance = (dx * dx).astype(np.float32), (dy * dy).astype(np.float32), sigma * sigma
+    dx, dy = dx * dx, dy * dy
     squared = dx + dy
-    root = 1 - squared / variance / 16
-    root *= root
-    root *= root
-    root *= root
-    nearest = (dx < _NEAREST**2) & (dy < _NEAREST**2)
-    values = np.where(nearest, height, height * root)
-    values[squared > variance] = 0
-    return (1 + values) - 1
+    factor = 1 - squared / variance / 16
+    for _ in range(3):
+        factor *= factor
+    factor[(dx < _NEAREST**2) & (dy < _NEAREST**2)] = 1
+    factor[squared > variance] = 0
+    return ((1 + height * factor) - 1).astype(np.float32, copy=False)
