@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from io import StringIO
@@ -423,9 +423,9 @@ def test_one_decoding_pass_serves_both_qualities(
 ) -> None:
     decoded: list[Path] = []
 
-    def counting(path: Path) -> Iterator[tuple[np.ndarray, float]]:
+    def counting(path: Path, wanted: Callable[[float], bool]) -> Iterator[tuple[np.ndarray, float]]:
         decoded.append(path)
-        return read_timed_frames(path)
+        return read_timed_frames(path, wanted)
 
     monkeypatch.setattr(skdpipe.video, "read_timed_frames", counting)
     path = square_video("a.mp4")
@@ -762,8 +762,8 @@ def test_any_error_while_decoding_is_the_videos_failure(
 ) -> None:
     items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(3)]
 
-    def failing(path: Path) -> Iterator[tuple[object, float]]:
-        for number, frame in enumerate(read_timed_frames(path)):
+    def failing(path: Path, wanted: Callable[[float], bool]) -> Iterator[tuple[object, float]]:
+        for number, frame in enumerate(read_timed_frames(path, wanted)):
             if path == items[1].path and number == 7:
                 raise error
             yield frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -104,14 +104,18 @@ def _unreadable(path: Path, found: str) -> VideoError:
     return VideoError(f"{path}: not a readable image ({found}); replace or convert the file")
 
 
-def read_images(path: Path) -> Generator[tuple[Frame, float]]:
-    """The images of a series with their times in seconds.
+def read_images(
+    path: Path, wanted: Callable[[float], bool]
+) -> Generator[tuple[Frame | None, tuple[int, int], float]]:
+    """The wanted images of a series, and the sizes and times in seconds of all.
 
     Raises:
         VideoError: as `images_of` and `read_image`.
     """
-    for number, image in enumerate(images_of(path)):
-        yield read_image(image), number / IMAGE_FPS
+    for number, name in enumerate(images_of(path)):
+        seconds = number / IMAGE_FPS
+        image = read_image(name)
+        yield image if wanted(seconds) else None, (image.shape[1], image.shape[0]), seconds
 
 
 def key_of_images(path: Path) -> str:

@@ -102,8 +102,11 @@ def require_few_pixels(path: Path, width: int, height: int) -> None:
 
 
 def to_rgb(frame: av.VideoFrame, width: int) -> Frame:
-    """A frame as RGB ``(height, width, 3)`` uint8, scaled to a width."""
-    rgb = frame.reformat(width=width, height=frame.height, format="rgb24")
+    """A frame as RGB ``(height, width, 3)`` uint8, scaled to a width.
+
+    One thread converts a frame; more take longer, since FFmpeg starts them for each frame.
+    """
+    rgb = frame.reformat(width=width, height=frame.height, format="rgb24", threads=1)
     return np.asarray(rgb.to_ndarray(), np.uint8)
 
 

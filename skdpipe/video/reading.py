@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import av.error
 
@@ -91,25 +92,51 @@ def read_frames(path: Path) -> Generator[Frame]:
             yield image
 
 
-def read_timed_frames(path: Path) -> Generator[tuple[Frame, float]]:
+@overload
+def read_timed_frames(path: Path) -> Generator[tuple[Frame, float]]: ...
+
+
+@overload
+def read_timed_frames(
+    path: Path, wanted: Callable[[float], bool]
+) -> Generator[tuple[Frame | None, float]]: ...
+
+
+def read_timed_frames(
+    path: Path, wanted: Callable[[float], bool] | None = None
+) -> Generator[tuple[Frame | None, float]]:
     """The frames as `read_frames` returns them, with their times in seconds since the first frame.
+
+    Args:
+        path: the video.
+        wanted: called once for each frame, in order, with its time; None stands in the place of a frame that
+            is not wanted.
 
     Raises:
         VideoError: as `read_frames`.
     """
-    shape = None
-    with closing(read_images(path) if is_image_series(path) else _read_file(path)) as frames:
-        for image, seconds in frames:
-            if shape is not None and image.shape != shape:
+    choose = wanted or _every
+    size = None
+    images = read_images(path, choose) if is_image_series(path) else _read_file(path, choose)
+    with closing(images) as frames:
+        for image, found, seconds in frames:
+            if size is not None and found != size:
                 raise VideoError(
-                    f"{path}: the frame size changes from {shape[1]}x{shape[0]} to "
-                    f"{image.shape[1]}x{image.shape[0]}; convert the video to one size"
+                    f"{path}: the frame size changes from {size[0]}x{size[1]} to {found[0]}x{found[1]}; "
+                    "convert the video to one size"
                 )
-            shape = image.shape
+            size = found
             yield image, seconds
 
 
-def _read_file(path: Path) -> Generator[tuple[Frame, float]]:
+def _every(seconds: float) -> bool:
+    return True
+
+
+def _read_file(
+    path: Path, wanted: Callable[[float], bool]
+) -> Generator[tuple[Frame | None, tuple[int, int], float]]:
+    """The wanted frames of a file, and the sizes and times of all."""
     with open_container(path) as (container, stream):
         use_threads(stream)
         aspect = stream.sample_aspect_ratio
@@ -118,8 +145,10 @@ def _read_file(path: Path) -> Generator[tuple[Frame, float]]:
                 for each in deinterlaced(decoded):
                     width = displayed_width(each.frame.width, aspect)
                     require_few_pixels(path, width, each.frame.height)
-                    image = to_rgb(each.frame, width)
-                    yield each.orientation.apply(image), each.seconds
+                    size = each.orientation.size_of((width, each.frame.height))
+                    chosen = wanted(each.seconds)
+                    image = each.orientation.apply(to_rgb(each.frame, width)) if chosen else None
+                    yield image, size, each.seconds
             except (av.error.FFmpegError, ValueError) as error:
                 raise VideoError(
                     f"{path}: its frames cannot be converted to RGB ({error}); convert the video"
