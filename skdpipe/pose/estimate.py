@@ -77,7 +77,8 @@ def estimate_video(
     def samplers() -> list[FrameSampler]:
         return [FrameSampler(each.every, varying_fps) for each in estimators]
 
-    decoded = read_timed_frames(path, _any_of(samplers()))  # called in the thread of the decoder
+    every_frame = any(each.every == 1 for each in estimators)
+    decoded = read_timed_frames(path, None if every_frame else _any_of(samplers()))
     with closing(prefetch(_runs(decoded), limit)) as runs:
         return _estimate(
             chain.from_iterable(runs),

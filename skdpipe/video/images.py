@@ -17,7 +17,7 @@ from PIL import Image
 from skdpipe.errors import VideoError, in_one_line
 from skdpipe.regular_file import kind_of
 from skdpipe.video.endings import IMAGE_EXTENSIONS
-from skdpipe.video.picture import MOST_PIXELS, Frame, require_few_pixels
+from skdpipe.video.picture import MOST_PIXELS, Frame, Picture, require_few_pixels
 from skdpipe.video.regular_file import require_regular_file
 
 IMAGE_FPS: Final = 30.0
@@ -104,10 +104,8 @@ def _unreadable(path: Path, found: str) -> VideoError:
     return VideoError(f"{path}: not a readable image ({found}); replace or convert the file")
 
 
-def read_images(
-    path: Path, wanted: Callable[[float], bool]
-) -> Generator[tuple[Frame | None, tuple[int, int], float]]:
-    """The wanted images of a series, and the sizes and times in seconds of all.
+def read_images(path: Path, wanted: Callable[[float], bool]) -> Generator[Picture]:
+    """The wanted images of a series.
 
     Raises:
         VideoError: as `images_of` and `read_image`.

@@ -21,6 +21,10 @@ from skdpipe.errors import VideoError
 
 Frame = NDArray[np.uint8]
 
+Picture = tuple[Frame | None, tuple[int, int] | None, float]
+"""A frame, None if it is not wanted; its width and height, None if it was not decoded; its time in
+seconds."""
+
 MOST_PIXELS: Final = 8192 * 4352
 """Pixels of a picture that is decoded: 8K, with rows for the blocks of a codec."""
 
