@@ -458,6 +458,22 @@ def test_estimators_process_every_nth_frame(square_video: WriteVideo, every: int
     np.testing.assert_array_equal(sequences[1].keypoints, sequences[0].keypoints[rows])
 
 
+@pytest.mark.parametrize("every", [2, 3, 7, 20, 99])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_sampled_frames_alone_give_the_same_people(square_video: WriteVideo, every: int, name: str) -> None:
+    path = square_video(name, frames=150)
+    sampled = SampledEstimator(SquareFinder(), every)
+    decoded: list[int] = []
+    beside, alone = (
+        estimate_video(path, estimators, Origin(), people=1, batch=4, on_frames=decoded.append)[-1]
+        for estimators in ([SampledEstimator(SquareFinder()), sampled], [sampled])
+    )
+    assert sum(decoded) == 2 * 150
+    np.testing.assert_array_equal(alone.keypoints, beside.keypoints)
+    np.testing.assert_array_equal(alone.frame_index, range(0, 150, every))
+    assert (alone.video_frames, alone.fps, alone.times) == (150, beside.fps, None)
+
+
 IDLE_THEN_FAST = [*range(0, 240, 60), *range(240, 400, 2)]  # in 1/60 s: one frame a second, then 30
 
 

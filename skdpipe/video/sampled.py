@@ -143,7 +143,7 @@ def decode_wanted(
 
     Args:
         path: of the file, for messages.
-        container, stream: the file, opened anew.
+        container, stream: the file, opened a second time.
         outline: of the file.
         wanted: for each frame, in the order in which they are displayed.
 
