@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from io import StringIO
@@ -423,9 +423,9 @@ def test_one_decoding_pass_serves_both_qualities(
 ) -> None:
     decoded: list[Path] = []
 
-    def counting(path: Path) -> Iterator[tuple[np.ndarray, float]]:
+    def counting(path: Path, wanted: Callable[[float], bool]) -> Iterator[tuple[np.ndarray, float]]:
         decoded.append(path)
-        return read_timed_frames(path)
+        return read_timed_frames(path, wanted)
 
     monkeypatch.setattr(skdpipe.video, "read_timed_frames", counting)
     path = square_video("a.mp4")
@@ -456,6 +456,22 @@ def test_estimators_process_every_nth_frame(square_video: WriteVideo, every: int
         assert max(source.estimator.calls) <= batch  # type: ignore[attr-defined]
     rows = sequences[1].frame_index
     np.testing.assert_array_equal(sequences[1].keypoints, sequences[0].keypoints[rows])
+
+
+@pytest.mark.parametrize("every", [2, 3, 7, 20, 99])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_sampled_frames_alone_give_the_same_people(square_video: WriteVideo, every: int, name: str) -> None:
+    path = square_video(name, frames=150)
+    sampled = SampledEstimator(SquareFinder(), every)
+    decoded: list[int] = []
+    beside, alone = (
+        estimate_video(path, estimators, Origin(), people=1, batch=4, on_frames=decoded.append)[-1]
+        for estimators in ([SampledEstimator(SquareFinder()), sampled], [sampled])
+    )
+    assert sum(decoded) == 2 * 150
+    np.testing.assert_array_equal(alone.keypoints, beside.keypoints)
+    np.testing.assert_array_equal(alone.frame_index, range(0, 150, every))
+    assert (alone.video_frames, alone.fps, alone.times) == (150, beside.fps, None)
 
 
 IDLE_THEN_FAST = [*range(0, 240, 60), *range(240, 400, 2)]  # in 1/60 s: one frame a second, then 30
@@ -766,8 +782,8 @@ def test_any_error_while_decoding_is_the_videos_failure(
 ) -> None:
     items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(3)]
 
-    def failing(path: Path) -> Iterator[tuple[object, float]]:
-        for number, frame in enumerate(read_timed_frames(path)):
+    def failing(path: Path, wanted: Callable[[float], bool]) -> Iterator[tuple[object, float]]:
+        for number, frame in enumerate(read_timed_frames(path, wanted)):
             if path == items[1].path and number == 7:
                 raise error
             yield frame

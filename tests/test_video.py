@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -18,9 +18,9 @@ import av
 import cv2
 import numpy as np
 import pytest
-from av.codec.context import Flags
 from conftest import WriteVideo
 from display_matrix import with_matrix
+from encoded_videos import encode, noise, truncated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from squares import square_frames
@@ -43,67 +43,6 @@ def colours(frames: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
     bands = np.array([(200, 40, 40), (30, 160, 60), (40, 60, 200), (120, 120, 120)], np.uint8)
     image = bands[np.arange(size[0]) * 4 // size[0]][None].repeat(size[1], axis=0)
     return np.stack([image + np.uint8(i) for i in range(frames)])
-
-
-def encode(
-    path: Path,
-    codec: str,
-    frames: np.ndarray,
-    *,
-    pixels: Fraction | None = None,
-    times: Sequence[int] | None = None,
-    sound: tuple[str, float] | None = None,
-    interlaced: bool = False,
-    **options: str,
-) -> Path:
-    """A video of 25 frames/s.
-
-    Args:
-        pixels: the sample aspect ratio.
-        times: of the frames in 1/25 s.
-        sound: an audio codec, and the seconds that it lasts.
-        interlaced: whether frames are encoded as two fields.
-    """
-    with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        if pixels is not None:
-            stream.codec_context.sample_aspect_ratio = pixels
-        if interlaced:
-            stream.codec_context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-        audio = container.add_stream(sound[0], rate=48000, layout="mono") if sound else None
-        if audio is not None:
-            audio.bit_rate = 64000
-        for number, image in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = times[number] if times else number
-            container.mux(stream.encode(frame))
-            if audio is not None and sound is not None:
-                part = [round(48000 * sound[1] * n / len(frames)) for n in (number, number + 1)]
-                container.mux(audio.encode(silence(*part)))
-        for each in [stream, *([audio] if audio else [])]:
-            container.mux(each.encode())
-    return path
-
-
-def silence(start: int, end: int) -> av.AudioFrame:
-    """Samples of 48 kHz."""
-    frame = av.AudioFrame.from_ndarray(np.zeros((1, end - start), np.int16), format="s16", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
-    return frame
-
-
-def noise(frames: int) -> np.ndarray:
-    """Frames that do not compress well: blocks of random colour."""
-    blocks = np.random.default_rng(0).integers(0, 255, (frames, 6, 8, 3), dtype=np.uint8)
-    return blocks.repeat(16, axis=1).repeat(16, axis=2)
-
-
-def truncated(path: Path, share: float) -> Path:
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
-    return path
 
 
 def reason(path: Path) -> str:

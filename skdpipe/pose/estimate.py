@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from skdpipe.video import Frame
 
 _PREFETCHED_FRAMES = 64  # at most, and only as many as fit into _PREFETCHED_BYTES
+_LONGEST_RUN = 64  # frames that are not chosen, between two steps of the progress
 _PREFETCHED_BYTES = 256 * 2**20
 _BATCH_BYTES = 384 * 2**20  # sixteen frames of 4K, three of 8K
 
@@ -71,11 +73,17 @@ def estimate_video(
     varying_fps = measure_timing(path).varying_fps if sampling else None
     frame_bytes = 3 * info.size[0] * info.size[1]
     limit = max(1, min(_PREFETCHED_FRAMES, _PREFETCHED_BYTES // frame_bytes))
-    with closing(prefetch(read_timed_frames(path), limit)) as frames:
+
+    def samplers() -> list[FrameSampler]:
+        return [FrameSampler(each.every, varying_fps) for each in estimators]
+
+    every_frame = any(each.every == 1 for each in estimators)
+    decoded = read_timed_frames(path, None if every_frame else _any_of(samplers()))
+    with closing(prefetch(_runs(decoded), limit)) as runs:
         return _estimate(
-            frames,
+            chain.from_iterable(runs),
             info.fps,
-            [FrameSampler(each.every, varying_fps) for each in estimators],
+            samplers(),
             estimators,
             origin,
             people=people,
@@ -117,8 +125,30 @@ def estimate_frames(
     )
 
 
+def _any_of(samplers: Sequence[FrameSampler]) -> Callable[[float], bool]:
+    """Whether one of the samplers, or several, choose the next frame; each counts all frames."""
+    return lambda seconds: sum(sampler.chooses(seconds) for sampler in samplers) > 0
+
+
+def _runs(
+    frames: Generator[tuple[Frame | None, float]],
+) -> Generator[list[tuple[Frame | None, float]]]:
+    """Pieces of a video that contain one frame each, the last of the piece, or none.
+
+    The queue between decoder and estimators counts pieces: frames that no estimator needs do not fill it.
+    """
+    run: list[tuple[Frame | None, float]] = []
+    with closing(frames):
+        for frame, seconds in frames:
+            run.append((frame, seconds))
+            if frame is not None or len(run) == _LONGEST_RUN:
+                yield run
+                run = []
+    yield run
+
+
 def _estimate(
-    frames: Iterable[tuple[Frame, float]],
+    frames: Iterable[tuple[Frame | None, float]],
     stated_fps: float,
     samplers: Sequence[FrameSampler],
     estimators: Sequence[SampledEstimator],
@@ -128,7 +158,10 @@ def _estimate(
     batch: int,
     on_frames: Callable[[int], None],
 ) -> list[PoseSequence]:
-    """Run each estimator on the frames, given with their times in seconds, that its sampler chooses."""
+    """Run each estimator on the frames, given with their times in seconds, that its sampler chooses.
+
+    The other frames may be None.
+    """
     batches: list[list[Frame]] = [[] for _ in estimators]
     chosen = [array("i") for _ in estimators]
     times = array("d")
@@ -136,10 +169,12 @@ def _estimate(
     found: list[_BestPeople] = []
     for frame, seconds in frames:
         if not times:
+            assert frame is not None  # a sampler chooses the first frame
             size = (frame.shape[1], frame.shape[0])
             found = [_BestPeople(each.estimator, size, people) for each in estimators]
         for sampler, pending, best, rows in zip(samplers, batches, found, chosen, strict=True):
             if sampler.chooses(seconds):
+                assert frame is not None
                 pending.append(frame)
                 rows.append(len(times))
             if len(pending) == batch:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import av
 import av.error
-import av.packet
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from skdpipe.errors import VideoError
+from skdpipe.video.content import Clock, Content
 from skdpipe.video.picture import MOST_PIXELS, Decoded, orientation_of, require_few_pixels
-from skdpipe.video.promise import ends_inside_packet, is_joinable, is_short, stated_duration
+from skdpipe.video.promise import is_joinable
 from skdpipe.video.regular_file import require_regular_file
 
 _FALLBACK_FPS: Final = 25.0  # for containers that do not state a rate
@@ -41,8 +38,6 @@ _INDEXED: Final = frozenset({"mov", "avi"})  # a truncated file lacks its index,
 _MOST_INCOMPLETE: Final = 16  # frames at the end; more of them in a row are only marked as incomplete
 _MOST_EMPTY: Final = 10_000  # packets in a row without a frame
 _LONGEST_SEARCH: Final = 8.0  # seconds for the header, and then for each packet
-_JUMP_BACK: Final = 0.5  # seconds by which the times of a joined piece are at least before the last time
-_JUMP_AHEAD: Final = 10.0  # the same after the last time; as FFmpeg's -dts_delta_threshold
 
 
 def url_of(path: Path) -> str:
@@ -138,6 +133,17 @@ def packet_times(container: InputContainer, stream: VideoStream) -> list[float] 
     return sorted(times)
 
 
+def has_index(container: InputContainer) -> bool:
+    """Whether a container has an index, by which a truncated file is known."""
+    return bool(_INDEXED & {*container.format.name.split(",")})
+
+
+def empty_content(container: InputContainer, stream: VideoStream) -> Content:
+    """The content of a file of which nothing was read."""
+    clock = Clock(1 / fps_of(stream), is_joinable(container))
+    return Content(clock, deque() if container.format.name == "avi" else None)
+
+
 def decode(path: Path, container: InputContainer, stream: VideoStream, *, warn: bool) -> Generator[Decoded]:
     """The frames of a video in order.
 
@@ -157,26 +163,17 @@ def decode(path: Path, container: InputContainer, stream: VideoStream, *, warn: 
         VideoError: if no frame can be decoded, the file has an index and is damaged, a time is absurd, or the
             display matrix is none of the eight of players.
     """
-    names = {*container.format.name.split(",")}
-    indexed = bool(_INDEXED & names)
-    clock = _Clock(1 / fps_of(stream), is_joinable(container))
-    content = _Content(clock, deque() if "avi" in names else None)
+    indexed = has_index(container)
+    content = empty_content(container, stream)
     try:
         for frame in _frames(path, container, stream, content, indexed=indexed):
-            try:
-                orientation = orientation_of(frame)
-            except ValueError as error:
-                raise VideoError(
-                    f"{path}: {error}; expected a rotation by a multiple of 90 degrees, or a mirror: convert "
-                    "the video"
-                ) from error
             seconds = content.seconds_of(frame)
             if seconds > LONGEST:
                 raise VideoError(
                     f"{path}: frame {content.frames} is {seconds:.3g} s after the first one; expected "
                     "at most a year: the times are damaged, convert the video"
                 )
-            yield Decoded(frame, seconds, orientation)
+            yield oriented(path, frame, seconds)
     except av.error.FFmpegError as error:
         if indexed or not content.frames:
             raise VideoError(
@@ -185,12 +182,26 @@ def decode(path: Path, container: InputContainer, stream: VideoStream, *, warn: 
     if not content.frames:
         raise VideoError(f"{path}: no frame could be decoded; expected a video with one frame or more")
     if warn:
-        for line in content.missing(path, container):
-            warnings.warn(f"{path}: {line}", UserWarning, stacklevel=2)
+        content.warn(path, container)
+
+
+def oriented(path: Path, frame: av.VideoFrame, seconds: float) -> Decoded:
+    """A frame with its time and its orientation.
+
+    Raises:
+        VideoError: if the display matrix is none of the eight of players.
+    """
+    try:
+        return Decoded(frame, seconds, orientation_of(frame))
+    except ValueError as error:
+        raise VideoError(
+            f"{path}: {error}; expected a rotation by a multiple of 90 degrees, or a mirror: convert "
+            "the video"
+        ) from error
 
 
 def _frames(
-    path: Path, container: InputContainer, stream: VideoStream, content: _Content, *, indexed: bool
+    path: Path, container: InputContainer, stream: VideoStream, content: Content, *, indexed: bool
 ) -> Iterator[av.VideoFrame]:
     """The frames, without the incomplete ones at the end of a container without an index."""
     incomplete: list[av.VideoFrame] = []
@@ -221,127 +232,3 @@ def _frames(
                 yield from incomplete
                 incomplete.clear()
     content.incomplete = len(incomplete)
-
-
-@dataclass
-class _Clock:
-    """Turns the timestamps of frames into seconds since the first frame, which increase.
-
-    Attributes:
-        period: seconds from one frame to the next.
-        joined: whether files of this container may be joined from pieces.
-    """
-
-    period: float
-    joined: bool
-    _last: float | None = None
-    _offset: float | None = None
-
-    def seconds_at(self, stamp: float | None) -> float:
-        """The time of the next frame.
-
-        Args:
-            stamp: its timestamp in seconds, None if it has none.
-        """
-        following = 0.0 if self._last is None else self._last + self.period
-        seconds = following
-        if stamp is not None:
-            if self._offset is None:
-                self._offset = following - stamp
-            jump = stamp + self._offset - (self._last or 0.0)
-            if jump < -_JUMP_BACK or (self.joined and jump > _JUMP_AHEAD):
-                self._offset = following - stamp
-            elif jump > 0:
-                seconds = stamp + self._offset
-        self._last = seconds
-        return seconds
-
-
-@dataclass
-class _Content:
-    """What was found in a file.
-
-    Attributes:
-        clock: of its frames.
-        slots: timestamps of the packets whose frames were not yet returned, in seconds; None if the frames
-            themselves have valid ones. (AVI stores frames in decoding order without their times, and FFmpeg's
-            guess is wrong for H.264 with B-frames.)
-        frames: number of frames decoded.
-        first: timestamp of the first frame in seconds.
-        last: seconds from the first to the last frame.
-        duration: timestamp and duration of the latest packet with a duration, in seconds.
-        audio: for each audio stream the timestamp of its first packet, and its duration, in seconds.
-        undecodable: number of packets that the decoder refused.
-        damaged: number of returned frames that the decoder could not decode completely.
-        incomplete: number of incomplete frames at the end.
-    """
-
-    clock: _Clock
-    slots: deque[float] | None
-    frames: int = 0
-    first: float = 0.0
-    last: float = 0.0
-    duration: tuple[float, float] = (-math.inf, 0.0)
-    audio: dict[int, tuple[float, float]] = field(default_factory=dict)
-    undecodable: int = 0
-    damaged: int = 0
-    incomplete: int = 0
-
-    def seconds_of(self, frame: av.VideoFrame) -> float:
-        """The time of the next frame."""
-        stamp = frame.dts if frame.pts is None else frame.pts
-        time = None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
-        if self.slots is not None:
-            time = self.slots.popleft() if self.slots else None
-        self.last = self.clock.seconds_at(time)
-        if not self.frames:
-            self.first = time or 0.0
-        self.frames += 1
-        self.damaged += frame.is_corrupt
-        return self.last
-
-    @property
-    def end(self) -> float:
-        """Seconds from the start of the first to the end of the last frame."""
-        return self.last + (self.duration[1] or self.clock.period)
-
-    def add_video(self, packet: av.packet.Packet[Any]) -> None:
-        """Take note of when and how long a frame is displayed."""
-        base = float(packet.time_base or 0)
-        if self.slots is not None and packet.size and packet.dts is not None:
-            self.slots.append(packet.dts * base)
-        if packet.pts is not None and packet.duration:
-            self.duration = max(self.duration, (packet.pts * base, packet.duration * base))
-
-    def add_audio(self, packet: av.packet.Packet[Any]) -> None:
-        """Count the sound of a packet."""
-        base = float(packet.time_base or 0)
-        start, seconds = self.audio.get(packet.stream.index, ((packet.pts or 0) * base, 0.0))
-        self.audio[packet.stream.index] = start, seconds + (packet.duration or 0) * base
-
-    def missing(self, path: Path, container: InputContainer) -> list[str]:
-        """What a warning should state, a line for each."""
-        found = f"{self.end:.1f} s of video ({self.frames} frames)"
-        advice = "the file is probably truncated: download or convert it again"
-        stated = stated_duration(path, container) - max(0.0, self.first)
-        audible = max((self._sound_beside(*audio) for audio in self.audio.values()), default=0.0)
-        lines = []
-        if is_short(self.end, stated):
-            lines.append(f"{found}, but the container states {stated:.1f} s; {advice}")
-        elif is_short(self.end, audible):
-            lines.append(f"{found}, but {audible:.1f} s of audio; {advice}")
-        elif self.incomplete:
-            lines.append(f"{found}, and an incomplete frame at the end, which is left out; {advice}")
-        elif ends_inside_packet(path, container):
-            lines.append(f"{found}, and an incomplete packet at the end; {advice}")
-        if self.damaged or self.undecodable:
-            lines.append(
-                f"{found}, of which {self.damaged} are damaged; {self.undecodable} packets cannot be "
-                "decoded: download the file again if possible"
-            )
-        return lines
-
-    def _sound_beside(self, start: float, seconds: float) -> float:
-        """Seconds of an audio stream from the first frame on."""
-        late = self.first - start
-        return seconds - (late if 0 < late < _JUMP_AHEAD else 0.0)

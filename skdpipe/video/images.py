@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from PIL import Image
 from skdpipe.errors import VideoError, in_one_line
 from skdpipe.regular_file import kind_of
 from skdpipe.video.endings import IMAGE_EXTENSIONS
-from skdpipe.video.picture import MOST_PIXELS, Frame, require_few_pixels
+from skdpipe.video.picture import MOST_PIXELS, Frame, Picture, require_few_pixels
 from skdpipe.video.regular_file import require_regular_file
 
 IMAGE_FPS: Final = 30.0
@@ -104,14 +104,16 @@ def _unreadable(path: Path, found: str) -> VideoError:
     return VideoError(f"{path}: not a readable image ({found}); replace or convert the file")
 
 
-def read_images(path: Path) -> Generator[tuple[Frame, float]]:
-    """The images of a series with their times in seconds.
+def read_images(path: Path, wanted: Callable[[float], bool]) -> Generator[Picture]:
+    """The wanted images of a series.
 
     Raises:
         VideoError: as `images_of` and `read_image`.
     """
-    for number, image in enumerate(images_of(path)):
-        yield read_image(image), number / IMAGE_FPS
+    for number, name in enumerate(images_of(path)):
+        seconds = number / IMAGE_FPS
+        image = read_image(name)
+        yield image if wanted(seconds) else None, (image.shape[1], image.shape[0]), seconds
 
 
 def key_of_images(path: Path) -> str:

@@ -21,6 +21,10 @@ from skdpipe.errors import VideoError
 
 Frame = NDArray[np.uint8]
 
+Picture = tuple[Frame | None, tuple[int, int] | None, float]
+"""A frame, None if it is not wanted; its width and height, None if it was not decoded; its time in
+seconds."""
+
 MOST_PIXELS: Final = 8192 * 4352
 """Pixels of a picture that is decoded: 8K, with rows for the blocks of a codec."""
 
@@ -102,8 +106,11 @@ def require_few_pixels(path: Path, width: int, height: int) -> None:
 
 
 def to_rgb(frame: av.VideoFrame, width: int) -> Frame:
-    """A frame as RGB ``(height, width, 3)`` uint8, scaled to a width."""
-    rgb = frame.reformat(width=width, height=frame.height, format="rgb24")
+    """A frame as RGB ``(height, width, 3)`` uint8, scaled to a width.
+
+    One thread converts a frame; more take longer, since FFmpeg starts them for each frame.
+    """
+    rgb = frame.reformat(width=width, height=frame.height, format="rgb24", threads=1)
     return np.asarray(rgb.to_ndarray(), np.uint8)
 
 

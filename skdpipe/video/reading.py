@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from typing import overload
 
 import av.error
 
@@ -29,8 +32,17 @@ from skdpipe.video.images import (
     read_image,
     read_images,
 )
-from skdpipe.video.picture import Frame, deinterlaced, displayed_width, require_few_pixels, to_rgb
+from skdpipe.video.picture import (
+    Decoded,
+    Frame,
+    Picture,
+    deinterlaced,
+    displayed_width,
+    require_few_pixels,
+    to_rgb,
+)
 from skdpipe.video.regular_file import require_regular_file
+from skdpipe.video.sampled import Choice, Outline, UnforeseenFrameError, decode_wanted, outline_of
 
 
 @dataclass(frozen=True)
@@ -91,39 +103,98 @@ def read_frames(path: Path) -> Generator[Frame]:
             yield image
 
 
-def read_timed_frames(path: Path) -> Generator[tuple[Frame, float]]:
+@overload
+def read_timed_frames(path: Path) -> Generator[tuple[Frame, float]]: ...
+
+
+@overload
+def read_timed_frames(
+    path: Path, wanted: Callable[[float], bool] | None
+) -> Generator[tuple[Frame | None, float]]: ...
+
+
+def read_timed_frames(
+    path: Path, wanted: Callable[[float], bool] | None = None
+) -> Generator[tuple[Frame | None, float]]:
     """The frames as `read_frames` returns them, with their times in seconds since the first frame.
 
+    Args:
+        path: the video.
+        wanted: called once for each frame, in order, with its time; None stands in the place of a frame that
+            is not wanted. Of MP4 and AVI, damage to frames is not noticed if no wanted frame needs them.
+
     Raises:
-        VideoError: as `read_frames`.
+        VideoError: as `read_frames`; if the decoded frames do not have the times of their packets.
     """
-    shape = None
-    with closing(read_images(path) if is_image_series(path) else _read_file(path)) as frames:
-        for image, seconds in frames:
-            if shape is not None and image.shape != shape:
+    size = None
+    images = read_images(path, wanted or _every) if is_image_series(path) else _read_file(path, wanted)
+    with closing(images) as frames:
+        for image, found, seconds in frames:
+            if size is not None and found not in (size, None):
                 raise VideoError(
-                    f"{path}: the frame size changes from {shape[1]}x{shape[0]} to "
-                    f"{image.shape[1]}x{image.shape[0]}; convert the video to one size"
+                    f"{path}: the frame size changes from {size[0]}x{size[1]} to {found[0]}x{found[1]}; "
+                    "convert the video to one size"
                 )
-            shape = image.shape
+            size = found or size
             yield image, seconds
 
 
-def _read_file(path: Path) -> Generator[tuple[Frame, float]]:
+def _every(seconds: float) -> bool:
+    return True
+
+
+def _read_file(path: Path, wanted: Callable[[float], bool] | None) -> Generator[Picture]:
+    """The wanted frames of a file. If it is not decoded as foreseen, it is decoded again in full."""
+    if wanted is None:
+        yield from _read_in_full(path, _every)
+        return
+    choice = Choice(path, wanted)
     with open_container(path) as (container, stream):
+        outline = outline_of(container, stream)
+    given = 0
+    if outline is not None:
+        with suppress(UnforeseenFrameError), closing(_read_wanted(path, outline, choice)) as pictures:
+            for picture in pictures:
+                yield picture
+                given += 1
+            return
+    yield from islice(_read_in_full(path, choice.begin_again()), given, None)
+
+
+def _read_in_full(path: Path, wanted: Callable[[float], bool]) -> Generator[Picture]:
+    with open_container(path) as (container, stream), _conversion_of(path):
         use_threads(stream)
         aspect = stream.sample_aspect_ratio
         with closing(decode(path, container, stream, warn=True)) as decoded:
-            try:
-                for each in deinterlaced(decoded):
-                    width = displayed_width(each.frame.width, aspect)
-                    require_few_pixels(path, width, each.frame.height)
-                    image = to_rgb(each.frame, width)
-                    yield each.orientation.apply(image), each.seconds
-            except (av.error.FFmpegError, ValueError) as error:
-                raise VideoError(
-                    f"{path}: its frames cannot be converted to RGB ({error}); convert the video"
-                ) from error
+            for each in deinterlaced(decoded):
+                yield _shown(path, each, aspect, wanted(each.seconds))
+
+
+def _read_wanted(path: Path, outline: Outline, wanted: Callable[[float], bool]) -> Generator[Picture]:
+    chosen = [wanted(seconds) for seconds in outline.seconds]
+    with open_container(path) as (container, stream), _conversion_of(path):
+        use_threads(stream)
+        aspect = stream.sample_aspect_ratio
+        with closing(decode_wanted(path, container, stream, outline, chosen)) as decoded:
+            for each, seconds in zip(decoded, outline.seconds, strict=True):
+                yield (None, None, seconds) if each is None else _shown(path, each, aspect, True)
+
+
+def _shown(path: Path, each: Decoded, aspect: Fraction | None, wanted: bool) -> Picture:
+    width, height = displayed_width(each.frame.width, aspect), each.frame.height
+    require_few_pixels(path, width, height)
+    image = each.orientation.apply(to_rgb(each.frame, width)) if wanted else None
+    return image, each.orientation.size_of((width, height)), each.seconds
+
+
+@contextmanager
+def _conversion_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (av.error.FFmpegError, ValueError) as error:
+        raise VideoError(
+            f"{path}: its frames cannot be converted to RGB ({error}); convert the video"
+        ) from error
 
 
 def measure_timing(path: Path) -> Timing:

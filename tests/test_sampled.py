@@ -1,0 +1,261 @@
+"""The frames that are wanted are those of a full decoding, whatever is not decoded."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from display_matrix import with_matrix
+from encoded_videos import encode, truncated
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skdpipe.errors import VideoError
+from skdpipe.skeleton.timing import FrameSampler
+from skdpipe.video import read_timed_frames
+from skdpipe.video.container import open_container
+from skdpipe.video.picture import Frame
+from skdpipe.video.references import Role, needed_packets
+from skdpipe.video.sampled import Choice, outline_of
+
+LENGTH = 75
+
+
+def moving(frames: int = LENGTH, size: tuple[int, int] = (96, 64)) -> np.ndarray:
+    """A texture that moves to the right, with a new texture every 30 frames: encoders use B-frames."""
+    random = np.random.default_rng(3)
+    scenes = random.integers(0, 255, (1 + frames // 30, 8, 12, 3), np.uint8)
+    large = scenes.repeat(size[1] // 8, axis=1).repeat(size[0] // 12, axis=2)
+    return np.stack([np.roll(large[number // 30], 2 * number, axis=1) for number in range(frames)])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A video, and whether its packets alone tell which frames need not be decoded."""
+
+    codec: str
+    ending: str
+    outlined: bool
+    coding: Mapping[str, str] = field(default_factory=dict)
+    pixel_format: str = "yuv420p"
+    interlaced: bool = False
+    times: tuple[int, ...] | None = None
+    matrix: tuple[int, ...] | None = None
+
+
+B_FRAMES = {"bf": "3", "b_strategy": "0"}
+VARYING = tuple(number + 9 * (number // 10) for number in range(LENGTH))
+CASES = {
+    "H.264": Case("libx264", "mp4", True, B_FRAMES),
+    "short groups": Case("libx264", "mov", True, {**B_FRAMES, "g": "12"}),
+    "a pyramid": Case("libx264", "mp4", True, {"bf": "7", "b_strategy": "0", "b-pyramid": "normal"}),
+    "open groups": Case("libx264", "mp4", True, {**B_FRAMES, "g": "12", "x264-params": "open-gop=1"}),
+    "intra refresh": Case("libx264", "mp4", True, {"intra-refresh": "1", "g": "12"}),
+    "no B-frames": Case("libx264", "mp4", True, {"bf": "0", "g": "20"}),
+    "several slices": Case("libx264", "mp4", True, {**B_FRAMES, "slices": "3"}),
+    "key frames only": Case("libx264", "mp4", True, {"g": "1"}),
+    "10 bits": Case("libx264", "mp4", True, B_FRAMES, pixel_format="yuv420p10le"),
+    "4:4:4": Case("libx264", "mp4", True, B_FRAMES, pixel_format="yuv444p"),
+    "rotated": Case("libx264", "mp4", True, B_FRAMES, matrix=(0, 1, -1, 0)),
+    "varying rate": Case("libx264", "mp4", True, B_FRAMES, times=VARYING),
+    "interlaced": Case("libx264", "mp4", True, B_FRAMES, interlaced=True),
+    "H.265": Case("libx265", "mp4", True, {"x265-params": "log-level=none:keyint=25"}),
+    "closed H.265": Case("libx265", "mp4", True, {"x265-params": "log-level=none:keyint=10:open-gop=0"}),
+    "layered H.265": Case("libx265", "mp4", True, {"x265-params": "log-level=none:temporal-layers=3"}),
+    "JPEG": Case("mjpeg", "avi", True, pixel_format="yuvj420p"),
+    "JPEG in QuickTime": Case("mjpeg", "mov", True, pixel_format="yuvj420p"),
+    "ProRes": Case("prores_ks", "mov", True, pixel_format="yuv422p10le"),
+    "interlaced ProRes": Case("prores_ks", "mov", True, pixel_format="yuv422p10le", interlaced=True),
+    "transport stream": Case("libx264", "ts", False, B_FRAMES),
+    "Matroska": Case("libx264", "mkv", False, B_FRAMES),
+    "H.264 in AVI": Case("libx264", "avi", False, B_FRAMES),
+    "MPEG-4": Case("mpeg4", "avi", False, {"bf": "2"}),
+    "VP9": Case("libvpx-vp9", "webm", False, {"deadline": "realtime", "cpu-used": "8"}),
+}
+
+
+def write(folder: Path, case: Case) -> Path:
+    path = encode(
+        folder / f"a.{case.ending}",
+        case.codec,
+        moving(),
+        coding=case.coding,
+        pixel_format=case.pixel_format,
+        interlaced=case.interlaced,
+        times=case.times,
+    )
+    return path if case.matrix is None else with_matrix(path, *case.matrix)
+
+
+@dataclass
+class Reading:
+    """What reading a video gave: frames with times, the warnings, and the error that ended it."""
+
+    frames: list[tuple[Frame | None, float]]
+    warnings: list[str]
+    error: str | None = None
+
+
+def read(path: Path, wanted: Callable[[float], bool] | None = None) -> Reading:
+    reading = Reading([], [])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            reading.frames.extend(read_timed_frames(path, wanted))
+        except VideoError as error:
+            reading.error = str(error)
+    reading.warnings = [str(each.message) for each in caught]
+    return reading
+
+
+def require_the_same(path: Path, full: Reading, every: int) -> None:
+    """Check one frame in ``every``, and that each frame is asked for once, in order."""
+    sampler, asked = FrameSampler(every), []
+
+    def wanted(seconds: float) -> bool:
+        asked.append(seconds)
+        return sampler.chooses(seconds)
+
+    sampled = read(path, wanted)
+    assert (sampled.warnings, sampled.error) == (full.warnings, full.error)
+    times = [seconds for _, seconds in full.frames]
+    assert [seconds for _, seconds in sampled.frames] == times
+    if full.error is None:
+        assert asked == times
+    for number, ((expected, _), (frame, _)) in enumerate(zip(full.frames, sampled.frames, strict=True)):
+        if number % every:
+            assert frame is None
+        else:
+            np.testing.assert_array_equal(frame, expected)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sampled_frames_are_those_of_a_full_decoding(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, CASES[name])
+    with open_container(path) as (container, stream):
+        assert (outline_of(container, stream) is not None) == CASES[name].outlined
+    full = read(path)
+    assert (len(full.frames), full.error) == (LENGTH, None)
+    for every in (1, 2, 3, 10, 40):
+        require_the_same(path, full, every)
+
+
+def test_real_clips_are_sampled_exactly(clips: Path) -> None:
+    for path in [*clips.glob("*.*4"), clips / "three_people_aerobics.avi"]:
+        full = read(path)
+        for every in (3, 10):
+            require_the_same(path, full, every)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("name", ["H.264", "JPEG", "transport stream", "Matroska", "index first"])
+def test_errors_and_warnings_of_truncated_files_do_not_change(
+    tmp_path: Path, name: str, share: float
+) -> None:
+    if name == "index first":
+        path = encode(tmp_path / "a.mp4", "libx264", moving(), coding=B_FRAMES, movflags="faststart")
+    else:
+        path = write(tmp_path, CASES[name])
+    full = read(truncated(path, share))
+    assert full.error or full.warnings
+    for every in (1, 3, 10):
+        require_the_same(path, full, every)
+
+
+def test_a_warning_about_missing_frames_does_not_change(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.avi", "mjpeg", moving(20), pixel_format="yuvj420p")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"strh") + 8 + 32  # the stated number of frames
+    content[at : at + 4] = (300).to_bytes(4, "little")
+    path.write_bytes(content)
+    full = read(path)
+    assert "20 frames), but the container states 12.0 s" in full.warnings[0]
+    require_the_same(path, full, 7)
+
+
+# What is not decoded ------------------------------------------------------------------------------------
+
+
+def packet_places(path: Path) -> list[tuple[int, int]]:
+    """The position and size in the file of each packet."""
+    with open_container(path) as (container, stream):
+        return [(packet.pos or 0, packet.size) for packet in container.demux(stream) if packet.size]
+
+
+@pytest.mark.parametrize(("name", "most"), [("H.264", 50), ("H.265", 55), ("short groups", 45), ("JPEG", 8)])
+def test_frames_that_are_not_needed_are_not_decoded(tmp_path: Path, name: str, most: int) -> None:
+    path = write(tmp_path, CASES[name])
+    with open_container(path) as (container, stream):
+        outline = outline_of(container, stream)
+    assert outline is not None
+    shown = np.argsort(outline.stamps)
+    needed = needed_packets(outline.roles, {int(packet) for packet in shown[::10]})
+    assert len(needed) <= most
+    before = read(path)
+    content = bytearray(path.read_bytes())
+    for number, (at, size) in enumerate(packet_places(path)):
+        if number not in needed:
+            content[at + size // 2 : at + size] = bytes(size - size // 2)  # damages the picture
+    path.write_bytes(content)
+    after = read(path, FrameSampler(10).chooses)
+    assert after.error is None
+    for (expected, _), (frame, _) in list(zip(before.frames, after.frames, strict=True))[::10]:
+        np.testing.assert_array_equal(frame, expected)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"), [(b"\x5a" * 9, "of which 1 are damaged"), (b"\x80" + bytes(99), "decoding failed")]
+)
+def test_damage_of_a_needed_frame_is_reported_as_in_a_full_decoding(
+    tmp_path: Path, damage: bytes, found: str
+) -> None:
+    path = write(tmp_path, CASES["short groups"])
+    content = bytearray(path.read_bytes())
+    at = packet_places(path)[48][0] + 5  # a key frame, after the length and type of its slice
+    content[at : at + len(damage)] = damage
+    path.write_bytes(content)
+    full = read(path)
+    assert found in str([full.error, *full.warnings])
+    for every in (3, 4):
+        require_the_same(path, full, every)
+
+
+def test_frames_before_the_cut_of_an_edit_list_are_left_out(tmp_path: Path) -> None:
+    times = range(-10, LENGTH - 10)
+    path = encode(
+        tmp_path / "a.mp4", "libx264", moving(), times=times, coding=B_FRAMES, avoid_negative_ts="disabled"
+    )
+    full = read(path)
+    assert len(full.frames) == LENGTH - 10
+    for every in (3, 10):
+        require_the_same(path, full, every)
+
+
+@st.composite
+def roles_and_wanted(draw: st.DrawFn) -> tuple[list[Role], set[int]]:
+    roles = draw(st.lists(st.builds(Role, restarts=st.booleans(), referenced=st.booleans()), max_size=12))
+    return roles, draw(st.sets(st.integers(0, max(0, len(roles) - 1)))) if roles else set()
+
+
+@given(roles_and_wanted())
+def test_needed_packets_are_those_that_wanted_ones_may_refer_to(case: tuple[list[Role], set[int]]) -> None:
+    roles, wanted = case
+    expected = set(wanted)
+    for frame in wanted:
+        start = max((n for n in range(frame + 1) if roles[n].restarts), default=0)
+        expected |= {n for n in range(start, frame) if roles[n].referenced}
+    assert needed_packets(roles, wanted) == expected
+
+
+def test_a_choice_is_made_once_and_stands_when_a_file_is_read_again(tmp_path: Path) -> None:
+    asked: list[float] = []
+    choice = Choice(tmp_path / "a.mp4", lambda seconds: asked.append(seconds) or seconds > 1)  # type: ignore[func-returns-value]
+    assert [choice(0.0), choice(2.0)] == [False, True]
+    again = choice.begin_again()
+    assert [again(0.0), again(2.0), again(3.0)] == [False, True, True]
+    assert asked == [0.0, 2.0, 3.0]
+    choice.begin_again()
+    with pytest.raises(VideoError, match=r"frame 0 has the time 0\.5 s, but its packet 0 s; convert"):
+        choice(0.5)
