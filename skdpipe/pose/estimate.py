@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from skdpipe.errors import VideoError
 from skdpipe.pose.prefetch import prefetch
-from skdpipe.pose.protocol import PoseEstimator, detect_people
+from skdpipe.pose.protocol import PoseEstimator, concurrent_calls, detect_people
 from skdpipe.pose.tracker import Tracker
 from skdpipe.skeleton import Keypoints, Origin, PoseSequence
 from skdpipe.skeleton.timing import FrameSampler, timing_of
@@ -162,38 +165,33 @@ def _estimate(
 
     The other frames may be None.
     """
-    batches: list[list[Frame]] = [[] for _ in estimators]
     chosen = [array("i") for _ in estimators]
     times = array("d")
     size = (0, 0)
-    found: list[_BestPeople] = []
-    for frame, seconds in frames:
+    with redirect_stdout(sys.stderr), ExitStack() as stack:  # what an estimator prints is no result
+        found = [stack.enter_context(_BestPeople(each.estimator, people, batch)) for each in estimators]
+        for frame, seconds in frames:
+            if not times:
+                assert frame is not None  # a sampler chooses the first frame
+                size = (frame.shape[1], frame.shape[0])
+            for sampler, best, rows in zip(samplers, found, chosen, strict=True):
+                if sampler.chooses(seconds):
+                    assert frame is not None
+                    best.add(frame)
+                    rows.append(len(times))
+            times.append(seconds)
+            if len(times) % batch == 0:
+                on_frames(batch)
         if not times:
-            assert frame is not None  # a sampler chooses the first frame
-            size = (frame.shape[1], frame.shape[0])
-            found = [_BestPeople(each.estimator, size, people) for each in estimators]
-        for sampler, pending, best, rows in zip(samplers, batches, found, chosen, strict=True):
-            if sampler.chooses(seconds):
-                assert frame is not None
-                pending.append(frame)
-                rows.append(len(times))
-            if len(pending) == batch:
-                best.add(pending)
-                pending.clear()
-        times.append(seconds)
-        if len(times) % batch == 0:
-            on_frames(batch)
-    if not times:
-        raise VideoError(f"{origin.source or 'the input'} has no frames; expected one or more")
+            raise VideoError(f"{origin.source or 'the input'} has no frames; expected one or more")
+        keypoints = [best.lay_out() for best in found]
     timing = timing_of(times, stated_fps)
     sequences = []
-    for pending, best, rows in zip(batches, found, chosen, strict=True):
-        if pending:
-            best.add(pending)
+    for best, laid_out, rows in zip(found, keypoints, chosen, strict=True):
         index = np.array(rows, np.int32)
         sequences.append(
             PoseSequence(
-                best.lay_out(),
+                laid_out,
                 index,
                 len(times),
                 best.estimator.layout,
@@ -208,28 +206,71 @@ def _estimate(
 
 
 class _BestPeople:
-    """Runs an estimator, tracks the people, and keeps those with the highest mean confidence."""
+    """Runs an estimator, tracks the people, and keeps those with the highest mean confidence.
 
-    def __init__(self, estimator: PoseEstimator, size: tuple[int, int], people: int) -> None:
+    A batch is divided among the calls that the estimator runs at once, in threads; meanwhile further frames
+    are added, and people are tracked. A context manager, which ends the threads.
+
+    Args:
+        estimator: the pose estimator.
+        people: number of people kept.
+        batch: number of frames in all calls together.
+    """
+
+    def __init__(self, estimator: PoseEstimator, people: int, batch: int) -> None:
         self.estimator = estimator
-        self._tracker = Tracker(estimator.layout, size)
         self._people, self._frames = people, 0
+        self._tracker: Tracker | None = None
         self._ended: list[Track] = []
+        calls = min(concurrent_calls(estimator), batch)
+        self._threads = ThreadPoolExecutor(calls, "estimator") if calls > 1 else None
+        self._running: deque[Future[list[Keypoints]]] = deque()
+        self._calls, self._frames_of_call = calls, batch // calls
+        self._waiting: list[Frame] = []
 
-    def add(self, frames: Sequence[Frame]) -> None:
-        """Detect and track the people in the next frames.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+
+    def add(self, frame: Frame) -> None:
+        """Detect and track the people in the next frame, at once or later.
 
         Raises:
             PoseError: if the estimator fails or returns something else than people.
         """
-        for detected in detect_people(self.estimator, frames):
-            self._keep_best(self._tracker.update(self._frames, detected))
-            self._frames += 1
+        if self._tracker is None:
+            self._tracker = Tracker(self.estimator.layout, (frame.shape[1], frame.shape[0]))
+        self._waiting.append(frame)
+        if len(self._waiting) == self._frames_of_call:
+            self._detect()
 
     def lay_out(self) -> Keypoints:
         """The people in all frames, ``(frame, person, joint, 3)``."""
-        self._keep_best(self._tracker.finish())
+        if self._waiting:
+            self._detect()
+        while self._running:
+            self._track(self._running.popleft().result())
+        if self._tracker is not None:
+            self._keep_best(self._tracker.finish())
         return lay_out(self._ended, (self._frames, self._people, len(self.estimator.layout), 3))
+
+    def _detect(self) -> None:
+        frames, self._waiting = self._waiting, []
+        if self._threads is None:
+            return self._track(detect_people(self.estimator, frames))
+        if len(self._running) > self._calls:  # one more, so that no thread waits for the tracking
+            self._track(self._running.popleft().result())
+        self._running.append(self._threads.submit(detect_people, self.estimator, frames))
+        return None
+
+    def _track(self, detected: Sequence[Keypoints]) -> None:
+        assert self._tracker is not None
+        for people in detected:
+            self._keep_best(self._tracker.update(self._frames, people))
+            self._frames += 1
 
     def _keep_best(self, ended: list[Track]) -> None:
         self._ended = most_confident([*self._ended, *ended], self._people)

@@ -6,9 +6,7 @@ to people can be used, from this package or from outside.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,7 +21,11 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class PoseEstimator(Protocol):
-    """Frames in, people out."""
+    """Frames in, people out.
+
+    An estimator that several threads may call at once has an attribute ``calls``, the number of calls that
+    should run at once. One without it is called from one thread.
+    """
 
     @property
     def layout(self) -> Layout:
@@ -49,14 +51,13 @@ class PoseEstimator(Protocol):
 
 
 def detect_people(estimator: PoseEstimator, frames: Sequence[Frame]) -> list[Keypoints]:
-    """Call an estimator, and check what it returns; what it prints goes to stderr, away from the results.
+    """Call an estimator, and check what it returns.
 
     Raises:
         PoseError: if the estimator fails, or does not return what `PoseEstimator` describes.
     """
     try:
-        with redirect_stdout(sys.stderr):
-            found = estimator(frames)
+        found = estimator(frames)
     except SkdpipeError:
         raise
     except Exception as error:
@@ -73,6 +74,11 @@ def detect_people(estimator: PoseEstimator, frames: Sequence[Frame]) -> list[Key
     people = [np.asarray(each, np.float32) for each in found]
     _require_plausible(estimator, np.concatenate(people), max(frames[0].shape[:2]))
     return people
+
+
+def concurrent_calls(estimator: PoseEstimator) -> int:
+    """Number of calls of an estimator that should run at once."""
+    return int(getattr(estimator, "calls", 1))
 
 
 def _require_plausible(estimator: PoseEstimator, people: Keypoints, side: int) -> None:
