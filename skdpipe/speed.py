@@ -37,6 +37,14 @@ class Timing:
         """The longest round."""
         return max(self.seconds)
 
+    def __add__(self, other: Timing) -> Timing:
+        """Both calls one after the other, in the same rounds."""
+        return Timing(tuple(one + two for one, two in zip(self.seconds, other.seconds, strict=True)))
+
+    def __truediv__(self, parts: int) -> Timing:
+        """One of several equal parts of the call."""
+        return Timing(tuple(each / parts for each in self.seconds))
+
     def in_milliseconds(self) -> str:
         """Median and spread as text, for instance ``9.80 [9.60, 10.4]``."""
         middle, low, high = (brief(1000 * each) for each in (self.median, self.lowest, self.highest))
@@ -49,6 +57,7 @@ def time_in_turn(
     rounds: int = 9,
     least: float = 0.01,
     clock: Callable[[], float] = perf_counter,
+    on_round: Callable[[], object] = lambda: None,
 ) -> dict[Name, Timing]:
     """Time several calls in turn: A B C, C B A, A B C...
 
@@ -58,15 +67,18 @@ def time_in_turn(
         rounds: number of rounds, at least one.
         least: minimum seconds of a call in a round; short calls are repeated, and their mean counts.
         clock: returns the time in seconds.
+        on_round: called after the warm-up and after each round.
     """
     assert rounds >= 1
     repeated = {name: _repetitions(call, least, clock) for name, call in calls.items()}
     seconds: dict[Name, list[float]] = {name: [] for name in calls}
     order = list(calls)
+    on_round()
     for _ in range(rounds):
         for name in order:
             seconds[name].append(_mean_seconds(calls[name], repeated[name], clock))
         order.reverse()
+        on_round()
     return {name: Timing(tuple(each)) for name, each in seconds.items()}
 
 
