@@ -170,6 +170,28 @@ def test_distill_prints_the_table(distilled: Stage, run: Run) -> None:
     assert "2 classes, 8 training clips, 4 test clips, chance 50.0 %" in output.out
 
 
+def test_profile_prints_stages_networks_and_the_answer_to_a_budget(
+    distilled: Stage, run: Run, tmp_path: Path
+) -> None:
+    clip = next(distilled.unseen.rglob("*.mp4"))
+    options = [*distilled.options("config", "models"), "--device", "cpu", "--rounds", 2, "--output", tmp_path]
+    output = run("profile", clip, *options, "--budget", "10s")
+    assert output.code == 0
+    assert f"{clip}: 12 frames of 64x48, 1.00 s at 12 fps; " in output.out
+    for stage in ("video decoding", "estimator", "tracking", "whole"):
+        assert len(re.findall(rf"│ {stage} +│ [\d.]+ \[[\d.]+, [\d.]+\] ", output.out)) == 2
+    assert "the most accurate within 10000 ms a frame: run [1] " in output.out
+    assert f"written: {tmp_path}/profile.json, {tmp_path}/profile.png" in output.out
+    output = run("profile", clip, *options, "--quality", "low", "--budget", "0.001ms", "--json")
+    found = json.loads(output.out)
+    assert [each["name"] for each in found["networks"]] == ["run [1] LQS-S", "run [1] SKD"]
+    assert found["budget"]["answers"][0]["best"] is None
+    assert "left out: " in output.err
+    assert "teacher.safetensors: the bundle's estimator is code outside skdpipe" in " ".join(
+        output.err.split()
+    )
+
+
 def test_few_test_clips_are_cross_validated(stage: Stage, run: Run, tmp_path: Path) -> None:
     assert run("extract", stage.videos, *stage.options("config", "cache")).code == 0
     options = [*stage.options("config", "cache"), "--models", tmp_path, "--set", "methods=[teacher]"]

@@ -64,6 +64,9 @@ def find_networks(models: Path) -> Iterator[TrainedNetwork | tuple[str, str]]:
                 yield str(path), str(error)
                 continue
             assert figures is not None
+            if not data.test_clips:
+                yield str(path), "its run has no test clips, so that its accuracy is unknown"
+                continue
             name = config.parent.name
             yield TrainedNetwork(path, name, method.title, metadata, figures, data.clips, data.test_clips)
 
@@ -97,8 +100,8 @@ class NetworkProfile:
 def pareto_front(points: Sequence[tuple[Timing, float]]) -> list[bool]:
     """Which of the points (cost, accuracy) are not dominated.
 
-    A point dominates another one if it is no worse in cost and accuracy and better in one of them. Costs whose
-    ranges overlap count as equal.
+    A point dominates another one if it is no worse in cost and accuracy and better in one of them. Costs
+    whose ranges overlap count as equal.
     """
     return [not any(_dominates(other, own) for other in points) for own in points]
 

@@ -66,7 +66,7 @@ def _draw_stages(axes: Axes, profile: Profile) -> None:
     axes.set_yticks(y, [as_text(each.name, 60) for each in profile.estimators], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("ms per frame of the video")
-    axes.legend(loc="best", frameon=False, fontsize=8)
+    _add_legend(axes)
     tidy(axes, grid="x")
 
 
@@ -102,5 +102,9 @@ def _draw_accuracy(
     axes.margins(y=0.15)
     axes.set_xlabel("ms per frame of the video, from the video to the label")
     axes.set_ylabel("top-1 (%) with 95 % interval")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    _add_legend(axes)
     tidy(axes)
+
+
+def _add_legend(axes: Axes) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)

@@ -303,5 +303,5 @@ def _machine(device: torch.device) -> str:
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
     else:
-        where = f"{platform.machine()} with {os.cpu_count()} processors, {torch.get_num_threads()} threads"
-    return f"{where}, PyTorch {torch.__version__}"
+        where = f"{platform.machine()}, {os.cpu_count()} processors"
+    return f"{where}, PyTorch {torch.__version__} with {torch.get_num_threads()} threads on the CPU"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import deque
@@ -32,8 +33,11 @@ def measure_peak_memory(
         "batch": batch,
         "device": device,
     }
-    command = [sys.executable, "-m", "skdpipe.profile.memory"]
-    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-m", "skdpipe.profile.memory"]
+    same_imports = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        command, input=json.dumps(job), env=same_imports, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         reason = deque(done.stderr.splitlines(), maxlen=1)
         raise PoseError(f"its process ended with exit code {done.returncode} ({' '.join(reason):.200})")

@@ -46,7 +46,7 @@ def list_variants(
             measure; the config's own where there are none.
 
     Raises:
-        ConfigError: if a quality is neither high nor low, a setting does not exist, or its value is not valid.
+        ConfigError: if a quality is neither high nor low, or a setting or its value is not valid.
     """
     if unknown := {*qualities} - {"high", "low"}:
         raise ConfigError(f"quality {in_brief(min(unknown))}; expected high or low")
