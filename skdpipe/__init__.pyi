@@ -58,6 +58,7 @@ from .pose.openpifpaf.weights import fetch_pose_weights
 from .pose.openpifpaf.weights_file import list_pose_weights
 from .pose_training import measure_pose, train_pose
 from .predict import load_predictor, newest_bundle
+from .profile import Profile, Variant, profile_estimators
 from .progress import Progress
 from .report import write_report
 from .skeleton import (
@@ -116,10 +117,12 @@ __all__ = [
     "PoseTraining",
     "Prediction",
     "Predictor",
+    "Profile",
     "Progress",
     "Report",
     "SkdpipeError",
     "Source",
+    "Variant",
     "VideoError",
     "VideoItem",
     "VideoList",
@@ -152,6 +155,7 @@ __all__ = [
     "measure_pose",
     "newest_bundle",
     "open_sources",
+    "profile_estimators",
     "read_frames",
     "read_metadata",
     "run_comparison",

@@ -1,24 +1,30 @@
-"""Evaluation of a trained network: accuracy on test clips, and cost."""
+"""Evaluation of trained networks: accuracy on test clips, and cost."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
+import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
+from skdpipe.bundle import Bundle
 from skdpipe.cache import Quality
+from skdpipe.config import ClipFormat
 from skdpipe.dataset import PairedClips, batches
 from skdpipe.errors import DataError
 from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
+from skdpipe.runtime import Shape, TorchRuntime
+from skdpipe.skeleton import layout_named
+from skdpipe.speed import Timing, time_in_turn
 
 NOBODY: Final = -1
 """The predicted class of a clip in which nobody was detected."""
 
-_TIMED_PASSES: Final = 20
+Name = TypeVar("Name", bound=Hashable)
 
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -32,7 +38,8 @@ class Figures:
         top1, top5: accuracy in percent on the test clips; a clip in which nobody was detected is not correct.
         parameters: number of trainable parameters, without the adaptation layer.
         gflops: billions of operations for one clip; a multiply-add counts as two.
-        milliseconds: median time of one clip, by the deployed network on the device used for training.
+        milliseconds: median time of one clip, by the deployed network on the device used for training,
+            measured alone at that moment; to compare networks see `time_networks`.
         training_top1: top-1 accuracy in percent on its labelled training clips (at most 1,000 of them),
             without augmentation; None in bundles of earlier versions.
     """
@@ -73,15 +80,31 @@ def evaluate(
     training_top1 = None
     if training is not None:
         training_top1 = accuracy(*_logits(network_in_use, training, quality, batch, device), 1)
-    shape = (1, *data[0].of_quality(quality)[0].shape)
+    people, channels, frames, joints = data[0].of_quality(quality)[0].shape
+    shape = (1, people, channels, frames, joints)
     return Figures(
         top1=accuracy(scores, truth, 1),
         top5=accuracy(scores, truth, 5),
         parameters=count_parameters(network),
         gflops=2e-9 * count_multiply_adds(network, shape),
-        milliseconds=_milliseconds(network_in_use, shape, device),
+        milliseconds=1000 * time_in_turn({"": _of_one_clip(network, shape, device)})[""].median,
         training_top1=training_top1,
     ), scores
+
+
+def time_networks(bundles: Mapping[Name, Bundle], device: torch.device) -> dict[Name, Timing]:
+    """Time one clip by the deployed network of each bundle, all in turn.
+
+    Args:
+        bundles: by name.
+        device: where all networks run.
+    """
+    return time_in_turn(
+        {
+            name: _of_one_clip(bundle.network, _input_shape(bundle.metadata.clip), device)
+            for name, bundle in bundles.items()
+        }
+    )
 
 
 def accuracy(logits: Tensor, label: Tensor, k: int) -> float:
@@ -121,13 +144,14 @@ def _logits(
     return torch.cat(logits), torch.cat(labels)
 
 
-def _milliseconds(network: Network, shape: tuple[int, ...], device: torch.device) -> float:
-    x = torch.randn(shape, device=device, generator=torch.Generator(device).manual_seed(0))
-    mask = torch.ones(shape[:2], dtype=torch.bool, device=device)
-    spent = []
-    with torch.inference_mode():
-        for _ in range(_TIMED_PASSES + 3):
-            start = time.perf_counter()
-            float(network(x, mask).logits.sum())  # reading the value waits for the device
-            spent.append(time.perf_counter() - start)
-    return 1000 * float(torch.tensor(spent[3:]).median())
+def _input_shape(clip: ClipFormat) -> Shape:
+    """Shape of one clip ``(1, person, channel, frame, joint)``."""
+    return 1, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout))
+
+
+def _of_one_clip(network: GraphNetwork, shape: Shape, device: torch.device) -> Callable[[], object]:
+    """Runs the deployed network on one clip; the logits are on the CPU when it returns."""
+    runtime = TorchRuntime(network, device)
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    mask = np.ones(shape[:2], np.bool_)
+    return lambda: runtime(x, mask)

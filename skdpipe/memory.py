@@ -1,9 +1,11 @@
-"""Reuse of freed memory between training steps."""
+"""Memory of this process: reuse of what is freed, and the peak."""
 
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
+from pathlib import Path
 from typing import Final
 
 # Parameters of mallopt (malloc.h of the GNU C library).
@@ -25,3 +27,16 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def peak_memory() -> int | None:
+    """The most bytes of main memory that this process has had at once; None where the system does not say."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # a new process inherits the ru_maxrss of its parent
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
+        return 1024 * int(found[1]) if found else None
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return None

@@ -63,6 +63,7 @@ from skdpipe.networks import (
 )
 from skdpipe.runtime import TorchRuntime
 from skdpipe.skeleton import layout_named
+from skdpipe.speed import brief, time_in_turn
 
 # --------------------------------------------------------------------------------------------------------
 # Measuring
@@ -101,36 +102,18 @@ def measure(
         least: minimum duration in seconds of a side in a round; short calls are repeated.
         clock: returns the time in seconds.
     """
-    sides = (comparison.reference, comparison.candidate)
-    calls = [_warm_up(side, least, clock) for side in sides]
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds):
-        for side in (0, 1) if number % 2 == 0 else (1, 0):
-            seconds[side].append(_seconds(sides[side], calls[side], clock))
-    reference, candidate = seconds
+    sides = {"reference": comparison.reference, "candidate": comparison.candidate}
+    calls = {name: partial(_finish, side) for name, side in sides.items()}
+    timings = time_in_turn(calls, rounds=rounds, least=least, clock=clock)
+    reference, candidate = (list(timings[name].seconds) for name in sides)
     return Measured(
         reference, candidate, [slow / fast for slow, fast in zip(reference, candidate, strict=True)]
     )
 
 
-def _warm_up(side: Callable[[], object], least: float, clock: Callable[[], float]) -> int:
-    """Number of calls that take at least so many seconds."""
-    start, calls = clock(), 0
-    while calls == 0 or clock() - start < least:
-        side()
-        _synchronise()
-        calls += 1
-    return calls
-
-
-def _seconds(side: Callable[[], object], calls: int, clock: Callable[[], float]) -> float:
-    """Mean duration of a call."""
+def _finish(side: Callable[[], object]) -> None:
+    side()
     _synchronise()
-    start = clock()
-    for _ in range(calls):
-        side()
-    _synchronise()
-    return (clock() - start) / calls
 
 
 def _synchronise() -> None:
@@ -780,7 +763,7 @@ def show(section: Section, setting: Setting, console: Console) -> None:
 def cells(row: Row, written: str) -> tuple[str, ...]:
     """The cells of a row: medians, the spread of the ratio, the remark."""
     reference, candidate = (
-        _brief(median(values)) for values in (row.measured.reference, row.measured.candidate)
+        brief(median(values)) for values in (row.measured.reference, row.measured.candidate)
     )
     ratios = row.measured.ratios
     lowest, middle, highest = (format(pick(ratios), written) for pick in (min, median, max))
@@ -792,12 +775,6 @@ def cells(row: Row, written: str) -> tuple[str, ...]:
         f"{lowest}..{highest}",
         row.remark,
     )
-
-
-def _brief(value: float) -> str:
-    """Three significant digits without an exponent."""
-    places = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:.{places}f}"
 
 
 if __name__ == "__main__":

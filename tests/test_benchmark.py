@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
 from benchmark import SECTIONS, Comparison, Measured, Row, app, cells, measure, multiplication_ratio
+from stepped_clock import Clock
 from typer.testing import CliRunner
 
 ROWS = {
@@ -35,54 +35,12 @@ ROWS = {
 _NUMBERS = re.compile(r" +([\d.]+) (ms|MB) +([\d.]+) \2 +([\d.]+)%? +([\d.]+?)%?\.\.([\d.]+)%?(?: |$)")
 
 
-class Clock:
-    """A clock that only the sides of a comparison advance."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.calls: list[str] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advanced_by(self, name: str, *seconds: float) -> Callable[[], None]:
-        """A side whose calls take these seconds one after the other; the last value is repeated."""
-        left = list(seconds)
-
-        def side() -> None:
-            self.calls.append(name)
-            self.now += left.pop(0) if len(left) > 1 else left[0]
-
-        return side
-
-
-def test_sides_alternate_and_the_candidate_is_first_in_every_second_round() -> None:
-    clock = Clock()
-    comparison = Comparison(
-        "alternating", clock.advanced_by("reference", 1), clock.advanced_by("candidate", 1)
-    )
-    measure(comparison, 3, clock=clock)
-    warm_up, *rounds = [clock.calls[i : i + 2] for i in range(0, len(clock.calls), 2)]
-    assert warm_up == ["reference", "candidate"]
-    assert rounds == [["reference", "candidate"], ["candidate", "reference"], ["reference", "candidate"]]
-
-
 def test_a_ratio_for_each_round_without_the_warm_up() -> None:
     clock = Clock()
     comparison = Comparison(
         "ratio", clock.advanced_by("reference", 100, 6, 8), clock.advanced_by("candidate", 50, 2, 4, 1)
     )
     assert measure(comparison, 3, clock=clock) == Measured([6, 8, 8], [2, 4, 1], [3, 2, 8])
-
-
-def test_short_calls_are_repeated() -> None:
-    clock = Clock()
-    comparison = Comparison(
-        "short", clock.advanced_by("reference", 1.0), clock.advanced_by("candidate", 0.25)
-    )
-    measured = measure(comparison, 1, least=1.0, clock=clock)
-    assert measured == Measured([1.0], [0.25], [4.0])
-    assert clock.calls == ["reference", *["candidate"] * 4] * 2
 
 
 def test_a_row_has_medians_and_spread() -> None:

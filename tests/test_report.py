@@ -64,6 +64,7 @@ from skdpipe.report.robustness import (
 from skdpipe.report.run_results import load_run
 from skdpipe.report.test_clips import TestClips as ClipsOfRun  # pytest collects names that begin with Test
 from skdpipe.skeleton import PoseSequence
+from skdpipe.speed import Timing
 
 CPU = torch.device("cpu")
 QUIET = Progress(quiet=True)
@@ -330,12 +331,14 @@ def test_curves_are_drawn_unchanged() -> None:
 
 def test_networks_are_drawn_at_their_cost() -> None:
     points = [
-        CostPoint("r", "teacher", 90, 10**6, 2.0, 8.0),
-        CostPoint("q", "student", 80, 10**5, 0.1, 3.0),
+        CostPoint("r", "teacher", 90, 10**6, 2.0, Timing((0.008, 0.009, 0.007))),
+        CostPoint("q", "student", 80, 10**5, 0.1, Timing((0.003, 0.005, 0.002))),
     ]
     gflops, milliseconds = draw_cost(points).axes
     for axes, expected in ((gflops, [(2, 90), (0.1, 80)]), (milliseconds, [(8, 90), (3, 80)])):
         assert [tuple(each.get_offsets()[0]) for each in axes.collections] == expected  # type: ignore[index]
+    spreads = [list(line.get_xdata()) for line in milliseconds.lines if len(line.get_xdata()) == 2]
+    assert spreads == [[7, 9], [2, 5]]
 
 
 # The HTML page
@@ -406,9 +409,11 @@ def test_a_complete_run_has_every_figure(run_folder: Path, cache: PoseCache, tmp
     ]  # fmt: skip
     text = output.read_text(encoding="utf-8")
     assert text.count("<svg") == 7 + 2
-    for each in load_run(run_folder).methods:
+    run = load_run(run_folder)
+    for each in run.methods:
         assert f"{each.figures.parameters:,}" in text
         assert f">{each.figures.top1:.2f}</td>" in text
+    assert len(shown_times(text)) == 2 * len(run.methods)
     assert [path.name for path in output.parent.iterdir()] == ["report.html"]
 
 
@@ -429,10 +434,37 @@ def test_the_page_shows_the_findings_of_the_data_check(
     assert f"<small>{ACTIONS[0]} 99.mp4" in text
 
 
-def test_the_page_is_reproducible(run_folder: Path, cache: PoseCache, tmp_path: Path) -> None:
-    write_and_read(run_folder, cache, tmp_path / "one.html")
-    write_and_read(run_folder, cache, tmp_path / "two.html")
-    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+def shown_times(page: str) -> list[tuple[float, float, float]]:
+    """Median, lowest and highest of each time in the tables of a page."""
+    return [
+        (float(median), float(low), float(high))
+        for median, low, high in re.findall(r">([\d.]+) \[([\d.]+), ([\d.]+)\]</td>", page)
+    ]
+
+
+def test_two_identical_networks_have_times_that_overlap(
+    run_folder: Path, cache: PoseCache, tmp_path: Path
+) -> None:
+    write_and_read(run_folder, cache, tmp_path / "report.html", beside=[run_folder])
+    times = shown_times((tmp_path / "report.html").read_text(encoding="utf-8"))
+    count = len(load_run(run_folder).methods)
+    for (median, low, high), (_, other_low, other_high) in zip(times[:count], times[count:], strict=True):
+        assert 0 < low <= median <= high
+        assert low <= other_high
+        assert other_low <= high
+
+
+def test_the_page_is_reproducible_except_for_times(
+    run_folder: Path, cache: PoseCache, tmp_path: Path
+) -> None:
+    def without_times(path: Path) -> str:
+        write_and_read(run_folder, cache, path)
+        text = path.read_text(encoding="utf-8")
+        assert shown_times(text)
+        text = re.sub(r'<section id="cost">.*?</section>', "", text, flags=re.DOTALL)
+        return re.sub(r">[\d.]+ \[[\d.]+, [\d.]+\]</td>", "", text)
+
+    assert without_times(tmp_path / "one.html") == without_times(tmp_path / "two.html")
 
 
 @pytest.mark.parametrize("method", ["teacher", "baseline"])

@@ -75,7 +75,7 @@ def test_the_cells_are_those_of_the_comparisons_own_table(tmp_path: Path) -> Non
     rows = rows_of(trained)
     cells = cells_of(rows[0], columns_of(rows))
     line = results_table(write_csv(tmp_path, trained)).splitlines()[2]
-    assert line.strip("| ").split(" | ") == cells[:-4]
+    assert line.strip("| ").split(" | ") == cells[:-3]
     assert "(2 of 3 seeds)" in line
 
 

@@ -52,7 +52,7 @@ def demo(
         f"{simulation.done} clips simulated, {simulation.skipped} already present, with errors fitted on "
         f"{simulation.fitted} rendered training clips: {folder}/noise-high.yaml, noise-low.yaml"
     )
-    print_results(result.distillation)
+    print_results(result.distillation, device_of(device))
     table = Table(
         "test clip", "true label", "prediction", "probability", title="Test clips of people not in training"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -26,8 +27,11 @@ from skdpipe.cli.app import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from skdpipe.distill import DistillationResult
     from skdpipe.distill.results import Results
+    from skdpipe.speed import Timing
 
 
 _TOP_5: Final = 5  # with as many classes it is always 100 %
@@ -77,7 +81,7 @@ def distill(
             if folds is not None:
                 raise
             reason = error
-    print_results(result, validated)
+    print_results(result, device_of(device), validated)
     if reason is not None:
         print_problem("yellow", "not cross-validated", f"{reason}; --folds 0 skips it")
 
@@ -109,18 +113,18 @@ def finetune(
 
     keep_freed_memory()
     experiment = load_config(Experiment, config, overrides or (), section="experiment")
-    print_results(
-        finetune_student(
-            bundle, experiment, PoseCache(cache), models, device=device_of(device), progress=Progress(stderr)
-        )
+    result = finetune_student(
+        bundle, experiment, PoseCache(cache), models, device=device_of(device), progress=Progress(stderr)
     )
+    print_results(result, device_of(device))
 
 
-def print_results(result: DistillationResult, validated: Results | None = None) -> None:
+def print_results(result: DistillationResult, device: torch.device, validated: Results | None = None) -> None:
     """Print conclusions, the table of methods and forests, and the numbers of clips.
 
     Args:
         result: of the run.
+        device: on which the networks of the table are timed.
         validated: results of a cross-validation; they replace the accuracies on the run's test clips.
     """
     from skdpipe.dataset import BOTH
@@ -131,7 +135,7 @@ def print_results(result: DistillationResult, validated: Results | None = None) 
     for conclusion in conclusions:
         if conclusion.level == "problem":
             print_problem("red", "problem", conclusion.text)
-    stdout.print(_results_table(result, shown, validated))
+    stdout.print(_results_table(result, shown, validated, result.time_networks(device)))
     train, test = (len(result.manifest.part(train=side)) for side in (True, False))
     any_result = next(iter(shown.values()))
     tested = f"each of {len(any_result.label)} clips tested once" if validated else f"{test} test clips"
@@ -159,7 +163,9 @@ def print_results(result: DistillationResult, validated: Results | None = None) 
             print_line(conclusion.text)
 
 
-def _results_table(result: DistillationResult, shown: Results, validated: Results | None) -> Table:
+def _results_table(
+    result: DistillationResult, shown: Results, validated: Results | None, times: Mapping[str, Timing]
+) -> Table:
     tested = "cross-validation" if validated else "test clips"
     table = Table(title=f"{result.folder}: accuracy on {tested}")
     table.add_column(no_wrap=True)
@@ -171,10 +177,10 @@ def _results_table(result: DistillationResult, shown: Results, validated: Result
         ("top-5\n%", with_top5),
         ("params", True),
         ("GFLOPs", True),
-        ("ms per\nclip", True),
+        ("ms per clip\n[range]", True),
     ):
         if is_shown:
-            table.add_column(Text(heading))
+            table.add_column(Text(heading), no_wrap=heading in ("params", "GFLOPs"))
     for name, each in shown.items():
         top1, cells = each.top1, [each.title]
         cells.append(f"{top1.estimate:.2f} [{top1.low:.0f}, {top1.high:.0f}]")
@@ -184,6 +190,6 @@ def _results_table(result: DistillationResult, shown: Results, validated: Result
         if figures is not None:
             cells.append("" if each.training_top1 is None else f"{each.training_top1:.2f}")
             cells += [f"{figures.top5:.2f}"] if with_top5 else []
-            cells += [f"{figures.parameters:,}", f"{figures.gflops:.3f}", f"{figures.milliseconds:.1f}"]
+            cells += [f"{figures.parameters:,}", f"{figures.gflops:.3f}", times[name].in_milliseconds()]
         table.add_row(*cells)
     return table

@@ -89,7 +89,8 @@ class Row:
         significance: for the same columns, p of the difference to LQS-S (see
             :func:`skdpipe.significance.paired_p_value`). Both use the seeds that the compared columns share,
             and are missing without such seeds.
-        minutes: duration of all trainings except the teacher's.
+        minutes: duration of all trainings except the teacher's. Rows are trained at different moments,
+            perhaps several at once: this does not compare their speed, and the tables do not show it.
     """
 
     scenario: str
@@ -254,7 +255,7 @@ def cells_of(row: Row, columns: Sequence[str]) -> list[str]:
     seeds = max(len(values) for values in row.top1.values())
     figures = [_cell(row.top1.get(column, ()), seeds, row.clips) for column in columns]
     clips, chance = _clips(row), f"{row.chance:.1f}" if row.clips else ""
-    return [row.scenario, row.student, *figures, gaps, p_values, clips, chance, f"{row.minutes:.1f}"]
+    return [row.scenario, row.student, *figures, gaps, p_values, clips, chance]
 
 
 def _clips(row: Row) -> str:
@@ -287,7 +288,7 @@ def _cell(values: Sequence[float], seeds: int, clips: int) -> str:
     return text + ("" if len(values) == seeds else f" ({len(values)} of {seeds} seeds)")
 
 
-HEADINGS: Final = ("gap recovered", "p against LQS-S", "test clips", "chance %", "minutes")
+HEADINGS: Final = ("gap recovered", "p against LQS-S", "test clips", "chance %")
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

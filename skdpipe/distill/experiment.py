@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from skdpipe.bundle import load_bundle
+from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment
 from skdpipe.dataset import Manifest, build_manifest
@@ -21,9 +21,10 @@ from skdpipe.distill.results import Results, read_test_results, recovered_gap, r
 from skdpipe.distill.run_folder import RunFolder, describe_data, open_run_folder
 from skdpipe.distill.trained_teacher import adopt_teacher, load_teacher, require_comparable
 from skdpipe.errors import DataError
-from skdpipe.evaluate import Figures
+from skdpipe.evaluate import Figures, time_networks
 from skdpipe.inference.metadata import read_metadata
 from skdpipe.progress import Progress
+from skdpipe.speed import Timing
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,20 @@ class DistillationResult:
     def figures(self) -> dict[str, Figures]:
         """Accuracy and cost by method name."""
         return {name: each.figures for name, each in self.results.items() if each.figures is not None}
+
+    def time_networks(self, device: torch.device) -> dict[str, Timing]:
+        """Time one clip by each network of the results, all in turn; by method name.
+
+        Raises:
+            BundleError: if a bundle is damaged.
+        """
+        folder = RunFolder(self.folder)
+        bundles: dict[str, Bundle] = {
+            method.name: load_bundle(folder.bundle(method.name))
+            for method in METHODS
+            if method.name in self.figures
+        }
+        return time_networks(bundles, device)
 
     @property
     def recovered_gap(self) -> float | None:

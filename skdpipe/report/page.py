@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import torch
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -19,7 +21,7 @@ from skdpipe.distill.methods import BASELINE, TEACHER, method_named
 from skdpipe.distill.results import MethodResult, Results, recovered_gap
 from skdpipe.printable import printable
 from skdpipe.report.figures.style import look_of, to_svg
-from skdpipe.report.run_results import LoadedRun
+from skdpipe.report.run_results import LoadedRun, NetworkTimes
 from skdpipe.report.sections import Section
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -36,6 +38,7 @@ class ResultRow(NamedTuple):
         colour: in the figures; empty for a forest, which they do not show.
         is_best: whether top-1 is the best of the methods with low-quality input.
         gap: recovered gap; empty for teacher, baseline and forests, and if there is no gap to recover.
+        time: milliseconds of one clip with their spread; empty for a forest.
     """
 
     result: MethodResult
@@ -43,6 +46,7 @@ class ResultRow(NamedTuple):
     colour: str
     is_best: bool
     gap: str
+    time: str
 
 
 class Drawing(NamedTuple):
@@ -58,7 +62,12 @@ class Drawing(NamedTuple):
 
 
 def render_page(
-    run: LoadedRun, settings: Report, sections: Sequence[Section], others: Sequence[LoadedRun] = ()
+    run: LoadedRun,
+    settings: Report,
+    sections: Sequence[Section],
+    others: Sequence[LoadedRun],
+    times: Sequence[NetworkTimes],
+    device: torch.device,
 ) -> str:
     """The HTML text of the page; all text is `printable` and escaped, only the figures are markup.
 
@@ -67,6 +76,8 @@ def render_page(
         settings: content of the report, shown at the end.
         sections: shown in this order after the summary.
         others: further runs whose results are shown in tables of their own.
+        times: of the networks of this run and of each other one, taken in turn.
+        device: on which they were taken.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -82,10 +93,13 @@ def render_page(
     return environment.get_template("report.html").render(
         run=run,
         conclusions=conclude(run.validated or run.results),
-        results=_rows(run.results),
-        validated=_rows(run.validated),
-        others=[(other.name, _rows(other.results)) for other in others],
-        facts=_facts(run),
+        results=_rows(run.results, times[0]),
+        validated=_rows(run.validated, times[0]),
+        others=[
+            (other.name, _rows(other.results, of_other))
+            for other, of_other in zip(others, times[1:], strict=True)
+        ],
+        facts=[*_facts(run), ("times taken on", _place(device))],
         first_few=first_few,
         sections=[
             (section, [_drawing(figure, f"{section.anchor}{n}") for n, figure in enumerate(section.figures)])
@@ -117,7 +131,7 @@ def _drawing(figure: Figure, name: str) -> Drawing:
     return Drawing(Markup(to_svg(figure, name)), figure.get_figwidth() > _PAGE_WIDTH)
 
 
-def _rows(results: Results) -> list[ResultRow]:
+def _rows(results: Results, times: NetworkTimes) -> list[ResultRow]:
     of_low = {
         name: each.top1.estimate for name, each in results.items() if each.figures and each.quality == "low"
     }
@@ -129,6 +143,7 @@ def _rows(results: Results) -> list[ResultRow]:
             colour="" if result.figures is None else look_of(name).colour,
             is_best=name in of_low and of_low[name] == best,
             gap=_gap(results, name),
+            time=times[name].in_milliseconds() if name in times else "",
         )
         for name, result in results.items()
     ]
@@ -174,6 +189,12 @@ def _facts(run: LoadedRun) -> list[tuple[str, str]]:
         ("seed", str(run.experiment.seed)),
         *((f"trained with ({titles})", versions) for titles, versions in _versions(run).items()),
     ]
+
+
+def _place(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {platform.machine()}, PyTorch with {torch.get_num_threads()} threads"
 
 
 def _chance(results: Results) -> str:

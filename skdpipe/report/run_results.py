@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from skdpipe.bundle import Bundle, load_bundle
 from skdpipe.config import Experiment
@@ -15,7 +18,11 @@ from skdpipe.distill.results import Results, read_test_results
 from skdpipe.distill.run_folder import RunFolder, require_bundle_of_run
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import DataError
-from skdpipe.evaluate import Figures
+from skdpipe.evaluate import Figures, time_networks
+from skdpipe.speed import Timing
+
+NetworkTimes = Mapping[str, Timing]
+"""Time of one clip by method."""
 
 _COMPARED: Final = (TEACHER, BASELINE, STUDENT)
 
@@ -111,6 +118,13 @@ def load_run(folder: Path) -> LoadedRun:
         read_test_results([files]),
         read_cross_validation(folder),
     )
+
+
+def time_runs(runs: Sequence[LoadedRun], device: torch.device) -> list[NetworkTimes]:
+    """Time all networks of all runs in turn; returns the times of each run."""
+    bundles = {(number, each.name): each.bundle for number, run in enumerate(runs) for each in run.methods}
+    times = time_networks(bundles, device)
+    return [{each.name: times[number, each.name] for each in run.methods} for number, run in enumerate(runs)]
 
 
 def _load_method(method: Method, path: Path, config: RunConfig) -> TrainedMethod:

@@ -35,7 +35,7 @@ from skdpipe.report.measures import (
 from skdpipe.report.predictions import DeployedNetworks, Predictions, predict_clips
 from skdpipe.report.response import measure_response, select_example_clips
 from skdpipe.report.robustness import degradation_axes, evaluated_networks, measure_robustness
-from skdpipe.report.run_results import LoadedRun
+from skdpipe.report.run_results import LoadedRun, NetworkTimes
 from skdpipe.report.test_clips import TestClips
 
 
@@ -60,6 +60,7 @@ class Section(NamedTuple):
 def build_sections(
     run: LoadedRun,
     others: Sequence[LoadedRun],
+    times: Sequence[NetworkTimes],
     cache: PoseCache,
     settings: Report,
     device: torch.device,
@@ -70,6 +71,7 @@ def build_sections(
     Args:
         run: the run of the report.
         others: runs to compare in accuracy and cost.
+        times: of the networks of this run and of each other one, taken in turn.
         cache: contains the test clips.
         settings: content of the report.
         device: runs the networks.
@@ -79,7 +81,7 @@ def build_sections(
     predictions = predict_clips(run, clips, networks, progress)
     return [
         _data_check(check_data(cache, run.experiment, progress)),
-        _cost([run, *others]),
+        _cost([run, *others], times),
         _classes(run, predictions),
         _confusion(run, predictions),
         _map(run, predictions, settings, progress),
@@ -99,7 +101,7 @@ def _data_check(report: CheckReport) -> Section:
     return Section("data", "Data check", caption, findings=report.findings)
 
 
-def _cost(runs: Sequence[LoadedRun]) -> Section:
+def _cost(runs: Sequence[LoadedRun], times: Sequence[NetworkTimes]) -> Section:
     points = [
         CostPoint(
             run.name,
@@ -107,14 +109,15 @@ def _cost(runs: Sequence[LoadedRun]) -> Section:
             each.figures.top1,
             each.figures.parameters,
             each.figures.gflops,
-            each.figures.milliseconds,
+            of_run[each.name],
         )
-        for run in runs
+        for run, of_run in zip(runs, times, strict=True)
         for each in run.methods
     ]
     caption = (
         "Top-1 accuracy against the cost of one clip. The area of a marker grows with the number of "
-        "parameters. A network is better the higher and the further left it is."
+        "parameters, and the line at a time shows the shortest and the longest round. A network is better "
+        "the higher and the further left it is."
     )
     return Section("cost", "Accuracy against cost", caption, [draw_cost(points)])
 

@@ -48,12 +48,13 @@ def write_report(
     """
     require_extra("report", "matplotlib", "jinja2")
     from skdpipe.report.page import render_page
-    from skdpipe.report.run_results import load_run
+    from skdpipe.report.run_results import load_run, time_runs
     from skdpipe.report.sections import build_sections
 
     if output.exists() and not output.is_file():
         raise DataError(f"{output} is not a file; choose another output, because the report is written there")
     run, others = load_run(folder), [load_run(other) for other in beside]
-    sections = build_sections(run, others, cache, settings, device, progress or Progress(quiet=True))
+    times = time_runs([run, *others], device)
+    sections = build_sections(run, others, times, cache, settings, device, progress or Progress(quiet=True))
     remove_leftovers(output.parent)
-    write_text_atomically(output, render_page(run, settings, sections, others))
+    write_text_atomically(output, render_page(run, settings, sections, others, times, device))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from skdpipe.distill.methods import BASELINE, STUDENT, TEACHER, method_named
 from skdpipe.report.figures.style import GREY, MARKERS, as_text, look_of, tidy
+from skdpipe.speed import Timing
 
 _MOST_NAMES: Final = 60
 _MOST_WITH_NUMBERS: Final = 15
@@ -111,7 +112,8 @@ class CostPoint:
     Attributes:
         run, method: names.
         top1: in percent.
-        parameters, gflops, milliseconds: as in `Figures`.
+        parameters, gflops: as in `Figures`.
+        time: of one clip, taken in turn with all networks of the figure.
     """
 
     run: str
@@ -119,18 +121,21 @@ class CostPoint:
     top1: float
     parameters: int
     gflops: float
-    milliseconds: float
+    time: Timing
 
 
 def draw_cost(points: Sequence[CostPoint]) -> Figure:
-    """Top-1 against GFLOPs and against time; areas grow with the parameters, markers stand for runs."""
+    """Top-1 against GFLOPs and against time; areas grow with the parameters, markers stand for runs.
+
+    A horizontal line at a time shows the shortest and the longest round.
+    """
     runs = list(dict.fromkeys(point.run for point in points))
     largest = max(point.parameters for point in points)
     figure = Figure((11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, cost, label in (
         (left, [point.gflops for point in points], "GFLOPs per clip"),
-        (right, [point.milliseconds for point in points], "ms per clip, on the device used for training"),
+        (right, [1000 * point.time.median for point in points], "ms per clip, all networks in turn"),
     ):
         for x, point in zip(cost, points, strict=True):
             look, marker = look_of(point.method), MARKERS[runs.index(point.run) % len(MARKERS)]
@@ -140,6 +145,9 @@ def draw_cost(points: Sequence[CostPoint]) -> Figure:
                 linewidths=1.8,
             )  # fmt: skip
             axes.plot(x, point.top1, marker=".", color=look.colour, markersize=3)
+            if axes is right:
+                spread = [1000 * point.time.lowest, 1000 * point.time.highest]
+                axes.plot(spread, [point.top1] * 2, color=look.colour, linewidth=1)
         if min(cost) > 0 and max(cost) > 5 * min(cost):
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
