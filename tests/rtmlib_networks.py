@@ -119,7 +119,7 @@ def _colour(rgb: tuple[int, ...], order: str) -> tuple[int, ...]:
 
 
 def _bytes_mask(graph: _Graph, rgb: tuple[int, ...], order: str) -> str:
-    return graph.mask(_colour(rgb, order), [100.0] * 3, [150.0] * 3)
+    return graph.mask(_colour(rgb, order), [100.0] * 3, [200.0] * 3)
 
 
 def write_detector(path: Path, side: int = 416, *, order: str = "bgr", fixed: bool = True) -> Path:

@@ -5,7 +5,9 @@ The published weights are not here: what the networks find in pictures of people
 
 from __future__ import annotations
 
+import hashlib
 import http.server
+import importlib.metadata
 import importlib.util
 import io
 import subprocess
@@ -20,16 +22,28 @@ from typing import Any
 import numpy as np
 import pytest
 import rtmlib_networks as networks
+import torch
 from rtmlib_networks import draw
 
-from skdpipe.errors import PoseError
+from skdpipe.cache import PoseCache
+from skdpipe.config import (
+    Experiment,
+    Extraction,
+    RtmlibSettings,
+    config_path,
+    load_config,
+    parse_estimator_settings,
+)
+from skdpipe.errors import ConfigError, PoseError
+from skdpipe.extraction import extract_videos, find_videos, open_sources
 from skdpipe.pose import PoseEstimator
+from skdpipe.pose.load import load_estimator
 from skdpipe.pose.protocol import detect_people
 from skdpipe.pose.rtmlib import Rtmlib
 from skdpipe.pose.rtmlib.download import fetch
 from skdpipe.skeleton import Keypoints, is_seen
 from skdpipe.skeleton.builtin_layouts import COCO_17, COCO_WHOLEBODY_133, HALPE_26
-from skdpipe.video import Frame
+from skdpipe.video import Frame, write_video
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(module) is None for module in ("rtmlib", "onnxruntime", "onnx")),
@@ -66,13 +80,12 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def rtmpose(folder: Path, **settings: Any) -> Rtmlib:
     paths = {"detector": str(folder / "detector.onnx"), "pose": str(folder / "pose.onnx")}
-    return Rtmlib(**{"runtime": "onnx", "threads": 1, **paths, **settings})
+    return Rtmlib(RtmlibSettings(**{"runtime": "onnx", **paths, **settings}), threads=1)
 
 
 def rtmo(folder: Path, **settings: Any) -> Rtmlib:
-    return Rtmlib(
-        **{"model": "rtmo", "runtime": "onnx", "threads": 1, "pose": str(folder / "rtmo.onnx"), **settings}
-    )
+    defaults = {"model": "rtmo", "runtime": "onnx", "pose": str(folder / "rtmo.onnx")}
+    return Rtmlib(RtmlibSettings(**{**defaults, **settings}), threads=1)
 
 
 def empty_frame() -> Frame:
@@ -153,8 +166,8 @@ def test_a_detector_before_suppression_finds_a_person_once_and_no_thing(folder: 
 def test_a_detector_that_leaves_the_size_open_gets_that_of_the_mode(folder: Path, tmp_path: Path) -> None:
     detector = networks.write_detector(tmp_path / "open.onnx", 640, fixed=False)
     found = rtmpose(folder, detector=str(detector), mode="balanced")
-    assert " yolox 640x640 " in found.fingerprint
-    assert " yolox 416x416 " in rtmpose(folder, detector=str(detector), mode="lightweight").fingerprint
+    assert " yolox-640x640 " in found.fingerprint
+    assert " yolox-416x416 " in rtmpose(folder, detector=str(detector), mode="lightweight").fingerprint
     assert len(people_in(found, frame_with(BLUE))[0]) == 1
 
 
@@ -163,7 +176,7 @@ def test_the_size_of_another_rtmpose_is_read_from_its_file(folder: Path, tmp_pat
     frame = empty_frame()
     squares = draw(frame, BLUE)
     estimator = rtmpose(folder, pose=str(pose), mode="lightweight")
-    assert "rtmpose coco-17 288x384 " in estimator.fingerprint
+    assert "rtmpose-288x384 " in estimator.fingerprint
     assert np.allclose(people_in(estimator, frame)[0][0, [EVEN, ODD], :2], squares, atol=PIXELS)
 
 
@@ -311,8 +324,68 @@ def test_the_fingerprint_names_all_on_which_the_result_depends(folder: Path) -> 
     ]
     assert len({first, *others, rtmo(folder).fingerprint}) == 6
     assert rtmpose(folder, mode="performance").fingerprint == first  # it only chooses what is downloaded
-    assert first.startswith("rtmlib-")
-    assert first.endswith(" detect1 person0.3 keypoint0.3")
+    files = {name: (folder / f"{name}.onnx").read_bytes() for name in ("detector", "pose", "rtmo")}
+    digests = {name: hashlib.sha256(content).hexdigest()[:16] for name, content in files.items()}
+    assert first == (
+        f"rtmpose-192x256 {digests['pose']} coco-17 yolox-416x416 {digests['detector']} detect1 "
+        f"person0.3 keypoint0.3 rtmlib-{importlib.metadata.version('rtmlib')}"
+    )
+    assert rtmo(folder).fingerprint.startswith(f"rtmo-640x640 {digests['rtmo']} person0.3 ")
+
+
+# From settings, and on a video
+
+
+def test_settings_load_the_estimator(folder: Path) -> None:
+    settings = parse_estimator_settings(
+        {"kind": "rtmlib", "model": "rtmo", "pose": str(folder / "rtmo.onnx"), "runtime": "onnx"}, "memory"
+    )
+    assert isinstance(settings, RtmlibSettings)
+    estimator = load_estimator(settings, torch.device("cpu"))
+    assert isinstance(estimator, PoseEstimator)
+    assert estimator.fingerprint == rtmo(folder).fingerprint
+
+
+def test_torch_is_no_runtime_of_rtmlib() -> None:
+    with pytest.raises(ConfigError, match=r"runtime: found 'torch'; input should be 'auto', 'onnx' or"):
+        parse_estimator_settings({"kind": "rtmlib", "runtime": "torch"}, "memory")
+
+
+def test_the_shipped_config_is_performance_against_lightweight() -> None:
+    extraction = load_config(Extraction, config_path("rtmpose"), section="extraction")
+    assert extraction.high == RtmlibSettings(mode="performance")
+    assert extraction.low == RtmlibSettings(mode="lightweight", detect_every=10)
+    experiment = load_config(Experiment, config_path("rtmpose"), section="experiment")
+    assert experiment.teacher.name == experiment.student.name == "auto"
+
+
+@pytest.mark.parametrize("batch", [5, 16])
+def test_a_video_is_extracted_in_both_qualities(folder: Path, tmp_path: Path, batch: int) -> None:
+    """A person walks to the right, 3 pixels a frame, and its green square is seen in every frame."""
+    video = tmp_path / "videos/wave/walk.mp4"
+    frames, greens = [], []
+    for number in range(12):
+        frame = empty_frame()
+        greens.append(draw(frame, shifted(BLUE, 3 * number))[1])
+        frames.append(frame)
+    write_video(video, frames, fps=10)
+    paths = {"detector": str(folder / "detector.onnx"), "pose": str(folder / "pose.onnx")}
+    settings = Extraction(
+        high=RtmlibSettings(**paths, runtime="onnx"),
+        low=RtmlibSettings(**paths, runtime="onnx", detect_every=4, every=2),
+    )
+    cache = PoseCache(tmp_path / "cache")
+    items = find_videos(tmp_path / "videos")
+    report = extract_videos(items, open_sources(settings, torch.device("cpu")), cache, batch=batch)
+    assert (report.done, report.failed) == (1, ())
+    for quality, step in (("high", 1), ("low", 2)):
+        (entry,) = cache.entries(quality)
+        sequence = cache.load(entry.path)
+        assert sequence.origin.label == "wave"
+        assert sequence.origin.estimator.startswith("rtmpose-192x256 ")
+        assert sequence.frame_index.tolist() == list(range(0, 12, step))
+        assert np.allclose(sequence.keypoints[:, 0, ODD, :2], greens[::step], atol=1)
+        assert not is_seen(sequence.keypoints[:, 1]).any()
 
 
 # Networks that are missing or wrong
@@ -321,9 +394,9 @@ def test_the_fingerprint_names_all_on_which_the_result_depends(folder: Path) -> 
 def test_without_a_network_connection_the_message_names_the_way_out(tmp_path: Path) -> None:
     before = time.monotonic()
     with pytest.raises(
-        PoseError, match=r"^no network .*yolox_x.*huggingface.*`detector` is the path of an"
+        PoseError, match=r"^no network .*yolox_x.*huggingface.*set `detector` to the path of"
     ) as caught:
-        Rtmlib(mode="performance", runtime="onnx")
+        Rtmlib(RtmlibSettings(mode="performance", runtime="onnx"))
     assert time.monotonic() - before < 10
     assert "\n" not in str(caught.value)
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
@@ -394,7 +467,7 @@ def server() -> Iterator[dict[str, tuple[bytes, int]]]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         files["address"] = (f"http://127.0.0.1:{running.server_port}/".encode(), 0)
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield files
         running.shutdown()
 
@@ -454,8 +527,10 @@ def test_a_damaged_download_is_not_kept(
 
 def test_the_estimator_runs_without_torch(folder: Path) -> None:
     code = (
-        "import sys; from skdpipe.pose.rtmlib import Rtmlib; import numpy as np\n"
-        f"Rtmlib(model='rtmo', pose={str(folder / 'rtmo.onnx')!r})([np.zeros((64, 64, 3), np.uint8)])\n"
+        "import sys, numpy as np, skdpipe; from skdpipe.pose.rtmlib import Rtmlib\n"
+        f"pose = {str(folder / 'rtmo.onnx')!r}\n"
+        "settings = skdpipe.RtmlibSettings(model='rtmo', pose=pose, runtime='onnx')\n"
+        "Rtmlib(settings)([np.zeros((64, 64, 3), np.uint8)])\n"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

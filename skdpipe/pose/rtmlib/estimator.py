@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import cv2
 import numpy as np
 
+from skdpipe.config import RtmlibSettings
 from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.rtmlib.download import fetch
-from skdpipe.pose.rtmlib.network import Floats, Network, Open, Runtime, load_network, opener
+from skdpipe.pose.rtmlib.network import Floats, Network, Open, load_network, opener
 from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, is_seen
 from skdpipe.skeleton.builtin_layouts import COCO_WHOLEBODY_133, HALPE_26
 from skdpipe.video import Frame
-
-Model = Literal["rtmpose", "rtmo"]
-Mode = Literal["performance", "balanced", "lightweight"]
-Body = Literal["coco-17", "halpe-26", "coco-wholebody-133"]
 
 _BODIES: Final = {  # rtmlib's class with the addresses of the networks, and the order of their joints
     "coco-17": ("Body", COCO_17),
@@ -54,15 +51,9 @@ class Rtmlib:
     person has the highest mean confidence of all joints. Boxes end at the border of the frame.
 
     Args:
-        model: RTMPose or RTMO.
-        mode: which of the published networks are used where no path is given.
-        body: layout of the joints; RTMO has only coco-17.
-        detector: path of an ONNX file of YOLOX, for RTMPose.
-        pose: path of an ONNX file of the model.
-        detect_every: interval of detections in frames, for RTMPose.
-        person: people whose detection has a lower score are left out.
-        keypoint: joints with a lower confidence are unseen.
-        runtime, device, threads: where the networks run; see `skdpipe.pose.rtmlib.network.opener`.
+        settings: networks, thresholds, interval of detections, runtime.
+        device: ``cpu`` or ``cuda``, which ONNX Runtime uses if it is built for it.
+        threads: number of threads of a network; 0 uses one per core.
 
     Raises:
         MissingDependencyError: if rtmlib or the runtime is not installed.
@@ -70,43 +61,31 @@ class Rtmlib:
             if RTMO gets a setting of RTMPose.
     """
 
-    def __init__(
-        self,
-        *,
-        model: Model = "rtmpose",
-        mode: Mode = "balanced",
-        body: Body = "coco-17",
-        detector: str = "",
-        pose: str = "",
-        detect_every: int = 1,
-        person: float = 0.3,
-        keypoint: float = 0.3,
-        runtime: Runtime = "auto",
-        device: str = "cpu",
-        threads: int = 0,
-    ) -> None:
+    def __init__(self, settings: RtmlibSettings, device: str = "cpu", *, threads: int = 0) -> None:
         require_extra("rtmlib", "rtmlib", "onnxruntime")
         import rtmlib
 
-        source, self.layout = _BODIES[body]
-        open_file = opener(runtime, device, threads)
-        if model == "rtmo":
-            _require_no_detector(body, detector, detect_every)
-            files = rtmlib.Body.RTMO_MODE[mode]
-            network = _load("pose", pose, files["pose"], files["pose_input_size"], open_file)
-            self._find: _RtmPose | _Rtmo = _Rtmo(network, person, keypoint)
-            networks = f"rtmo {network}"
+        source, self.layout = _BODIES[settings.body]
+        open_file = opener(settings.runtime, device, threads)
+        if settings.model == "rtmo":
+            _require_no_detector(settings)
+            files = rtmlib.Body.RTMO_MODE[settings.mode]
+            network = _load("pose", settings.pose, files["pose"], files["pose_input_size"], open_file)
+            self._find: _RtmPose | _Rtmo = _Rtmo(network, settings.person, settings.keypoint)
+            made_of = f"rtmo-{network}"
         else:
-            files = getattr(rtmlib, source).MODE[mode]
-            boxes = _load("detector", detector, files["det"], files["det_input_size"], open_file)
-            joints = _load("pose", pose, files["pose"], files["pose_input_size"][::-1], open_file)
-            self._find = _RtmPose(_Detector(boxes, person), detect_every, joints, self.layout, keypoint)
-            networks = f"rtmpose {body} {joints} yolox {boxes} detect{detect_every}"
-        self._fingerprint = f"rtmlib-{version('rtmlib')} {networks} person{person:g} keypoint{keypoint:g}"
+            files = getattr(rtmlib, source).MODE[settings.mode]
+            boxes = _load("detector", settings.detector, files["det"], files["det_input_size"], open_file)
+            joints = _load("pose", settings.pose, files["pose"], files["pose_input_size"][::-1], open_file)
+            detect = _Detector(boxes, settings.person)
+            self._find = _RtmPose(detect, settings.detect_every, joints, self.layout, settings.keypoint)
+            made_of = f"rtmpose-{joints} {settings.body} yolox-{boxes} detect{settings.detect_every}"
+        thresholds = f"person{settings.person:g} keypoint{settings.keypoint:g}"
+        self._fingerprint = f"{made_of} {thresholds} rtmlib-{version('rtmlib')}"
 
     @property
     def fingerprint(self) -> str:
-        """Version of rtmlib, layout, input size and checksum of each network, interval and thresholds.
+        """Input size and checksum of each network, layout, interval, thresholds, version of rtmlib.
 
         The mode is not part of it, as the same network can be published or given by its path. Neither is the
         runtime: all of them compute in single precision.
@@ -118,15 +97,11 @@ class Rtmlib:
         return self._find(frames)
 
 
-def _require_no_detector(body: Body, detector: str, detect_every: int) -> None:
-    for name, value, expected in (
-        ("body", body, "coco-17"),
-        ("detector", detector, ""),
-        ("detect_every", detect_every, 1),
-    ):
-        if value != expected:
+def _require_no_detector(settings: RtmlibSettings) -> None:
+    for name, expected in (("body", "coco-17"), ("detector", ""), ("detect_every", 1)):
+        if (found := getattr(settings, name)) != expected:
             raise PoseError(
-                f"{name} is {value!r} with the model rtmo, which has 17 joints and no detector; expected "
+                f"{name} is {found!r} with the model rtmo, which has 17 joints and no detector; expected "
                 f"{expected!r}: correct it, or use the model rtmpose"
             )
 
@@ -145,10 +120,15 @@ def _load(role: str, path: str, address: str, published: tuple[int, int], open_f
         PoseError: if it cannot be found, downloaded or opened.
     """
     try:
-        return load_network(Path(path) if path else fetch(address), published, open_file)
+        found = Path(path) if path else fetch(address)
     except PoseError as error:
-        ways = f"the setting `{role}` is the path of an ONNX file, or empty for a download"
-        raise PoseError(f"{error} ({ways})") from error
+        raise PoseError(
+            f"{error}; run again with network access, or set `{role}` to the path of the ONNX file"
+        ) from error
+    try:
+        return load_network(found, published, open_file)
+    except PoseError as error:
+        raise PoseError(f"{error} (setting `{role}`)") from error
 
 
 class _Detector:
@@ -262,12 +242,14 @@ def _make(tool: Any, network: Network, size: tuple[int, int], **settings: object
 
 def _to_people(xy: Floats, scores: Floats, keypoint: float) -> Keypoints:
     """rtmlib's joints ``(person, joint, 2)`` and scores ``(person, joint)`` as `PoseEstimator` describes."""
-    confidence = np.clip(scores, 0, 1)
+    confidence: Floats = np.clip(scores, 0, 1)
     unseen = (confidence < keypoint) | (confidence == 0)  # NaN is neither; `detect_people` refuses it
     joints = np.concatenate([xy, confidence[..., None]], axis=-1)
     people = np.where(unseen[..., None], UNSEEN, joints).astype(np.float32)
     people = people[~unseen.all(axis=1)]
-    return people[np.argsort(-people[..., 2].mean(axis=1), kind="stable")]
+    order = np.argsort(-people[..., 2].mean(axis=1), kind="stable")
+    found: Keypoints = people[order]
+    return found
 
 
 def _nobody(layout: Layout) -> Keypoints:
