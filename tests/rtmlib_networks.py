@@ -162,7 +162,9 @@ def write_raw_detector(path: Path, side: int = 416) -> Path:
     return graph.save(path, (side, side), {"output": (1, cells, 85)})
 
 
-def write_rtmpose(path: Path, size: tuple[int, int] = (192, 256), joints: int = 17) -> Path:
+def write_rtmpose(
+    path: Path, size: tuple[int, int] = (192, 256), joints: int = 17, *, fixed: bool = True
+) -> Path:
     """RTMPose with an input of ``size`` (width, height): the squares of a crop, of any colour of person."""
     width, height = size
     graph = _Graph()
@@ -186,7 +188,9 @@ def write_rtmpose(path: Path, size: tuple[int, int] = (192, 256), joints: int = 
         rows = [graph("Squeeze", each, graph.constant([1], np.int64)) for each in (uneven, even)]
         graph.name(graph("Mul", graph("Where", parity, *rows), graph.constant(last)), name)
     return graph.save(
-        path, (height, width), {"simcc_x": (1, joints, 2 * width), "simcc_y": (1, joints, 2 * height)}
+        path,
+        (height, width) if fixed else ("height", "width"),
+        {"simcc_x": (1, joints, 2 * width), "simcc_y": (1, joints, 2 * height)},
     )
 
 

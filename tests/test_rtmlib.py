@@ -163,12 +163,19 @@ def test_a_detector_before_suppression_finds_a_person_once_and_no_thing(folder: 
     assert np.allclose(people[0, [EVEN, ODD], :2], squares, atol=PIXELS)
 
 
-def test_a_detector_that_leaves_the_size_open_gets_that_of_the_mode(folder: Path, tmp_path: Path) -> None:
-    detector = networks.write_detector(tmp_path / "open.onnx", 640, fixed=False)
-    found = rtmpose(folder, detector=str(detector), mode="balanced")
-    assert " yolox-640x640 " in found.fingerprint
-    assert " yolox-416x416 " in rtmpose(folder, detector=str(detector), mode="lightweight").fingerprint
-    assert len(people_in(found, frame_with(BLUE))[0]) == 1
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_files_that_leave_the_size_open_get_that_of_the_mode(
+    folder: Path, tmp_path: Path, runtime: str
+) -> None:
+    detector = str(networks.write_detector(tmp_path / "detector.onnx", 640, fixed=False))
+    pose = str(networks.write_rtmpose(tmp_path / "pose.onnx", fixed=False))
+    frame = empty_frame()
+    squares = draw(frame, BLUE)
+    for mode, side in (("balanced", 640), ("lightweight", 416)):
+        estimator = rtmpose(folder, detector=detector, pose=pose, mode=mode, runtime=runtime)
+        assert estimator.fingerprint.startswith("rtmpose-192x256 ")
+        assert f" yolox-{side}x{side} " in estimator.fingerprint
+        assert np.allclose(people_in(estimator, frame)[0][0, [EVEN, ODD], :2], squares, atol=PIXELS)
 
 
 def test_the_size_of_another_rtmpose_is_read_from_its_file(folder: Path, tmp_path: Path) -> None:
@@ -402,17 +409,15 @@ def test_without_a_network_connection_the_message_names_the_way_out(tmp_path: Pa
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
 
 
-def test_a_missing_and_a_damaged_file(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_missing_and_a_damaged_file(folder: Path, tmp_path: Path, runtime: str) -> None:
     with pytest.raises(PoseError, match=r"no network at .*nowhere\.onnx; expected an ONNX file.*`pose`"):
-        rtmpose(folder, pose=str(tmp_path / "nowhere.onnx"))
+        rtmpose(folder, pose=str(tmp_path / "nowhere.onnx"), runtime=runtime)
     cut = tmp_path / "cut.onnx"
     cut.write_bytes((folder / "pose.onnx").read_bytes()[:1000])
-    for runtime in RUNTIMES[:1]:
-        with pytest.raises(
-            PoseError, match=r"cut\.onnx is not a network that can be opened.*`pose`"
-        ) as caught:
-            rtmpose(folder, pose=str(cut), runtime=runtime)
-        assert "\n" not in str(caught.value)
+    with pytest.raises(PoseError, match=r"cut\.onnx is not a network that can be opened.*`pose`") as caught:
+        rtmpose(folder, pose=str(cut), runtime=runtime)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def fetch(address: str) -> Path:
         address: of the archive, as in rtmlib's tables; its mirror is the second choice.
 
     Raises:
-        PoseError: if no address provides the archive; the message contains the failure of each.
-        OSError: if the file cannot be written.
+        PoseError: if no address provides the archive, or the file cannot be written; the message contains the
+            failure of each.
     """
     from rtmlib.tools.file import _get_rtmhub_dir, download_url_to_file, get_mirror_url
 
@@ -45,8 +45,6 @@ def fetch(address: str) -> Path:
                 download_url_to_file(each, archive, progress=sys.stderr.isatty(), timeout=_SECONDS)
                 _unpack(archive, path)
             except (OSError, HTTPException, zipfile.BadZipFile) as error:
-                if isinstance(error, OSError) and error.filename is not None:  # not the address failed
-                    raise
                 failures.append(f"{each} ({in_one_line(error)})")
             else:
                 return path
