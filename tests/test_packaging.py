@@ -18,6 +18,9 @@ from subprocess import CompletedProcess
 
 import pytest
 from packaging.requirements import Requirement
+from squares import square_frames
+
+from skdpipe.video import write_video
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -158,6 +161,15 @@ def test_a_report_without_its_extra_is_refused_in_one_line(tmp_path: Path) -> No
         "matplotlib not found; expected the optional packages of this command: "
         'run `pip install "skdpipe[report]"`'
     )
+    assert "Traceback" not in done.stderr
+
+
+def test_rtmpose_without_its_extra_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", square_frames(frames=3), fps=10)
+    command = ("extract", str(tmp_path / "clip.mp4"), "-c", "rtmpose", "--cache", str(tmp_path / "cache"))
+    done = python(WITHOUT, "rtmlib", *command, code=1)
+    assert "rtmlib not found; expected the optional packages" in done.stderr
+    assert '`pip install "skdpipe[rtmlib]"`' in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 

@@ -24,8 +24,10 @@ import pytest
 import rtmlib_networks as networks
 import torch
 from rtmlib_networks import draw
+from typer.testing import CliRunner
 
 from skdpipe.cache import PoseCache
+from skdpipe.cli.commands import app
 from skdpipe.config import (
     Experiment,
     Extraction,
@@ -407,6 +409,15 @@ def test_without_a_network_connection_the_message_names_the_way_out(tmp_path: Pa
     assert time.monotonic() - before < 10
     assert "\n" not in str(caught.value)
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
+def test_the_command_ends_with_the_message(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", 3 * [empty_frame()], fps=10)
+    command = ["extract", str(tmp_path / "clip.mp4"), "-c", "rtmpose", "--cache", str(tmp_path / "cache")]
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, PoseError)
+    assert str(done.exception).startswith("no network ")
+    assert done.output == ""
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
