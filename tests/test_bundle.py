@@ -21,6 +21,7 @@ from skdpipe.config import (
     NetworkChoice,
     OpenPifPafSettings,
     PluginSettings,
+    RtmlibSettings,
     Thresholds,
 )
 from skdpipe.errors import BundleError, DataError
@@ -71,6 +72,7 @@ estimators = (
         thresholds=st.builds(Thresholds, st.floats(0, 1)),
         every=st.integers(1, 10),
     )
+    | st.builds(RtmlibSettings, model=st.sampled_from(["rtmpose", "rtmo"]), pose=st.text(max_size=12))
     | st.builds(
         PluginSettings, names, options=st.dictionaries(labels, st.integers() | labels | st.none(), max_size=3)
     )

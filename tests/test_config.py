@@ -29,6 +29,7 @@ from skdpipe.config import (
     PoseTraining,
     Recipe,
     Report,
+    RtmlibSettings,
     Thresholds,
     config_path,
     load_config,
@@ -285,19 +286,29 @@ plain = st.recursive(
     max_leaves=4,
 )
 texts = st.text(min_size=1, max_size=9)
-estimators = st.builds(
-    OpenPifPafSettings,
-    backbone=texts,
-    weights=texts,
-    long_edge=positive,
-    thresholds=st.builds(Thresholds, shares, shares, shares),
-    precision=st.sampled_from(["float32", "bfloat16"]),
-    every=positive,
-) | st.builds(
-    PluginSettings,
-    plugin=texts,
-    options=st.dictionaries(st.text(max_size=5), plain, max_size=3),
-    every=positive,
+estimators = (
+    st.builds(
+        OpenPifPafSettings,
+        backbone=texts,
+        weights=texts,
+        long_edge=positive,
+        thresholds=st.builds(Thresholds, shares, shares, shares),
+        precision=st.sampled_from(["float32", "bfloat16"]),
+        every=positive,
+    )
+    | st.builds(
+        RtmlibSettings,
+        model=st.sampled_from(["rtmpose", "rtmo"]),
+        detector=st.text(max_size=5),
+        detect_every=positive,
+        person=shares,
+    )
+    | st.builds(
+        PluginSettings,
+        plugin=texts,
+        options=st.dictionaries(st.text(max_size=5), plain, max_size=3),
+        every=positive,
+    )
 )
 experiments = st.builds(
     Experiment,
@@ -351,7 +362,7 @@ def test_files_of_earlier_versions_have_the_settings_of_both_kinds() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("{kind: camera}", "expected kind openpifpaf or plugin"),
+        ("{kind: camera}", "expected kind openpifpaf or rtmlib or plugin"),
         ("{kind: openpifpaf, plugin: a}", "low.plugin is no setting; expected one of kind, backbone, "),
         ("{plugin: a, long_edge: 9}", "low.long_edge is no setting; expected one of kind, plugin, "),
         ("{plugin: a, weights: b}", "a plugin; keep one of the two"),

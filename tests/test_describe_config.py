@@ -21,6 +21,7 @@ from skdpipe.config import (
     OpenPifPafSettings,
     PluginSettings,
     PoseTraining,
+    RtmlibSettings,
     config_path,
     config_schema,
     describe_config,
@@ -287,7 +288,7 @@ def test_an_unknown_kind_is_refused() -> None:
 def test_optional_groups_are_found_in_annotations() -> None:
     assert groups_of(Degradation, "noise") == [EstimatorNoise]
     assert groups_of(Experiment, "seed") == []
-    assert groups_of(Extraction, "high") == [OpenPifPafSettings, PluginSettings]
+    assert groups_of(Extraction, "high") == [OpenPifPafSettings, RtmlibSettings, PluginSettings]
     assert groups_of(Comparison, "scenarios") == []
     assert [group.__name__ for group in groups_of(PoseTraining, "data")] == ["Actors", "CocoFile"]
     assert Augmentation in all_kinds()

@@ -18,10 +18,13 @@ from subprocess import CompletedProcess
 
 import pytest
 from packaging.requirements import Requirement
+from squares import square_frames
+
+from skdpipe.video import write_video
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = ("onnx", "openvino", "report", "train-pose")
+EXTRAS = ("onnx", "openvino", "report", "rtmlib", "train-pose")
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -66,10 +69,12 @@ def version() -> str:
 
 def unsatisfied(requirements: list[str], extras: tuple[str, ...] = ("",)) -> Iterator[str]:
     """What this environment contradicts of requirements and of all that they require in turn."""
+    overrides = {each.name: each for each in map(Requirement, PROJECT["tool"]["uv"]["override-dependencies"])}
     todo = [(Requirement(text), extras, "skdpipe") for text in requirements]
     done = set()
     while todo:
         requirement, active, owner = todo.pop()
+        requirement = overrides.get(requirement.name, requirement)
         marker = requirement.marker
         if (str(requirement), active) in done or (
             marker and not any(marker.evaluate({"extra": extra}) for extra in active)
@@ -90,7 +95,7 @@ def unsatisfied(requirements: list[str], extras: tuple[str, ...] = ("",)) -> Ite
 def test_this_environment_satisfies_what_the_wheel_and_all_its_dependencies_require(
     metadata: Message,
 ) -> None:
-    """Without an override: OpenPifPaf 0.13.11, for one, requires torch 1.13.1."""
+    """Without an override of torch: OpenPifPaf 0.13.11, for one, requires torch 1.13.1."""
     requirements = [
         text for text in metadata.get_all("Requires-Dist") or () if not text.startswith("skdpipe[")
     ]
@@ -116,7 +121,7 @@ def test_openpifpaf_is_built_with_the_range_of_torch_that_it_runs_with() -> None
 
 # What is imported --------------------------------------------------------------------------------
 
-HEAVY = ("torch", "openpifpaf", "matplotlib", "sklearn", "onnxruntime", "openvino", "pycocotools")
+HEAVY = ("torch", "openpifpaf", "matplotlib", "sklearn", "onnxruntime", "openvino", "pycocotools", "rtmlib")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +161,15 @@ def test_a_report_without_its_extra_is_refused_in_one_line(tmp_path: Path) -> No
         "matplotlib not found; expected the optional packages of this command: "
         'run `pip install "skdpipe[report]"`'
     )
+    assert "Traceback" not in done.stderr
+
+
+def test_rtmpose_without_its_extra_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", square_frames(frames=3), fps=10)
+    command = ("extract", str(tmp_path / "clip.mp4"), "-c", "rtmpose", "--cache", str(tmp_path / "cache"))
+    done = python(WITHOUT, "rtmlib", *command, code=1)
+    assert "rtmlib not found; expected the optional packages" in done.stderr
+    assert '`pip install "skdpipe[rtmlib]"`' in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 

@@ -69,6 +69,41 @@ class OpenPifPafSettings:
 
 
 @dataclass(frozen=True, config=STRICT)
+class RtmlibSettings:
+    """RTMPose or RTMO by rtmlib, and the frames on which it runs.
+
+    Attributes:
+        kind: family of the estimator.
+        model: rtmpose (a detector, and a network for the joints of each person) or rtmo (one network for all
+            people).
+        mode: which published networks are downloaded where no path is given, from the best to the fastest:
+            performance, balanced or lightweight.
+        body: layout of the joints; rtmo has only coco-17.
+        detector: path of an ONNX file of YOLOX, for rtmpose; if empty, it is downloaded.
+        pose: path of an ONNX file of the model; if empty, it is downloaded.
+        detect_every: interval of detections in frames, for rtmpose. In between, people are searched for
+            around their joints in the frame before. Every batch of frames starts with a detection.
+        person: people whose detection has a lower score are left out.
+        keypoint: joints with a lower confidence are unseen.
+        runtime: what runs the networks: onnx (ONNX Runtime) or openvino. auto takes ONNX Runtime on a GPU,
+            and otherwise the fastest that is installed. All find the same joints, up to rounding.
+        every: sampling step; the estimator runs on one frame in ``every``, by time if the frame rate varies.
+    """
+
+    kind: Literal["rtmlib"] = field(default="rtmlib", kw_only=True)
+    model: Literal["rtmpose", "rtmo"] = "rtmpose"
+    mode: Literal["performance", "balanced", "lightweight"] = "balanced"
+    body: Literal["coco-17", "halpe-26", "coco-wholebody-133"] = "coco-17"
+    detector: str = ""
+    pose: str = ""
+    detect_every: PositiveInt = 1
+    person: Probability = 0.3
+    keypoint: Probability = 0.3
+    runtime: Literal["auto", "onnx", "openvino"] = "auto"
+    every: PositiveInt = 1
+
+
+@dataclass(frozen=True, config=STRICT)
 class PluginSettings:
     """An estimator from outside the package, and the frames on which it runs.
 
@@ -86,7 +121,11 @@ class PluginSettings:
     every: PositiveInt = 1
 
 
-_KINDS: Final[dict[str, type]] = {"openpifpaf": OpenPifPafSettings, "plugin": PluginSettings}
+_KINDS: Final[dict[str, type]] = {
+    "openpifpaf": OpenPifPafSettings,
+    "rtmlib": RtmlibSettings,
+    "plugin": PluginSettings,
+}
 _EMPTY: Final = {"backbone": "", "weights": "", "plugin": "", "options": {}}
 _OPENPIFPAF_ALONE: Final = {"long_edge", "thresholds"}
 
@@ -123,6 +162,7 @@ def _class_of(values: object) -> str:
 
 Estimator = Annotated[
     Annotated[OpenPifPafSettings, Tag("OpenPifPafSettings")]
+    | Annotated[RtmlibSettings, Tag("RtmlibSettings")]
     | Annotated[PluginSettings, Tag("PluginSettings")],
     Discriminator(_class_of),
     BeforeValidator(_with_kind),

@@ -1,4 +1,4 @@
-"""Pose estimators from settings: OpenPifPaf, or a plugin from outside the package."""
+"""Pose estimators from settings: OpenPifPaf, rtmlib, or a plugin from outside the package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from skdpipe.config import Estimator, PluginSettings
+from skdpipe.config import Estimator, PluginSettings, RtmlibSettings
 from skdpipe.errors import PoseError, SkdpipeError, in_brief, in_one_line
 from skdpipe.pose import PoseEstimator
 from skdpipe.runtimes import available_cores
@@ -38,6 +38,10 @@ def load_estimator(
     """
     if isinstance(settings, PluginSettings):
         return _load_plugin(settings.plugin, settings.options)
+    if isinstance(settings, RtmlibSettings):
+        from skdpipe.pose.rtmlib import Rtmlib
+
+        return Rtmlib(settings, str(device), threads=threads or available_cores())
     from skdpipe.pose.openpifpaf import OpenPifPaf, open_network
 
     network = open_network(settings, str(device), threads or available_cores())

@@ -1,0 +1,155 @@
+"""Networks in ONNX files, from an image to arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdpipe.errors import PoseError, in_one_line, require_extra
+
+Runtime = Literal["auto", "onnx", "openvino"]
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network in its runtime.
+
+    Attributes:
+        path: its file.
+        checksum: sha256 of the file in hexadecimal digits.
+        size: height and width of the input image.
+        run: an image ``(height, width, 3)`` to the outputs, each with a first axis of length 1.
+    """
+
+    path: Path
+    checksum: str
+    size: tuple[int, int]
+    run: Callable[[Floats], list[Floats]]
+
+    def __str__(self) -> str:
+        return f"{self.size[1]}x{self.size[0]} {self.checksum[:16]}"
+
+    def require(self, fits: Callable[[list[tuple[int, ...]]], bool], expected: str) -> None:
+        """Run the network on a black image, and check the shapes of what it puts out.
+
+        Raises:
+            PoseError: if it does not run, or the shapes do not fit.
+        """
+        try:
+            found = [output.shape for output in self.run(np.zeros((*self.size, 3), np.float32))]
+        except Exception as error:  # of a runtime; they have no common class
+            raise PoseError(
+                f"{self.path} cannot be run ({in_one_line(error)}); expected {expected}"
+            ) from error
+        if not fits(found):
+            raise PoseError(
+                f"{self.path} puts out {' and '.join(map(str, found))} for an image of {self.size[1]} x "
+                f"{self.size[0]}; expected {expected}: correct the path, the model or the body"
+            )
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open file: the shape of its input, None where it is not fixed, and the call to its outputs."""
+
+    shape: list[int | None]
+    run: Callable[[Floats], list[Floats]]
+
+
+Open = Callable[[Path], Session]
+
+
+def opener(runtime: Runtime, device: str, threads: int) -> Open:
+    """What opens files in a runtime.
+
+    Args:
+        runtime: ``auto`` takes ONNX Runtime on a GPU, and otherwise OpenVINO if it is installed.
+        device: ``cpu`` or ``cuda``, which ONNX Runtime uses if it is built for it.
+        threads: number of threads; 0 uses one per core.
+
+    Raises:
+        MissingDependencyError: if the runtime is not installed.
+    """
+    if runtime == "auto":
+        runtime = "openvino" if device == "cpu" and find_spec("openvino") else "onnx"
+    require_extra(runtime, {"onnx": "onnxruntime"}.get(runtime, runtime))
+    if runtime == "onnx":
+        return partial(_open_onnx, device=device, threads=threads)
+    return partial(_open_openvino, threads=threads)
+
+
+def load_network(path: Path, published: tuple[int, int], open_file: Open) -> Network:
+    """Open a network of images.
+
+    Args:
+        path: an ONNX file whose first input is an image ``(1, 3, height, width)``.
+        published: height and width where the file leaves them open.
+        open_file: opens it.
+
+    Raises:
+        PoseError: if there is no such file, or it is not such a network.
+    """
+    if not path.is_file():
+        raise PoseError(f"no network at {path.absolute()}; expected an ONNX file: correct the path")
+    try:
+        session = open_file(path)
+    except Exception as error:  # of a runtime; they have no common class
+        raise PoseError(
+            f"{path} is not a network that can be opened ({in_one_line(error)}); replace it by an ONNX file"
+        ) from error
+    if len(session.shape) != 4 or session.shape[1] not in (3, None):
+        raise PoseError(
+            f"{path} has an input of shape {session.shape}; expected an image, (1, 3, height, width): "
+            "correct the path"
+        )
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    size = (session.shape[2] or published[0], session.shape[3] or published[1])
+
+    def run(image: Floats) -> list[Floats]:
+        return session.run(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32))
+
+    return Network(path, checksum, size, run)
+
+
+def _open_onnx(path: Path, device: str, threads: int) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # detector and pose run in turn
+    wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+    providers = [each for each in wanted if each in onnxruntime.get_available_providers()]
+    session = onnxruntime.InferenceSession(path, options, providers=providers)
+    image = session.get_inputs()[0]
+    shape = [length if isinstance(length, int) else None for length in image.shape]
+    return Session(shape, lambda array: list(session.run(None, {image.name: array})))
+
+
+def _open_openvino(path: Path, threads: int) -> Session:
+    import openvino
+
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    shape = [length.get_length() if length.is_static else None for length in compiled.inputs[0].partial_shape]
+
+    def run(array: Floats) -> list[Floats]:
+        outputs = compiled(array)
+        return [
+            np.array(outputs[each]) for each in compiled.outputs
+        ]  # the runtime writes to its arrays again
+
+    return Session(shape, run)
