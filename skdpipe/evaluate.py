@@ -17,9 +17,11 @@ from skdpipe.config import ClipFormat
 from skdpipe.dataset import PairedClips, batches
 from skdpipe.errors import DataError
 from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
-from skdpipe.runtime import Shape, TorchRuntime
+from skdpipe.runtime import TorchRuntime
 from skdpipe.skeleton import layout_named
 from skdpipe.speed import Timing, time_in_turn
+
+Shape = tuple[int, int, int, int, int]
 
 NOBODY: Final = -1
 """The predicted class of a clip in which nobody was detected."""

@@ -45,7 +45,7 @@ from skdpipe.distill import edge_loss as blockwise
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.distill.objective import baseline_objective, student_objective
 from skdpipe.distill.training import Objective
-from skdpipe.inference.runtimes import Floats, Mask, OnnxRuntime, OpenVinoRuntime, Runtime
+from skdpipe.inference.runtimes import ExportedRuntime, Floats, Mask, Runtime
 from skdpipe.networks import (
     GraphNetwork,
     adaptation_layer,
@@ -445,9 +445,10 @@ def opened_runtimes(
     start = perf_counter()
     model = to_onnx(deployed(network).cpu(), cast("tuple[int, int, int, int, int]", shape))
     exported = perf_counter() - start
-    for runtime in (OnnxRuntime, OpenVinoRuntime):
+    names: tuple[Literal["onnx", "openvino"], ...] = ("onnx", "openvino")
+    for name in names:
         start = perf_counter()
-        yield runtime(model, setting.threads), exported + perf_counter() - start
+        yield ExportedRuntime(model, name, setting.threads), exported + perf_counter() - start
 
 
 def _break_even(batch: int, seconds: float, apart: float, measured: Measured) -> str:

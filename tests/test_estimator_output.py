@@ -9,9 +9,10 @@ from squares import SquareFinder
 
 from skdpipe.config import PluginSettings
 from skdpipe.errors import PoseError
+from skdpipe.pose.estimate import SampledEstimator, estimate_frames
 from skdpipe.pose.load import load_estimator
 from skdpipe.pose.protocol import detect_people
-from skdpipe.skeleton import COCO_17
+from skdpipe.skeleton import COCO_17, Origin
 
 FRAMES = [np.zeros((48, 64, 3), np.uint8)] * 2
 
@@ -37,13 +38,17 @@ def people(x: float = 5, confidence: float = 0.5, count: int = 3, **dtype: type)
     return joints
 
 
-def test_people_are_returned_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_people_are_returned_as_they_are() -> None:
     unseen = np.full((1, 17, 3), (np.nan, np.nan, 0), np.float32)
     for found in ([people(), people(count=0)], [unseen, people(-639, 1)], (people(639), people())):
         for returned, expected in zip(detect_people(Returning(found), FRAMES), found, strict=True):
             np.testing.assert_array_equal(returned, expected)
-    printed = capsys.readouterr()
-    assert (printed.out, "progress" in printed.err) == ("", True)
+
+
+def test_what_an_estimator_prints_is_no_result(capsys: pytest.CaptureFixture[str]) -> None:
+    estimator = SampledEstimator(Returning([people(), people()]))
+    estimate_frames(FRAMES, 25.0, [estimator], Origin(), people=1, batch=2)
+    assert capsys.readouterr() == ("", "progress of the estimator\n")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def count_cost(settings: Estimator, size: tuple[int, int]) -> NetworkCost | None
     if not isinstance(settings, OpenPifPafSettings):
         return None
     from skdpipe.pose.openpifpaf import load_weights
-    from skdpipe.pose.openpifpaf.estimator import Letterbox
+    from skdpipe.pose.openpifpaf.letterbox import Letterbox
 
     module = load_weights(settings.backbone, settings.weights).module.eval()
     width, height = Letterbox.fit(size, settings.long_edge).outer

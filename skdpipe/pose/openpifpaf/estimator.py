@@ -63,6 +63,23 @@ class FieldNetwork(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class InputImages:
+    """Input images ``(frame, height, width, 3)``, uint8, and the place of the frames in them."""
+
+    pixels: NDArray[np.uint8]
+    letterbox: Letterbox
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of a batch of frames, see `decode`, and the place of the frames in the images."""
+
+    cif: Floats
+    caf: Floats
+    letterbox: Letterbox
+
+
 class OpenPifPaf:
     """A `PoseEstimator`: an OpenPifPaf network and its decoder.
 
@@ -101,25 +118,22 @@ class OpenPifPaf:
         """See `PoseEstimator.__call__`."""
         if not frames:
             return []
-        return self.decode(self.network(self.prepare(frames)), frames[0].shape)
+        return self.decode(self.run(self.prepare(frames)))
 
-    def prepare(self, frames: Sequence[Frame]) -> NDArray[np.uint8]:
-        """The network's input images ``(frame, height, width, 3)`` for frames of one size."""
-        box = self._letterbox(frames[0].shape)
-        return np.stack([box.apply(frame) for frame in frames])
+    def prepare(self, frames: Sequence[Frame]) -> InputImages:
+        """The network's input for frames of one size."""
+        height, width = frames[0].shape[:2]
+        box = Letterbox.fit((width, height), self._long_edge)
+        return InputImages(np.stack([box.apply(frame) for frame in frames]), box)
 
-    def decode(self, fields: tuple[Floats, Floats], shape: tuple[int, ...]) -> list[Keypoints]:
-        """The people in the fields of each frame, in pixels of the frames.
+    def run(self, images: InputImages) -> Fields:
+        """The network's output."""
+        return Fields(*self.network(images.pixels), images.letterbox)
 
-        Args:
-            fields: of the network.
-            shape: of a frame, ``(height, width, 3)``.
-        """
-        box = self._letterbox(shape)
-        people = decode(*fields, STRIDE // self.network.description.upsample, self._thresholds)
+    def decode(self, fields: Fields) -> list[Keypoints]:
+        """The people in each frame, in pixels of the frame."""
+        stride = STRIDE // self.network.description.upsample
+        people = decode(fields.cif, fields.caf, stride, self._thresholds)
         for each in people:
-            each[..., :2] = box.to_frame(each[..., :2])
+            each[..., :2] = fields.letterbox.to_frame(each[..., :2])
         return people
-
-    def _letterbox(self, shape: tuple[int, ...]) -> Letterbox:
-        return Letterbox.fit((shape[1], shape[0]), self._long_edge)
