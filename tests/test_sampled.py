@@ -257,5 +257,7 @@ def test_a_choice_is_made_once_and_stands_when_a_file_is_read_again(tmp_path: Pa
     assert [again(0.0), again(2.0), again(3.0)] == [False, True, True]
     assert asked == [0.0, 2.0, 3.0]
     choice.begin_again()
-    with pytest.raises(VideoError, match=r"frame 0 has the time 0\.5 s, but its packet 0 s; convert"):
+    with pytest.raises(
+        VideoError, match=r"frame 0 is at 0\.5 s, but the index states 0 s; the file is damaged"
+    ):
         choice(0.5)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import overload
 
@@ -158,7 +157,17 @@ def _read_file(path: Path, wanted: Callable[[float], bool] | None) -> Generator[
                 yield picture
                 given += 1
             return
-    yield from islice(_read_in_full(path, choice.begin_again()), given, None)
+    decoded = 0
+    with closing(_read_in_full(path, choice.begin_again())) as pictures:
+        for picture in pictures:
+            decoded += 1
+            if decoded > given:
+                yield picture
+    if decoded < given:
+        raise VideoError(
+            f"{path}: has {decoded} frames, but its index states more; the file is damaged: download or "
+            "convert it again"
+        )
 
 
 def _read_in_full(path: Path, wanted: Callable[[float], bool]) -> Generator[Picture]:

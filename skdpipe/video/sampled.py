@@ -58,8 +58,8 @@ class Choice:
         before, chosen = self._made[self._next]
         if before != seconds:
             raise VideoError(
-                f"{self._path}: frame {self._next} has the time {seconds:g} s, but its packet {before:g} s; "
-                "convert the video"
+                f"{self._path}: frame {self._next} is at {seconds:g} s, but the index states {before:g} s; "
+                "the file is damaged: download or convert it again"
             )
         self._next += 1
         return chosen
