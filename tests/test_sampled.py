@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdpipe.errors import VideoError
-from skdpipe.skeleton.timing import FrameSampler
-from skdpipe.video import read_timed_frames
+from skdpipe.skeleton.timing import FrameSampler, timing_of
+from skdpipe.video import measure_timing, read_timed_frames
 from skdpipe.video.container import open_container
 from skdpipe.video.picture import Frame
 from skdpipe.video.references import Role, needed_packets
@@ -33,7 +33,7 @@ def moving(frames: int = LENGTH, size: tuple[int, int] = (96, 64)) -> np.ndarray
 
 @dataclass(frozen=True)
 class Case:
-    """A video, and whether its packets alone tell which frames need not be decoded."""
+    """A video, and whether its packets alone state which frames need not be decoded."""
 
     codec: str
     ending: str
@@ -60,14 +60,14 @@ CASES = {
     "4:4:4": Case("libx264", "mp4", True, B_FRAMES, pixel_format="yuv444p"),
     "rotated": Case("libx264", "mp4", True, B_FRAMES, matrix=(0, 1, -1, 0)),
     "varying rate": Case("libx264", "mp4", True, B_FRAMES, times=VARYING),
-    "interlaced": Case("libx264", "mp4", True, B_FRAMES, interlaced=True),
+    "interlaced": Case("libx264", "mp4", False, B_FRAMES, interlaced=True),
     "H.265": Case("libx265", "mp4", True, {"x265-params": "log-level=none:keyint=25"}),
     "closed H.265": Case("libx265", "mp4", True, {"x265-params": "log-level=none:keyint=10:open-gop=0"}),
     "layered H.265": Case("libx265", "mp4", True, {"x265-params": "log-level=none:temporal-layers=3"}),
     "JPEG": Case("mjpeg", "avi", True, pixel_format="yuvj420p"),
     "JPEG in QuickTime": Case("mjpeg", "mov", True, pixel_format="yuvj420p"),
     "ProRes": Case("prores_ks", "mov", True, pixel_format="yuv422p10le"),
-    "interlaced ProRes": Case("prores_ks", "mov", True, pixel_format="yuv422p10le", interlaced=True),
+    "interlaced ProRes": Case("prores_ks", "mov", False, pixel_format="yuv422p10le", interlaced=True),
     "transport stream": Case("libx264", "ts", False, B_FRAMES),
     "Matroska": Case("libx264", "mkv", False, B_FRAMES),
     "H.264 in AVI": Case("libx264", "avi", False, B_FRAMES),
@@ -111,11 +111,11 @@ def read(path: Path, wanted: Callable[[float], bool] | None = None) -> Reading:
 
 
 def require_the_same(path: Path, full: Reading, every: int) -> None:
-    """Check one frame in ``every``, and that each frame is asked for once, in order."""
-    sampler, asked = FrameSampler(every), []
+    """Check one frame in ``every``, and that the choice is made once for each frame, in order."""
+    sampler, calls = FrameSampler(every), []
 
     def wanted(seconds: float) -> bool:
-        asked.append(seconds)
+        calls.append(seconds)
         return sampler.chooses(seconds)
 
     sampled = read(path, wanted)
@@ -123,7 +123,7 @@ def require_the_same(path: Path, full: Reading, every: int) -> None:
     times = [seconds for _, seconds in full.frames]
     assert [seconds for _, seconds in sampled.frames] == times
     if full.error is None:
-        assert asked == times
+        assert calls == times
     for number, ((expected, _), (frame, _)) in enumerate(zip(full.frames, sampled.frames, strict=True)):
         if number % every:
             assert frame is None
@@ -140,6 +140,16 @@ def test_sampled_frames_are_those_of_a_full_decoding(tmp_path: Path, name: str) 
     assert (len(full.frames), full.error) == (LENGTH, None)
     for every in (1, 2, 3, 10, 40):
         require_the_same(path, full, every)
+
+
+@pytest.mark.parametrize("name", ["H.264", "varying rate", "H.265", "JPEG", "Matroska"])
+def test_the_timing_is_that_of_the_decoded_frames(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, CASES[name])
+    expected = timing_of([seconds for _, seconds in read_timed_frames(path)], 25.0)
+    timing = measure_timing(path)
+    assert timing.fps == expected.fps
+    assert (timing.times is not None) == (name == "varying rate")
+    np.testing.assert_array_equal(timing.times, expected.times)
 
 
 def test_real_clips_are_sampled_exactly(clips: Path) -> None:
@@ -250,12 +260,14 @@ def test_needed_packets_are_those_that_wanted_ones_may_refer_to(case: tuple[list
 
 
 def test_a_choice_is_made_once_and_stands_when_a_file_is_read_again(tmp_path: Path) -> None:
-    asked: list[float] = []
-    choice = Choice(tmp_path / "a.mp4", lambda seconds: asked.append(seconds) or seconds > 1)  # type: ignore[func-returns-value]
+    calls: list[float] = []
+    choice = Choice(tmp_path / "a.mp4", lambda seconds: calls.append(seconds) or seconds > 1)  # type: ignore[func-returns-value]
     assert [choice(0.0), choice(2.0)] == [False, True]
     again = choice.begin_again()
     assert [again(0.0), again(2.0), again(3.0)] == [False, True, True]
-    assert asked == [0.0, 2.0, 3.0]
+    assert calls == [0.0, 2.0, 3.0]
     choice.begin_again()
-    with pytest.raises(VideoError, match=r"frame 0 has the time 0\.5 s, but its packet 0 s; convert"):
+    with pytest.raises(
+        VideoError, match=r"frame 0 is at 0\.5 s, but the index states 0 s; the file is damaged"
+    ):
         choice(0.5)

@@ -96,8 +96,8 @@ def open_stages(estimator: PoseEstimator, every: int, clip: Clip, *, people: int
 
 
 def _decode_video(clip: Clip, every: int) -> None:
-    sampler = FrameSampler(every)
-    deque((frame for frame, seconds in read_timed_frames(clip.path) if sampler.chooses(seconds)), maxlen=0)
+    wanted = None if every == 1 else FrameSampler(every).chooses
+    deque(read_timed_frames(clip.path, wanted), maxlen=0)
 
 
 class _Known:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import overload
 
@@ -158,7 +157,17 @@ def _read_file(path: Path, wanted: Callable[[float], bool] | None) -> Generator[
                 yield picture
                 given += 1
             return
-    yield from islice(_read_in_full(path, choice.begin_again()), given, None)
+    decoded = 0
+    with closing(_read_in_full(path, choice.begin_again())) as pictures:
+        for picture in pictures:
+            decoded += 1
+            if decoded > given:
+                yield picture
+    if decoded < given:
+        raise VideoError(
+            f"{path}: has {decoded} frames, but its index states more; the file is damaged: download or "
+            "convert it again"
+        )
 
 
 def _read_in_full(path: Path, wanted: Callable[[float], bool]) -> Generator[Picture]:
@@ -200,7 +209,8 @@ def _conversion_of(path: Path) -> Iterator[None]:
 def measure_timing(path: Path) -> Timing:
     """When the frames of a video were taken.
 
-    The times of the packets are read; only if these are not evenly spaced, the video is decoded.
+    The times of the packets are read. The video is decoded only if these are not evenly spaced, and its
+    frames may have other times.
 
     Raises:
         VideoError: as `read_frames`.
@@ -212,6 +222,10 @@ def measure_timing(path: Path) -> Timing:
         times = packet_times(container, stream)
     if times and 0 < times[-1] - times[0] <= LONGEST and (timing := timing_of(times, fps)).times is None:
         return timing
+    with open_container(path) as (container, stream):
+        outline = outline_of(container, stream)
+    if outline is not None:
+        return timing_of(outline.seconds, fps)
     with open_container(path) as (container, stream):
         use_threads(stream)
         return timing_of([each.seconds for each in decode(path, container, stream, warn=False)], fps)

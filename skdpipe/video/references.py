@@ -121,12 +121,17 @@ def _role_of_one(found: set[Role], starts: int) -> Role:
 
 def _shows_all(header: bytes) -> bool:
     """Whether no frame of H.265 is decoded without being displayed, as its picture parameters state."""
-    at, shows = 23, []
+    shows = []
+    at = 23
     for _ in range(header[22]):
+        if at + 3 > len(header):
+            return False
         kind, count = header[at] & 63, int.from_bytes(header[at + 1 : at + 3], "big")
         at += 3
         for _ in range(count):
             length = int.from_bytes(header[at : at + 2], "big")
+            if at + 2 + max(length, 3) > len(header):
+                return False
             if (
                 kind == _HEVC_PICTURE_PARAMETERS
             ):  # two identifiers of value 0, one flag, output_flag_present_flag

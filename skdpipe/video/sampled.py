@@ -58,8 +58,8 @@ class Choice:
         before, chosen = self._made[self._next]
         if before != seconds:
             raise VideoError(
-                f"{self._path}: frame {self._next} has the time {seconds:g} s, but its packet {before:g} s; "
-                "convert the video"
+                f"{self._path}: frame {self._next} is at {seconds:g} s, but the index states {before:g} s; "
+                "the file is damaged: download or convert it again"
             )
         self._next += 1
         return chosen
@@ -85,7 +85,8 @@ class Outline:
 def outline_of(container: InputContainer, stream: VideoStream) -> Outline | None:
     """Read the packets of a file; None if they are not certain to be one whole frame each.
 
-    The decoder must not drop frames either: it drops those of H.264 that come later than it expects.
+    Interlaced files are left out: a packet may be one field. The decoder must not drop frames either, as it
+    does with frames of H.264 that come later than it expects. The first frame is decoded to know its kind.
     """
     role_of = role_reader(stream)
     if role_of is None or not has_index(container):
@@ -94,8 +95,10 @@ def outline_of(container: InputContainer, stream: VideoStream) -> Outline | None
     stamps: list[int] = []
     roles: list[Role] = []
     bases: set[Fraction] = set()
+    first: list[av.VideoFrame] = []
     try:
         for packet in container.demux(stream):
+            first = first or packet.decode()
             if packet.dts is None and not packet.size:  # the end
                 continue
             if packet.pts is None or not packet.size or not _is_plain(packet):
@@ -107,7 +110,9 @@ def outline_of(container: InputContainer, stream: VideoStream) -> Outline | None
     except (av.error.FFmpegError, ValueError):
         return None
     if not (
-        stamps
+        first
+        and first[0].pts == min(stamps)
+        and not first[0].interlaced_frame
         and roles[0].restarts
         and len(bases) == 1
         and len({*stamps}) == len(stamps)
