@@ -30,6 +30,7 @@ import plain_edges
 import torch
 import torch.nn.functional as F
 import typer
+from extraction_speed import ExtractionSize, comparisons
 from moving_body import fill, tiny_experiment
 from plain_st_gcn import PlainStGcn
 from rich.console import Console
@@ -39,7 +40,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import Augmentation, ClipFormat, Distillation
+from skdpipe.config import Augmentation, ClipFormat, Distillation, Precision
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import edge_loss as blockwise
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
@@ -62,6 +63,7 @@ from skdpipe.networks import (
     to_onnx,
 )
 from skdpipe.runtime import TorchRuntime
+from skdpipe.runtimes.session import openvino_has_bfloat16
 from skdpipe.skeleton import layout_named
 from skdpipe.speed import brief, time_in_turn
 
@@ -166,6 +168,7 @@ class Sizes:
         peak_losses: losses whose memory is measured.
         train: ST-GCNs whose training steps are timed.
         runtimes: ST-GCNs that are timed in each runtime.
+        extraction: the video and networks of the extraction.
         loaders: trainings whose waiting time for batches is measured.
         steps: students whose steps are timed.
     """
@@ -177,6 +180,7 @@ class Sizes:
     peak_losses: tuple[str, ...]
     train: tuple[StepSize, ...]
     runtimes: tuple[StepSize, ...]
+    extraction: ExtractionSize
     loaders: tuple[LoaderSize, ...]
     steps: tuple[StepSize, ...]
 
@@ -198,6 +202,16 @@ SIZES: Final = {
             StepSize("coco-17", 2, 300, 64, 16),
             StepSize("coco-17", 1, 24, 16, 16),
         ),
+        extraction=ExtractionSize(
+            300,
+            640,
+            480,
+            (
+                ("shufflenetv2x1", "actors-low", 97),
+                ("mobilenetv3small", "", 97),
+                ("resnet18", "actors-high", 161),
+            ),
+        ),
         loaders=(LoaderSize("penn-13", 32, 16, 16, 48), LoaderSize("coco-17", 300, 64, 16, 24)),
         steps=(StepSize("penn-13", 1, 32, 16, 16), StepSize("coco-17", 2, 300, 64, 4)),
     ),
@@ -209,6 +223,7 @@ SIZES: Final = {
         peak_losses=("edge_loss",),
         train=(StepSize("coco-17", 2, 16, 4, 2),),
         runtimes=(StepSize("penn-13", 2, 8, 4, 2),),
+        extraction=ExtractionSize(6, 64, 48, (("shufflenetv2x1", "actors-low", 33),)),
         loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
         steps=(StepSize("penn-13", 1, 8, 6, 2),),
     ),
@@ -662,6 +677,20 @@ class _Epoch:
 
 
 # --------------------------------------------------------------------------------------------------------
+# extract: extraction against OpenPifPaf's video command
+
+
+def extract(setting: Setting) -> Iterator[Row]:
+    """Seconds for a rendered video, without loading the networks."""
+    precisions: list[Precision] = ["float32"]
+    if openvino_has_bfloat16():
+        precisions.append("bfloat16")
+    for side in comparisons(setting.sizes.extraction, precisions, setting.threads):
+        comparison = Comparison(side.name, side.reference, side.candidate)
+        yield Row(side.name, measure(comparison, setting.rounds), "s", side.remark)
+
+
+# --------------------------------------------------------------------------------------------------------
 # The command
 
 
@@ -683,6 +712,7 @@ SECTIONS: Final = {
     "runtimes": Section("ST-GCN, evaluation in each runtime", runtimes, "PyTorch", "runtime"),
     "revision": Section("Gradient revision, three losses", gradient_revision, "per loss", "summed"),
     "step": Section("A whole step", whole_step, "distillation", "without"),
+    "extract": Section("Extraction from a video", extract),
     "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),
 }
 

@@ -47,7 +47,7 @@ class SquareFinder:
 
     def __init__(self, threshold: int = 128, seconds: float = 0.0) -> None:
         self._threshold, self._seconds = threshold, seconds
-        self.calls: list[int] = []
+        self.batches: list[int] = []
 
     @property
     def fingerprint(self) -> str:
@@ -56,7 +56,7 @@ class SquareFinder:
     def __call__(self, frames: Sequence[NDArray[np.uint8]]) -> list[Keypoints]:
         assert frames, "an estimator must not be called without frames"
         time.sleep(self._seconds)
-        self.calls.append(len(frames))
+        self.batches.append(len(frames))
         return [self._people(frame) for frame in frames]
 
     def _people(self, frame: NDArray[np.uint8]) -> Keypoints:

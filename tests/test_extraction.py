@@ -58,7 +58,7 @@ def two_qualities(every: int = 1) -> tuple[Source, Source]:
 
 def frames_processed(*sources: Source) -> list[int]:
     """Number of frames that each source's estimator has processed."""
-    return [sum(source.estimator.calls) for source in sources]  # type: ignore[attr-defined]
+    return [sum(source.estimator.batches) for source in sources]  # type: ignore[attr-defined]
 
 
 # The video list --------------------------------------------------------------------------
@@ -432,7 +432,7 @@ def test_one_decoding_pass_serves_both_qualities(
     sources = two_qualities(every=4)
     extract_videos([VideoItem(path)], sources, cache, batch=8)
     assert decoded == [path]
-    assert [source.estimator.calls for source in sources] == [[8, 8, 4], [5]]  # type: ignore[attr-defined]
+    assert [source.estimator.batches for source in sources] == [[8, 8, 4], [5]]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("every", "batch"), [(1, 1), (1, 16), (2, 3), (3, 5), (7, 2), (20, 4), (99, 1)])
@@ -453,7 +453,7 @@ def test_estimators_process_every_nth_frame(square_video: WriteVideo, every: int
         np.testing.assert_array_equal(sequence.frame_index, expected)
         assert sequence.seen.all()
         assert frames_processed(source) == [len(expected)]
-        assert max(source.estimator.calls) <= batch  # type: ignore[attr-defined]
+        assert max(source.estimator.batches) <= batch  # type: ignore[attr-defined]
     rows = sequences[1].frame_index
     np.testing.assert_array_equal(sequences[1].keypoints, sequences[0].keypoints[rows])
 
@@ -753,9 +753,9 @@ class Failing(SquareFinder):
     errors = (MemoryError(), RecursionError("too deep"), ValueError("two\nlines"), PoseError("no people"))
 
     def __call__(self, frames):  # type: ignore[no-untyped-def]
-        if len(self.calls) < len(self.errors):
-            self.calls.append(0)
-            raise self.errors[len(self.calls) - 1]
+        if len(self.batches) < len(self.errors):
+            self.batches.append(0)
+            raise self.errors[len(self.batches) - 1]
         return super().__call__(frames)
 
 
@@ -863,7 +863,7 @@ class Interrupted(SquareFinder):
     """Ctrl-C is pressed in the middle of a video."""
 
     def __call__(self, frames):  # type: ignore[no-untyped-def]
-        if len(self.calls) == 7:
+        if len(self.batches) == 7:
             raise KeyboardInterrupt
         return super().__call__(frames)
 

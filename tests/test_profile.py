@@ -20,6 +20,7 @@ from squares import SquareFinder, square_frames
 from skdpipe.config import Extraction, OpenPifPafSettings, PluginSettings
 from skdpipe.errors import ConfigError, DataError, PoseError, SkdpipeError, VideoError
 from skdpipe.pose.estimate import SampledEstimator, estimate_video
+from skdpipe.pose.load import load_estimator
 from skdpipe.profile import (
     EstimatorProfile,
     NetworkProfile,
@@ -140,16 +141,21 @@ def test_a_long_video_is_refused(video: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 class StagedSquares(SquareFinder):
-    """The frames as lists, then unchanged, then the people."""
+    """The frames as lists, then unchanged, then the people; two calls at once."""
+
+    calls = 2
 
     def prepare(self, frames: Sequence[Frame]) -> list[Frame]:
         return list(frames)
 
-    def run(self, prepared: list[Frame]) -> list[Frame]:
-        return prepared
+    def run(self, images: list[Frame]) -> list[Frame]:
+        return images
 
-    def decode(self, output: list[Frame]) -> list[Keypoints]:
-        return [self._people(frame) for frame in output]
+    def decode(self, fields: list[Frame]) -> list[Keypoints]:
+        return [self._people(frame) for frame in fields]
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Keypoints]:
+        return self.decode(self.run(self.prepare(frames)))
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -176,6 +182,7 @@ def test_the_stages_lead_to_the_poses_of_the_whole(video: Path, kind: type[Squar
 
 def test_an_estimator_with_all_three_parts_is_staged() -> None:
     assert isinstance(StagedSquares(), StagedEstimator)
+    assert isinstance(load_estimator(replace(LOW, runtime="torch")), StagedEstimator)
     assert not isinstance(SquareFinder(), StagedEstimator)
 
 
@@ -319,6 +326,7 @@ ESTIMATOR_PROFILE = EstimatorProfile(
     "box",
     BOX,
     "box shake=0",
+    "",
     {DECODING: Timing((0.2, 0.4, 0.3)), ESTIMATOR: Timing((1.0, 2.0, 3.0))},
     Timing((2.0, 4.0, 3.0)),
     10,

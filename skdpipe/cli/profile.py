@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,10 +113,9 @@ def _print_tables(found: Profile) -> None:
         f"{found.clip}: {found.frames} frames of {width}x{height}, {found.frames / found.fps:.2f} s at "
         f"{found.fps:g} fps; {found.machine}"
     )
-    for each in found.estimators:
-        table = Table(
-            "stage", "ms a frame [range]", "ms a clip [range]", title=each.name, title_justify="left"
-        )
+    for number, each in enumerate(found.estimators, 1):
+        title = f"{number} {each.name}"
+        table = Table("stage", "ms a frame [range]", "ms a clip [range]", title=title, title_justify="left")
         for stage, time in each.stages.items():
             table.add_row(stage, _of_a_frame(found, time), time.in_milliseconds())
         table.add_section()
@@ -129,13 +129,21 @@ def _print_tables(found: Profile) -> None:
 
 
 def _sizes(found: Profile) -> Table:
-    table = Table()
-    for heading in ("estimator", "images", "parameters", "GMAC\nan image", "peak\nMB", "real-time\nfactor"):
-        table.add_column(Text(heading))
-    for each in found.estimators:
+    headings = (
+        "estimator",
+        "runtime",
+        "images",
+        "parameters",
+        "GMAC\nan image",
+        "peak\nMB",
+        "real-time\nfactor",
+    )
+    table = _table(headings)
+    for number, each in enumerate(found.estimators, 1):
         network, peak = each.network, each.peak_memory
         table.add_row(
-            each.name,
+            f"{number} {each.name}",
+            each.runtime,
             f"{each.images}",
             f"{network.parameters:,}" if network else "unknown",
             f"{network.multiply_adds / 1e9:.3f}" if network else "unknown",
@@ -146,28 +154,30 @@ def _sizes(found: Profile) -> Table:
 
 
 def _networks(found: Profile) -> Table:
-    """The trained networks, the cheapest first."""
-    table = Table()
-    for heading in (
-        "network",
-        "estimator",
-        "top-1 [95 %]",
-        "student\nms a clip",
-        "all: ms a\nframe [range]",
-        "real-time\nfactor",
-        "Pareto\nfront",
-    ):
-        table.add_column(Text(heading))
+    """The trained networks, the cheapest first; an estimator is named by its number."""
+    numbers = {each.name: f"{number}" for number, each in enumerate(found.estimators, 1)}
+    headings = (
+        "network", "esti-\nmator", "top-1 [95 %]", "network:\nms a clip", "all: ms a frame\n[range]",
+        "real-time\nfactor", "Pareto\nfront",
+    )  # fmt: skip
+    table = _table(headings)
     for each in sorted(found.networks, key=lambda each: each.cost.median):
         table.add_row(
             each.network,
-            each.estimator,
+            numbers[each.estimator],
             each.top1.in_words("%"),
             each.student.in_milliseconds(),
             _of_a_frame(found, each.cost),
             f"{found.real_time_factor(each.cost):.2f}",
             "yes" if each.on_front else "",
         )
+    return table
+
+
+def _table(headings: Sequence[str]) -> Table:
+    table = Table()
+    for heading in headings:
+        table.add_column(Text(heading))
     return table
 
 

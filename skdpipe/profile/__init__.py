@@ -2,24 +2,10 @@
 
 `variants` lists the estimators to measure, `clip` is the video, `stages` are the steps from the video to the
 label as calls that `measure` times in turn, `memory` runs one estimator in a fresh process; `accuracy` puts
-the trained networks beside their cost, `figure` draws, and `write` makes the files.
+the trained networks beside their cost, `figure` draws, and `write` makes the files. Names are imported on
+first use, so that the fresh process imports only what the estimator needs.
 """
 
-from skdpipe.profile.accuracy import Budget, NetworkProfile, answer_budget
-from skdpipe.profile.measure import EstimatorProfile, Profile, profile_estimators
-from skdpipe.profile.variants import Variant, list_variants, parse_budget
-from skdpipe.profile.write import profile_as_plain, write_profile
+import lazy_loader
 
-__all__ = [
-    "Budget",
-    "EstimatorProfile",
-    "NetworkProfile",
-    "Profile",
-    "Variant",
-    "answer_budget",
-    "list_variants",
-    "parse_budget",
-    "profile_as_plain",
-    "profile_estimators",
-    "write_profile",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ from skdpipe.profile.memory import measure_peak_memory
 from skdpipe.profile.stages import WHOLE, StagedClip, open_stages
 from skdpipe.profile.variants import Variant, describe_settings
 from skdpipe.progress import Progress
+from skdpipe.runtime import open_runtime
 from skdpipe.speed import Timing, time_in_turn
 
 _LEAST: Final = 0.02  # seconds of a call in a round
@@ -38,6 +41,7 @@ class EstimatorProfile:
         name: of the variant.
         settings: of the estimator.
         fingerprint: of the estimator.
+        runtime: what runs its network; empty if unknown.
         stages: time of the whole clip by stage.
         whole: time of the clip from the video to the pose sequence, where stages may overlap.
         images: number of frames on which the estimator ran.
@@ -49,6 +53,7 @@ class EstimatorProfile:
     name: str
     settings: Estimator
     fingerprint: str
+    runtime: str
     stages: dict[str, Timing]
     whole: Timing
     images: int
@@ -132,7 +137,7 @@ def profile_estimators(
         SkdpipeError: if none of the estimators can be measured.
     """
     device, progress = torch.device(device), progress or Progress(quiet=True)
-    with open_clip(video) as clip:
+    with redirect_stdout(sys.stderr), open_clip(video) as clip:  # what an estimator prints is no result
         left_out: dict[str, str] = {}
         opened: list[_Opened] = []
         open_one = partial(_open, clip=clip, people=people, batch=batch, device=device)
@@ -196,17 +201,16 @@ def _open_students(
                 variant = Variant(f"{network.name}: {describe_settings(settings)}", settings)
                 fitting = [open_one(variant)]
                 opened += fitting
-            students += [
-                _Student(
-                    network,
-                    load_predictor(network.path, device=device, estimator=each.variant.settings),
-                    each,
-                )
-                for each in fitting
-            ]
+            students += [_Student(network, _open_network(network, str(device)), each) for each in fitting]
         except SkdpipeError as error:
             left_out[f"{network.path}"] = str(error)
     return students
+
+
+def _open_network(network: TrainedNetwork, device: str) -> Predictor:
+    """A predictor for pose sequences."""
+    metadata = network.metadata
+    return Predictor(metadata, open_runtime(network.path, metadata.clip, "auto", device))
 
 
 def _fits(network: TrainedNetwork, opened: _Opened) -> bool:
@@ -253,7 +257,7 @@ def _describe(
     device: torch.device,
     left_out: dict[str, str],
 ) -> EstimatorProfile:
-    variant, sequence = opened.variant, opened.staged.sequence
+    variant, estimator, sequence = opened.variant, opened.estimator, opened.staged.sequence
     try:
         peak = measure_peak_memory(variant.settings, clip, people=people, batch=batch, device=str(device))
     except SkdpipeError as error:
@@ -262,7 +266,8 @@ def _describe(
     return EstimatorProfile(
         variant.name,
         variant.settings,
-        opened.estimator.fingerprint,
+        estimator.fingerprint,
+        _runtime_of(estimator),
         {stage: times[number, stage] for stage in opened.staged.calls if stage != WHOLE},
         times[number, WHOLE],
         len(sequence.frame_index),
@@ -270,6 +275,12 @@ def _describe(
         peak,
         int(sequence.seen.any(axis=(0, 2)).sum()),
     )
+
+
+def _runtime_of(estimator: PoseEstimator) -> str:
+    from skdpipe.pose.openpifpaf import OpenPifPaf
+
+    return estimator.network.runtime if isinstance(estimator, OpenPifPaf) else ""
 
 
 def _describe_student(

@@ -8,14 +8,17 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skdpipe.config import Estimator, parse_estimator_settings, to_plain
 from skdpipe.errors import PoseError
 from skdpipe.memory import peak_memory
 from skdpipe.pose.estimate import SampledEstimator, estimate_video
 from skdpipe.pose.load import load_estimator
-from skdpipe.profile.clip import Clip
 from skdpipe.skeleton import Origin
+
+if TYPE_CHECKING:
+    from skdpipe.profile.clip import Clip
 
 
 def measure_peak_memory(
@@ -46,10 +49,8 @@ def measure_peak_memory(
 
 
 def _run(job: dict[str, object]) -> int | None:
-    import torch
-
     settings = parse_estimator_settings(job["settings"], "the settings of this process")
-    sampled = SampledEstimator(load_estimator(settings, torch.device(str(job["device"]))), settings.every)
+    sampled = SampledEstimator(load_estimator(settings, str(job["device"])), settings.every)
     people, batch = int(str(job["people"])), int(str(job["batch"]))
     estimate_video(Path(str(job["path"])), [sampled], Origin(str(job["path"])), people=people, batch=batch)
     return peak_memory()

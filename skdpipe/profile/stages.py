@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.estimate import SampledEstimator, estimate_frames, estimate_video
+from skdpipe.pose.protocol import concurrent_calls
 from skdpipe.profile.clip import Clip
 from skdpipe.skeleton import Keypoints, Layout, Origin, PoseSequence
 from skdpipe.skeleton.timing import FrameSampler
-from skdpipe.video import read_timed_frames
+from skdpipe.video import measure_timing, read_timed_frames
 
 if TYPE_CHECKING:
     from skdpipe.video import Frame
@@ -25,20 +27,22 @@ ESTIMATOR: Final = "estimator"
 TRACKING: Final = "tracking"
 WHOLE: Final = "whole"
 
+T = TypeVar("T")
+
 
 @runtime_checkable
 class StagedEstimator(PoseEstimator, Protocol):
-    """An estimator whose parts can be called one after the other; its call does the same."""
+    """An estimator whose parts can be called one after the other, as its call does."""
 
     def prepare(self, frames: Sequence[Frame]) -> Any:
         """The network's input."""
         ...
 
-    def run(self, prepared: Any) -> Any:
-        """The network's output, in the main memory."""
+    def run(self, images: Any) -> Any:
+        """The network's output, in main memory."""
         ...
 
-    def decode(self, output: Any) -> list[Keypoints]:
+    def decode(self, fields: Any) -> list[Keypoints]:
         """The people in each frame."""
         ...
 
@@ -59,7 +63,8 @@ class StagedClip:
 def open_stages(estimator: PoseEstimator, every: int, clip: Clip, *, people: int, batch: int) -> StagedClip:
     """The stages of an estimator on one frame in ``every`` of a clip.
 
-    An estimator that is not a `StagedEstimator` is one stage, from frames to people.
+    An estimator that is not a `StagedEstimator` is one stage, from frames to people. As in the whole, an
+    estimator that allows it works on several batches at once, and so does each of its stages.
 
     Raises:
         PoseError: if the estimator fails.
@@ -72,31 +77,44 @@ def open_stages(estimator: PoseEstimator, every: int, clip: Clip, *, people: int
 
     sequence = whole()
     frames = [clip.frames[number] for number in sequence.frame_index]
-    batches = [frames[first : first + batch] for first in range(0, len(frames), batch)]
+    at_once = min(concurrent_calls(estimator), batch)
+    length = batch // at_once
+    batches = [frames[first : first + length] for first in range(0, len(frames), length)]
     calls: dict[str, Callable[[], object]] = {DECODING: lambda: _decode_video(clip, every)}
     if isinstance(estimator, StagedEstimator):
         staged = estimator
-        prepared = [staged.prepare(each) for each in batches]
-        outputs = [staged.run(each) for each in prepared]
-        found = [staged.decode(each) for each in outputs]
+        images = _each(staged.prepare, batches, at_once)
+        fields = _each(staged.run, images, at_once)
+        found = _each(staged.decode, fields, at_once)
         calls |= {
-            PREPARATION: lambda: [staged.prepare(each) for each in batches],
-            NETWORK: lambda: [staged.run(each) for each in prepared],
-            POSES: lambda: [staged.decode(each) for each in outputs],
+            PREPARATION: lambda: _each(staged.prepare, batches, at_once),
+            NETWORK: lambda: _each(staged.run, images, at_once),
+            POSES: lambda: _each(staged.decode, fields, at_once),
         }
     else:
-        found = [estimator(each) for each in batches]
-        calls[ESTIMATOR] = lambda: [estimator(each) for each in batches]
+        found = _each(estimator, batches, at_once)
+        calls[ESTIMATOR] = lambda: _each(estimator, batches, at_once)
 
     def track() -> PoseSequence:
         known = SampledEstimator(_Known(estimator.layout, estimator.fingerprint, found))
-        return estimate_frames(frames, clip.fps, [known], origin, people=people, batch=batch)[0]
+        return estimate_frames(frames, clip.fps, [known], origin, people=people, batch=length)[0]
 
     return StagedClip({**calls, TRACKING: track, WHOLE: whole}, sequence)
 
 
+def _each(call: Callable[[Any], T], batches: Sequence[Any], at_once: int) -> list[T]:
+    """The results for all batches, of which so many run at once."""
+    if at_once == 1:
+        return [call(each) for each in batches]
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(call, batches))
+
+
 def _decode_video(clip: Clip, every: int) -> None:
-    wanted = None if every == 1 else FrameSampler(every).chooses
+    """Decode what an estimator with this sampling needs."""
+    wanted = None
+    if every > 1:
+        wanted = FrameSampler(every, measure_timing(clip.path).varying_fps).chooses
     deque(read_timed_frames(clip.path, wanted), maxlen=0)
 
 
