@@ -16,6 +16,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,17 @@ def test_every_call_starts_with_a_detection(folder: Path) -> None:
     ((person,),) = people_in(estimator, elsewhere)
     assert person[EVEN, 0] == pytest.approx(BLUE[0] + 300 + 9, abs=PIXELS)
     assert estimator([]) == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_several_threads_may_call_an_estimator_at_once(folder: Path, runtime: str) -> None:
+    clips = [[frame_with(shifted(BLUE, 50 * clip + 4 * number)) for number in range(4)] for clip in range(8)]
+    for estimator in (rtmpose(folder, detect_every=2, runtime=runtime), rtmo(folder, runtime=runtime)):
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(estimator, clips))
+        for frames, people in zip(clips, found, strict=True):
+            for several, alone in zip(people, people_in(estimator, *frames), strict=True):
+                assert np.array_equal(several, alone, equal_nan=True)
 
 
 def test_a_person_at_the_border_keeps_its_box(folder: Path) -> None:
