@@ -375,7 +375,8 @@ def test_torch_is_no_runtime_of_rtmlib() -> None:
 def test_the_shipped_config_is_performance_against_lightweight() -> None:
     extraction = load_config(Extraction, config_path("rtmpose"), section="extraction")
     assert extraction.high == RtmlibSettings(mode="performance")
-    assert extraction.low == RtmlibSettings(mode="lightweight", detect_every=10)
+    assert extraction.low == RtmlibSettings(mode="lightweight", detect_every=8)
+    assert extraction.batch % 8 == 0  # every batch starts with a detection
     experiment = load_config(Experiment, config_path("rtmpose"), section="experiment")
     assert experiment.teacher.name == experiment.student.name == "auto"
 
