@@ -16,6 +16,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,17 @@ def test_every_call_starts_with_a_detection(folder: Path) -> None:
     assert estimator([]) == []
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_several_threads_may_call_an_estimator_at_once(folder: Path, runtime: str) -> None:
+    clips = [[frame_with(shifted(BLUE, 50 * clip + 4 * number)) for number in range(4)] for clip in range(8)]
+    for estimator in (rtmpose(folder, detect_every=2, runtime=runtime), rtmo(folder, runtime=runtime)):
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(estimator, clips))
+        for frames, people in zip(clips, found, strict=True):
+            for several, alone in zip(people, people_in(estimator, *frames), strict=True):
+                assert np.array_equal(several, alone, equal_nan=True)
+
+
 def test_a_person_at_the_border_keeps_its_box(folder: Path) -> None:
     """The box around the joints ends at the frame, however often it is made larger."""
     frame = empty_frame()
@@ -363,7 +375,8 @@ def test_torch_is_no_runtime_of_rtmlib() -> None:
 def test_the_shipped_config_is_performance_against_lightweight() -> None:
     extraction = load_config(Extraction, config_path("rtmpose"), section="extraction")
     assert extraction.high == RtmlibSettings(mode="performance")
-    assert extraction.low == RtmlibSettings(mode="lightweight", detect_every=10)
+    assert extraction.low == RtmlibSettings(mode="lightweight", detect_every=8)
+    assert extraction.batch % 8 == 0  # every batch starts with a detection
     experiment = load_config(Experiment, config_path("rtmpose"), section="experiment")
     assert experiment.teacher.name == experiment.student.name == "auto"
 

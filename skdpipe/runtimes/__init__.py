@@ -2,17 +2,26 @@
 
 from skdpipe.runtimes.choice import Runtime, available_cores, choose_runtime, has_nvidia_gpu
 from skdpipe.runtimes.exported_files import exported_network, user_cache
-from skdpipe.runtimes.session import OnnxSession, OpenVinoSession, Session, open_session
+from skdpipe.runtimes.session import (
+    OnnxSession,
+    OpenVinoSession,
+    Requests,
+    Session,
+    import_openvino,
+    open_session,
+)
 
 __all__ = [
     "OnnxSession",
     "OpenVinoSession",
+    "Requests",
     "Runtime",
     "Session",
     "available_cores",
     "choose_runtime",
     "exported_network",
     "has_nvidia_gpu",
+    "import_openvino",
     "open_session",
     "user_cache",
 ]

@@ -104,14 +104,14 @@ class OpenVinoSession:
     name = "openvino"
 
     def __init__(self, model: bytes, threads: int, calls: int = 1, precision: str = "float32") -> None:
-        openvino = _import_openvino()
+        openvino = import_openvino()
         self._core, self._model, self._partial_shape = openvino.Core(), model, openvino.PartialShape
         self._settings = {
             "INFERENCE_NUM_THREADS": threads * calls,
             "NUM_STREAMS": calls,
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
         }
-        self._requests: dict[tuple[tuple[int, ...], ...], _Requests] = {}
+        self._requests: dict[tuple[tuple[int, ...], ...], Requests] = {}
         self._compiling = Lock()
 
     def __call__(self, inputs: Arrays) -> list[Floats]:
@@ -119,7 +119,7 @@ class OpenVinoSession:
         shapes = tuple(each.shape[1:] for each in inputs.values())
         with self._compiling:
             if (requests := self._requests.get(shapes)) is None:
-                requests = self._requests[shapes] = _Requests(self._compile(inputs))
+                requests = self._requests[shapes] = Requests(self._compile(inputs))
                 if len(self._requests) > _MOST_SHAPES:
                     del self._requests[next(iter(self._requests))]
         return requests.run(inputs)
@@ -130,8 +130,8 @@ class OpenVinoSession:
         return self._core.compile_model(model, "CPU", self._settings)
 
 
-class _Requests:
-    """The inference requests of a compiled model, each used by one thread at a time."""
+class Requests:
+    """The inference requests of a model compiled by OpenVINO, each used by one thread at a time."""
 
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
@@ -150,10 +150,10 @@ class _Requests:
 
 def openvino_has_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 on this processor."""
-    return "BF16" in _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
     """OpenVINO without the usage statistics that its import sends over the network.
 
     It works without the module that sends them, which an entry of None in `sys.modules` makes missing.

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import PoseError, in_one_line, require_extra
+from skdpipe.runtimes import Requests, import_openvino
 
 Runtime = Literal["auto", "onnx", "openvino"]
 Floats = NDArray[np.floating[Any]]
+
+_CUDA: Final = "CUDAExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Session:
-    """An open file: the shape of its input, None where it is not fixed, and the call to its outputs."""
+    """An open file: the shape of its input, None where it is not fixed, and the call to its outputs.
+
+    Several threads may call it at once.
+    """
 
     shape: list[int | None]
     run: Callable[[Floats], list[Floats]]
@@ -73,18 +79,22 @@ def opener(runtime: Runtime, device: str, threads: int) -> Open:
 
     Args:
         runtime: ``auto`` takes ONNX Runtime on a GPU, and otherwise OpenVINO if it is installed.
-        device: ``cpu`` or ``cuda``, which ONNX Runtime uses if it is built for it.
+        device: ``cpu`` or, if ONNX Runtime is built for it, ``cuda`` or ``cuda:0``.
         threads: number of threads; 0 uses one per core.
 
     Raises:
         MissingDependencyError: if the runtime is not installed.
     """
+    import onnxruntime
+
+    on_gpu = device.startswith("cuda") and _CUDA in onnxruntime.get_available_providers()
     if runtime == "auto":
-        runtime = "openvino" if device == "cpu" and find_spec("openvino") else "onnx"
-    require_extra(runtime, {"onnx": "onnxruntime"}.get(runtime, runtime))
-    if runtime == "onnx":
-        return partial(_open_onnx, device=device, threads=threads)
-    return partial(_open_openvino, threads=threads)
+        runtime = "openvino" if not on_gpu and find_spec("openvino") else "onnx"
+    if runtime == "openvino":
+        require_extra("openvino", "openvino")
+        return partial(_open_openvino, threads=threads)
+    providers = [(_CUDA, {"device_id": device.partition(":")[2] or "0"})] if on_gpu else []
+    return partial(_open_onnx, providers=[*providers, "CPUExecutionProvider"], threads=threads)
 
 
 def load_network(path: Path, published: tuple[int, int], open_file: Open) -> Network:
@@ -121,14 +131,12 @@ def load_network(path: Path, published: tuple[int, int], open_file: Open) -> Net
     return Network(path, checksum, size, run)
 
 
-def _open_onnx(path: Path, device: str, threads: int) -> Session:
+def _open_onnx(path: Path, providers: list[Any], threads: int) -> Session:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # detector and pose run in turn
-    wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
-    providers = [each for each in wanted if each in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(path, options, providers=providers)
     image = session.get_inputs()[0]
     shape = [length if isinstance(length, int) else None for length in image.shape]
@@ -136,20 +144,12 @@ def _open_onnx(path: Path, device: str, threads: int) -> Session:
 
 
 def _open_openvino(path: Path, threads: int) -> Session:
-    import openvino
-
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
-    shape = [length.get_length() if length.is_static else None for length in compiled.inputs[0].partial_shape]
-
-    def run(array: Floats) -> list[Floats]:
-        outputs = compiled(array)
-        return [
-            np.array(outputs[each]) for each in compiled.outputs
-        ]  # the runtime writes to its arrays again
-
-    return Session(shape, run)
+    compiled = import_openvino().Core().compile_model(path, "CPU", settings)
+    image, requests = compiled.inputs[0], Requests(compiled)
+    shape = [length.get_length() if length.is_static else None for length in image.partial_shape]
+    return Session(shape, lambda array: list(requests.run({image.any_name: array})))
