@@ -1,4 +1,4 @@
-"""The association fields as lists of candidates, of which OpenPifPaf's decoder makes connections."""
+"""The candidates of connections between joints: OpenPifPaf's association fields in its decoder."""
 
 from __future__ import annotations
 
@@ -118,12 +118,13 @@ class Associations:
 
 
 def _sort(connection: Indices, x: Floats) -> Indices:
-    """The order by connection, then by x; several times as fast as ``np.lexsort``."""
+    """The order by connection, then by x.
+
+    The result is that of ``np.lexsort``, several times as fast: numpy sorts integers of 16 bits by radix.
+    """
     order = np.argsort(x, kind="stable")
-    ordered = connection[order].astype(
-        np.min_scalar_type(connection.max(initial=0))
-    )  # radix sort up to 16 bits
-    return order[np.argsort(ordered, kind="stable")]
+    small = connection[order].astype(np.min_scalar_type(connection.max(initial=0)))
+    return order[np.argsort(small, kind="stable")]
 
 
 def _blend(

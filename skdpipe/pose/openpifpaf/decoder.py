@@ -1,9 +1,9 @@
 """Decoding of OpenPifPaf's fields into people, with numpy alone.
 
-The algorithm is that of ``openpifpaf.decoder.CifCaf`` of OpenPifPaf 0.13: Kreiss et al., "OpenPifPaf:
-Composite Fields for Semantic Keypoint Detection and Spatio-Temporal Association", IEEE T-ITS 2021, section
-III-C.
-A person starts at a seed, a confident joint, and grows along the associations, the most confident first.
+The algorithm is that of ``openpifpaf.decoder.CifCaf`` of OpenPifPaf 0.13 (Kreiss et al., "OpenPifPaf:
+Composite Fields for Semantic Keypoint Detection and Spatio-Temporal Association", IEEE T-ITS 2021), with the
+same result except where two scores are equal. A person starts at a seed, a confident joint, and grows along
+the associations, the most confident first.
 """
 
 from __future__ import annotations
