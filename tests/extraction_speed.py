@@ -24,6 +24,7 @@ from skdpipe.pose.load import load_estimator
 from skdpipe.pose.openpifpaf import OpenPifPaf, TorchFields, build, load_weights, save_weights
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf
 from skdpipe.skeleton import Origin, PoseSequence, is_seen
+from skdpipe.skeleton.timing import FrameSampler
 from skdpipe.synthetic import ACTIONS, make_scene, render_clip
 from skdpipe.video import read_timed_frames, write_video
 
@@ -142,9 +143,8 @@ def estimate(video: Path, estimators: list[PoseEstimator], every: int = 1) -> li
 
 def count_frames(video: Path, every: int) -> int:
     """Decode a video, one frame in ``every`` to RGB."""
-    numbers = iter(range(10**9))
-    wanted = None if every == 1 else lambda seconds: next(numbers) % every == 0
-    return len(deque(read_timed_frames(video, wanted)))
+    sampling = None if every == 1 else lambda: FrameSampler(every).chooses
+    return len(deque(read_timed_frames(video, sampling)))
 
 
 class VideoCommand:

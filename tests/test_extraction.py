@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from io import StringIO
@@ -43,6 +43,7 @@ from skdpipe.skeleton import Origin
 from skdpipe.skeleton.timing import FrameSampler, Timing, timing_of
 from skdpipe.skeleton.transforms import interpolate_frames
 from skdpipe.video import content_key, probe, read_frames, read_timed_frames, write_video
+from skdpipe.video.reading import Sampling
 
 FRAMES = 20  # of every video here by default
 
@@ -423,9 +424,9 @@ def test_one_decoding_pass_serves_both_qualities(
 ) -> None:
     decoded: list[Path] = []
 
-    def counting(path: Path, wanted: Callable[[float], bool]) -> Iterator[tuple[np.ndarray, float]]:
+    def counting(path: Path, sampling: Sampling | None) -> Iterator[tuple[np.ndarray, float]]:
         decoded.append(path)
-        return read_timed_frames(path, wanted)
+        return read_timed_frames(path, sampling)
 
     monkeypatch.setattr(skdpipe.video, "read_timed_frames", counting)
     path = square_video("a.mp4")
@@ -782,8 +783,8 @@ def test_any_error_while_decoding_is_the_videos_failure(
 ) -> None:
     items = [VideoItem(square_video(f"{i}.mp4", start=(4, i))) for i in range(3)]
 
-    def failing(path: Path, wanted: Callable[[float], bool]) -> Iterator[tuple[object, float]]:
-        for number, frame in enumerate(read_timed_frames(path, wanted)):
+    def failing(path: Path, sampling: Sampling | None) -> Iterator[tuple[object, float]]:
+        for number, frame in enumerate(read_timed_frames(path, sampling)):
             if path == items[1].path and number == 7:
                 raise error
             yield frame

@@ -81,7 +81,7 @@ def estimate_video(
         return [FrameSampler(each.every, varying_fps) for each in estimators]
 
     every_frame = any(each.every == 1 for each in estimators)
-    decoded = read_timed_frames(path, None if every_frame else _any_of(samplers()))
+    decoded = read_timed_frames(path, None if every_frame else lambda: _any_of(samplers()))
     with closing(prefetch(_runs(decoded), limit)) as runs:
         return _estimate(
             chain.from_iterable(runs),

@@ -112,10 +112,11 @@ def _each(call: Callable[[Any], T], batches: Sequence[Any], at_once: int) -> lis
 
 def _decode_video(clip: Clip, every: int) -> None:
     """Decode what an estimator with this sampling needs."""
-    wanted = None
-    if every > 1:
-        wanted = FrameSampler(every, measure_timing(clip.path).varying_fps).chooses
-    deque(read_timed_frames(clip.path, wanted), maxlen=0)
+    if every == 1:
+        deque(read_timed_frames(clip.path), maxlen=0)
+        return
+    varying_fps = measure_timing(clip.path).varying_fps
+    deque(read_timed_frames(clip.path, lambda: FrameSampler(every, varying_fps).chooses), maxlen=0)
 
 
 class _Known:

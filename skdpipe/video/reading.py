@@ -41,7 +41,11 @@ from skdpipe.video.picture import (
     to_rgb,
 )
 from skdpipe.video.regular_file import require_regular_file
-from skdpipe.video.sampled import Choice, Outline, UnforeseenFrameError, decode_wanted, outline_of
+from skdpipe.video.sampled import Outline, UnforeseenFrameError, decode_wanted, outline_of
+
+Sampling = Callable[[], Callable[[float], bool]]
+"""Begins a choice of frames: returns a function that is called once for each frame, in order, with its time
+in seconds, and returns whether the frame is chosen. A second choice for the same times must be the same."""
 
 
 @dataclass(frozen=True)
@@ -107,26 +111,23 @@ def read_timed_frames(path: Path) -> Generator[tuple[Frame, float]]: ...
 
 
 @overload
-def read_timed_frames(
-    path: Path, wanted: Callable[[float], bool] | None
-) -> Generator[tuple[Frame | None, float]]: ...
+def read_timed_frames(path: Path, sampling: Sampling | None) -> Generator[tuple[Frame | None, float]]: ...
 
 
-def read_timed_frames(
-    path: Path, wanted: Callable[[float], bool] | None = None
-) -> Generator[tuple[Frame | None, float]]:
+def read_timed_frames(path: Path, sampling: Sampling | None = None) -> Generator[tuple[Frame | None, float]]:
     """The frames as `read_frames` returns them, with their times in seconds since the first frame.
 
     Args:
         path: the video.
-        wanted: called once for each frame, in order, with its time; None stands in the place of a frame that
-            is not wanted. Of MP4 and AVI, damage to frames is not noticed if no wanted frame needs them.
+        sampling: None stands in the place of a frame that it does not choose. Of MP4 and AVI, damage to
+            frames is not noticed if no chosen frame needs them.
 
     Raises:
-        VideoError: as `read_frames`; if the decoded frames do not have the times of their packets.
+        VideoError: as `read_frames`; if the frames turn out not to be those that the index states after some
+            of them were returned.
     """
     size = None
-    images = read_images(path, wanted or _every) if is_image_series(path) else _read_file(path, wanted)
+    images = read_images(path, (sampling or _all)()) if is_image_series(path) else _read_file(path, sampling)
     with closing(images) as frames:
         for image, found, seconds in frames:
             if size is not None and found not in (size, None):
@@ -138,36 +139,39 @@ def read_timed_frames(
             yield image, seconds
 
 
-def _every(seconds: float) -> bool:
-    return True
+def _all() -> Callable[[float], bool]:
+    return lambda seconds: True
 
 
-def _read_file(path: Path, wanted: Callable[[float], bool] | None) -> Generator[Picture]:
-    """The wanted frames of a file. If it is not decoded as foreseen, it is decoded again in full."""
-    if wanted is None:
-        yield from _read_in_full(path, _every)
-        return
-    choice = Choice(path, wanted)
-    with open_container(path) as (container, stream):
-        outline = outline_of(container, stream)
-    given = 0
-    if outline is not None:
-        with suppress(UnforeseenFrameError), closing(_read_wanted(path, outline, choice)) as pictures:
-            for picture in pictures:
-                yield picture
-                given += 1
-            return
-    decoded = 0
-    with closing(_read_in_full(path, choice.begin_again())) as pictures:
-        for picture in pictures:
-            decoded += 1
-            if decoded > given:
-                yield picture
-    if decoded < given:
-        raise VideoError(
-            f"{path}: has {decoded} frames, but its index states more; the file is damaged: download or "
-            "convert it again"
-        )
+def _read_file(path: Path, sampling: Sampling | None) -> Generator[Picture]:
+    """The chosen frames of a file. If it is not decoded as foreseen, it is decoded again in full."""
+    given: list[tuple[float, bool]] = []  # times, and whether chosen
+    if sampling is not None:
+        with open_container(path) as (container, stream):
+            outline = outline_of(container, stream)
+        if outline is not None:
+            with suppress(UnforeseenFrameError), closing(_read_wanted(path, outline, sampling())) as pictures:
+                for image, size, seconds in pictures:
+                    yield image, size, seconds
+                    given.append((seconds, image is not None))
+                return
+    before = iter(given)
+    with closing(_read_in_full(path, (sampling or _all)())) as pictures:
+        for image, size, seconds in pictures:
+            expected = next(before, None)
+            if expected is None:
+                yield image, size, seconds
+            elif expected != (seconds, image is not None):
+                raise _damaged(path)
+    if next(before, None) is not None:
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> VideoError:
+    return VideoError(
+        f"{path}: its frames are not those that its index states; expected a file without damage: download "
+        "or convert it again"
+    )
 
 
 def _read_in_full(path: Path, wanted: Callable[[float], bool]) -> Generator[Picture]:

@@ -7,7 +7,7 @@ with packets that are one frame each, of a codec whose packets state which frame
 from __future__ import annotations
 
 from bisect import bisect, insort
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,6 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from skdpipe.errors import VideoError
 from skdpipe.video.container import LONGEST, empty_content, has_index, oriented
 from skdpipe.video.content import Content
 from skdpipe.video.picture import Decoded
@@ -27,42 +26,6 @@ from skdpipe.video.references import Role, needed_packets, role_reader
 
 class UnforeseenFrameError(Exception):
     """The decoder returned something else than its packets promised: the file must be decoded in full."""
-
-
-class Choice:
-    """Whether frames are wanted, also if a file is read again: then the choice is the same.
-
-    Args:
-        path: of the file, for messages.
-        wanted: called once for each frame with its time in seconds.
-    """
-
-    def __init__(self, path: Path, wanted: Callable[[float], bool]) -> None:
-        self._path, self._wanted = path, wanted
-        self._made: list[tuple[float, bool]] = []
-        self._next = 0
-
-    def begin_again(self) -> Choice:
-        """Return to the first frame."""
-        self._next = 0
-        return self
-
-    def __call__(self, seconds: float) -> bool:
-        """Whether the next frame is wanted.
-
-        Raises:
-            VideoError: if its time is not that of the first reading.
-        """
-        if self._next == len(self._made):
-            self._made.append((seconds, self._wanted(seconds)))
-        before, chosen = self._made[self._next]
-        if before != seconds:
-            raise VideoError(
-                f"{self._path}: frame {self._next} is at {seconds:g} s, but the index states {before:g} s; "
-                "the file is damaged: download or convert it again"
-            )
-        self._next += 1
-        return chosen
 
 
 @dataclass(frozen=True)
