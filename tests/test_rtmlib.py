@@ -83,12 +83,12 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def rtmpose(folder: Path, **settings: Any) -> Rtmlib:
     paths = {"detector": str(folder / "detector.onnx"), "pose": str(folder / "pose.onnx")}
-    return Rtmlib(RtmlibSettings(**{"runtime": "onnx", **paths, **settings}), threads=1)
+    return Rtmlib(RtmlibSettings(**{"runtime": "onnx", **paths, **settings}), threads=2)
 
 
 def rtmo(folder: Path, **settings: Any) -> Rtmlib:
     defaults = {"model": "rtmo", "runtime": "onnx", "pose": str(folder / "rtmo.onnx")}
-    return Rtmlib(RtmlibSettings(**{**defaults, **settings}), threads=1)
+    return Rtmlib(RtmlibSettings(**{**defaults, **settings}), threads=2)
 
 
 def empty_frame() -> Frame:

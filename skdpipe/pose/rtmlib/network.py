@@ -80,7 +80,7 @@ def opener(runtime: Runtime, device: str, threads: int) -> Open:
     Args:
         runtime: ``auto`` takes ONNX Runtime on a GPU, and otherwise OpenVINO if it is installed.
         device: ``cpu`` or, if ONNX Runtime is built for it, ``cuda`` or ``cuda:0``.
-        threads: number of threads; 0 uses one per core.
+        threads: number of threads of a network.
 
     Raises:
         MissingDependencyError: if the runtime is not installed.
