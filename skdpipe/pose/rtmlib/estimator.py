@@ -17,7 +17,7 @@ import numpy as np
 from skdpipe.config import RtmlibSettings
 from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.rtmlib.download import fetch
-from skdpipe.pose.rtmlib.network import Floats, Network, Open, load_network, opener
+from skdpipe.pose.rtmlib.network import Floats, Network, Open, choose_runtime, load_network, opener
 from skdpipe.runtimes import available_cores
 from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, is_seen
 from skdpipe.skeleton.builtin_layouts import COCO_WHOLEBODY_133, HALPE_26
@@ -56,6 +56,10 @@ class Rtmlib:
         device: ``cpu`` or ``cuda``, which ONNX Runtime uses if it is built for it.
         threads: number of threads of each network; by default one per core.
 
+    Attributes:
+        layout: of the joints.
+        runtime: that runs the networks, onnx or openvino.
+
     Raises:
         MissingDependencyError: if rtmlib or the runtime is not installed.
         PoseError: if a network is missing, cannot be downloaded, is damaged, or is another than expected, or
@@ -67,7 +71,8 @@ class Rtmlib:
         import rtmlib
 
         source, self.layout = _BODIES[settings.body]
-        open_file = opener(settings.runtime, device, threads or available_cores())
+        self.runtime = choose_runtime(settings.runtime, device)
+        open_file = opener(self.runtime, device, threads or available_cores())
         if settings.model == "rtmo":
             _require_no_detector(settings)
             files = rtmlib.Body.RTMO_MODE[settings.mode]
