@@ -44,6 +44,7 @@ from skdpipe.pose.load import load_estimator
 from skdpipe.pose.protocol import detect_people
 from skdpipe.pose.rtmlib import Rtmlib
 from skdpipe.pose.rtmlib.download import fetch
+from skdpipe.profile.variants import describe_settings
 from skdpipe.skeleton import Keypoints, is_seen
 from skdpipe.skeleton.builtin_layouts import COCO_17, COCO_WHOLEBODY_133, HALPE_26
 from skdpipe.video import Frame, write_video
@@ -83,12 +84,12 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def rtmpose(folder: Path, **settings: Any) -> Rtmlib:
     paths = {"detector": str(folder / "detector.onnx"), "pose": str(folder / "pose.onnx")}
-    return Rtmlib(RtmlibSettings(**{"runtime": "onnx", **paths, **settings}), threads=1)
+    return Rtmlib(RtmlibSettings(**{"runtime": "onnx", **paths, **settings}), threads=2)
 
 
 def rtmo(folder: Path, **settings: Any) -> Rtmlib:
     defaults = {"model": "rtmo", "runtime": "onnx", "pose": str(folder / "rtmo.onnx")}
-    return Rtmlib(RtmlibSettings(**{**defaults, **settings}), threads=1)
+    return Rtmlib(RtmlibSettings(**{**defaults, **settings}), threads=2)
 
 
 def empty_frame() -> Frame:
@@ -365,6 +366,18 @@ def test_settings_load_the_estimator(folder: Path) -> None:
     estimator = load_estimator(settings, torch.device("cpu"))
     assert isinstance(estimator, PoseEstimator)
     assert estimator.fingerprint == rtmo(folder).fingerprint
+
+
+def test_the_fastest_installed_runtime_is_chosen_and_known(folder: Path) -> None:
+    fastest = "onnx" if importlib.util.find_spec("openvino") is None else "openvino"
+    assert rtmo(folder, runtime="auto").runtime == fastest
+    assert rtmo(folder, runtime="onnx").runtime == "onnx"
+
+
+def test_a_profile_names_networks_and_interval() -> None:
+    assert describe_settings(RtmlibSettings(mode="lightweight")) == "rtmpose lightweight auto"
+    own = RtmlibSettings(model="rtmpose", pose="my/pose.onnx", detect_every=8, every=2, runtime="onnx")
+    assert describe_settings(own) == "rtmpose pose onnx detect_every 8 1/2"
 
 
 def test_torch_is_no_runtime_of_rtmlib() -> None:

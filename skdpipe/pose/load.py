@@ -41,7 +41,7 @@ def load_estimator(
     if isinstance(settings, RtmlibSettings):
         from skdpipe.pose.rtmlib import Rtmlib
 
-        return Rtmlib(settings, str(device), threads=threads or available_cores())
+        return Rtmlib(settings, str(device), threads=threads)
     from skdpipe.pose.openpifpaf import OpenPifPaf, open_network
 
     network = open_network(settings, str(device), threads or available_cores())

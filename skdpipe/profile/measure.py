@@ -279,7 +279,10 @@ def _describe(
 
 def _runtime_of(estimator: PoseEstimator) -> str:
     from skdpipe.pose.openpifpaf import OpenPifPaf
+    from skdpipe.pose.rtmlib import Rtmlib
 
+    if isinstance(estimator, Rtmlib):
+        return estimator.runtime
     return estimator.network.runtime if isinstance(estimator, OpenPifPaf) else ""
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from skdpipe.config import (
@@ -13,6 +14,7 @@ from skdpipe.config import (
     Extraction,
     OpenPifPafSettings,
     PluginSettings,
+    RtmlibSettings,
     parse_estimator_settings,
     to_plain,
 )
@@ -67,6 +69,9 @@ def describe_settings(settings: Estimator) -> str:
     if isinstance(settings, OpenPifPafSettings):
         words = [settings.weights, f"{settings.long_edge}px", settings.runtime]
         words += [settings.precision] if settings.precision != "float32" else []
+    elif isinstance(settings, RtmlibSettings):
+        words = [settings.model, Path(settings.pose).stem or settings.mode, settings.runtime]
+        words += [f"detect_every {settings.detect_every}"] if settings.detect_every > 1 else []
     elif isinstance(settings, PluginSettings):
         words = [settings.plugin]
     return " ".join([*words, *([f"1/{settings.every}"] if settings.every > 1 else [])])

@@ -1,7 +1,7 @@
 """RTMPose, which finds joints in the boxes of a detector, and RTMO, which finds all people at once.
 
 rtmlib prepares the images and decodes what the networks put out. The networks do not run in rtmlib's own
-sessions, of which neither threads nor precision can be set.
+sessions, of which neither threads nor precision can be set, and whose idle threads keep the cores busy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 from skdpipe.config import RtmlibSettings
 from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.rtmlib.download import fetch
-from skdpipe.pose.rtmlib.network import Floats, Network, Open, load_network, opener
+from skdpipe.pose.rtmlib.network import Floats, Network, Open, choose_runtime, load_network, opener
+from skdpipe.runtimes import available_cores
 from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, is_seen
 from skdpipe.skeleton.builtin_layouts import COCO_WHOLEBODY_133, HALPE_26
 from skdpipe.video import Frame
@@ -53,7 +54,11 @@ class Rtmlib:
     Args:
         settings: networks, thresholds, interval of detections, runtime.
         device: ``cpu`` or ``cuda``, which ONNX Runtime uses if it is built for it.
-        threads: number of threads of a network; 0 uses one per core.
+        threads: number of threads of each network; by default one per core.
+
+    Attributes:
+        layout: of the joints.
+        runtime: that runs the networks, onnx or openvino.
 
     Raises:
         MissingDependencyError: if rtmlib or the runtime is not installed.
@@ -61,12 +66,13 @@ class Rtmlib:
             if RTMO gets a setting of RTMPose.
     """
 
-    def __init__(self, settings: RtmlibSettings, device: str = "cpu", *, threads: int = 0) -> None:
+    def __init__(self, settings: RtmlibSettings, device: str = "cpu", *, threads: int | None = None) -> None:
         require_extra("rtmlib", "rtmlib", "onnxruntime")
         import rtmlib
 
         source, self.layout = _BODIES[settings.body]
-        open_file = opener(settings.runtime, device, threads)
+        self.runtime = choose_runtime(settings.runtime, device)
+        open_file = opener(self.runtime, device, threads or available_cores())
         if settings.model == "rtmo":
             _require_no_detector(settings)
             files = rtmlib.Body.RTMO_MODE[settings.mode]

@@ -74,27 +74,39 @@ class Session:
 Open = Callable[[Path], Session]
 
 
-def opener(runtime: Runtime, device: str, threads: int) -> Open:
-    """What opens files in a runtime.
+def choose_runtime(runtime: Runtime, device: str) -> Literal["onnx", "openvino"]:
+    """The runtime of the networks.
 
     Args:
         runtime: ``auto`` takes ONNX Runtime on a GPU, and otherwise OpenVINO if it is installed.
         device: ``cpu`` or, if ONNX Runtime is built for it, ``cuda`` or ``cuda:0``.
-        threads: number of threads; 0 uses one per core.
 
     Raises:
         MissingDependencyError: if the runtime is not installed.
     """
+    if runtime == "auto":
+        return "openvino" if find_spec("openvino") and not _on_gpu(device) else "onnx"
+    require_extra(runtime, {"onnx": "onnxruntime"}.get(runtime, runtime))
+    return runtime
+
+
+def opener(runtime: Literal["onnx", "openvino"], device: str, threads: int) -> Open:
+    """What opens files in a runtime.
+
+    Args:
+        runtime, device: see `choose_runtime`.
+        threads: number of threads of a network.
+    """
+    if runtime == "openvino":
+        return partial(_open_openvino, threads=threads)
+    providers = [(_CUDA, {"device_id": device.partition(":")[2] or "0"})] if _on_gpu(device) else []
+    return partial(_open_onnx, providers=[*providers, "CPUExecutionProvider"], threads=threads)
+
+
+def _on_gpu(device: str) -> bool:
     import onnxruntime
 
-    on_gpu = device.startswith("cuda") and _CUDA in onnxruntime.get_available_providers()
-    if runtime == "auto":
-        runtime = "openvino" if not on_gpu and find_spec("openvino") else "onnx"
-    if runtime == "openvino":
-        require_extra("openvino", "openvino")
-        return partial(_open_openvino, threads=threads)
-    providers = [(_CUDA, {"device_id": device.partition(":")[2] or "0"})] if on_gpu else []
-    return partial(_open_onnx, providers=[*providers, "CPUExecutionProvider"], threads=threads)
+    return device.startswith("cuda") and _CUDA in onnxruntime.get_available_providers()
 
 
 def load_network(path: Path, published: tuple[int, int], open_file: Open) -> Network:
