@@ -1,4 +1,4 @@
-"""Memory of this process: reuse of what is freed, and the peak."""
+"""Memory: reuse of what this process frees, its peak, and what the machine has left."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def free_memory() -> int | None:
+    """Bytes of main memory that processes can still get; None where the system does not say."""
+    info = Path("/proc/meminfo")
+    if not info.is_file():
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", info.read_text(encoding="ascii"))
+    return 1024 * int(found[1]) if found else None
 
 
 def peak_memory() -> int | None:

@@ -92,7 +92,7 @@ def _context() -> ForkServerContext | SpawnContext:
 
 def _execute(worker: Worker[Job], job: Job, device: str, threads: int, end: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the mask is not inherited
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
@@ -108,7 +108,8 @@ def reason_of_failure(worker: Worker[Job], job: Job, device: str) -> str | None:
     return None
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait for the end of the parent process, and then end this one at once."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -1026,3 +1026,40 @@ def test_on_a_terminal_a_bar_is_shown(square_video: WriteVideo, cache: PoseCache
     extract_videos([VideoItem(square_video("a.mp4"))], two_qualities(), cache, progress=Progress(console))
     assert f"{FRAMES}/{FRAMES}" in text.getvalue()
     assert "frames/s" in text.getvalue()
+
+
+# Several processes
+
+
+def plugin_sources() -> list[Source]:
+    plugin = f"{Path(__file__).with_name('squares.py')}:SquareFinder"
+    high, low = (PluginSettings(plugin, {"threshold": each}, every) for each, every in ((128, 1), (127, 2)))
+    return open_sources(Extraction(high, low))
+
+
+def test_several_workers_extract_the_same(square_video: WriteVideo, tmp_path: Path) -> None:
+    items = [VideoItem(square_video(f"{name}.mp4", frames=frames)) for name, frames in (("a", 5), ("b", 9))]
+    items.append(VideoItem(tmp_path / "none.mp4"))
+    caches = [PoseCache(tmp_path / name) for name in ("one", "two")]
+    progress = RecordingProgress()
+    one = extract_videos(items, plugin_sources(), caches[0])
+    two = extract_videos(items, plugin_sources(), caches[1], workers=2, progress=progress)
+    assert progress.named("extracting").updates[-1] == (14, "video 2 of 2")
+    assert (two.done, two.failed, two.frames) == (one.done, one.failed, one.frames) == (2, one.failed, 14)
+    assert sorted(pair.oks for pair in two.pairs) == sorted(pair.oks for pair in one.pairs)
+    content = [
+        {path.relative_to(each.root): path.read_bytes() for path in each.root.rglob("*.safetensors")}
+        for each in caches
+    ]
+    assert content[0] == content[1]
+    assert len(content[0]) == 4
+    again = extract_videos(items, plugin_sources(), caches[1], workers=2)
+    assert (again.done, again.skipped) == (0, 2)
+
+
+def test_several_workers_need_the_settings_of_the_estimators(
+    square_video: WriteVideo, cache: PoseCache
+) -> None:
+    items = [VideoItem(square_video(f"{frames}.mp4", frames=frames)) for frames in (2, 3)]
+    with pytest.raises(DataError, match=r"^the source of high quality has no settings, from which several"):
+        extract_videos(items, two_qualities(), cache, workers=2)

@@ -173,6 +173,11 @@ def print_lines(text: str) -> None:
         print_line(line)
 
 
+def print_note(what: str, about: str) -> None:
+    """Print what is used, in one line on stderr."""
+    stderr.print(Text(f"{what}: {printable(about)}"), soft_wrap=True)
+
+
 def print_problem(colour: str, what: str, about: object) -> None:
     """Print an error or a warning in one line on stderr."""
     stderr.print(Text.assemble((f"{what}:", colour), " ", printable(str(about))))
@@ -185,6 +190,15 @@ def print_json(value: dict[str, object] | list[dict[str, object]]) -> None:
         print(text, flush=True)  # noqa: T201
     except BrokenPipeError:
         _end_without_reader()
+
+
+def device_name(name: str) -> str:
+    """As `device_of`, without importing torch where there is no GPU."""
+    from skdpipe.runtimes import has_nvidia_gpu
+
+    if name == "cpu" or (not name and not has_nvidia_gpu()):
+        return "cpu"
+    return str(device_of(name))
 
 
 def device_of(name: str) -> torch.device:

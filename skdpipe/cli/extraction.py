@@ -15,15 +15,16 @@ from skdpipe.cli.app import (
     Device,
     Overrides,
     app,
-    device_of,
+    device_name,
     print_line,
+    print_note,
     print_problem,
     stderr,
 )
 from skdpipe.errors import DataError
 
 if TYPE_CHECKING:
-    from skdpipe.extraction import ExtractionReport, VideoItem
+    from skdpipe.extraction import ExtractionReport, Source, VideoItem
 
 
 @app.command(rich_help_panel=EVERYDAY)
@@ -36,6 +37,10 @@ def extract(
     overrides: Overrides = None,
     cache: Cache = Path("pose_cache"),
     device: Device = "",
+    workers: Annotated[
+        int,
+        typer.Option(help="Videos at once, each in a process of its own; 0 chooses for this machine.", min=0),
+    ] = 0,
     shard: Annotated[
         str, typer.Option(help="Process part i of n: i/n, for several machines with one cache.")
     ] = "1/1",
@@ -49,18 +54,23 @@ def extract(
         load_config,
         open_sources,
     )
+    from skdpipe.extraction import choose_workers
     from skdpipe.extraction.video_list import shard_of
 
     settings = load_config(Extraction, config, overrides or (), section="extraction")
     items, not_found = find_all(videos)
     failed = bool(not_found)
     if items:
+        sources = open_sources(settings, device_name(device))
+        count = workers or choose_workers(sources, len(items))
+        print_machine(sources, count)
         report = extract_videos(
             shard_of(items, shard),
-            open_sources(settings, device_of(device)),
+            sources,
             PoseCache(cache),
             people=settings.people,
             batch=settings.batch,
+            workers=count,
             progress=Progress(stderr),
         )
         print_extraction(report, cache)
@@ -69,6 +79,18 @@ def extract(
         print_problem("red", "error", error)
     if failed:
         raise typer.Exit(1)
+
+
+def print_machine(sources: Sequence[Source], workers: int) -> None:
+    """Print what runs the estimators, and on how many processes and threads."""
+    from skdpipe.pose.protocol import runtime_of
+    from skdpipe.runtimes import available_cores
+
+    for source in sources:
+        runtime = runtime_of(source.estimator)
+        print_note(f"{source.quality} quality", f"{source.estimator.fingerprint}{runtime and f', {runtime}'}")
+    threads = max(1, available_cores() // workers)
+    print_note("workers", f"{workers}, with {threads} {'thread' if threads == 1 else 'threads'} each")
 
 
 def find_all(

@@ -18,11 +18,12 @@ from skdpipe.cli.app import (
     Overrides,
     app,
     complete_config,
+    device_name,
     device_of,
     print_json,
     print_line,
+    print_note,
     print_problem,
-    stderr,
     stdout,
 )
 from skdpipe.cli.extraction import find_all
@@ -46,7 +47,7 @@ def predict(
     ] = "",
     runtime: Annotated[
         Literal["auto", "torch", "onnx", "openvino"],
-        typer.Option(help="What runs the student; auto takes the fastest that is installed."),
+        typer.Option(help="What runs the networks; auto takes the fastest that is installed."),
     ] = "auto",
     top: Annotated[int, typer.Option(help="Number of labels to print.", min=1)] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per clip and line.")] = False,
@@ -57,9 +58,9 @@ def predict(
 
     path = bundle or newest_bundle(models)
     other = load_estimator_settings(estimator) if estimator else None
-    predictor = load_predictor(path, device=device_of(device), estimator=other, runtime=runtime)
+    predictor = load_predictor(path, device=device_name(device), estimator=other, runtime=runtime)
     if not as_json:
-        stderr.print(f"bundle: {path}, runtime: {predictor.runtime.name}")
+        print_note("bundle", f"{path}, runtime: {predictor.runtime.name}")
     items, not_found = find_all(clips, labels=False)
     failed = False
     for item in items:

@@ -1,7 +1,7 @@
 """Extraction: from videos to cached pose sequences of both qualities."""
 
 from skdpipe.extraction.report import ExtractionReport
-from skdpipe.extraction.run import extract_videos
+from skdpipe.extraction.run import choose_workers, extract_videos
 from skdpipe.extraction.sources import Source, open_sources
 from skdpipe.extraction.video_list import VideoItem, VideoList, find_videos
 
@@ -10,6 +10,7 @@ __all__ = [
     "Source",
     "VideoItem",
     "VideoList",
+    "choose_workers",
     "extract_videos",
     "find_videos",
     "open_sources",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skdpipe.cache import Entry, PoseCache
+from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.cache.video_index import VideoIndex
 from skdpipe.errors import CacheError, CacheWriteError, DataError, NewerVersionError
 from skdpipe.extraction.report import reason_of
@@ -33,7 +33,7 @@ class ExtractionJob:
 
     item: VideoItem
     origin: Origin
-    missing: tuple[Source, ...]
+    missing: tuple[Quality, ...]
     frames: int
 
 
@@ -173,7 +173,7 @@ def _job_of(
     info: VideoInfo | None,
 ) -> ExtractionJob | None:
     """The job for the sequences of a video that the cache lacks, None if there are none."""
-    missing = tuple(source for source, entry in zip(sources, entries, strict=True) if entry is None)
+    missing = tuple(source.quality for source, entry in zip(sources, entries, strict=True) if entry is None)
     if not missing:
         return None
     return ExtractionJob(item, origin, missing, (info or probe(item.path)).frames)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 import yaml
 
 from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache, Quality
-from skdpipe.config import to_plain
-from skdpipe.errors import CacheWriteError
+from skdpipe.config import Estimator, to_plain
+from skdpipe.errors import CacheWriteError, DataError
+from skdpipe.extraction.one_video import ExtractedVideo, ExtractorSettings, VideoExtractor, open_extractor
 from skdpipe.extraction.plan import ExtractionJob, plan_extraction
-from skdpipe.extraction.report import ExtractionReport, reason_of
+from skdpipe.extraction.report import ExtractionReport
 from skdpipe.extraction.sources import Source
 from skdpipe.extraction.video_list import VideoItem
-from skdpipe.pose.estimate import estimate_video
+from skdpipe.memory import free_memory
+from skdpipe.pose.protocol import runtime_of
 from skdpipe.progress import Progress, Task
-from skdpipe.skeleton import PoseSequence
-from skdpipe.skeleton.people import PairReport, match_people
+from skdpipe.runtimes import available_cores
+from skdpipe.skeleton.people import PairReport
+from skdpipe.workers import run_in_workers
+
+_BYTES_OF_A_WORKER: Final = 2**30
 
 
 def extract_videos(
@@ -28,6 +35,7 @@ def extract_videos(
     *,
     people: int = 2,
     batch: int = 16,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> ExtractionReport:
     """Extract all qualities of all videos that the cache lacks.
@@ -41,10 +49,13 @@ def extract_videos(
         cache: the pose cache.
         people: number of people in a sequence, those with the highest mean confidence.
         batch: number of frames in one call of an estimator.
+        workers: number of processes, each of which extracts one video at a time and shares the processor with
+            the others; 1 is this process. Each of several processes loads the estimators from their settings.
         progress: shows frames per second and the time left.
 
     Raises:
         CacheWriteError: if the cache cannot be written.
+        DataError: if there should be several processes, and a source has no settings.
     """
     assert batch > 0
     progress = progress or Progress(quiet=True)
@@ -52,78 +63,111 @@ def extract_videos(
     plan = plan_extraction(items, sources, cache, people=people, progress=progress)
     for source in sources:
         _save_settings(source, cache, always=bool(plan.jobs))  # also shows whether the cache can be written
+    workers = min(workers, len(plan.jobs))
+    if workers > 1:
+        settings = ExtractorSettings(
+            tuple(_require_settings(source) for source in sources),
+            cache,
+            people,
+            batch,
+            threads=max(1, available_cores() // workers),
+        )
     failed, without_people = list(plan.failed), list(plan.without_people)
     pairs: list[PairReport] = []
-    done = decoded = shown = 0
-    total = sum(job.frames for job in plan.jobs)
-    with progress.task("extracting", total or None, unit="frames") as task:
-        for number, job in enumerate(plan.jobs, 1):
-            note = f"video {number} of {len(plan.jobs)}"
-            count = _FrameCount(task, note, shown, job.frames if total else None)
-            try:
-                sequences = estimate_video(
-                    job.item.path,
-                    [source.sampled for source in job.missing],
-                    job.origin,
-                    people=people,
-                    batch=batch,
-                    on_frames=count.add,
-                )
-                qualities = _save(job, sequences, sources, cache)
-                if {"high", "low"} <= qualities.keys():
-                    pairs.append(match_people(qualities["high"], qualities["low"])[1])
-            except CacheWriteError:
-                raise
-            except Exception as error:
-                failed.append((job.item.path, reason_of(job.item.path, error)))
+    done = decoded = 0
+    with progress.task("extracting", sum(job.frames for job in plan.jobs) or None, unit="frames") as task:
+        shown = _Shown(task, len(plan.jobs))
+        if workers > 1:
+            by_length = sorted(plan.jobs, key=lambda job: -job.frames)  # so that none is alone at the end
+            ended = run_in_workers(by_length, partial(open_extractor, settings), workers, shown.advance)
+        else:
+            ended = _in_this_process(plan.jobs, VideoExtractor(sources, cache, people, batch), shown.advance)
+        for job, video, reason in ended:
+            video = video or ExtractedVideo(0, f"{job.item.path}: {reason}; leave it out")
+            if video.unwritable:
+                raise CacheWriteError(video.unwritable)
+            if video.reason:
+                failed.append((job.item.path, video.reason))
             else:
                 done += 1
-                if any(sequence.is_empty for sequence in qualities.values()):
-                    without_people.append(job.item.path)
-            decoded += count.frames
-            shown += job.frames if total else count.frames
-            task.advance_to(shown, note)
+            if video.without_people:
+                without_people.append(job.item.path)
+            if video.pair is not None:
+                pairs.append(video.pair)
+            decoded += video.frames
+            shown.finish(job)
     return ExtractionReport(
         done, plan.skipped, tuple(failed), tuple(without_people), tuple(pairs), decoded, plan.relabelled
     )
 
 
-def _save(
-    job: ExtractionJob, sequences: Sequence[PoseSequence], sources: Sequence[Source], cache: PoseCache
-) -> dict[Quality, PoseSequence]:
-    """Save the new sequences of a video; return all its qualities, loading those that were in the cache."""
-    for source, sequence in zip(job.missing, sequences, strict=True):
-        cache.save(sequence, source.quality, source.settings)
-    new = {source.quality: sequence for source, sequence in zip(job.missing, sequences, strict=True)}
-    cached = {
-        source.quality: cache.load(cache.path_of(source.quality, source.settings, job.origin.key))
-        for source in sources
-        if source.quality not in new
-    }
-    return {**new, **cached}
+def choose_workers(sources: Sequence[Source], videos: int) -> int:
+    """The number of processes for a number of videos on this machine.
+
+    One for each core, if all networks run on the processor in ONNX Runtime or OpenVINO, and if a gigabyte of
+    memory is free for each; otherwise one.
+    """
+    if not all(source.config and runtime_of(source.estimator) in {"onnx", "openvino"} for source in sources):
+        return 1
+    memory = free_memory()
+    most = available_cores() if memory is None else min(available_cores(), memory // _BYTES_OF_A_WORKER)
+    return max(1, min(most, videos))
+
+
+def _in_this_process(
+    jobs: Sequence[ExtractionJob],
+    extractor: VideoExtractor,
+    on_frames: Callable[[ExtractionJob, float], None],
+) -> Iterator[tuple[ExtractionJob, ExtractedVideo | None, str]]:
+    for job in jobs:
+        yield job, extractor(job, partial(on_frames, job)), ""
+
+
+def _require_settings(source: Source) -> tuple[Quality, Estimator, str]:
+    """What another process needs to open a source.
+
+    Raises:
+        DataError: if it has no settings.
+    """
+    if source.config is None:
+        raise DataError(
+            f"the source of {source.quality} quality has no settings, from which several workers could load "
+            "its estimator; use open_sources, or one worker"
+        )
+    return source.quality, source.config, source.device
 
 
 @dataclass
-class _FrameCount:
-    """Counts the decoded frames of one video and moves the progress bar.
+class _Shown:
+    """Moves the progress bar: by decoded frames, for each video at most by those that its container states.
 
     Attributes:
-        task, note: the bar and the text behind it.
-        start: position of the bar before the video.
-        limit: number of frames by which the bar may move, None if unlimited.
-        frames: number of frames decoded.
+        task: the bar.
+        videos: number of videos.
+        ended: number of those that have ended.
+        total: frames shown.
+        running: frames shown of each video that has not ended, by its key.
     """
 
     task: Task
-    note: str
-    start: int
-    limit: int | None
-    frames: int = 0
+    videos: int
+    ended: int = 0
+    total: float = 0.0
+    running: dict[str, float] = field(default_factory=dict)
 
-    def add(self, frames: int) -> None:
-        self.frames += frames
-        moved = self.frames if self.limit is None else min(self.frames, self.limit)
-        self.task.advance_to(self.start + moved, self.note)
+    def advance(self, job: ExtractionJob, frames: float) -> None:
+        shown = self.running.get(job.origin.key, 0) + frames
+        self._show(job, min(shown, job.frames) if job.frames else shown)
+
+    def finish(self, job: ExtractionJob) -> None:
+        self.ended += 1
+        self._show(job, job.frames or self.running.get(job.origin.key, 0))
+        del self.running[job.origin.key]
+
+    def _show(self, job: ExtractionJob, frames: float) -> None:
+        self.total += frames - self.running.get(job.origin.key, 0)
+        self.running[job.origin.key] = frames
+        self.task.advance_to(self.total, f"video {min(self.ended + 1, self.videos)} of {self.videos}")
 
 
 def _save_settings(source: Source, cache: PoseCache, *, always: bool) -> None:

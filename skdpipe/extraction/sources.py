@@ -24,12 +24,14 @@ class Source:
         estimator: the pose estimator.
         every: the estimator runs on every ``every``-th frame.
         config: the estimator's settings; if given, they are saved beside the sequences and later in bundles.
+        device: of a network in PyTorch.
     """
 
     quality: Quality
     estimator: PoseEstimator
     every: int = 1
     config: Estimator | None = None
+    device: str = "cpu"
 
     @property
     def sampled(self) -> SampledEstimator:
@@ -43,11 +45,20 @@ class Source:
         return settings_slug(f"{name}-k{self.every}", f"{self.estimator.fingerprint} every {self.every}")
 
 
-def open_sources(settings: Extraction, device: torch.device) -> list[Source]:
+def open_sources(
+    settings: Extraction, device: torch.device | str = "cpu", *, threads: int | None = None
+) -> list[Source]:
     """Load the estimators of both qualities, high first.
+
+    Args:
+        settings: of the estimators.
+        device, threads: as for `load_estimator`.
 
     Raises:
         PoseError: if an estimator or its weights are not available.
     """
     chosen: tuple[tuple[Quality, Estimator], ...] = (("high", settings.high), ("low", settings.low))
-    return [Source(name, load_estimator(each, device), each.every, each) for name, each in chosen]
+    return [
+        Source(name, load_estimator(each, device, threads=threads), each.every, each, str(device))
+        for name, each in chosen
+    ]

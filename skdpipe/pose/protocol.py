@@ -24,7 +24,8 @@ class PoseEstimator(Protocol):
     """Frames in, people out.
 
     An estimator that several threads may call at once has an attribute ``calls``, the number of calls that
-    should run at once. One without it is called from one thread.
+    should run at once. One without it is called from one thread. One with an attribute ``runtime`` says what
+    runs its network.
     """
 
     @property
@@ -79,6 +80,11 @@ def detect_people(estimator: PoseEstimator, frames: Sequence[Frame]) -> list[Key
 def concurrent_calls(estimator: PoseEstimator) -> int:
     """Number of calls of an estimator that should run at once."""
     return int(getattr(estimator, "calls", 1))
+
+
+def runtime_of(estimator: PoseEstimator) -> str:
+    """What runs the network of an estimator; empty if it does not say."""
+    return str(getattr(estimator, "runtime", ""))
 
 
 def _require_plausible(estimator: PoseEstimator, people: Keypoints, side: int) -> None:

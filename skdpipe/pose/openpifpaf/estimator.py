@@ -110,6 +110,11 @@ class OpenPifPaf:
         )
 
     @property
+    def runtime(self) -> str:
+        """What runs the network."""
+        return self.network.runtime
+
+    @property
     def calls(self) -> int:
         """Number of calls that should run at once."""
         return self.network.calls
