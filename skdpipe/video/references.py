@@ -20,9 +20,7 @@ _H264_REFUSED: Final = frozenset({2, 3, 4})  # data partitions
 _H264_PARAMETERS: Final = frozenset({7, 8, 13, 15})
 _HEVC_LEADING_AND_TRAILING, _HEVC_INTRA = range(10), range(16, 22)
 _HEVC_IDR: Final = frozenset({19, 20})
-_HEVC_REFUSED: Final = frozenset(
-    {*range(10, 16), *range(22, 32), 36, 37}
-)  # reserved types, ends of sequences
+_HEVC_REFUSED: Final = frozenset({*range(10, 16), *range(22, 32), 36, 37})  # reserved, ends of sequences
 _HEVC_PARAMETERS: Final = frozenset({32, 33, 34})
 _HEVC_PICTURE_PARAMETERS: Final = 34
 
