@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from functools import cache
@@ -188,12 +189,22 @@ def test_an_exported_network_is_kept() -> None:
     assert exported_network("a-1", lambda: b"model") == b"model"
     assert exported_network("a-1", lambda: b"another") == b"model"
     assert exported_network("a-2", lambda: b"another") == b"another"
-    assert sorted(path.name for path in user_cache().rglob("*.onnx")) == ["a-1.onnx", "a-2.onnx"]
+    first, second = sorted(user_cache().rglob("*.onnx"))
+    assert first.name == f"a-1-{hashlib.sha256(b'model').hexdigest()[:16]}.onnx"
+    assert (first.read_bytes(), second.read_bytes()) == (b"model", b"another")
+
+
+def test_an_exported_network_that_was_altered_is_exported_again() -> None:
+    exported_network("a-1", lambda: b"model")
+    (file,) = user_cache().rglob("*.onnx")
+    file.write_bytes(b"modem")
+    assert exported_network("a-1", lambda: b"model") == b"model"
+    assert file.read_bytes() == b"model"
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "torch").touch()
-    with pytest.warns(UserWarning, match=r"a-1\.onnx: cannot be written .*exported again next time$"):
+    with pytest.warns(UserWarning, match=r"a-1-\w+\.onnx: cannot be written .*exported again next time$"):
         assert exported_network("a-1", lambda: b"model") == b"model"
 
 

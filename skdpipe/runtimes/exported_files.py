@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable
@@ -20,16 +21,22 @@ def user_cache() -> Path:
 def exported_network(key: str, export: Callable[[], bytes]) -> bytes:
     """The ONNX model of a network; it is exported if that was not done before.
 
+    The name of a file contains the checksum of its content; a file that was altered is exported again.
+
     Args:
         key: a name with the checksum of the weights and the version of the export.
         export: exports the network.
     """
-    path = user_cache() / "exported" / f"{key}.onnx"
-    try:
-        return path.read_bytes()
-    except OSError:
-        pass
+    folder = user_cache() / "exported"
+    for path in sorted(folder.glob(f"{key}-*.onnx")):
+        try:
+            model = path.read_bytes()
+        except OSError:
+            continue
+        if path.name == _name(key, model):
+            return model
     model = export()
+    path = folder / _name(key, model)
     try:
         write_bytes_atomically(path, model)
     except OSError as error:
@@ -38,3 +45,7 @@ def exported_network(key: str, export: Callable[[], bytes]) -> bytes:
             stacklevel=2,
         )
     return model
+
+
+def _name(key: str, model: bytes) -> str:
+    return f"{key}-{hashlib.sha256(model).hexdigest()[:16]}.onnx"
