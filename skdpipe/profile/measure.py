@@ -19,6 +19,7 @@ from skdpipe.errors import DataError, SkdpipeError
 from skdpipe.inference import Predictor
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
+from skdpipe.pose.protocol import runtime_of
 from skdpipe.predict import load_predictor
 from skdpipe.profile.accuracy import NetworkProfile, TrainedNetwork, find_networks, pareto_front
 from skdpipe.profile.clip import Clip, open_clip
@@ -267,7 +268,7 @@ def _describe(
         variant.name,
         variant.settings,
         estimator.fingerprint,
-        _runtime_of(estimator),
+        runtime_of(estimator),
         {stage: times[number, stage] for stage in opened.staged.calls if stage != WHOLE},
         times[number, WHOLE],
         len(sequence.frame_index),
@@ -275,15 +276,6 @@ def _describe(
         peak,
         int(sequence.seen.any(axis=(0, 2)).sum()),
     )
-
-
-def _runtime_of(estimator: PoseEstimator) -> str:
-    from skdpipe.pose.openpifpaf import OpenPifPaf
-    from skdpipe.pose.rtmlib import Rtmlib
-
-    if isinstance(estimator, Rtmlib):
-        return estimator.runtime
-    return estimator.network.runtime if isinstance(estimator, OpenPifPaf) else ""
 
 
 def _describe_student(
