@@ -89,7 +89,7 @@ def test_it_is_exported_with_any_batch_size(name: str) -> None:
 
 def assert_onnx_equals_evaluation_mode(name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnx")
     network = trained(name)
     model = to_onnx(deployed(network), (2, *clips().shape[1:]), features=True)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])

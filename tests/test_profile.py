@@ -281,7 +281,7 @@ def test_the_most_accurate_within_a_budget() -> None:
         answers = answer_budget(networks, budget)
         assert [each.best for each in answers] == expected
         assert [each.cheapest for each in answers] == [small, alone]
-    assert answer_budget([a_network("dear", 80, 2), a_network("cheap", 80, 1)], 5)[0].best == a_network(
+    assert answer_budget([a_network("costly", 80, 2), a_network("cheap", 80, 1)], 5)[0].best == a_network(
         "cheap", 80, 1
     )
     assert answer_budget([], 1.0) == []

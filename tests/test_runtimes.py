@@ -142,6 +142,21 @@ sys.exit("openvino_telemetry" in sys.modules or threading.active_count() > 1)
 
 
 @pytest.mark.parametrize(
+    ("choice", "package"),
+    [("onnx", "onnxruntime"), ("openvino", "openvino"), ("onnx", "onnx"), ("openvino", "onnx")],
+)
+def test_a_missing_package_is_named_with_the_extra_that_installs_it(
+    choice: RuntimeChoice, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip({"onnx": "onnxruntime"}.get(choice, choice))
+    uninstall((package,), monkeypatch)
+    with pytest.raises(SkdpipeError, match=package) as caught:
+        choose_runtime(choice, "float32", "cpu")
+    assert f"skdpipe[{choice}]" in str(caught.value)
+    assert choose_runtime("auto", "float32", "cpu") != choice
+
+
+@pytest.mark.parametrize(
     ("installed", "precision", "device", "expected"),
     [
         ({"onnxruntime", "openvino"}, "float32", "cpu", "openvino"),

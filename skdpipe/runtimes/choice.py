@@ -14,7 +14,7 @@ from skdpipe.runtimes.session import openvino_has_bfloat16
 
 Runtime = Literal["torch", "onnx", "openvino"]
 
-_PACKAGES: Final = {"onnx": "onnxruntime", "openvino": "openvino"}
+_PACKAGES: Final = {"onnx": ("onnxruntime", "onnx"), "openvino": ("openvino", "onnx")}  # onnx exports
 _PRECISIONS: Final = {
     "onnx": {"float32"},
     "openvino": {"float32", "bfloat16"},
@@ -45,7 +45,7 @@ def choose_runtime(choice: RuntimeChoice, precision: Precision, device: str) -> 
             f"{' or '.join(sorted(_PRECISIONS[where]))}: change precision or runtime"
         )
     if choice != "torch":
-        require_extra(choice, _PACKAGES[choice])
+        require_extra(choice, *_PACKAGES[choice])
     if choice == "openvino" and precision == "bfloat16" and not openvino_has_bfloat16():
         raise ConfigError(
             "precision bfloat16, which this processor does not have; set precision to float32 (its joints "
@@ -59,7 +59,7 @@ def _fastest(precision: Precision, device: str) -> Runtime:
         return "torch"
     candidates: tuple[Runtime, ...] = ("openvino", "onnx")
     for runtime in candidates:
-        if precision in _PRECISIONS[runtime] and find_spec(_PACKAGES[runtime]) is not None:
+        if precision in _PRECISIONS[runtime] and all(map(find_spec, _PACKAGES[runtime])):
             if runtime == "openvino" and precision == "bfloat16" and not openvino_has_bfloat16():
                 continue
             return runtime
