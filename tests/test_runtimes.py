@@ -16,7 +16,7 @@ from test_deploy import MASK, clips, trained
 
 from skdpipe.bundle import Bundle, build_network, save_bundle
 from skdpipe.config import ClipFormat, NetworkChoice, Precision, RuntimeChoice
-from skdpipe.errors import ConfigError
+from skdpipe.errors import ConfigError, SkdpipeError
 from skdpipe.inference import BundleMetadata
 from skdpipe.inference.runtimes import ExportedRuntime, Runtime
 from skdpipe.networks import deployed, to_onnx
