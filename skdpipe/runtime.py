@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from skdpipe.bundle import Bundle
     from skdpipe.networks import GraphNetwork
 
+_FASTEST: Final = ("onnx", "openvino")  # for graph networks: configs/RESULTS.md
 _EXPORT_VERSION: Final = 1  # changes when the exported models do
 
 
@@ -68,7 +69,7 @@ def open_runtime(bundle: Path | Bundle, clip: ClipFormat, choice: RuntimeChoice,
     """
     if choice == "auto" and not isinstance(bundle, Path):
         choice = "torch"
-    runtime = choose_runtime(choice, "float32", device)
+    runtime = choose_runtime(choice, "float32", device, fastest=_FASTEST)
     if runtime == "torch":
         return TorchRuntime(_network_of(bundle), device)
     if isinstance(bundle, Path):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -51,50 +55,46 @@ class Side:
     remark: str = ""
 
 
-def comparisons(size: ExtractionSize, precisions: list[Precision], threads: int) -> Iterator[Side]:
-    """OpenPifPaf's command against skdpipe, one pass of two estimators against two, and k = 1 against 10."""
-    with TemporaryDirectory() as folder:
-        video = write_clip(Path(folder) / "actors.mp4", size)
+def comparisons(size: ExtractionSize, precisions: Sequence[Precision], threads: int) -> Iterator[Side]:
+    """OpenPifPaf's command against skdpipe, two passes against one, and every frame against one in ten."""
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        video = write_clip(folder / "actors.mp4", size)
         yield Side(
-            "decoding alone, every frame",
-            lambda: count_frames(video, 1),
-            lambda: count_frames(video, 10),
-            "candidate: one frame in ten",
+            "decoding alone, every frame and one in ten",
+            partial(count_frames, video, 1),
+            partial(count_frames, video, 10),
         )
-        opened: dict[str, PoseEstimator] = {}
+        opened: dict[tuple[str, Precision], OpenPifPaf] = {}
         for backbone, weights, long_edge in size.networks:
             network = trained_or_empty(backbone, weights)
-            path = Path(folder) / f"{backbone}.safetensors"
+            path = folder / f"{backbone}.safetensors"
             save_weights(network, path, notes={})
             settings = OpenPifPafSettings(backbone, str(path), long_edge, Thresholds(complete=True))
             in_torch = OpenPifPaf(TorchFields(network), long_edge=long_edge, thresholds=settings.thresholds)
             expected = extract(video, in_torch)
-            theirs = VideoCommand(network, long_edge)
+            command = stack.enter_context(VideoCommand(path, backbone, long_edge))
             for precision in precisions:
                 estimator = load_estimator(replace(settings, precision=precision), threads=threads)
                 assert isinstance(estimator, OpenPifPaf)
-                opened[f"{backbone} {precision}"] = estimator
-                name = f"{backbone}, {long_edge} pixels, {estimator.network.runtime} {precision}"
+                opened[backbone, precision] = estimator
                 yield Side(
-                    f"openpifpaf.video, {name}",
-                    lambda theirs=theirs: theirs(video),
-                    lambda estimator=estimator: extract(video, estimator),
-                    agreement(extract(video, estimator), expected)
-                    + "; "
-                    + floor(network, long_edge, threads),
+                    f"openpifpaf.video, {backbone} at {long_edge}, {estimator.runtime} {precision}",
+                    partial(command, video),
+                    partial(extract, video, estimator),
+                    f"{agreement(extract(video, estimator), expected)}; {floor(network, long_edge, threads)}",
                 )
-        for key, estimator in opened.items():
+        for (backbone, precision), estimator in opened.items():
             yield Side(
-                f"one frame in ten, {key}",
-                lambda estimator=estimator: extract(video, estimator),
-                lambda estimator=estimator: extract(video, estimator, every=10),
+                f"every frame and one in ten, {backbone} {precision}",
+                partial(extract, video, estimator),
+                partial(extract, video, estimator, every=10),
             )
-        first, *_, last = opened.values()
+        both = [estimator for (_, precision), estimator in opened.items() if precision == precisions[-1]]
         yield Side(
-            f"two qualities, {next(iter(opened))} and {next(reversed(opened))}: two passes",
-            lambda: (extract(video, first), extract(video, last)),
-            lambda: estimate(video, [first, last]),
-            "candidate: one pass",
+            f"two passes and one, all networks in {precisions[-1]}",
+            lambda: [extract(video, each) for each in both],
+            partial(estimate, video, both),
         )
 
 
@@ -136,7 +136,7 @@ def extract(video: Path, estimator: PoseEstimator, every: int = 1) -> PoseSequen
     return estimate(video, [estimator], every)[0]
 
 
-def estimate(video: Path, estimators: list[PoseEstimator], every: int = 1) -> list[PoseSequence]:
+def estimate(video: Path, estimators: Sequence[PoseEstimator], every: int = 1) -> list[PoseSequence]:
     sampled = [SampledEstimator(each, every) for each in estimators]
     return estimate_video(video, sampled, Origin(str(video)), people=2, batch=16)
 
@@ -148,43 +148,52 @@ def count_frames(video: Path, every: int) -> int:
 
 
 class VideoCommand:
-    """What ``python -m openpifpaf.video --json-output`` does for a video, without loading the network."""
+    """OpenPifPaf's video command in a process of its own, which has loaded the network; a context manager.
 
-    def __init__(self, network: PoseNetwork, long_edge: int) -> None:
-        self._network, self._long_edge = network, long_edge
+    Its data loader forks a process, which other libraries of this process would not survive.
+    """
+
+    def __init__(self, weights: Path, backbone: str, long_edge: int) -> None:
+        context = get_context("spawn")
+        self._process = ProcessPoolExecutor(
+            1, context, initializer=load_command, initargs=(weights, backbone)
+        )
+        self._long_edge = long_edge
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.shutdown()
 
     def __call__(self, video: Path) -> None:
-        from openpifpaf.stream import Stream
-
-        stream, predictor, factory = (
-            Stream,
-            openpifpaf.Predictor,
-            openpifpaf.network.Factory,
-        )
-        build_network = factory.factory
-        factory.factory = lambda *_, **__: (self._network.module, 0)
-        try:
-            decoder = openpifpaf.decoder
-            decoder.configure(decoder_arguments())
-            predictor.long_edge, predictor.loader_workers = self._long_edge, 1
-            running = predictor(visualize_image=False)
-            capture = stream(str(video), preprocess=running.preprocess)
-            with (video.parent / "openpifpaf.json").open("w", encoding="utf-8") as file:
-                for people, _, meta in running.dataset(capture):
-                    found = {"frame": meta["frame_i"], "predictions": [each.json_data() for each in people]}
-                    json.dump(found, file, separators=(",", ":"))
-                    file.write("\n")
-        finally:
-            factory.factory = build_network
+        """Process a video."""
+        self._process.submit(run_command, video, self._long_edge).result()
 
 
-def decoder_arguments() -> Namespace:
-    """OpenPifPaf's options of the decoder with ``--force-complete-pose``."""
-    import argparse
-
-    parser = argparse.ArgumentParser()
+def load_command(weights: Path, backbone: str) -> None:
+    """Make OpenPifPaf's command use a network."""
+    set_start_method("fork", force=True)  # of its data loader
+    module = load_weights(backbone, str(weights)).module
+    openpifpaf.network.Factory.factory = lambda *_, **__: (module, 0)
+    parser = ArgumentParser()
     openpifpaf.decoder.cli(parser)
-    return parser.parse_args(["--force-complete-pose"])
+    openpifpaf.decoder.configure(parser.parse_args(["--force-complete-pose"]))
+
+
+def run_command(video: Path, long_edge: int) -> None:
+    """What ``python -m openpifpaf.video --json-output`` does for a video, without loading the network."""
+    from openpifpaf.stream import Stream
+
+    predictor = openpifpaf.Predictor
+    predictor.long_edge, predictor.loader_workers = long_edge, 1
+    running = predictor(visualize_image=False)
+    capture = Stream(str(video), preprocess=running.preprocess)
+    with (video.parent / "openpifpaf.json").open("w", encoding="utf-8") as file:
+        for people, _, meta in running.dataset(capture):
+            found = {"frame": meta["frame_i"], "predictions": [each.json_data() for each in people]}
+            json.dump(found, file, separators=(",", ":"))
+            file.write("\n")
 
 
 def agreement(found: PoseSequence, expected: PoseSequence) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdpipe.config import OpenPifPafSettings, Thresholds
+from skdpipe.config import OpenPifPafSettings, Precision, Thresholds
 from skdpipe.errors import PoseError
 from skdpipe.pose.load import load_estimator
 from skdpipe.pose.openpifpaf import OpenPifPaf, PoseNetwork, TorchFields, build, load_weights, save_weights
@@ -181,3 +181,23 @@ def test_an_estimator_says_what_runs_it() -> None:
     estimator = load_estimator(LOW)
     assert isinstance(estimator, OpenPifPaf)
     assert (estimator.runtime, estimator.network.precision) == ("openvino", "float32")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("precision", "within"), [("float32", 1e-2), ("bfloat16", 0.2), ("float16", 0.05)])
+def test_the_fields_on_a_gpu_are_those_of_the_processor(precision: Precision, within: float) -> None:
+    on_gpu = TorchFields(load_weights("resnet18", "actors-high"), "cuda", precision)
+    in_memory = TorchFields(load_weights("resnet18", "actors-high"))
+    pixels = images(129, 161, 3)
+    for found, expected in zip(on_gpu(pixels), in_memory(pixels), strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=within, atol=within)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_pytorch_runs_in_both_precisions_of_the_processor(precision: Precision) -> None:
+    estimator = load_estimator(replace(LOW, runtime="torch", precision=precision))
+    assert isinstance(estimator, OpenPifPaf)
+    assert (estimator.runtime, estimator.network.precision) == ("torch", precision)
+    cif, caf = estimator.network(images(73, 97, 2))
+    assert (cif.shape, caf.shape, cif.dtype) == ((2, 17, 5, 5, 7), (2, 19, 8, 5, 7), np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Final, Literal
 
@@ -23,21 +24,28 @@ _PRECISIONS: Final = {
 }
 
 
-def choose_runtime(choice: RuntimeChoice, precision: Precision, device: str) -> Runtime:
+def choose_runtime(
+    choice: RuntimeChoice,
+    precision: Precision,
+    device: str,
+    *,
+    fastest: Sequence[Runtime] = ("openvino", "onnx"),
+) -> Runtime:
     """The runtime of a network.
 
     Args:
         choice: auto takes PyTorch on a GPU. On a processor it takes the fastest that is installed and has the
-            precision: OpenVINO, then ONNX Runtime, then PyTorch.
+            precision, or PyTorch.
         precision: in which the network computes.
         device: of PyTorch, for example ``cpu`` or ``cuda:0``.
+        fastest: the runtimes that are faster than PyTorch for the kind of network, the fastest first.
 
     Raises:
         MissingDependencyError: if the chosen runtime is not installed.
         ConfigError: if it does not have the precision, here or on any machine.
     """
     if choice == "auto":
-        choice = _fastest(precision, device)
+        choice = _fastest(precision, device, fastest)
     where = "torch on a GPU" if choice == "torch" and device != "cpu" else choice
     if precision not in _PRECISIONS[where]:
         raise ConfigError(
@@ -54,10 +62,9 @@ def choose_runtime(choice: RuntimeChoice, precision: Precision, device: str) -> 
     return choice
 
 
-def _fastest(precision: Precision, device: str) -> Runtime:
+def _fastest(precision: Precision, device: str, candidates: Sequence[Runtime]) -> Runtime:
     if device != "cpu" or precision == "float16":
         return "torch"
-    candidates: tuple[Runtime, ...] = ("openvino", "onnx")
     for runtime in candidates:
         if precision in _PRECISIONS[runtime] and all(map(find_spec, _PACKAGES[runtime])):
             if runtime == "openvino" and precision == "bfloat16" and not openvino_has_bfloat16():
