@@ -4,12 +4,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 from sequences import make_sequence
 from standing_figure import people, person
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton import COCO_17, PENN_13, UNSEEN, Keypoints, PoseSequence, is_seen
-from skdpipe.skeleton.people import body_area, body_size, match_people, oks, pairwise_oks, select_people
+from skdpipe.skeleton.people import (
+    assign,
+    body_area,
+    body_size,
+    match_people,
+    oks,
+    pairwise_oks,
+    select_people,
+)
 
 
 def penn_sequence(keypoints: Keypoints, frame_index: list[int] | None = None) -> PoseSequence:
@@ -195,3 +204,18 @@ def test_matching_undoes_any_permutation(order: list[int]) -> None:
     high = penn_sequence(crowd)
     matched, _ = match_people(high, penn_sequence(crowd[:, order]))
     np.testing.assert_array_equal(matched.keypoints, high.keypoints)
+
+
+def test_a_pair_of_score_0_is_not_assigned() -> None:
+    assert assign(np.array([[0.0, 0.3], [0.0, 0.0], [0.9, 0.0]])) == [(0, 1), (2, 0)]
+    assert assign(np.zeros((2, 3))) == []
+    assert assign(np.zeros((0, 3))) == assign(np.zeros((3, 0))) == assign(np.zeros((0, 0))) == []
+
+
+@given(st.integers(0, 2**32), st.integers(0, 5), st.integers(0, 5), st.integers(1, 5))
+def test_the_assignment_is_that_of_the_hungarian_method(
+    seed: int, rows: int, columns: int, most: int
+) -> None:
+    score = np.random.default_rng(seed).integers(0, most + 1, (rows, columns)) / most  # with equal scores
+    expected = zip(*linear_sum_assignment(score, maximize=True), strict=True)
+    assert assign(score) == [(row, column) for row, column in expected if score[row, column] > 0]

@@ -269,7 +269,8 @@ class _BestPeople:
     def _track(self, detected: Sequence[Keypoints]) -> None:
         assert self._tracker is not None
         for people in detected:
-            self._keep_best(self._tracker.update(self._frames, people))
+            if ended := self._tracker.update(self._frames, people):
+                self._keep_best(ended)
             self._frames += 1
 
     def _keep_best(self, ended: list[Track]) -> None:

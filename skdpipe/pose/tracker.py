@@ -5,14 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton import Keypoints, Layout, is_seen
-from skdpipe.skeleton.people import Floats, assign, body_area, box_corners, oks
+from skdpipe.skeleton.people import Floats, area_of_sides, assign, box_corners, oks
 from skdpipe.skeleton.tracks import Track
 
 MOST_PEOPLE: Final = 1000
@@ -39,31 +39,61 @@ class _History:
         return Track(self.number, np.array(self.frames, np.int32), poses)
 
 
+class _People(NamedTuple):
+    """People of whom a joint is seen, and what would be computed again in each comparison.
+
+    Attributes:
+        poses: ``(person, joint, 3)``.
+        seen: ``(person, joint)``, which joints are seen.
+        boxes: ``(person, 2, 2)``, lowest and highest coordinates of the seen joints.
+    """
+
+    poses: Keypoints
+    seen: NDArray[np.bool_]
+    boxes: NDArray[np.float32]
+
+    def at(self, rows: NDArray[np.intp] | NDArray[np.bool_] | slice) -> _People:
+        """Only these people."""
+        return _People(self.poses[rows], self.seen[rows], self.boxes[rows])
+
+    def joined_with(self, other: _People) -> _People:
+        return _People(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+
+    def moved_by(self, shift: NDArray[np.float32]) -> _People:
+        """The people moved by ``(person, 2)``.
+
+        Rounding keeps the order, so the corners of a moved box are those of the moved joints to the last bit.
+        """
+        poses = self.poses.copy()
+        poses[..., :2] += shift[:, None]
+        return _People(poses, self.seen, self.boxes + shift[:, None])
+
+
 @dataclass(frozen=True, eq=False)
 class _Active:
     """The people who may be seen again, in the order of their first detection.
 
     Attributes:
         histories: all detections of each person.
-        poses: ``(person, joint, 3)``, the last detection.
-        frames: ``(person,)``, its frame.
+        people: the last detections.
+        frames: ``(person,)``, their frames.
         velocities: ``(person, 2)``, the smoothed velocity in pixels per frame.
     """
 
     histories: tuple[_History, ...]
-    poses: Keypoints
+    people: _People
     frames: NDArray[np.intp]
     velocities: Floats
 
     def at(self, rows: NDArray[np.intp]) -> _Active:
         """Only these people."""
         histories = tuple(self.histories[row] for row in rows)
-        return _Active(histories, self.poses[rows], self.frames[rows], self.velocities[rows])
+        return _Active(histories, self.people.at(rows), self.frames[rows], self.velocities[rows])
 
     def joined_with(self, other: _Active) -> _Active:
         return _Active(
             self.histories + other.histories,
-            np.concatenate([self.poses, other.poses]),
+            self.people.joined_with(other.people),
             np.concatenate([self.frames, other.frames]),
             np.concatenate([self.velocities, other.velocities]),
         )
@@ -96,9 +126,9 @@ class Tracker:
         self._minimum_area = (0.02 * float(np.hypot(*size))) ** 2
         gaps = range(memory + 1)
         self._decay = np.array([1 - 0.8**gap for gap in gaps])  # by the frames since the last detection
-        self._widening = np.array([gap**0.25 for gap in gaps])
+        self._widening = np.array([gap**0.25 for gap in gaps]) ** 2
         self._started = 0
-        self._active = self._start_tracks(0, np.zeros((0, len(layout), 3), np.float32))
+        self._active = self._start_tracks(0, _people_of(np.zeros((0, len(layout), 3), np.float32)))
 
     def update(self, frame: int, detected: Keypoints) -> list[Track]:
         """Assign the detections of a frame.
@@ -119,18 +149,19 @@ class Tracker:
                 f"people of shape {detected.shape}; expected (person, {len(self._layout)}, 3) for layout "
                 f"{self._layout.name}"
             )
-        people = detected[is_seen(detected).any(axis=-1)]
-        if len(people) > MOST_PEOPLE:
+        people = _people_of(detected)
+        if len(people.poses) > MOST_PEOPLE:
             raise DataError(
-                f"{len(people)} people in frame {frame}; expected at most {MOST_PEOPLE} in one frame: leave "
-                "out those of low confidence"
+                f"{len(people.poses)} people in frame {frame}; expected at most {MOST_PEOPLE} in one frame: "
+                "leave out those of low confidence"
             )
         ended = self._end_old(frame)
-        pairs = assign(self._similarity(people, frame))
-        rows, columns = np.array(pairs, np.intp).reshape(-1, 2).T
-        self._continue_tracks(rows, frame, people[columns])
-        new = self._start_tracks(frame, np.delete(people, columns, axis=0))
-        self._active = self._active.joined_with(new)
+        rows, columns = self._assign(people, frame)
+        self._continue_tracks(rows, frame, people.at(columns))
+        if len(columns) < len(people.poses):
+            new = np.ones(len(people.poses), bool)
+            new[columns] = False
+            self._active = self._active.joined_with(self._start_tracks(frame, people.at(new)))
         return ended
 
     def finish(self) -> list[Track]:
@@ -146,84 +177,112 @@ class Tracker:
 
     def _end_old(self, frame: int) -> list[Track]:
         frames = self._active.frames
-        kept = np.flatnonzero(frame - frames <= self._memory)
+        recent = frame - frames <= self._memory
+        if len(frames) <= _MOST_ACTIVE and recent.all():
+            return []
+        kept = np.flatnonzero(recent)
         if len(kept) > _MOST_ACTIVE:
             kept = np.sort(kept[np.argsort(-frames[kept], kind="stable")[:_MOST_ACTIVE]])
-        return self._keep(kept) if len(kept) < len(frames) else []
+        return self._keep(kept)
 
-    def _start_tracks(self, frame: int, people: Keypoints) -> _Active:
-        histories = tuple(_History(self._started + number) for number in range(len(people)))
-        self._started += len(people)
-        for history, pose in zip(histories, people, strict=True):
+    def _start_tracks(self, frame: int, people: _People) -> _Active:
+        count = len(people.poses)
+        histories = tuple(_History(self._started + number) for number in range(count))
+        self._started += count
+        for history, pose in zip(histories, people.poses, strict=True):
             history.add(frame, pose)
-        return _Active(histories, people, np.full(len(people), frame, np.intp), np.zeros((len(people), 2)))
+        return _Active(histories, people, np.full(count, frame, np.intp), np.zeros((count, 2)))
 
-    def _continue_tracks(self, rows: NDArray[np.intp], frame: int, people: Keypoints) -> None:
+    def _continue_tracks(self, rows: NDArray[np.intp], frame: int, people: _People) -> None:
         """Add a detection to each of these tracks."""
-        known = self._active
-        for row, pose in zip(rows, people, strict=True):
-            known.histories[row].add(frame, pose)
-        both = is_seen(known.poses[rows]) & is_seen(people)
-        offset = (people - known.poses[rows])[..., :2].swapaxes(-1, -2)
-        gap = (frame - known.frames[rows]).astype(np.float32)
-        motion = _median_where(both[:, None], offset) / gap[:, None]
-        known.velocities[rows] = 0.5 * known.velocities[rows] + 0.5 * motion
-        known.poses[rows] = people
-        known.frames[rows] = frame
+        active = self._active
+        for row, pose in zip(rows, people.poses, strict=True):
+            active.histories[row].add(frame, pose)
+        offset = _offset(people.poses, active.people.poses[rows])
+        gap = (frame - active.frames[rows]).astype(np.float32)
+        motion = _median_where(active.people.seen[rows] & people.seen, offset) / gap
+        active.velocities[rows] = 0.5 * active.velocities[rows] + 0.5 * motion.T
+        active.frames[rows] = frame
+        for kept, latest in zip(active.people, people, strict=True):
+            kept[rows] = latest
 
-    def _similarity(self, people: Keypoints, frame: int) -> Floats:
-        """Similarity ``(track, person)`` in [0, 1] of each detection to each track; 0 beyond the gate."""
+    def _assign(self, people: _People, frame: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The tracks and the detections that are assigned to each other, as rows of both."""
         gaps = frame - self._active.frames
         predicted = self._predict(gaps)
-        areas, area = body_area(predicted), body_area(people)
-        boxes, box = box_corners(predicted), box_corners(people)
-        similarity = np.zeros((len(gaps), len(people)))
-        rows = max(1, _PAIRS_AT_ONCE // max(1, len(people)))
-        for start in range(0, len(gaps), rows):
-            part = slice(start, start + rows)
-            scale = np.maximum(np.maximum(areas[part, None], area), self._minimum_area)
-            scale *= self._widening[gaps[part], None] ** 2
-            gate = self._reach * np.sqrt(scale)
-            # No joint is nearer than the boxes are; the factor covers rounding.
-            track, person = np.nonzero(_box_distance(boxes[:, part], box) <= 1.001 * gate)
-            similarity[start + track, person] = self._similarity_of_pairs(
-                predicted[part][track], people[person], scale[track, person], gate[track, person]
+        boxes = np.concatenate([predicted.boxes, people.boxes], dtype=np.float64)
+        areas = area_of_sides(boxes[:, 1] - boxes[:, 0])
+        scale = np.maximum(np.maximum(areas[: len(gaps), None], areas[len(gaps) :]), self._minimum_area)
+        scale *= self._widening[gaps, None]
+        track, person, nearness = self._pairs_within_gates(predicted, people, self._reach * np.sqrt(scale))
+        if len(track) == len(set(track.tolist())) == len(set(person.tolist())):
+            return track, person  # each has one candidate at most
+        similarity = np.zeros(scale.shape)
+        similarity[track, person] = nearness
+        for start in range(0, len(track), _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            rows, columns = track[part], person[part]
+            compared = oks(
+                predicted.poses[rows], people.poses[columns], self._layout.sigmas, scale[rows, columns]
             )
-        return similarity
+            # At large distances the OKS is 0 for every pair; the nearness still orders them. Of an infinite
+            # coordinate, which a file may contain, the OKS is NaN and counts as 0.
+            similarity[rows, columns] = (np.fmax(compared, 0) + nearness[part]) / 2
+        rows, columns = np.array(assign(similarity), np.intp).T
+        return rows, columns
 
-    def _similarity_of_pairs(
-        self, predicted: Keypoints, people: Keypoints, scale: Floats, gate: Floats
-    ) -> Floats:
-        both = is_seen(predicted) & is_seen(people)
-        offset = predicted[..., :2] - people[..., :2]
-        distance = np.hypot(offset[..., 0], offset[..., 1])
-        nearness = 1 - _median_where(both & ~np.isnan(distance), distance) / gate
-        similarity = np.nan_to_num(oks(predicted, people, self._layout.sigmas, scale))
-        # At large distances the OKS is 0 for every pair; the nearness still orders them.
-        return np.where(nearness > 0, (similarity + nearness) / 2, 0)
+    def _pairs_within_gates(
+        self, predicted: _People, people: _People, gate: Floats
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+        """Track, detection and nearness of each pair: 1 at the predicted position, 0 at the gate."""
+        pairs = []
+        rows = max(1, _PAIRS_AT_ONCE // max(1, len(people.poses)))
+        for start in range(0, max(1, len(gate)), rows):
+            part = slice(start, start + rows)
+            lowest, highest = predicted.boxes[part].swapaxes(0, 1)
+            # No joint is nearer than the boxes are; the factor covers rounding.
+            apart = np.maximum(lowest[:, None] - people.boxes[:, 1], people.boxes[:, 0] - highest[:, None])
+            track, person = np.nonzero((apart <= 1.001 * gate[part, :, None]).all(axis=-1))
+            track += start
+            distance = np.hypot(*_offset(predicted.poses[track], people.poses[person]))
+            both = predicted.seen[track] & people.seen[person]
+            nearness = 1 - _median_where(both, distance) / gate[track, person]
+            near = nearness > 0
+            pairs.append((track[near], person[near], nearness[near]))
+        track, person, nearness = map(np.concatenate, zip(*pairs, strict=True))
+        return track, person, nearness
 
-    def _predict(self, gaps: NDArray[np.intp]) -> Keypoints:
+    def _predict(self, gaps: NDArray[np.intp]) -> _People:
         """The last poses moved on by a decaying velocity, by at most five frames' worth of motion."""
         shift = self._active.velocities * 5 * self._decay[gaps, None]
-        predicted = self._active.poses.copy()
-        predicted[..., :2] += shift.astype(np.float32)[:, None]
-        return predicted
+        return self._active.people.moved_by(shift.astype(np.float32))
 
 
-def _box_distance(a: Floats, b: Floats) -> Floats:
-    """Distances ``(box of a, box of b)`` of boxes ``(2, box, coordinate)``; 0 where they overlap."""
-    apart = np.maximum(np.maximum(a[0][:, None] - b[1], b[0] - a[1][:, None]), 0)
-    distance: Floats = np.hypot(apart[..., 0], apart[..., 1])
-    return distance
+def _people_of(detected: Keypoints) -> _People:
+    seen = is_seen(detected)
+    rows = seen.any(axis=-1)
+    poses = detected[rows]
+    return _People(poses, seen[rows], box_corners(poses).swapaxes(0, 1).astype(np.float32))
+
+
+def _offset(a: Keypoints, b: Keypoints) -> NDArray[np.float32]:
+    """``(coordinate, person, joint)``, from people b to people a."""
+    return (a - b)[..., :2].transpose(2, 0, 1)
 
 
 def _median_where(mask: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median over the last axis of the values where the mask is True; infinite if it is False everywhere."""
-    ordered = np.sort(np.where(mask, values, np.float32(np.inf)), axis=-1).reshape(-1, values.shape[-1])
-    count = np.broadcast_to(mask, values.shape).sum(axis=-1).ravel()
-    rows = np.arange(len(ordered))
-    median: NDArray[np.float32] = (ordered[rows, (count - 1) // 2] + ordered[rows, count // 2]) / 2
-    return median.reshape(values.shape[:-1])
+    """Median over the joints ``(..., person)`` of the values ``(..., person, joint)`` where a mask is True.
+
+    Args:
+        mask: ``(person, joint)``; the median is infinite for a person without a joint.
+        values: their numbers.
+    """
+    ordered = np.sort(np.where(mask, values, np.float32(np.inf)), axis=-1)
+    count = mask.sum(axis=-1)
+    person = np.arange(len(mask))
+    lower, upper = ordered[..., person, (count - 1) // 2], ordered[..., person, count // 2]
+    median: NDArray[np.float32] = (lower + upper) / 2
+    return median
 
 
 def track(

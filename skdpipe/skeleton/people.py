@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
 from skdpipe.errors import DataError
 from skdpipe.skeleton.sequence import Keypoints, PoseSequence, is_seen, unseen_joint
@@ -67,7 +66,13 @@ def body_area(people: Keypoints) -> Floats:
     Returns:
         ``(...)`` in square pixels or square units, at least 1 (a standing person has about one square metre).
     """
-    shorter, longer = np.moveaxis(np.sort(box_sides(people), axis=-1)[..., -2:], -1, 0)
+    return area_of_sides(box_sides(people))
+
+
+def area_of_sides(sides: Floats) -> Floats:
+    """`body_area` of people whose `box_sides` are given."""
+    ordered = np.sort(sides, axis=-1)
+    shorter, longer = ordered[..., -2], ordered[..., -1]
     area: Floats = np.maximum(np.maximum(shorter * longer, longer**2 / 3), 1)
     return area
 
@@ -97,10 +102,10 @@ def box_sides(people: Keypoints) -> Floats:
 def box_corners(people: Keypoints) -> Floats:
     """Lowest and highest coordinates ``(2, ..., coordinate)`` of the seen joints; infinite without any."""
     seen = is_seen(people)[..., None]
-    points = people[..., :-1].astype(np.float64)
+    points = people[..., :-1]
     lowest = np.where(seen, points, np.inf).min(axis=-2, initial=np.inf)
     highest = np.where(seen, points, -np.inf).max(axis=-2, initial=-np.inf)
-    return np.stack([lowest, highest])
+    return np.array([lowest, highest], np.float64)
 
 
 def _mean_where(mask: NDArray[np.bool_], values: Floats) -> Floats:
@@ -118,8 +123,16 @@ def assign(score: Floats) -> list[tuple[int, int]]:
     Returns:
         Pairs of row and column.
     """
-    rows, columns = linear_sum_assignment(score, maximize=True)
-    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if score[r, c] > 0]
+    if len(score) > score.shape[1]:
+        return sorted((row, column) for column, row in assign(score.T))
+    best = (score > 0) & (score == score.max(axis=1, keepdims=True, initial=0))
+    rows, columns = (index.tolist() for index in np.nonzero(best))
+    if len(rows) == len(set(rows)) == len(set(columns)):  # no two rows compete for a column
+        return list(zip(rows, columns, strict=True))
+    from scipy.optimize import linear_sum_assignment  # takes longer to import than all else in this module
+
+    pairs = zip(*linear_sum_assignment(score, maximize=True), strict=True)
+    return [(int(r), int(c)) for r, c in pairs if score[r, c] > 0]
 
 
 def select_people(keypoints: Keypoints, count: int = 2) -> Keypoints:
