@@ -248,3 +248,30 @@ def test_openvino_runs_inputs_of_many_sizes() -> None:
 class Doubled(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 2 * x
+
+
+FIRST_CALLS = """
+import os, sys, threading
+from skdpipe.runtimes.session import import_openvino
+
+openvino = import_openvino()
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(16)
+
+def call():
+    together.wait()
+    openvino.Type.f32.to_dtype()  # as every inference does
+
+threads = [threading.Thread(target=call) for _ in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_the_first_calls_of_openvino_may_come_from_several_threads() -> None:
+    """Without preparation, about every second of these processes would never end."""
+    pytest.importorskip("openvino")
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", FIRST_CALLS], check=True, timeout=60)

@@ -167,4 +167,5 @@ def import_openvino() -> Any:
     finally:
         if without_statistics:
             del sys.modules[_OPENVINO_STATISTICS]
+    openvino.Type.f32.to_dtype()  # its first call never returns if two threads make it at the same moment
     return openvino
