@@ -29,10 +29,14 @@ ROWS = {
     "step": tuple(
         f"8 frames, penn-13, width 6, 1x2, {how}" for how in ("teacher computed", "teacher cached")
     ),
+    "extract": (
+        "decoding alone, every frame and one in ten",
+        "every frame and one in ten, shufflenetv2x1 float32",
+    ),
     "loader": ("8 frames, penn-13, width 4, batch 4",),
 }
 # Two sides with their unit, the ratio, lowest..highest; the loader's ratio is a share in per cent.
-_NUMBERS = re.compile(r" +([\d.]+) (ms|MB) +([\d.]+) \2 +([\d.]+)%? +([\d.]+?)%?\.\.([\d.]+)%?(?: |$)")
+_NUMBERS = re.compile(r" +([\d.]+) (ms|MB|s) +([\d.]+) \2 +([\d.]+)%? +([\d.]+?)%?\.\.([\d.]+)%?(?: |$)")
 
 
 def test_a_ratio_for_each_round_without_the_warm_up() -> None:
