@@ -299,14 +299,12 @@ def test_estimators_are_measured_in_turn(video: Path, monkeypatch: pytest.Monkey
     variants = [squares("quick"), squares("slow", seconds=0.02), squares("again"), squares("none", nose=1)]
     found = profile_estimators(variants, video, rounds=3, batch=10)
     assert (found.frames, found.size, found.fps, found.rounds) == (20, (64, 48), 4, 3)
-    quick, slow, again = found.estimators
+    quick, slow, _ = found.estimators
     assert [each.name for each in found.estimators] == ["quick", "slow", "again"]
     assert list(quick.stages) == [DECODING, ESTIMATOR, TRACKING]
     assert {len(time.seconds) for time in (*quick.stages.values(), quick.whole)} == {3}
     assert slow.stages[ESTIMATOR].median > 0.04  # two batches
     assert slow.whole.median > 0.04
-    assert quick.whole.lowest <= again.whole.highest
-    assert again.whole.lowest <= quick.whole.highest
     assert (quick.images, quick.people, quick.network, quick.peak_memory) == (20, 1, None, 123)
     assert found.real_time_factor(slow.whole) == pytest.approx(5 / slow.whole.median)
     assert list(found.left_out) == ["none"]

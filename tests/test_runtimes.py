@@ -275,3 +275,34 @@ def test_the_first_calls_of_openvino_may_come_from_several_threads() -> None:
     pytest.importorskip("openvino")
     for _ in range(3):
         subprocess.run([sys.executable, "-c", FIRST_CALLS], check=True, timeout=60)
+
+
+ENDS_IN_A_THREAD = """
+import signal, subprocess, sys, threading, time
+from pathlib import Path
+import numpy as np
+from skdpipe.runtimes import OpenVinoSession
+
+sessions = [OpenVinoSession(Path(sys.argv[1]).read_bytes(), threads=1)]
+sessions[0]({"x": np.ones((2, 3), np.float32)})
+thread = threading.Thread(target=sessions.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGCHLD, lambda *_: None)
+child = subprocess.Popen([sys.executable, "-c", ""])
+time.sleep(1)
+sys.exit(child.wait())
+"""
+
+
+def test_a_signal_after_the_end_of_a_session_does_no_harm(tmp_path: Path) -> None:
+    """OpenVINO frees a stack for signals with its core, which a thread may still have."""
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    from skdpipe.onnx_export import export_to_onnx
+
+    axes = {0: "batch", 1: "width"}
+    (tmp_path / "a.onnx").write_bytes(
+        export_to_onnx(Doubled(), {"x": torch.zeros(2, 3)}, {"x": axes, "y": axes})
+    )
+    subprocess.run([sys.executable, "-c", ENDS_IN_A_THREAD, tmp_path / "a.onnx"], check=True, timeout=60)

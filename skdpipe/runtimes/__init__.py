@@ -7,8 +7,8 @@ from skdpipe.runtimes.session import (
     OpenVinoSession,
     Requests,
     Session,
-    import_openvino,
     open_session,
+    openvino_core,
 )
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "choose_runtime",
     "exported_network",
     "has_nvidia_gpu",
-    "import_openvino",
     "open_session",
+    "openvino_core",
     "user_cache",
 ]

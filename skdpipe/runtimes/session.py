@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, Final, Literal, Protocol
@@ -105,7 +106,7 @@ class OpenVinoSession:
 
     def __init__(self, model: bytes, threads: int, calls: int = 1, precision: str = "float32") -> None:
         openvino = import_openvino()
-        self._core, self._model, self._partial_shape = openvino.Core(), model, openvino.PartialShape
+        self._core, self._model, self._partial_shape = openvino_core(), model, openvino.PartialShape
         self._settings = {
             "INFERENCE_NUM_THREADS": threads * calls,
             "NUM_STREAMS": calls,
@@ -150,7 +151,17 @@ class Requests:
 
 def openvino_has_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 on this processor."""
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@cache
+def openvino_core() -> Any:
+    """The core of OpenVINO, one for the whole process.
+
+    OpenVINO gives the thread that first needs its plugin a stack for signals, and frees it together with the
+    core: the next signal would end the process.
+    """
+    return import_openvino().Core()
 
 
 def import_openvino() -> Any:

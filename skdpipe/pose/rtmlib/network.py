@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import PoseError, in_one_line, require_extra
-from skdpipe.runtimes import Requests, import_openvino
+from skdpipe.runtimes import Requests, openvino_core
 
 Runtime = Literal["auto", "onnx", "openvino"]
 Floats = NDArray[np.floating[Any]]
@@ -161,7 +161,7 @@ def _open_openvino(path: Path, threads: int) -> Session:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    compiled = import_openvino().Core().compile_model(path, "CPU", settings)
+    compiled = openvino_core().compile_model(path, "CPU", settings)
     image, requests = compiled.inputs[0], Requests(compiled)
     shape = [length.get_length() if length.is_static else None for length in image.partial_shape]
     return Session(shape, lambda array: list(requests.run({image.any_name: array})))
