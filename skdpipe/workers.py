@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -68,14 +68,14 @@ def run_in_workers(
         for _ in range(min(workers, len(waiting))):
             ours, process = start()
             running[ours] = process, waiting.pop()
-            ours.send(running[ours][1])
+            _send(ours, running[ours][1])
         while running:
             for end in wait(list(running)):
                 assert isinstance(end, Connection)
                 process, job = running[end]
                 try:
                     message = end.recv()
-                except EOFError:
+                except (EOFError, ConnectionError):
                     process.join()
                     del running[end]
                     yield job, None, f"its process ended with exit code {process.exitcode}"
@@ -91,7 +91,7 @@ def run_in_workers(
                     yield job, message, ""
                 if waiting:
                     running[end] = process, waiting.pop()
-                    end.send(running[end][1])
+                    _send(end, running[end][1])
                 else:
                     end.close()
     finally:
@@ -99,6 +99,11 @@ def run_in_workers(
             process.terminate()
         for process, _ in running.values():
             process.join()
+
+
+def _send(end: Connection, job: object) -> None:
+    with suppress(ConnectionError):  # the process has ended, which is noticed when it is read from
+        end.send(job)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,3 +72,17 @@ def test_a_process_that_ends_costs_one_job(tmp_path: Path) -> None:
 def test_what_cannot_be_opened_is_an_error() -> None:
     with pytest.raises(DataError, match=r"^nothing to open; expected something$"):
         list(run_in_workers([1, 2], open_nothing, 2, no_report))
+
+
+class EndsWhenItIsRead:
+    """A job whose arrival ends the process."""
+
+    def __reduce__(self) -> tuple[Callable[[int], None], tuple[int]]:
+        return os._exit, (5,)
+
+
+def test_a_process_that_ends_before_a_job_is_replaced(tmp_path: Path) -> None:
+    jobs: list[Any] = [EndsWhenItIsRead(), EndsWhenItIsRead(), 2]
+    ended = list(run_in_workers(jobs, partial(open_square, tmp_path), 1, no_report))
+    died = (None, "its process ended with exit code 5")
+    assert [(result, reason) for _, result, reason in ended] == [died, died, (4, "")]

@@ -50,7 +50,8 @@ def extract_videos(
         people: number of people in a sequence, those with the highest mean confidence.
         batch: number of frames in one call of an estimator.
         workers: number of processes, each of which extracts one video at a time and shares the processor with
-            the others; 1 is this process. Each of several processes loads the estimators from their settings.
+            the others; 1 is this process. Each of several processes loads the estimators from their settings;
+            a script that starts them must do so under ``if __name__ == "__main__":``.
         progress: shows frames per second and the time left.
 
     Raises:
