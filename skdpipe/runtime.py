@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.config import ClipFormat, RuntimeChoice
+from skdpipe.file_digest import sha256_of
 from skdpipe.inference.metadata import errors_of
 from skdpipe.inference.runtimes import ExportedRuntime, Runtime
 from skdpipe.runtimes import available_cores, choose_runtime, exported_network
@@ -74,7 +74,7 @@ def open_runtime(bundle: Path | Bundle, clip: ClipFormat, choice: RuntimeChoice,
         return TorchRuntime(_network_of(bundle), device)
     if isinstance(bundle, Path):
         with errors_of(bundle):
-            digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+            digest = sha256_of(bundle)
         model = exported_network(f"bundle-{digest[:32]}-{_EXPORT_VERSION}", lambda: _export(bundle, clip))
     else:
         model = _export(bundle, clip)

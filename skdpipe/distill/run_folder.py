@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from skdpipe.distill.records import (
     record_of_bundle,
 )
 from skdpipe.errors import BundleError, ConfigError, DataError
+from skdpipe.file_digest import sha256_of
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
 from skdpipe.strict_json import to_strict_json
 
@@ -205,7 +205,7 @@ def _require_files(folder: RunFolder) -> None:
 
 
 def _file_digest(path: Path | None) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path else None
+    return sha256_of(path)[:16] if path else None
 
 
 def _plain(config: RunConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from skdpipe.errors import VideoError, in_one_line
+from skdpipe.file_digest import sha256_of
 from skdpipe.regular_file import kind_of
 from skdpipe.video.endings import IMAGE_EXTENSIONS
 from skdpipe.video.picture import MOST_PIXELS, Frame, Picture, require_few_pixels
@@ -126,8 +127,7 @@ def key_of_images(path: Path) -> str:
     for image in images_of(path):
         require_regular_file(image)
         try:
-            with image.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            content = sha256_of(image)
         except OSError as error:
             raise VideoError(f"{image}: cannot be read ({error.strerror})") from error
         digest.update(f"\0{image.name}\0{content}".encode(errors="surrogateescape"))

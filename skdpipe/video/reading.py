@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import overload
 import av.error
 
 from skdpipe.errors import VideoError
+from skdpipe.file_digest import sha256_of
 from skdpipe.skeleton.timing import Timing, timing_of
 from skdpipe.video.container import (
     LONGEST,
@@ -245,7 +245,6 @@ def content_key(path: Path) -> str:
         return key_of_images(path)
     require_regular_file(path)
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        return sha256_of(path)[:32]
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error

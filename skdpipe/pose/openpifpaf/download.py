@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from urllib.error import HTTPError
 
 from skdpipe.atomic_file import atomic_path, remove_leftovers
 from skdpipe.errors import PoseError
+from skdpipe.file_digest import sha256_of
 from skdpipe.progress import Progress
 
 _CHUNK = 1 << 18
@@ -55,12 +55,6 @@ def download(addresses: Sequence[str], path: Path, digest: str, progress: Progre
         part.unlink()
         failures.append(f"{address} (its checksum does not begin with {digest})")
     raise PoseError("; ".join(failures))
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch(address: str, part: Path, progress: Progress) -> None:

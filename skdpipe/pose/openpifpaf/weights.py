@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skdpipe.errors import PoseError
+from skdpipe.file_digest import sha256_of
 from skdpipe.pose.openpifpaf.catalogue import PublishedWeights
 from skdpipe.pose.openpifpaf.convert import convert
-from skdpipe.pose.openpifpaf.download import download, sha256_of
+from skdpipe.pose.openpifpaf.download import download
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, load_safetensors, save_weights
 from skdpipe.pose.openpifpaf.weights_file import converted_path, find, weights_file
 from skdpipe.progress import Progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import PoseError, in_one_line, require_extra
+from skdpipe.file_digest import sha256_of
 from skdpipe.runtimes import Requests, openvino_core
 
 Runtime = Literal["auto", "onnx", "openvino"]
@@ -133,14 +133,12 @@ def load_network(path: Path, published: tuple[int, int], open_file: Open) -> Net
             f"{path} has an input of shape {session.shape}; expected an image, (1, 3, height, width): "
             "correct the path"
         )
-    with path.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
     size = (session.shape[2] or published[0], session.shape[3] or published[1])
 
     def run(image: Floats) -> list[Floats]:
         return session.run(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32))
 
-    return Network(path, checksum, size, run)
+    return Network(path, sha256_of(path), size, run)
 
 
 def _open_onnx(path: Path, providers: list[Any], threads: int) -> Session:
