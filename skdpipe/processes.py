@@ -6,9 +6,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Final, TypeVar
 
 from skdpipe.errors import SkdpipeError
@@ -63,10 +65,7 @@ def run_in_processes(
                 free.append(device)
                 yield job, reason
     finally:
-        for process, _, _ in running.values():
-            process.terminate()
-        for process, _, _ in running.values():
-            process.join()
+        end_processes([process for process, _, _ in running.values()])
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -82,17 +81,34 @@ def _context() -> ForkServerContext | SpawnContext:
     context = get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     resource_tracker.ensure_running()  # before the mask, which it removes
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited: Ctrl+C is for this process
-    try:
+    with without_ctrl_c():
         forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return context
 
 
+@contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """Start processes that ignore Ctrl+C, which is for their parent, from their first instruction on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def end_processes(processes: Sequence[BaseProcess]) -> None:
+    """End processes and wait until they have ended."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
 def _execute(worker: Worker[Job], job: Job, device: str, threads: int, end: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the mask is not inherited
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    depend_on_parent()
     import torch
 
     torch.set_num_threads(threads)
@@ -108,8 +124,13 @@ def reason_of_failure(worker: Worker[Job], job: Job, device: str) -> str | None:
     return None
 
 
-def end_with_parent() -> None:
-    """Wait for the end of the parent process, and then end this one at once."""
+def depend_on_parent() -> None:
+    """Leave Ctrl+C to the parent process, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the mask is not inherited
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])

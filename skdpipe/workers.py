@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -13,7 +11,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TypeVar
 
 from skdpipe.errors import SkdpipeError, in_one_line
-from skdpipe.processes import end_with_parent
+from skdpipe.processes import depend_on_parent, end_processes, without_ctrl_c
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -59,7 +57,7 @@ def run_in_workers(
     def start() -> tuple[Connection, SpawnProcess]:
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(open_work, theirs), daemon=True)
-        with _without_ctrl_c():
+        with without_ctrl_c():
             process.start()
         theirs.close()
         return ours, process
@@ -95,10 +93,7 @@ def run_in_workers(
                 else:
                     end.close()
     finally:
-        for process, _ in running.values():
-            process.terminate()
-        for process, _ in running.values():
-            process.join()
+        end_processes([process for process, _ in running.values()])
 
 
 def _send(end: Connection, job: object) -> None:
@@ -106,22 +101,8 @@ def _send(end: Connection, job: object) -> None:
         end.send(job)
 
 
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Start processes that ignore Ctrl+C, which is for their parent, from their first instruction on."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
 def _serve(open_work: Callable[[], Work[Job, Result]], end: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where no mask is inherited
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    depend_on_parent()
     try:
         work = open_work()
     except Exception as error:
