@@ -61,11 +61,12 @@ def extract(
     items, not_found = find_all(videos)
     failed = bool(not_found)
     if items:
+        items = shard_of(items, shard)
         sources = open_sources(settings, device_name(device))
         count = workers or choose_workers(sources, len(items))
         print_machine(sources, count)
         report = extract_videos(
-            shard_of(items, shard),
+            items,
             sources,
             PoseCache(cache),
             people=settings.people,
@@ -83,13 +84,13 @@ def extract(
 
 def print_machine(sources: Sequence[Source], workers: int) -> None:
     """Print what runs the estimators, and on how many processes and threads."""
+    from skdpipe.extraction import threads_of_worker
     from skdpipe.pose.protocol import runtime_of
-    from skdpipe.runtimes import available_cores
 
     for source in sources:
         runtime = runtime_of(source.estimator)
         print_note(f"{source.quality} quality", f"{source.estimator.fingerprint}{runtime and f', {runtime}'}")
-    threads = max(1, available_cores() // workers)
+    threads = threads_of_worker(workers)
     print_note("workers", f"{workers}, with {threads} {'thread' if threads == 1 else 'threads'} each")
 
 

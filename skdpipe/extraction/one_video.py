@@ -13,9 +13,8 @@ from skdpipe.config import Estimator
 from skdpipe.errors import CacheWriteError
 from skdpipe.extraction.plan import ExtractionJob
 from skdpipe.extraction.report import reason_of
-from skdpipe.extraction.sources import Source
+from skdpipe.extraction.sources import Source, open_source
 from skdpipe.pose.estimate import estimate_video
-from skdpipe.pose.load import load_estimator
 from skdpipe.skeleton import PoseSequence
 from skdpipe.skeleton.people import PairReport, match_people
 
@@ -123,16 +122,7 @@ def open_extractor(settings: ExtractorSettings) -> VideoExtractor:
         SkdpipeError: as `load_estimator`.
     """
     cv2.setNumThreads(settings.threads)
-    sources = [
-        Source(
-            quality,
-            load_estimator(config, device, threads=settings.threads),
-            config.every,
-            config,
-            device,
-        )
-        for quality, config, device in settings.estimators
-    ]
+    sources = [open_source(*each, settings.threads) for each in settings.estimators]
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(settings.threads)
     return VideoExtractor(sources, settings.cache, settings.people, settings.batch)

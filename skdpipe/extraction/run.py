@@ -65,20 +65,14 @@ def extract_videos(
     for source in sources:
         _save_settings(source, cache, always=bool(plan.jobs))  # also shows whether the cache can be written
     workers = min(workers, len(plan.jobs))
-    if workers > 1:
-        settings = ExtractorSettings(
-            tuple(_require_settings(source) for source in sources),
-            cache,
-            people,
-            batch,
-            threads=max(1, available_cores() // workers),
-        )
     failed, without_people = list(plan.failed), list(plan.without_people)
     pairs: list[PairReport] = []
     done = decoded = 0
     with progress.task("extracting", sum(job.frames for job in plan.jobs) or None, unit="frames") as task:
         shown = _Shown(task, len(plan.jobs))
         if workers > 1:
+            estimators = tuple(_require_settings(source) for source in sources)
+            settings = ExtractorSettings(estimators, cache, people, batch, threads_of_worker(workers))
             by_length = sorted(plan.jobs, key=lambda job: -job.frames)  # so that none is alone at the end
             ended = run_in_workers(by_length, partial(open_extractor, settings), workers, shown.advance)
         else:
@@ -113,6 +107,11 @@ def choose_workers(sources: Sequence[Source], videos: int) -> int:
     memory = free_memory()
     most = available_cores() if memory is None else min(available_cores(), memory // _BYTES_OF_A_WORKER)
     return max(1, min(most, videos))
+
+
+def threads_of_worker(workers: int) -> int:
+    """The number of threads of each of several processes that share the processor."""
+    return max(1, available_cores() // workers)
 
 
 def _in_this_process(

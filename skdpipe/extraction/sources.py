@@ -58,7 +58,10 @@ def open_sources(
         PoseError: if an estimator or its weights are not available.
     """
     chosen: tuple[tuple[Quality, Estimator], ...] = (("high", settings.high), ("low", settings.low))
-    return [
-        Source(name, load_estimator(each, device, threads=threads), each.every, each, str(device))
-        for name, each in chosen
-    ]
+    return [open_source(quality, each, str(device), threads) for quality, each in chosen]
+
+
+def open_source(quality: Quality, settings: Estimator, device: str, threads: int | None = None) -> Source:
+    """Load the estimator of one quality; arguments and errors as for `load_estimator`."""
+    estimator = load_estimator(settings, device, threads=threads)
+    return Source(quality, estimator, settings.every, settings, device)
