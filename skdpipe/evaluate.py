@@ -13,15 +13,11 @@ from torch import Tensor
 
 from skdpipe.bundle import Bundle
 from skdpipe.cache import Quality
-from skdpipe.config import ClipFormat
 from skdpipe.dataset import PairedClips, batches
 from skdpipe.errors import DataError
 from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
-from skdpipe.runtime import TorchRuntime
-from skdpipe.skeleton import layout_named
+from skdpipe.runtime import Shape, TorchRuntime, input_shape
 from skdpipe.speed import Timing, time_in_turn
-
-Shape = tuple[int, int, int, int, int]
 
 NOBODY: Final = -1
 """The predicted class of a clip in which nobody was detected."""
@@ -103,7 +99,7 @@ def time_networks(bundles: Mapping[Name, Bundle], device: torch.device) -> dict[
     """
     return time_in_turn(
         {
-            name: _of_one_clip(bundle.network, _input_shape(bundle.metadata.clip), device)
+            name: _of_one_clip(bundle.network, input_shape(bundle.metadata.clip), device)
             for name, bundle in bundles.items()
         }
     )
@@ -144,11 +140,6 @@ def _logits(
             logits.append(found.masked_fill(~mask.any(dim=1, keepdim=True), torch.nan))
             labels.append(part.label)
     return torch.cat(logits), torch.cat(labels)
-
-
-def _input_shape(clip: ClipFormat) -> Shape:
-    """Shape of one clip ``(1, person, channel, frame, joint)``."""
-    return 1, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout))
 
 
 def _of_one_clip(network: GraphNetwork, shape: Shape, device: torch.device) -> Callable[[], object]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from skdpipe.bundle import Bundle
     from skdpipe.networks import GraphNetwork
 
+Shape = tuple[int, int, int, int, int]
+
 _FASTEST: Final = ("onnx", "openvino")  # for graph networks: configs/RESULTS.md
 _EXPORT_VERSION: Final = 1  # changes when the exported models do
 
@@ -90,5 +92,9 @@ def _network_of(bundle: Path | Bundle) -> GraphNetwork:
 def _export(bundle: Path | Bundle, clip: ClipFormat) -> bytes:
     from skdpipe.networks import deployed, to_onnx
 
-    shape = (1, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))
-    return to_onnx(deployed(_network_of(bundle)).cpu(), shape)
+    return to_onnx(deployed(_network_of(bundle)).cpu(), input_shape(clip))
+
+
+def input_shape(clip: ClipFormat) -> Shape:
+    """Shape of one clip ``(1, person, channel, frame, joint)``."""
+    return 1, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout))

@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from skdpipe.config import OpenPifPafSettings, Precision, Thresholds
+from skdpipe.networks import multiply_adds_in
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.estimate import SampledEstimator, estimate_video
 from skdpipe.pose.load import load_estimator
@@ -210,9 +210,7 @@ def agreement(found: PoseSequence, expected: PoseSequence) -> str:
 def floor(network: PoseNetwork, long_edge: int, threads: int) -> str:
     """The time of the multiply-adds of a 4:3 frame at the rate of a large matrix product in PyTorch."""
     height = round(long_edge * 3 / 4 / 16) * 16 + 1
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network.module(torch.zeros(1, 3, height, long_edge))
-    operations = counter.get_total_flops()
+    operations = 2 * multiply_adds_in(lambda: network.module(torch.zeros(1, 3, height, long_edge)))
     rate = {name: peak(kind, threads) for name, kind in (("f32", torch.float32), ("bf16", torch.bfloat16))}
     times = ", ".join(f"{name} {1000 * operations / each:.2g} ms" for name, each in rate.items())
     return f"floor a frame on {threads} threads: {times}"

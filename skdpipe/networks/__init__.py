@@ -9,7 +9,7 @@ Every network is called as ``network(x, mask)`` and returns a :class:`NetworkOut
 from skdpipe.networks.agcn import agcn
 from skdpipe.networks.as_gcn import as_gcn
 from skdpipe.networks.build import NETWORKS, build_network
-from skdpipe.networks.cost import count_multiply_adds, count_parameters
+from skdpipe.networks.cost import count_multiply_adds, count_parameters, multiply_adds_in
 from skdpipe.networks.ctr_gcn import ctr_gcn
 from skdpipe.networks.dd_net import dd_net
 from skdpipe.networks.deploy import DeployedNetwork, deployed, to_onnx
@@ -39,6 +39,7 @@ __all__ = [
     "dd_net",
     "deployed",
     "ms_g3d",
+    "multiply_adds_in",
     "shift_gcn",
     "st_2sgcn",
     "st_gcn",

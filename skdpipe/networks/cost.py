@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -34,9 +36,14 @@ def count_multiply_adds(network: nn.Module, shape: tuple[int, int, int, int, int
     training = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(x, mask)
+        return multiply_adds_in(lambda: network(x, mask))
     finally:
         for module, mode in training.items():
             module.training = mode
+
+
+def multiply_adds_in(call: Callable[[], object]) -> int:
+    """The number of multiply-adds in a call, without gradients; see `count_multiply_adds`."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        call()
     return int(counter.get_total_flops()) // 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from skdpipe.config import Estimator, OpenPifPafSettings
+from skdpipe.networks import count_parameters, multiply_adds_in
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,5 @@ def count_cost(settings: Estimator, size: tuple[int, int]) -> NetworkCost | None
 
     module = load_weights(settings.backbone, settings.weights).module.eval()
     width, height = Letterbox.fit(size, settings.long_edge).outer
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(torch.zeros(1, 3, height, width))
-    parameters = sum(each.numel() for each in module.parameters())
-    return NetworkCost(parameters, int(counter.get_total_flops()) // 2)
+    image = torch.zeros(1, 3, height, width)
+    return NetworkCost(count_parameters(module), multiply_adds_in(lambda: module(image)))
