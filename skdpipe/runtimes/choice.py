@@ -54,7 +54,7 @@ def choose_runtime(
         )
     if choice != "torch":
         require_extra(choice, *_PACKAGES[choice])
-    if choice == "openvino" and precision == "bfloat16" and not openvino_has_bfloat16():
+    if not _processor_has(choice, precision):
         raise ConfigError(
             "precision bfloat16, which this processor does not have; set precision to float32 (its joints "
             "differ a little), or the runtime to torch, which is slow in bfloat16"
@@ -66,11 +66,15 @@ def _fastest(precision: Precision, device: str, candidates: Sequence[Runtime]) -
     if device != "cpu" or precision == "float16":
         return "torch"
     for runtime in candidates:
-        if precision in _PRECISIONS[runtime] and all(map(find_spec, _PACKAGES[runtime])):
-            if runtime == "openvino" and precision == "bfloat16" and not openvino_has_bfloat16():
-                continue
+        installed = all(map(find_spec, _PACKAGES[runtime]))
+        if precision in _PRECISIONS[runtime] and installed and _processor_has(runtime, precision):
             return runtime
     return "torch"
+
+
+def _processor_has(runtime: Runtime, precision: Precision) -> bool:
+    """Whether this processor has a precision that an installed runtime has."""
+    return runtime != "openvino" or precision != "bfloat16" or openvino_has_bfloat16()
 
 
 def available_cores() -> int:

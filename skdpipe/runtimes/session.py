@@ -105,8 +105,7 @@ class OpenVinoSession:
     name = "openvino"
 
     def __init__(self, model: bytes, threads: int, calls: int = 1, precision: str = "float32") -> None:
-        openvino = import_openvino()
-        self._core, self._model, self._partial_shape = openvino_core(), model, openvino.PartialShape
+        self._core, self._model = openvino_core(), model
         self._settings = {
             "INFERENCE_NUM_THREADS": threads * calls,
             "NUM_STREAMS": calls,
@@ -127,7 +126,7 @@ class OpenVinoSession:
 
     def _compile(self, inputs: Arrays) -> Any:
         model = self._core.read_model(self._model)
-        model.reshape({name: self._partial_shape([-1, *each.shape[1:]]) for name, each in inputs.items()})
+        model.reshape({name: [-1, *each.shape[1:]] for name, each in inputs.items()})
         return self._core.compile_model(model, "CPU", self._settings)
 
 
