@@ -69,20 +69,13 @@ def estimate_video(
         VideoError: if the video cannot be decoded.
         PoseError: if an estimator fails or returns something else than people.
     """
-    from skdpipe.video import measure_timing, probe, read_timed_frames
+    from skdpipe.video import probe
 
     info = probe(path)
-    sampling = any(each.every > 1 for each in estimators)
-    varying_fps = measure_timing(path).varying_fps if sampling else None
+    samplers = samplers_of(path, [each.every for each in estimators])
     frame_bytes = 3 * info.size[0] * info.size[1]
     limit = max(1, min(_PREFETCHED_FRAMES, _PREFETCHED_BYTES // frame_bytes))
-
-    def samplers() -> list[FrameSampler]:
-        return [FrameSampler(each.every, varying_fps) for each in estimators]
-
-    every_frame = any(each.every == 1 for each in estimators)
-    decoded = read_timed_frames(path, None if every_frame else lambda: _any_of(samplers()))
-    with closing(prefetch(_runs(decoded), limit)) as runs:
+    with closing(prefetch(_runs(read_needed_frames(path, samplers)), limit)) as runs:
         return _estimate(
             chain.from_iterable(runs),
             info.fps,
@@ -126,6 +119,32 @@ def estimate_frames(
         batch=batch,
         on_frames=on_frames,
     )
+
+
+def samplers_of(path: Path, every: Sequence[int]) -> Callable[[], list[FrameSampler]]:
+    """What makes new samplers for a video, one for each sampling step.
+
+    Raises:
+        VideoError: if the video cannot be decoded.
+    """
+    from skdpipe.video import measure_timing
+
+    varying_fps = measure_timing(path).varying_fps if max(every, default=1) > 1 else None
+    return lambda: [FrameSampler(each, varying_fps) for each in every]
+
+
+def read_needed_frames(
+    path: Path, samplers: Callable[[], list[FrameSampler]]
+) -> Generator[tuple[Frame | None, float]]:
+    """The frames of a video with their times, and None for those that no sampler chooses.
+
+    Raises:
+        VideoError: if the video cannot be decoded.
+    """
+    from skdpipe.video import read_timed_frames
+
+    all_frames = any(sampler.every == 1 for sampler in samplers())
+    return read_timed_frames(path, None if all_frames else lambda: _any_of(samplers()))
 
 
 def _any_of(samplers: Sequence[FrameSampler]) -> Callable[[float], bool]:

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 from skdpipe.pose import PoseEstimator
-from skdpipe.pose.estimate import SampledEstimator, estimate_frames, estimate_video
+from skdpipe.pose.estimate import (
+    SampledEstimator,
+    estimate_frames,
+    estimate_video,
+    read_needed_frames,
+    samplers_of,
+)
 from skdpipe.pose.protocol import concurrent_calls
 from skdpipe.profile.clip import Clip
 from skdpipe.skeleton import Keypoints, Layout, Origin, PoseSequence
-from skdpipe.skeleton.timing import FrameSampler
-from skdpipe.video import measure_timing, read_timed_frames
 
 if TYPE_CHECKING:
     from skdpipe.video import Frame
@@ -112,11 +116,7 @@ def _each(call: Callable[[Any], T], batches: Sequence[Any], at_once: int) -> lis
 
 def _decode_video(clip: Clip, every: int) -> None:
     """Decode what an estimator with this sampling needs."""
-    if every == 1:
-        deque(read_timed_frames(clip.path), maxlen=0)
-        return
-    varying_fps = measure_timing(clip.path).varying_fps
-    deque(read_timed_frames(clip.path, lambda: FrameSampler(every, varying_fps).chooses), maxlen=0)
+    deque(read_needed_frames(clip.path, samplers_of(clip.path, [every])), maxlen=0)
 
 
 class _Known:

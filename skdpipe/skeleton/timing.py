@@ -65,7 +65,7 @@ class FrameSampler:
     even spacing.
 
     Args:
-        every: 1 for all frames.
+        every: 1 for all frames; also an attribute.
         varying_fps: mean frames per second if the rate varies; None if the frames are evenly spaced.
 
     Raises:
@@ -75,14 +75,14 @@ class FrameSampler:
     def __init__(self, every: int, varying_fps: float | None = None) -> None:
         if every < 1:
             raise DataError(f"sampling every {every} frames; expected 1 (all) or more")
-        self._every = every
+        self.every = every
         self._pause = None if varying_fps is None or every == 1 else (every - 0.5) / varying_fps
         self._number, self._chosen = 0, -math.inf
 
     def chooses(self, seconds: float) -> bool:
         """Whether the next frame, taken at that time, is chosen."""
         if self._pause is None:
-            chosen = self._number % self._every == 0
+            chosen = self._number % self.every == 0
         else:
             chosen = seconds - self._chosen >= self._pause
         self._number += 1
