@@ -37,6 +37,23 @@ class Track:
         return float(self.poses[..., -1].sum(dtype=np.float64))
 
 
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """The people of one frame of footage, each with the number of a track.
+
+    Attributes:
+        frame: its number, from 0; frames on which the estimator does not run are counted too.
+        seconds: since the first frame.
+        numbers: ``(person,)``, distinct: of the tracks.
+        people: ``(person, joint, channel)`` float32, in the order of the numbers.
+    """
+
+    frame: int
+    seconds: float
+    numbers: NDArray[np.intp]
+    people: Keypoints
+
+
 def most_confident(tracks: Iterable[Track], count: int) -> list[Track]:
     """The people with the highest mean confidence over the whole clip, the highest first.
 
