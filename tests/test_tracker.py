@@ -11,7 +11,7 @@ from plain_tracking import plain_track
 from standing_figure import people, person
 
 from skdpipe.errors import DataError
-from skdpipe.pose.tracker import MOST_PEOPLE, Tracker, track
+from skdpipe.pose.tracker import MOST_PEOPLE, TrackCollector, Tracker, track
 from skdpipe.skeleton import PENN_13, UNSEEN, Keypoints, is_seen
 from skdpipe.skeleton.tracks import lay_out
 
@@ -190,7 +190,7 @@ def test_frames_without_people_may_be_left_out(seed: int) -> None:
 
 
 def test_a_track_ends_when_its_person_is_not_seen_for_the_memory() -> None:
-    tracker = Tracker(PENN_13, SIZE, memory=2)
+    tracker = TrackCollector(PENN_13, SIZE, memory=2)
     assert tracker.update(0, people(person(100), person(400))) == []
     assert tracker.update(1, people(person(102))) == []
     assert tracker.update(2, people(person(104))) == []
@@ -207,8 +207,8 @@ def test_of_too_many_active_tracks_the_oldest_end() -> None:
     tracker = Tracker(PENN_13, SIZE)
     for frame in range(3):
         places = 1000 * (frame * MOST_PEOPLE + np.arange(MOST_PEOPLE))
-        assert tracker.update(frame, people(*map(person, places))) == []
-    assert [each.number for each in tracker.update(3, people())] == list(range(MOST_PEOPLE))
+        assert not len(tracker.update(frame, people(*map(person, places))).ended)
+    assert tracker.update(3, people()).ended.tolist() == list(range(MOST_PEOPLE))
 
 
 def test_too_many_people_and_other_shapes_are_refused() -> None:
@@ -221,9 +221,9 @@ def test_too_many_people_and_other_shapes_are_refused() -> None:
 
 _SCATTERED = """
 import resource, numpy as np
-from skdpipe.pose.tracker import Tracker
+from skdpipe.pose.tracker import TrackCollector
 from skdpipe.skeleton import PENN_13
-tracker = Tracker(PENN_13, (640, 480), memory=1)
+tracker = TrackCollector(PENN_13, (640, 480), memory=1)
 pose = np.ones((1, 13, 3), np.float32)
 tracker.update(0, pose)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,23 +22,6 @@ _MOST_ACTIVE: Final = 2 * MOST_PEOPLE  # tracks that the detections of a frame a
 _PAIRS_AT_ONCE: Final = 50_000  # of a track and a detection; some 60 MB for 17 joints
 
 
-@dataclass(frozen=True, eq=False)
-class _History:
-    """The detections of one person so far, packed."""
-
-    number: int
-    frames: array[int] = field(default_factory=lambda: array("i"))
-    poses: bytearray = field(default_factory=bytearray)
-
-    def add(self, frame: int, pose: Keypoints) -> None:
-        self.frames.append(frame)
-        self.poses.extend(pose.tobytes())
-
-    def to_track(self, joints: int) -> Track:
-        poses = np.frombuffer(self.poses, np.float32).reshape(-1, joints, 3)
-        return Track(self.number, np.array(self.frames, np.int32), poses)
-
-
 class _People(NamedTuple):
     """People of whom a joint is seen, and what would be computed again in each comparison.
 
@@ -74,29 +57,40 @@ class _Active:
     """The people who may be seen again, in the order of their first detection.
 
     Attributes:
-        histories: all detections of each person.
+        numbers: ``(person,)``, increasing, of their tracks.
         people: the last detections.
         frames: ``(person,)``, their frames.
         velocities: ``(person, 2)``, the smoothed velocity in pixels per frame.
     """
 
-    histories: tuple[_History, ...]
+    numbers: NDArray[np.intp]
     people: _People
     frames: NDArray[np.intp]
     velocities: Floats
 
     def at(self, rows: NDArray[np.intp]) -> _Active:
         """Only these people."""
-        histories = tuple(self.histories[row] for row in rows)
-        return _Active(histories, self.people.at(rows), self.frames[rows], self.velocities[rows])
+        return _Active(self.numbers[rows], self.people.at(rows), self.frames[rows], self.velocities[rows])
 
     def joined_with(self, other: _Active) -> _Active:
         return _Active(
-            self.histories + other.histories,
+            np.concatenate([self.numbers, other.numbers]),
             self.people.joined_with(other.people),
             np.concatenate([self.frames, other.frames]),
             np.concatenate([self.velocities, other.velocities]),
         )
+
+
+class Assigned(NamedTuple):
+    """What a tracker finds in a frame.
+
+    Attributes:
+        numbers: ``(person,)``, the track of each detection; -1 for a detection without a seen joint.
+        ended: numbers of the tracks that ended before the frame, increasing.
+    """
+
+    numbers: NDArray[np.intp]
+    ended: NDArray[np.intp]
 
 
 class Tracker:
@@ -107,8 +101,8 @@ class Tracker:
     one. The similarity and the gate widen with the fourth root of the number of frames since the last
     detection: a person may return after a gap, but only near the predicted position.
 
-    Memory and time are in proportion to the detections. Tracks are numbered from 0 in the order of their
-    first detection.
+    Online: each frame's detections are assigned at once and not kept, so memory and time of a frame do not
+    grow with the number of frames. Tracks are numbered from 0 in the order of their first detection.
 
     Args:
         layout: layout of the joint axis.
@@ -128,17 +122,15 @@ class Tracker:
         self._decay = np.array([1 - 0.8**gap for gap in gaps])  # by the frames since the last detection
         self._widening = np.array([gap**0.25 for gap in gaps]) ** 2
         self._started = 0
-        self._active = self._start_tracks(0, _people_of(np.zeros((0, len(layout), 3), np.float32)))
+        nobody = np.zeros((0, len(layout), 3), np.float32)
+        self._active = self._start_tracks(0, _people_of(nobody, is_seen(nobody)))
 
-    def update(self, frame: int, detected: Keypoints) -> list[Track]:
-        """Assign the detections of a frame.
+    def update(self, frame: int, detected: Keypoints) -> Assigned:
+        """Assign the detections of a frame to tracks.
 
         Args:
             frame: its number, higher than those before; frames without detections may be left out.
             detected: the people ``(person, joint, 3)``, in any order; those without a seen joint are ignored.
-
-        Returns:
-            The tracks that have ended.
 
         Raises:
             DataError: if there are more than `MOST_PEOPLE`, or the shape is another one.
@@ -149,37 +141,41 @@ class Tracker:
                 f"people of shape {detected.shape}; expected (person, {len(self._layout)}, 3) for layout "
                 f"{self._layout.name}"
             )
-        people = _people_of(detected)
-        if len(people.poses) > MOST_PEOPLE:
+        seen = is_seen(detected)
+        shown = np.flatnonzero(seen.any(axis=-1))
+        if len(shown) > MOST_PEOPLE:
             raise DataError(
-                f"{len(people.poses)} people in frame {frame}; expected at most {MOST_PEOPLE} in one frame: "
+                f"{len(shown)} people in frame {frame}; expected at most {MOST_PEOPLE} in one frame: "
                 "leave out those of low confidence"
             )
+        people = _people_of(detected[shown], seen[shown])
         ended = self._end_old(frame)
         rows, columns = self._assign(people, frame)
+        numbers = np.full(len(detected), -1, np.intp)
+        numbers[shown[columns]] = self._active.numbers[rows]
         self._continue_tracks(rows, frame, people.at(columns))
-        if len(columns) < len(people.poses):
-            new = np.ones(len(people.poses), bool)
-            new[columns] = False
-            self._active = self._active.joined_with(self._start_tracks(frame, people.at(new)))
-        return ended
+        if len(columns) < len(shown):
+            new = np.delete(np.arange(len(shown)), columns)
+            started = self._start_tracks(frame, people.at(new))
+            numbers[shown[new]] = started.numbers
+            self._active = self._active.joined_with(started)
+        return Assigned(numbers, ended)
 
-    def finish(self) -> list[Track]:
-        """End all active tracks and return them."""
+    def finish(self) -> NDArray[np.intp]:
+        """End all active tracks and return their numbers."""
         return self._keep(np.arange(0))
 
-    def _keep(self, rows: NDArray[np.intp]) -> list[Track]:
-        """Keep the active tracks of these rows; the others end and are returned."""
-        others = np.delete(np.arange(len(self._active.histories)), rows)
-        ended = [self._active.histories[row].to_track(len(self._layout)) for row in others]
+    def _keep(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Keep the active tracks of these rows; the others end, and their numbers are returned."""
+        ended = np.delete(self._active.numbers, rows)
         self._active = self._active.at(rows)
         return ended
 
-    def _end_old(self, frame: int) -> list[Track]:
+    def _end_old(self, frame: int) -> NDArray[np.intp]:
         frames = self._active.frames
         recent = frame - frames <= self._memory
         if len(frames) <= _MOST_ACTIVE and recent.all():
-            return []
+            return self._active.numbers[:0]
         kept = np.flatnonzero(recent)
         if len(kept) > _MOST_ACTIVE:
             kept = np.sort(kept[np.argsort(-frames[kept], kind="stable")[:_MOST_ACTIVE]])
@@ -187,17 +183,13 @@ class Tracker:
 
     def _start_tracks(self, frame: int, people: _People) -> _Active:
         count = len(people.poses)
-        histories = tuple(_History(self._started + number) for number in range(count))
+        numbers = np.arange(self._started, self._started + count, dtype=np.intp)
         self._started += count
-        for history, pose in zip(histories, people.poses, strict=True):
-            history.add(frame, pose)
-        return _Active(histories, people, np.full(count, frame, np.intp), np.zeros((count, 2)))
+        return _Active(numbers, people, np.full(count, frame, np.intp), np.zeros((count, 2)))
 
     def _continue_tracks(self, rows: NDArray[np.intp], frame: int, people: _People) -> None:
-        """Add a detection to each of these tracks."""
+        """Move each of these tracks to its detection."""
         active = self._active
-        for row, pose in zip(rows, people.poses, strict=True):
-            active.histories[row].add(frame, pose)
         offset = _offset(people.poses, active.people.poses[rows])
         gap = (frame - active.frames[rows]).astype(np.float32)
         motion = _median_where(active.people.seen[rows] & people.seen, offset) / gap
@@ -258,11 +250,8 @@ class Tracker:
         return self._active.people.moved_by(shift.astype(np.float32))
 
 
-def _people_of(detected: Keypoints) -> _People:
-    seen = is_seen(detected)
-    rows = seen.any(axis=-1)
-    poses = detected[rows]
-    return _People(poses, seen[rows], box_corners(poses).swapaxes(0, 1).astype(np.float32))
+def _people_of(poses: Keypoints, seen: NDArray[np.bool_]) -> _People:
+    return _People(poses, seen, box_corners(poses).swapaxes(0, 1).astype(np.float32))
 
 
 def _offset(a: Keypoints, b: Keypoints) -> NDArray[np.float32]:
@@ -285,6 +274,64 @@ def _median_where(mask: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArr
     return median
 
 
+@dataclass(frozen=True, eq=False)
+class _History:
+    """The detections of one person so far, packed."""
+
+    number: int
+    frames: array[int] = field(default_factory=lambda: array("i"))
+    poses: bytearray = field(default_factory=bytearray)
+
+    def add(self, frame: int, pose: Keypoints) -> None:
+        self.frames.append(frame)
+        self.poses.extend(pose.tobytes())
+
+    def to_track(self, joints: int) -> Track:
+        poses = np.frombuffer(self.poses, np.float32).reshape(-1, joints, 3)
+        return Track(self.number, np.array(self.frames, np.int32), poses)
+
+
+class TrackCollector:
+    """Tracks people, and collects the detections of each track until it ends.
+
+    Memory is in proportion to the detections.
+
+    Args:
+        layout, size, memory, reach: as for `Tracker`.
+    """
+
+    def __init__(
+        self, layout: Layout, size: tuple[int, int], *, memory: int = 30, reach: float = 1.0
+    ) -> None:
+        self._tracker = Tracker(layout, size, memory=memory, reach=reach)
+        self._joints = len(layout)
+        self._histories: dict[int, _History] = {}
+
+    def update(self, frame: int, detected: Keypoints) -> list[Track]:
+        """Assign the detections of a frame as `Tracker.update`.
+
+        Returns:
+            The tracks that ended before the frame.
+
+        Raises:
+            DataError: as `Tracker.update`.
+        """
+        detected = np.asarray(detected, np.float32)
+        numbers, ended = self._tracker.update(frame, detected)
+        tracks = self._take(ended)
+        for number, pose in zip(numbers.tolist(), detected, strict=True):
+            if number >= 0:
+                self._histories.setdefault(number, _History(number)).add(frame, pose)
+        return tracks
+
+    def finish(self) -> list[Track]:
+        """End all tracks and return those that had not ended."""
+        return self._take(self._tracker.finish())
+
+    def _take(self, numbers: NDArray[np.intp]) -> list[Track]:
+        return [self._histories.pop(number).to_track(self._joints) for number in numbers.tolist()]
+
+
 def track(
     frames: Mapping[int, Keypoints],
     layout: Layout,
@@ -303,6 +350,6 @@ def track(
     Raises:
         DataError: as `Tracker.update`.
     """
-    tracker = Tracker(layout, size, memory=memory, reach=reach)
-    ended = [each for number, people in frames.items() for each in tracker.update(number, people)]
-    return sorted([*ended, *tracker.finish()], key=lambda each: each.number)
+    collector = TrackCollector(layout, size, memory=memory, reach=reach)
+    ended = [each for number, people in frames.items() for each in collector.update(number, people)]
+    return sorted([*ended, *collector.finish()], key=lambda each: each.number)
