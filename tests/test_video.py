@@ -30,6 +30,7 @@ from skdpipe.skeleton.timing import Timing, timing_of
 from skdpipe.video import (
     VideoInfo,
     content_key,
+    measure_duration,
     measure_timing,
     probe,
     read_frames,
@@ -254,6 +255,12 @@ def test_the_rate_of_a_container_that_is_wrong_is_measured() -> None:
     assert timing_of([0, 0.1, 0.2, 0.3], 25.0) == Timing(pytest.approx(10))
     assert timing_of([0, 0.033, 0.067, 0.1, 0.133], 30000 / 1001) == Timing(30000 / 1001)
     assert timing_of([7.0], 25.0) == Timing(25.0)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts", "avi", "h264"])
+def test_the_length_of_a_video_is_that_of_its_frames(tmp_path: Path, ending: str) -> None:
+    path = encode(tmp_path / f"a.{ending}", "libx264", noise(40))
+    assert measure_duration(path) == pytest.approx(40 / 25, abs=0.05)
 
 
 @pytest.mark.parametrize("offset", [-40, 0, 40, 5000])

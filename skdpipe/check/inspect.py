@@ -151,7 +151,7 @@ def _describe(sequence: PoseSequence) -> Skeletons:
     rows = sequence.frame_index
     return Skeletons(
         frames=sequence.video_frames,
-        seconds=sequence.video_frames / sequence.fps,
+        seconds=sequence.duration,
         step=float(median(np.diff(rows).tolist())) if len(rows) > 1 else 1.0,
         occupied=float(present.any(axis=1).mean()) if len(rows) else 0.0,
         joints=float(seen[present].mean()) if present.any() else 0.0,

@@ -26,6 +26,19 @@ FORMAT: Final = "skdpipe-bundle-1"
 
 
 @dataclass(frozen=True)
+class TrainingClips:
+    """How long the clips are that a network was trained on.
+
+    Attributes:
+        window: seconds of a clip that enter the network, the median.
+        longest: seconds of the longest clip.
+    """
+
+    window: float
+    longest: float
+
+
+@dataclass(frozen=True)
 class BundleMetadata:
     """What a trained network is and what input it expects.
 
@@ -36,6 +49,8 @@ class BundleMetadata:
         fingerprint: of the estimator whose skeletons it was trained on.
         estimator: settings of that estimator, None if skeletons were imported or derived.
         run: config, data, seed, versions and figures of the training.
+        temperature: divides the logits, so that probabilities are calibrated; None if it was not fitted.
+        training_clips: how long the clips are that it was trained on; None if unknown.
     """
 
     choice: NetworkChoice
@@ -44,6 +59,8 @@ class BundleMetadata:
     fingerprint: str
     estimator: Estimator | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
+    training_clips: TrainingClips | None = None
 
     def to_header(self) -> dict[str, str]:
         """The metadata as the header of a safetensors file."""

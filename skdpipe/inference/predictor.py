@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skdpipe.errors import BundleError, DataError
+from skdpipe.inference.footage import (
+    FootageLabeller,
+    FootageSettings,
+    Labels,
+    format_of,
+    frames_of,
+    timeline_of,
+    windows_of,
+)
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.inference.model_input import batch_input
 from skdpipe.inference.prediction import Prediction, rank_classes
-from skdpipe.inference.runtimes import Runtime
-from skdpipe.pose.estimate import SampledEstimator, estimate_frames, estimate_video
+from skdpipe.inference.runtimes import Runtime, finite_logits
+from skdpipe.inference.timeline import Reason, Timeline
+from skdpipe.inference.windows import FootageFormat
+from skdpipe.pose.estimate import Extent, SampledEstimator, estimate_frames, estimate_video, track_video
 from skdpipe.skeleton import Origin, PoseSequence, layout_named, map_layout
 from skdpipe.skeleton.plausible import HIGHEST_FPS, LOWEST_FPS, require_plausible
+from skdpipe.skeleton.tracks import TrackedFrame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,13 +65,18 @@ class Predictor:
             _require_mappable(estimator, metadata)
 
     def predict(
-        self, clip: str | Path | NDArray[np.uint8] | PoseSequence, fps: float | None = None
+        self,
+        clip: str | Path | NDArray[np.uint8] | PoseSequence,
+        fps: float | None = None,
+        *,
+        min_probability: float = 0.0,
     ) -> Prediction:
         """Label one clip.
 
         Args:
             clip: path of a video, RGB frames ``(frame, height, width, 3)`` uint8, or a pose sequence.
             fps: frames per second, needed with frames and only there.
+            min_probability: lowest probability of a label.
 
         Raises:
             VideoError: if the video cannot be decoded.
@@ -67,17 +86,66 @@ class Predictor:
         """
         if isinstance(clip, PoseSequence):
             require_plausible(clip)
-            return self._classify(clip)
-        return self._classify(self.estimate_poses(clip, fps))
+            return self._classify(clip, min_probability)
+        return self._classify(self.estimate_poses(clip, fps), min_probability)
+
+    def is_footage(self, seconds: float) -> bool:
+        """Whether a video of that length is footage, to be labelled in windows, rather than one clip.
+
+        It is longer than the student's longest training clip and than two windows. Nothing is footage for a
+        bundle that does not state how long its training clips are.
+        """
+        trained = self.metadata.training_clips
+        return trained is not None and seconds > max(trained.longest, 2 * trained.window)
+
+    def label_footage(
+        self,
+        footage: str | Path | PoseSequence,
+        settings: FootageSettings | None = None,
+        *,
+        on_frame: Callable[[TrackedFrame], None] = lambda frame: None,
+    ) -> Timeline:
+        """Label what happens in a long video, in sliding windows.
+
+        Args:
+            footage: path of a video, or a pose sequence.
+            settings: of windows and labels.
+            on_frame: called with the people of each frame on which the estimator ran.
+
+        Raises:
+            BundleError, DataError, VideoError: as :meth:`predict`; `BundleError` also if the length of a
+                window is not known.
+        """
+        windows = windows_of(self.metadata, settings or FootageSettings())
+        frames: Generator[TrackedFrame, None, Extent]
+        if isinstance(footage, PoseSequence):
+            require_plausible(footage)
+            source, format, frames = footage.origin.source, format_of(footage), frames_of(footage)  # noqa: A001
+        else:
+            from skdpipe.video import probe
+
+            estimator, source = self._require_estimator(), str(footage)
+            info = probe(Path(footage))
+            format = FootageFormat(estimator.estimator.layout, info.size, info.fps, estimator.every)  # noqa: A001
+            frames = track_video(Path(footage), estimator, batch=self._batch)
+        labeller = FootageLabeller(self.metadata, self.runtime, windows, format)
+        found, count = Labels(), 0
+        with closing(frames):
+            while True:
+                try:
+                    frame = next(frames)
+                except StopIteration as end:
+                    extent: Extent = end.value
+                    break
+                found.add(labeller.add(frame))
+                on_frame(frame)
+                count += 1
+        found.add(labeller.finish(extent.seconds))
+        return timeline_of(found, source, extent.seconds, extent.size, count)
 
     def estimate_poses(self, clip: str | Path | NDArray[np.uint8], fps: float | None = None) -> PoseSequence:
         """Detect and track the people of a video or of frames; arguments as for :meth:`predict`."""
-        if self._estimator is None:
-            raise BundleError(
-                "this predictor has no estimator and labels pose sequences only; name an estimator "
-                "to label videos"
-            )
-        people = self.metadata.clip.people
+        estimator, people = self._require_estimator(), self.metadata.clip.people
         if isinstance(clip, np.ndarray):
             if (
                 clip.ndim != 4
@@ -91,23 +159,28 @@ class Predictor:
                     "(frame, height, width, 3) uint8 and their frames per second"
                 )
             return estimate_frames(
-                clip, fps, [self._estimator], Origin("frames"), people=people, batch=self._batch
+                clip, fps, [estimator], Origin("frames"), people=people, batch=self._batch
             )[0]
         path = Path(clip)
-        return estimate_video(path, [self._estimator], Origin(str(path)), people=people, batch=self._batch)[0]
+        return estimate_video(path, [estimator], Origin(str(path)), people=people, batch=self._batch)[0]
 
-    def _classify(self, sequence: PoseSequence) -> Prediction:
+    def _require_estimator(self) -> SampledEstimator:
+        if self._estimator is None:
+            raise BundleError(
+                "this predictor has no estimator and labels pose sequences only; name an estimator "
+                "to label videos"
+            )
+        return self._estimator
+
+    def _classify(self, sequence: PoseSequence, min_probability: float) -> Prediction:
         frames = len(sequence.frame_index)
         if sequence.is_empty:
-            return Prediction(sequence.origin.source, (), 0, frames)
+            return Prediction(sequence.origin.source, (), 0, frames, "no person")
         clips, masks = batch_input([sequence], self.metadata.clip)
-        logits = self.runtime(clips, masks)[0]
-        if not np.isfinite(logits).all():
-            raise BundleError(
-                f"the network's output for {sequence.origin.source} is not finite; train it again"
-            )
-        ranked = rank_classes(logits, self.metadata.classes)
-        return Prediction(sequence.origin.source, ranked, int(masks.sum()), frames)
+        logits = finite_logits(self.runtime, clips, masks, sequence.origin.source)[0]
+        ranked = rank_classes(logits, self.metadata.classes, self.metadata.temperature)
+        reason: Reason | None = "unsure" if ranked[0][1] < min_probability else None
+        return Prediction(sequence.origin.source, ranked, int(masks.sum()), frames, reason)
 
 
 def _require_mappable(estimator: SampledEstimator, metadata: BundleMetadata) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skdpipe.errors import BundleError
 from skdpipe.runtimes import open_session
 
 Floats = NDArray[np.float32]
@@ -55,3 +56,20 @@ class ExportedRuntime:
         """See :class:`Runtime`."""
         (logits,) = self._session({"x": x, "mask": mask})
         return logits
+
+
+def finite_logits(runtime: Runtime, x: Floats, mask: Mask, of: str) -> Floats:
+    """The logits of clips.
+
+    Args:
+        runtime: runs the network.
+        x, mask: as for :class:`Runtime`.
+        of: what is labelled, for the message.
+
+    Raises:
+        BundleError: if a logit is not finite.
+    """
+    logits = runtime(x, mask)
+    if not np.isfinite(logits).all():
+        raise BundleError(f"the network's output for {of} is not finite; train it again")
+    return logits

@@ -1,4 +1,4 @@
-"""The result of labelling footage: segments, which have a start, an end and a label or the reason for none."""
+"""The labels of footage: segments, which have a start, an end, and a label or the reason for none."""
 
 from __future__ import annotations
 

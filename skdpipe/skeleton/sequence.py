@@ -155,6 +155,11 @@ class PoseSequence:
         """``(frame,)``: seconds from the start of the video at which each row was taken."""
         return self.frame_index / self.fps if self.times is None else self.times
 
+    @property
+    def duration(self) -> float:
+        """Seconds from the start of the first frame of the video to the end of the last one."""
+        return self.video_frames / self.fps
+
     def select_rows(self, rows: NDArray[np.intp]) -> PoseSequence:
         """The sequence with these rows only, in this order."""
         return replace(

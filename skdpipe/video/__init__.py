@@ -9,6 +9,7 @@ from skdpipe.video.picture import Frame
 from skdpipe.video.reading import (
     VideoInfo,
     content_key,
+    measure_duration,
     measure_timing,
     probe,
     read_frames,
@@ -23,6 +24,7 @@ __all__ = [
     "VideoInfo",
     "content_key",
     "is_image_series",
+    "measure_duration",
     "measure_timing",
     "probe",
     "read_frames",

@@ -235,6 +235,26 @@ def measure_timing(path: Path) -> Timing:
         return timing_of([each.seconds for each in decode(path, container, stream, warn=False)], fps)
 
 
+def measure_duration(path: Path) -> float:
+    """Length of a video in seconds, from its first frame to the end of its last one.
+
+    It is that of the container's header, or of the packets if the header states none. A video without times,
+    such as a bare H.264 stream, is decoded.
+
+    Raises:
+        VideoError: as `probe`.
+    """
+    info = probe(path)
+    if info.frames:
+        return info.frames / info.fps
+    with open_container(path) as (container, stream):
+        times = packet_times(container, stream)
+    if not times:
+        with closing(read_timed_frames(path, lambda: lambda seconds: False)) as frames:
+            times = [seconds for _, seconds in frames]
+    return times[-1] - times[0] + 1 / info.fps
+
+
 def content_key(path: Path) -> str:
     """The first 32 hexadecimal digits of the sha256 of a file, or of the names and contents of images.
 

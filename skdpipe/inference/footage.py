@@ -1,0 +1,321 @@
+"""Labels of footage: sliding windows over tracked people, frame by frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from skdpipe.errors import BundleError, ConfigError
+from skdpipe.inference.metadata import BundleMetadata
+from skdpipe.inference.model_input import batch_input
+from skdpipe.inference.prediction import Prediction, probabilities_of
+from skdpipe.inference.runtimes import Runtime, finite_logits
+from skdpipe.inference.segments import Presence, Probabilities, SegmentBuilder, Thresholds
+from skdpipe.inference.timeline import Reason, Segment, Span, Timeline
+from skdpipe.inference.windows import FootageFormat, RecentFrames, View
+from skdpipe.pose.estimate import Extent
+from skdpipe.skeleton import PoseSequence
+from skdpipe.skeleton.tracks import TrackedFrame
+
+_STRIDES_OF_A_WINDOW: Final = 4
+_ROUNDING: Final = 1e-6  # seconds
+
+
+@dataclass(frozen=True)
+class FootageSettings:
+    """How footage is labelled.
+
+    Attributes:
+        window: length of a window in seconds; None is that of the student's training clips.
+        stride: seconds from one window to the next, rounded so that a window is a whole number of strides;
+            None is a quarter of the window.
+        min_probability: lowest calibrated probability of a label.
+        hysteresis: a label ends if its probability falls further than this below ``min_probability``, or if
+            another is more probable by more than this.
+        least_seen: lowest share of the frames of a window in which a person must be detected.
+        per_person: whether each person gets own labels; if not, the people of a window are one clip.
+            None is True for a student of one person, False for a student of several.
+
+    Raises:
+        ConfigError: if a value is out of its range.
+    """
+
+    window: float | None = None
+    stride: float | None = None
+    min_probability: float = 0.5
+    hysteresis: float = 0.1
+    least_seen: float = 0.5
+    per_person: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("window", self.window), ("stride", self.stride)):
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"a {name} of {value:g} s; expected more than 0 seconds")
+        for name in ("min_probability", "hysteresis", "least_seen"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
+        if self.window is not None and self.stride is not None and self.stride > self.window:
+            raise ConfigError(
+                f"a stride of {self.stride:g} s with windows of {self.window:g} s leaves out frames; "
+                "expected at most the length of a window"
+            )
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a student: `FootageSettings` with all values.
+
+    Attributes:
+        seconds: length of a window.
+        overlap: number of strides in a window.
+        thresholds: when a label begins and ends.
+        least_seen, per_person: as in `FootageSettings`.
+    """
+
+    seconds: float
+    overlap: int
+    thresholds: Thresholds
+    least_seen: float
+    per_person: bool
+
+    @property
+    def stride(self) -> float:
+        """Seconds from one window to the next."""
+        return self.seconds / self.overlap
+
+
+def windows_of(metadata: BundleMetadata, settings: FootageSettings) -> Windows:
+    """The windows that settings describe for a student.
+
+    Raises:
+        BundleError: if the length of a window is neither set nor known from the training clips.
+        ConfigError: if the stride is longer than the window.
+    """
+    if settings.window is None:
+        if metadata.training_clips is None:
+            raise BundleError(
+                "the bundle does not state how long its training clips are (an earlier version of skdpipe "
+                "wrote it); set the length of a window in seconds with --window, or train again"
+            )
+        settings = replace(settings, window=metadata.training_clips.window)
+    assert settings.window is not None
+    stride = settings.stride or settings.window / _STRIDES_OF_A_WINDOW
+    per_person = metadata.clip.people == 1 if settings.per_person is None else settings.per_person
+    return Windows(
+        settings.window,
+        max(1, round(settings.window / stride)),
+        Thresholds(settings.min_probability, settings.hysteresis),
+        settings.least_seen,
+        per_person,
+    )
+
+
+@dataclass
+class Labels:
+    """What a frame of footage has completed.
+
+    Attributes:
+        windows: labels of the windows that end with the frame, one for each person; not yet merged with those
+            of other windows. Start and end are those of the window, the box is that at its end.
+        segments: segments that have ended.
+        left: people who are not in view any more.
+    """
+
+    windows: list[Segment] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    left: list[Span] = field(default_factory=list)
+
+    def add(self, later: Labels) -> None:
+        """Append what later frames have completed."""
+        self.windows += later.windows
+        self.segments += later.segments
+        self.left += later.left
+
+
+class FootageLabeller:
+    """Labels footage that is given frame by frame; its memory is that of one window.
+
+    Args:
+        metadata: of the student's bundle.
+        runtime: runs the student.
+        windows: their length, and when a label begins and ends.
+        format: of the footage.
+    """
+
+    def __init__(
+        self,
+        metadata: BundleMetadata,
+        runtime: Runtime,
+        windows: Windows,
+        format: FootageFormat,  # noqa: A002
+    ) -> None:
+        self._metadata, self._runtime, self._windows, self._format = metadata, runtime, windows, format
+        self._recent = RecentFrames(format, windows.seconds + 2 * windows.stride)
+        self._next = 0  # number of the next window
+        self._last = 0.0  # seconds of the last frame
+        self._spans: dict[int, Span] = {}
+        self._builders: dict[int | None, SegmentBuilder] = {None: self._new_builder(None)}
+
+    def add(self, frame: TrackedFrame) -> Labels:
+        """Add the next frame, taken after those before.
+
+        Raises:
+            BundleError: if the student's output is not finite.
+        """
+        found = Labels()
+        self._end_windows(frame.seconds, found)
+        self._recent.add(frame)
+        self._last = frame.seconds
+        for number in frame.numbers.tolist():
+            span = self._spans.get(number, Span(number, frame.seconds, frame.seconds, 0))
+            self._spans[number] = replace(span, end=frame.seconds, frames=span.frames + 1)
+        self._end_windows(frame.seconds + self._format.pose_period, found)
+        return found
+
+    def finish(self, seconds: float) -> Labels:
+        """End the footage at a time.
+
+        Raises:
+            BundleError: if the student's output is not finite.
+        """
+        found = Labels()
+        end = max(seconds, self._last)
+        self._end_windows(end, found)
+        labelled = self._end_of(self._next - 1) if self._next else 0.0
+        if end > labelled + _ROUNDING:
+            self._label_window(max(0.0, end - self._windows.seconds), end, found)
+        while self._next * self._windows.stride < end - _ROUNDING:
+            self._end_step(end, found)
+        for number in list(self._builders):
+            self._end_person(number, found)
+        return found
+
+    def _new_builder(self, person: int | None) -> SegmentBuilder:
+        return SegmentBuilder(self._metadata.classes, person, self._windows.overlap, self._windows.thresholds)
+
+    def _end_of(self, window: int) -> float:
+        return window * self._windows.stride + self._windows.seconds
+
+    def _end_windows(self, seconds: float, found: Labels) -> None:
+        """Label the windows that end at a time or before."""
+        while (end := self._end_of(self._next)) <= seconds + _ROUNDING:
+            self._label_window(end - self._windows.seconds, end, found)
+
+    def _label_window(self, start: float, end: float, found: Labels) -> None:
+        """Label the next window, and end the step that it begins with."""
+        view = self._recent.between(start, end)
+        people: list[int | None] = [*view.numbers.tolist()] if self._windows.per_person else [None]
+        for person in people:
+            self._builders.setdefault(person, self._new_builder(person))
+        enough = [
+            each for each in people if len(view.numbers) and view.seen_share(each) >= self._windows.least_seen
+        ]
+        scores = dict(zip(enough, self._score([view.to_sequence(each) for each in enough]), strict=True))
+        for person, builder in self._builders.items():
+            builder.add_window(scores.get(person))
+        latest = self._recent.between(end - self._windows.stride, end)
+        for person in people:
+            reason: Reason = "too little seen" if len(view.numbers) or not view.frames else "no person"
+            found.windows.append(self._describe(scores.get(person), reason, person, start, end, latest))
+        self._end_step(end, found)
+
+    def _score(self, sequences: Sequence[PoseSequence]) -> list[Probabilities]:
+        if not sequences:
+            return []
+        clips, masks = batch_input(sequences, self._metadata.clip)
+        logits = finite_logits(self._runtime, clips, masks, "a window")
+        return list(probabilities_of(logits, self._metadata.temperature))
+
+    def _describe(
+        self,
+        scores: Probabilities | None,
+        otherwise: Reason,
+        person: int | None,
+        start: float,
+        end: float,
+        latest: View,
+    ) -> Segment:
+        """The label of one window by itself."""
+        box = None if person is None else latest.box_of(person)
+        if scores is None:
+            return Segment(start, end, None, 0.0, person, box, otherwise)
+        best = int(scores.argmax())
+        if scores[best] < self._windows.thresholds.begin:
+            return Segment(start, end, None, float(scores[best]), person, box, "unsure")
+        return Segment(start, end, self._metadata.classes[best], float(scores[best]), person, box)
+
+    def _end_step(self, last: float, found: Labels) -> None:
+        """End the next step of all people; ``last`` is the latest time that is known."""
+        stride = self._windows.stride
+        start, end = self._next * stride, min((self._next + 1) * stride, last)
+        self._next += 1
+        during = self._recent.between(start, end)
+        around = self._recent.between(start - stride, end + stride)
+        nobody = not len(around.numbers)
+        for person, builder in list(self._builders.items()):
+            reason: Reason | None = None
+            presence: Presence | None = None
+            if person is not None:
+                presence = self._presence(person, start, end, during, around)
+            elif nobody or not self._windows.per_person:
+                presence = Presence(start, end)
+                reason = ("no person" if around.frames else "too little seen") if nobody else None
+            found.segments.extend(builder.end_step(presence, reason))
+            gone = person is not None and self._spans[person].end < end - stride
+            if gone and presence is None:
+                self._end_person(person, found)
+
+    def _presence(self, person: int, start: float, end: float, during: View, around: View) -> Presence | None:
+        """When a person is in view during a step; short gaps between detections count."""
+        if person not in around.numbers:
+            return None
+        span = self._spans[person]
+        begins, ends = max(start, span.start), min(end, span.end + self._format.pose_period)
+        if ends <= begins + _ROUNDING:
+            return None
+        return Presence(begins, ends, (during if person in during.numbers else around).box_of(person))
+
+    def _end_person(self, person: int | None, found: Labels) -> None:
+        found.segments.extend(self._builders.pop(person).close())
+        if person is not None:
+            found.left.append(self._spans.pop(person))
+
+
+def format_of(sequence: PoseSequence) -> FootageFormat:
+    """The format of footage that is given as a pose sequence."""
+    steps = np.diff(sequence.frame_index)
+    every = max(1, round(float(np.median(steps)))) if len(steps) else 1
+    return FootageFormat(sequence.layout, sequence.size, sequence.fps, every)
+
+
+def frames_of(sequence: PoseSequence) -> Generator[TrackedFrame, None, Extent]:
+    """The frames of a pose sequence as of `track_video`; a person's index is the number of the track."""
+    for row, (frame, seconds) in enumerate(zip(sequence.frame_index, sequence.seconds, strict=True)):
+        numbers = np.flatnonzero(sequence.seen[row].any(axis=-1))
+        yield TrackedFrame(int(frame), float(seconds), numbers, sequence.keypoints[row, numbers])
+    return Extent(sequence.video_frames, sequence.duration, sequence.size)
+
+
+def timeline_of(labels: Labels, source: str, seconds: float, size: tuple[int, int], frames: int) -> Timeline:
+    """The timeline of footage that has ended; people who left and returned have one span."""
+    spans: dict[int, Span] = {}
+    for each in labels.left:
+        before = spans.get(each.person, each)
+        count = each.frames + (before.frames if before is not each else 0)
+        spans[each.person] = Span(
+            each.person, min(before.start, each.start), max(before.end, each.end), count
+        )
+    order = sorted(labels.segments, key=lambda each: (each.start, -1 if each.person is None else each.person))
+    people = tuple(spans[number] for number in sorted(spans))
+    return Timeline(source, seconds, size, tuple(order), people, frames)
+
+
+def timeline_of_clip(prediction: Prediction, clip: PoseSequence) -> Timeline:
+    """The timeline of a clip, which has one segment."""
+    probability = prediction.probabilities[0][1] if prediction.probabilities else 0.0
+    segment = Segment(0.0, clip.duration, prediction.label, probability, reason=prediction.reason)
+    return Timeline(prediction.source, clip.duration, clip.size, (segment,), (), prediction.frames)
