@@ -26,6 +26,7 @@ def load_predictor(
     device: torch.device | str = "cpu",
     estimator: Estimator | None = None,
     runtime: RuntimeChoice = "auto",
+    poses_only: bool = False,
 ) -> Predictor:
     """Load a trained student and its estimator.
 
@@ -37,6 +38,7 @@ def load_predictor(
         estimator: settings of the estimator. By default those stored in the bundle; needed if the student was
             trained on imported skeletons.
         runtime: what runs the student and, unless it is auto, the estimator's network.
+        poses_only: label pose sequences only, without an estimator; of two or of three coordinates.
 
     Raises:
         BundleError: if the bundle cannot be read, was trained on three coordinates, names no estimator or one
@@ -46,18 +48,18 @@ def load_predictor(
     """
     where = Path(bundle) if isinstance(bundle, str | Path) else bundle
     metadata = read_metadata(where) if isinstance(where, Path) else where.metadata
-    if metadata.clip.coordinates == 3:
-        raise BundleError(
-            "the student was trained on three coordinates (x, y, z), and estimators find two in a video; "
-            "distil a student on skeletons in two dimensions, with a teacher in three if you like"
-        )
-    sampled = _open_estimator(metadata, estimator, str(device), runtime)
+    sampled = None if poses_only else _open_estimator(metadata, estimator, str(device), runtime)
     return Predictor(metadata, open_runtime(where, metadata.clip, runtime, str(device)), sampled)
 
 
 def _open_estimator(
     metadata: BundleMetadata, given: Estimator | None, device: str, runtime: RuntimeChoice
 ) -> SampledEstimator:
+    if metadata.clip.coordinates == 3:
+        raise BundleError(
+            "the student was trained on three coordinates (x, y, z), and estimators find two in a video; "
+            "distil a student on skeletons in two dimensions, with a teacher in three if you like"
+        )
     settings = given or metadata.estimator
     if settings is None:
         raise BundleError(

@@ -94,12 +94,10 @@ def print_machine(sources: Sequence[Source], workers: int) -> None:
     print_note("workers", f"{workers}, with {threads} {'thread' if threads == 1 else 'threads'} each")
 
 
-def find_all(
-    paths: Sequence[Path], *, labels: bool = True
-) -> tuple[list[VideoItem], list[tuple[Path, DataError]]]:
+def find_all(paths: Sequence[Path]) -> tuple[list[VideoItem], list[tuple[Path, DataError]]]:
     """The videos of several paths, and the paths without a video, each with the error.
 
-    What is left out is printed. ``labels`` is passed to `find_videos`.
+    What is left out is printed.
     """
     from skdpipe import find_videos
 
@@ -107,7 +105,7 @@ def find_all(
     errors: list[tuple[Path, DataError]] = []
     for path in paths:
         try:
-            found = find_videos(path, labels=labels)
+            found = find_videos(path)
         except DataError as error:
             errors.append((path, error))
             continue

@@ -26,16 +26,33 @@ from skdpipe.cli.app import (
     print_problem,
     stdout,
 )
-from skdpipe.cli.extraction import find_all
+from skdpipe.cli.clips import Refused, each_clip, find_sources
+from skdpipe.cli.poses import (
+    SKELETONS,
+    Images,
+    Rate,
+    Size,
+    SourceFormat,
+    SourceLayout,
+    Space,
+    Split,
+    VideoFolder,
+)
 from skdpipe.errors import SkdpipeError
 
 if TYPE_CHECKING:
-    from skdpipe.inference import Prediction
+    from skdpipe.inference import Prediction, Predictor
+    from skdpipe.skeleton import PoseSequence
 
 
 @app.command(rich_help_panel=EVERYDAY)
 def predict(
-    clips: Annotated[list[Path], typer.Argument(help="Videos, folders of videos, or a CSV: path,label.")],
+    clips: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Videos or skeletons (of any format of `import`), folders, or a CSV: path,label."
+        ),
+    ],
     bundle: Annotated[Path | None, typer.Option(help="Bundle of a student; by default the newest.")] = None,
     models: Models = Path("models"),
     estimator: Annotated[
@@ -52,33 +69,71 @@ def predict(
     top: Annotated[int, typer.Option(help="Number of labels to print.", min=1)] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per clip and line.")] = False,
     device: Device = "",
+    format_name: Annotated[
+        SourceFormat | None,
+        typer.Option("--format", help="Format, if the files do not show it.", rich_help_panel=SKELETONS),
+    ] = None,
+    split: Split = None,
+    layout: SourceLayout = None,
+    size: Size = None,
+    fps: Rate = None,
+    images: Images = None,
+    space: Space = None,
+    videos: VideoFolder = None,
 ) -> None:
-    """Label videos with the low-cost estimator and the student."""
+    """Label videos with the low-cost estimator and the student, or skeletons with the student."""
     from skdpipe import load_estimator_settings, load_predictor, newest_bundle
+    from skdpipe.extraction import VideoItem
+    from skdpipe.formats.format import FormatOptions
 
     path = bundle or newest_bundle(models)
     other = load_estimator_settings(estimator) if estimator else None
-    predictor = load_predictor(path, device=device_name(device), estimator=other, runtime=runtime)
+    options = FormatOptions(split, layout, size=size, fps=fps, images=images, space=space)
+    sources = find_sources(clips, format_name, options, videos)
+    needs_estimator = bool(other) or any(isinstance(each, VideoItem) for each in sources)
+    predictor = load_predictor(
+        path, device=device_name(device), estimator=other, runtime=runtime, poses_only=not needs_estimator
+    )
     if not as_json:
         print_note("bundle", f"{path}, runtime: {predictor.runtime.name}")
-    items, not_found = find_all(clips, labels=False)
-    failed = False
-    for item in items:
-        try:
-            _print_prediction(predictor.predict(item.path), top, as_json=as_json)
-        except SkdpipeError as error:
+    known, failed = {predictor.metadata.fingerprint}, False
+    for clip in each_clip(sources):
+        result = clip if isinstance(clip, Refused) else _label(clip, predictor, known)
+        if isinstance(result, Refused):
             failed = True
-            _print_failure(item.path, error, as_json=as_json)
-    for source, missing in not_found:
-        _print_failure(source, missing, as_json=as_json)
-    if failed or not_found:
+            _print_refused(result, as_json=as_json)
+        else:
+            _print_prediction(result, top, as_json=as_json)
+    if failed:
         raise typer.Exit(1)
 
 
-def _print_failure(source: Path, error: SkdpipeError, *, as_json: bool) -> None:
+def _label(clip: Path | PoseSequence, predictor: Predictor, known: set[str]) -> Prediction | Refused:
+    """The label of a clip; a note is printed once for each estimator of skeletons that is not yet known."""
+    if isinstance(clip, Path):
+        try:
+            return predictor.predict(clip)
+        except SkdpipeError as error:
+            return Refused(str(clip), str(error))
+    source, estimator = clip.origin.source, clip.origin.estimator
+    try:
+        prediction = predictor.predict(clip)
+    except SkdpipeError as error:
+        return Refused(source, str(error) if source in str(error) else f"{source}: {error}")
+    if estimator not in known:
+        known.add(estimator)
+        trained = predictor.metadata.fingerprint
+        about = (
+            f"poses by {estimator or 'an unknown estimator'}; the student was trained on poses by {trained}"
+        )
+        print_problem("yellow", "note", f"{about}; accuracy may be lower")
+    return prediction
+
+
+def _print_refused(refused: Refused, *, as_json: bool) -> None:
     if as_json:
-        print_json({"source": str(source), "error": str(error)})
-    print_problem("red", "error", error)
+        print_json({"source": refused.source, "error": refused.reason})
+    print_problem("red", "error", refused.reason)
 
 
 def _print_prediction(prediction: Prediction, top: int, *, as_json: bool) -> None:

@@ -53,7 +53,7 @@ def info(
     path: Annotated[Path, typer.Argument(help="Skeletons: a file or folder, e.g. pose_cache/high/NAME.")],
     format_name: Annotated[
         SourceFormat | None,
-        typer.Option("--format", help="Format; needed unless file names show it (cache, .skeleton, .mat)."),
+        typer.Option("--format", help="Format; needed if the files do not show it."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Picture to write.")] = Path("skeletons.png"),
     split: Split = None,
@@ -66,8 +66,8 @@ def info(
 ) -> None:
     """Describe skeletons and draw their mean pose with joint names, to see a wrong layout early."""
     from skdpipe.formats.format import FormatOptions, refuse_useless
-    from skdpipe.formats.poses import format_of
     from skdpipe.formats.reading import ReadingReport, read_clips, reading_of
+    from skdpipe.formats.recognise import format_of
     from skdpipe.overlay import draw_summary, write_image
     from skdpipe.progress import Progress
     from skdpipe.skeleton.mean_pose import summarise_poses

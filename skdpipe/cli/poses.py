@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -27,24 +27,50 @@ ForeignFormat = Literal[
 ]
 SourceFormat = Literal["cache", ForeignFormat]
 TargetFormat = Literal["pyskl", "st-gcn", "openpifpaf", "coco", "openpose", "kinetics"]
-Split = Annotated[str | None, typer.Option(help="Name of the split, e.g. xsub, cross-view.")]
+SKELETONS: Final = "Skeletons"
+Split = Annotated[
+    str | None, typer.Option(help="Name of the split, e.g. xsub, cross-view.", rich_help_panel=SKELETONS)
+]
 SourceLayout = Annotated[
     str | None,
-    typer.Option("--layout", help="Joint layout of the input: a name of `skdpipe layouts`, or a YAML file."),
+    typer.Option(
+        "--layout",
+        help="Joint layout of the input: a name of `skdpipe layouts`, or a YAML file.",
+        rich_help_panel=SKELETONS,
+    ),
 ]
-Labels = Annotated[Path | None, typer.Option(help="File with the class names, one per line, class 0 first.")]
-Size = Annotated[tuple[int, int] | None, typer.Option(help="Width and height of the frames in pixels.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="File with the class names, one per line, class 0 first.", rich_help_panel=SKELETONS),
+]
+Size = Annotated[
+    tuple[int, int] | None,
+    typer.Option(help="Width and height of the frames in pixels.", rich_help_panel=SKELETONS),
+]
 Rate = Annotated[
-    float | None, typer.Option(help="Frames per second, if the files do not contain them.", min=0.001)
+    float | None,
+    typer.Option(
+        help="Frames per second, if the files do not contain them.", min=0.001, rich_help_panel=SKELETONS
+    ),
 ]
-Images = Annotated[Path | None, typer.Option(help="COCO file with the ids and names of the images.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="COCO file with the ids and names of the images.", rich_help_panel=SKELETONS),
+]
 VideoFolder = Annotated[
     Path | None,
-    typer.Option("--videos", help="Folder of the clips' videos; pairs them with extracted skeletons."),
+    typer.Option(
+        "--videos",
+        help="Folder of the clips' videos: for keys, sizes and frame rates.",
+        rich_help_panel=SKELETONS,
+    ),
 ]
 Space = Annotated[
     Literal["image", "camera"] | None,
-    typer.Option(help="image: pixels; camera: x, y, z in the unit of the sensor (ntu, st-gcn, skd)."),
+    typer.Option(
+        help="image: pixels; camera: x, y, z in the unit of the sensor (ntu, st-gcn, skd).",
+        rich_help_panel=SKELETONS,
+    ),
 ]
 Skip = Annotated[Path | None, typer.Option(help="File with the names of clips to leave out, one per line.")]
 

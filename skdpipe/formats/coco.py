@@ -503,5 +503,6 @@ FORMAT = Format(
     read=_read,
     options=frozenset({"layout", "size", "fps", "images"}),
     named_by=named_by,
+    json_keys=tuple(map(frozenset, (["[]"], ["annotations"], ["images"], ["{}.bodies"], ["{}.people"]))),
 )
 TARGET = Target("coco", _write)

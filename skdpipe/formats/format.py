@@ -150,6 +150,8 @@ class Format:
         left_out: counts the clips under a path that ``find`` leaves out, by the reason.
         cache_folder: cache folder of an import without options; by default the name.
         suffix: end of the file names that no other format has, or empty; of two that fit, the longer counts.
+        json_keys: a JSON file of the format has all keys of one of these sets, see `recognise.json_keys`.
+        axes: number of axes of its ``.npy`` files, 0 if it has none.
     """
 
     name: str
@@ -162,6 +164,8 @@ class Format:
     left_out: Callable[[Path], Mapping[str, int]] = lambda path: {}
     cache_folder: str = ""
     suffix: str = ""
+    json_keys: tuple[frozenset[str], ...] = ()
+    axes: int = 0
 
     def files(self, root: Path) -> tuple[InputFile, ...]:
         """The files under a path, with names that are distinct.

@@ -275,5 +275,6 @@ FORMAT = Format(
     options=frozenset({"size", "fps"}),
     one_clip=True,
     left_out=_count_without_people,
+    json_keys=(frozenset({"data[].skeleton"}), frozenset({"{}.has_skeleton"})),
 )
 TARGET = Target("kinetics", _write, frozenset({"labels"}))

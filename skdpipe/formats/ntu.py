@@ -40,7 +40,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.clip_arrays import lay_out_people
@@ -262,10 +261,9 @@ def _continue_people(people: Sequence[_Body], bodies: Sequence[_Body], reach: fl
         new = list(together)
         distances = np.array([[person.distance_to(body) for body in new] for person in people])
         distances = distances.reshape(len(people), len(new))
-        rows, columns = linear_sum_assignment(np.minimum(distances, 2 * _UNKNOWN_DISTANCE))
         joined = {
-            int(number): int(person)
-            for person, number in zip(rows, columns, strict=True)
+            number: person
+            for person, number in _assign(np.minimum(distances, 2 * _UNKNOWN_DISTANCE))
             if np.isfinite(distances[person, number]) and distances[person, number] <= reach
         }
         for number, body in enumerate(new):
@@ -274,6 +272,15 @@ def _continue_people(people: Sequence[_Body], bodies: Sequence[_Body], reach: fl
             else:
                 people.append(body)
     return people
+
+
+def _assign(distances: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Pairs of row and column with the smallest sum of distances."""
+    if not distances.size:
+        return []
+    from scipy.optimize import linear_sum_assignment  # slow to import, and most files have one body
+
+    return [(int(row), int(column)) for row, column in zip(*linear_sum_assignment(distances), strict=True)]
 
 
 def _read_bodies(path: Path) -> tuple[list[_Body], int]:

@@ -66,4 +66,11 @@ def _read(
     yield load_nw_ucla(file, split=options.split, fps=options.fps_or_default)
 
 
-FORMAT = Format("nw-ucla", find_nw_ucla, _read, frozenset({"split", "fps"}), one_clip=True)
+FORMAT = Format(
+    name="nw-ucla",
+    find=find_nw_ucla,
+    read=_read,
+    options=frozenset({"split", "fps"}),
+    one_clip=True,
+    json_keys=(frozenset({"skeletons"}),),
+)

@@ -204,5 +204,12 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     return write_openpifpaf(sequences, path)
 
 
-FORMAT = Format("openpifpaf", find_openpifpaf, _read, frozenset({"layout", "size", "fps"}), one_clip=True)
+FORMAT = Format(
+    name="openpifpaf",
+    find=find_openpifpaf,
+    read=_read,
+    options=frozenset({"layout", "size", "fps"}),
+    one_clip=True,
+    json_keys=(frozenset({"frame", "predictions"}),),
+)
 TARGET = Target("openpifpaf", _write)

@@ -78,8 +78,12 @@ def find_openpose(path: Path) -> tuple[Path, ...]:
     """The folders under a path (also the path itself) that contain frame files, sorted.
 
     Raises:
-        FormatError: if there are none.
+        FormatError: if there are none, or the path is the file of one frame.
     """
+    if path.is_file():
+        raise FormatError(
+            f"{path} is one frame by OpenPose; expected the folder of a clip: give {path.parent}"
+        )
     files = paths_below(path, "_keypoints.json")
     folders = sorted({file.parent for file in files if _FRAME_FILE.fullmatch(file.name)})
     if not folders:
@@ -249,5 +253,12 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     return write_openpose(sequences, path)
 
 
-FORMAT = Format("openpose", find_openpose, _read, frozenset({"layout", "size", "fps"}), one_clip=True)
+FORMAT = Format(
+    name="openpose",
+    find=find_openpose,
+    read=_read,
+    options=frozenset({"layout", "size", "fps"}),
+    one_clip=True,
+    json_keys=(frozenset({"people"}),),
+)
 TARGET = Target("openpose", _write)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Final, TypeVar
 
 from skdpipe.errors import ConfigError, SkdpipeError
-from skdpipe.formats.catalogue import FORMATS, TARGETS, format_named, target_named
+from skdpipe.formats.catalogue import TARGETS, target_named
 from skdpipe.formats.format import (
-    Format,
     FormatOptions,
     Space,
     Surroundings,
@@ -19,11 +16,8 @@ from skdpipe.formats.format import (
     refuse_useless,
     unexpected,
 )
-from skdpipe.regular_file import is_regular
+from skdpipe.formats.recognise import format_of
 from skdpipe.skeleton import PoseSequence
-
-F = TypeVar("F", Format, Target)
-_LOOKED_AT: Final = 1000  # files of a folder
 
 
 def load_poses(
@@ -57,8 +51,7 @@ def load_poses(
     Args:
         path: the file or folder; of the cache a ``.safetensors`` file or a folder ``pose_cache/high/NAME``.
         format: cache, penn, ntu, kinetics, openpose, pyskl, openpifpaf, coco, st-gcn, skd, nw-ucla or
-            utd-mhad. May be left out for ``.safetensors`` and folders of them (cache), ``.skeleton`` (ntu)
-            and ``.mat`` (penn).
+            utd-mhad. May be left out if the files show it, as nearly all do (`recognise.format_of`).
         split: name of the pair of splits, for example ``xsub``.
         layout: name of the layout of the joints, or the path of a YAML file that describes it; by default the
             only built-in layout with that number of joints.
@@ -73,7 +66,7 @@ def load_poses(
         such as clips in no split of a pair, is counted in a warning.
 
     Raises:
-        ConfigError: if there is no such format, it must be named, or it does not take an option.
+        ConfigError: if there is no such format, the files do not show it, or it does not take an option.
         FormatError: if a file or one of its clips is not as the format requires.
         DataError: if there is no such layout.
         CacheError: if a cached file is damaged.
@@ -130,23 +123,10 @@ def save_poses(
         CacheError: if a cached file cannot be written.
     """
     path = Path(path)
-    chosen = target_named(format) if format else _by_suffix(path, TARGETS)
+    chosen = target_named(format) if format else _target_of(path)
     options = FormatOptions(labels=_as_path(labels), frames=frames, people=people)
     refuse_useless(options, [chosen])
     return chosen.write(sequences, path, options)
-
-
-def format_of(path: Path, name: str | None) -> Format:
-    """The format of that name; without a name the one that the path shows, or the first files of a folder.
-
-    Raises:
-        ConfigError: if there is no such format, or the path does not show it.
-    """
-    if name:
-        return format_named(name)
-    files = islice((each for each in path.rglob("*") if is_regular(each)), _LOOKED_AT)
-    shown = {each.name: each for file in files if (each := _with_suffix_of(file, FORMATS))}
-    return next(iter(shown.values())) if len(shown) == 1 else _by_suffix(path, FORMATS)
 
 
 def _warn(what: str, count: int) -> None:
@@ -154,18 +134,13 @@ def _warn(what: str, count: int) -> None:
         warnings.warn(f"{count} {what}", stacklevel=2)
 
 
-def _by_suffix(path: Path, formats: Sequence[F]) -> F:
-    found = _with_suffix_of(path, formats)
+def _target_of(path: Path) -> Target:
+    """The format whose suffix the path has."""
+    found = next((each for each in TARGETS if each.suffix and path.name.lower().endswith(each.suffix)), None)
     if found is None:
-        known = ", ".join(each.name for each in formats)
+        known = ", ".join(each.name for each in TARGETS)
         raise ConfigError(f"the format of {path} is not clear from its name; name one of {known}")
     return found
-
-
-def _with_suffix_of(path: Path, formats: Sequence[F]) -> F | None:
-    """The format whose suffix the path has; the one of the longest suffix if there are several."""
-    fitting = [each for each in formats if each.suffix and path.name.lower().endswith(each.suffix)]
-    return max(fitting, key=lambda each: len(each.suffix), default=None)
 
 
 def _as_path(path: Path | str | None) -> Path | None:

@@ -356,5 +356,5 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     return write_pyskl(sequences, path, classes=options.classes)
 
 
-FORMAT = Format("pyskl", find_pyskl, _read, frozenset({"split", "layout", "labels", "fps"}))
+FORMAT = Format("pyskl", find_pyskl, _read, frozenset({"split", "layout", "labels", "fps"}), suffix=".pkl")
 TARGET = Target("pyskl", _write, frozenset({"labels"}))

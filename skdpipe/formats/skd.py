@@ -79,4 +79,11 @@ def _read(
     )
 
 
-FORMAT = Format("skd", find_skd, _read, frozenset({"layout", "size", "fps", "space"}), one_clip=True)
+FORMAT = Format(
+    name="skd",
+    find=find_skd,
+    read=_read,
+    options=frozenset({"layout", "size", "fps", "space"}),
+    one_clip=True,
+    axes=4,
+)

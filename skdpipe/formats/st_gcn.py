@@ -274,5 +274,12 @@ def _write(sequences: Iterable[PoseSequence], path: Path, options: FormatOptions
     )
 
 
-FORMAT = Format("st-gcn", find_st_gcn, _read, frozenset({"layout", "labels", "size", "fps", "space"}))
+FORMAT = Format(
+    name="st-gcn",
+    find=find_st_gcn,
+    read=_read,
+    options=frozenset({"layout", "labels", "size", "fps", "space"}),
+    suffix="_label.pkl",
+    axes=5,
+)
 TARGET = Target("st-gcn", _write, frozenset({"labels", "frames", "people"}))
