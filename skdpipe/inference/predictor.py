@@ -26,7 +26,7 @@ from skdpipe.inference.runtimes import Runtime, finite_logits
 from skdpipe.inference.timeline import Reason, Timeline
 from skdpipe.inference.windows import FootageFormat
 from skdpipe.pose.estimate import Extent, SampledEstimator, estimate_frames, estimate_video, track_video
-from skdpipe.skeleton import Origin, PoseSequence, layout_named, map_layout
+from skdpipe.skeleton import Layout, Origin, PoseSequence, layout_named, map_layout
 from skdpipe.skeleton.plausible import HIGHEST_FPS, LOWEST_FPS, require_plausible
 from skdpipe.skeleton.tracks import TrackedFrame
 
@@ -63,6 +63,15 @@ class Predictor:
         self._batch = batch
         if estimator is not None:
             _require_mappable(estimator, metadata)
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the estimator's skeletons.
+
+        Raises:
+            BundleError: if there is no estimator.
+        """
+        return self._require_estimator().estimator.layout
 
     def predict(
         self,

@@ -1,0 +1,152 @@
+"""How `skdpipe predict` labels one video or pose sequence after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skdpipe.cli.app import print_note, print_problem, stderr
+from skdpipe.cli.clips import Refused
+from skdpipe.cli.results import Results
+from skdpipe.errors import ConfigError, SkdpipeError
+
+if TYPE_CHECKING:
+    from skdpipe.inference import Predictor
+    from skdpipe.inference.footage import FootageSettings
+    from skdpipe.skeleton import PoseSequence
+    from skdpipe.skeleton.tracks import TrackedFrame
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How the user wants videos to be labelled; None is the default.
+
+    Attributes:
+        segments: label segments, not the whole.
+        min_probability, window, stride, per_person: as in `FootageSettings`.
+    """
+
+    segments: bool | None
+    min_probability: float | None
+    window: float | None
+    stride: float | None
+    per_person: bool | None
+
+    @property
+    def footage(self) -> FootageSettings:
+        """The settings of footage.
+
+        Raises:
+            ConfigError: if one is out of its range.
+        """
+        from skdpipe.inference.footage import FootageSettings
+
+        given = {} if self.min_probability is None else {"min_probability": self.min_probability}
+        return FootageSettings(self.window, self.stride, per_person=self.per_person, **given)
+
+
+class Labelling:
+    """Labels clips and footage, prints the labels and writes the files.
+
+    Args:
+        predictor: labels them.
+        wanted: how.
+        results: where the labels go.
+
+    Raises:
+        ConfigError: if a setting is out of its range, or is for segments where one label is wanted.
+    """
+
+    def __init__(self, predictor: Predictor, wanted: Wanted, results: Results) -> None:
+        self._predictor, self._wanted, self._results = predictor, wanted, results
+        self._footage = wanted.footage
+        self._noted = {predictor.metadata.fingerprint}
+        of_segments = (wanted.window, wanted.stride, wanted.per_person)
+        self._forced = wanted.segments
+        if any(value is not None for value in of_segments):
+            if wanted.segments is False:
+                raise ConfigError(
+                    "--one-label together with --window, --stride, --per-person or --together, which are for "
+                    "segments; leave one of them out"
+                )
+            self._forced = True if wanted.window is not None else wanted.segments
+
+    def label(self, clip: Path | PoseSequence) -> Refused | None:
+        """Label a video or a pose sequence; an error is returned."""
+        source = str(clip) if isinstance(clip, Path) else clip.origin.source
+        try:
+            if not isinstance(clip, Path):
+                self._note_estimator(clip)
+            if self._is_footage(clip):
+                self._label_footage(clip)
+            else:
+                self._label_clip(clip)
+        except SkdpipeError as error:
+            return Refused(source, str(error) if source in str(error) else f"{source}: {error}")
+        return None
+
+    def _is_footage(self, clip: Path | PoseSequence) -> bool:
+        from skdpipe.video import measure_duration
+
+        if self._forced is not None:
+            return self._forced
+        return self._predictor.is_footage(measure_duration(clip) if isinstance(clip, Path) else clip.duration)
+
+    def _label_clip(self, clip: Path | PoseSequence) -> None:
+        from skdpipe.inference.footage import frames_of, timeline_of_clip
+
+        sequence = self._predictor.estimate_poses(clip) if isinstance(clip, Path) else clip
+        prediction = self._predictor.predict(sequence, min_probability=self._wanted.min_probability or 0.0)
+        self._results.print_prediction(prediction)
+        frames = [*frames_of(sequence)] if self._results.overlay else []
+        self._results.write(
+            timeline_of_clip(prediction, sequence),
+            frames,
+            sequence.layout,
+            clip if isinstance(clip, Path) else None,
+        )
+
+    def _label_footage(self, clip: Path | PoseSequence) -> None:
+        from skdpipe.progress import Progress
+        from skdpipe.video import probe
+
+        frames: list[TrackedFrame] = []
+        most = 0
+        total = (probe(clip).frames if isinstance(clip, Path) else clip.video_frames) or None
+        name = clip.name if isinstance(clip, Path) else Path(clip.origin.source).name
+        with Progress(stderr, quiet=self._results.as_json).task(
+            f"labelling {name}", total, unit="frames"
+        ) as task:
+
+            def show(frame: TrackedFrame) -> None:
+                nonlocal most
+                most = max(most, len(frame.numbers))
+                task.advance_to(frame.frame + 1)
+                if self._results.overlay is not None:
+                    frames.append(frame)
+
+            timeline = self._predictor.label_footage(clip, self._footage, on_frame=show)
+        self._results.print_timeline(timeline)
+        people = self._predictor.metadata.clip.people
+        if most > people and all(each.person is None for each in timeline.segments):
+            print_note(
+                "people",
+                f"{most} people are in view at once, and the student labels {people} together; --per-person "
+                "labels each",
+            )
+        layout = self._predictor.layout if isinstance(clip, Path) else clip.layout
+        self._results.write(timeline, frames, layout, clip if isinstance(clip, Path) else None)
+
+    def _note_estimator(self, clip: PoseSequence) -> None:
+        """Print a note once for each estimator of skeletons that is not the student's."""
+        estimator, trained = clip.origin.estimator, self._predictor.metadata.fingerprint
+        if estimator in self._noted:
+            return
+        self._noted.add(estimator)
+        print_problem(
+            "yellow",
+            "note",
+            f"poses by {estimator or 'an unknown estimator'}; the student was trained on poses by {trained}; "
+            "accuracy may be lower",
+        )

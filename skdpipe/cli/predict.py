@@ -1,0 +1,164 @@
+"""The command that labels videos, footage and skeletons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from skdpipe.cli.app import (
+    EVERYDAY,
+    Device,
+    Models,
+    app,
+    complete_config,
+    device_name,
+    print_note,
+)
+from skdpipe.cli.clips import Refused, each_clip, find_sources
+from skdpipe.cli.labelling import Labelling, Wanted
+from skdpipe.cli.poses import (
+    SKELETONS,
+    Images,
+    Rate,
+    Size,
+    SourceFormat,
+    SourceLayout,
+    Space,
+    Split,
+    VideoFolder,
+)
+from skdpipe.cli.results import Results, print_refused
+
+_FOOTAGE: Final = "Footage: long video, several people"
+_FILES: Final = "Files"
+
+
+@app.command(rich_help_panel=EVERYDAY)
+def predict(
+    clips: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Videos or skeletons (of any format of `import`), folders, or a CSV: path,label."
+        ),
+    ],
+    bundle: Annotated[Path | None, typer.Option(help="Bundle of a student; by default the newest.")] = None,
+    models: Models = Path("models"),
+    estimator: Annotated[
+        str,
+        typer.Option(
+            help="Config of another estimator than the bundle's: a YAML file or a name.",
+            autocompletion=complete_config,
+        ),
+    ] = "",
+    runtime: Annotated[
+        Literal["auto", "torch", "onnx", "openvino"],
+        typer.Option(help="What runs the networks; auto takes the fastest that is installed."),
+    ] = "auto",
+    top: Annotated[int, typer.Option(help="Number of labels to print for a clip.", min=1)] = 5,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            help="Lowest probability of a label; below it the result is unsure. By default 0.5 in footage, 0 "
+            "for a clip.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per clip and line.")] = False,
+    device: Device = "",
+    segments: Annotated[
+        bool | None,
+        typer.Option(
+            "--segments/--one-label",
+            help="Print segments, or one label for the whole; by default segments of what is longer than the "
+            "training clips.",
+            rich_help_panel=_FOOTAGE,
+        ),
+    ] = None,
+    per_person: Annotated[
+        bool | None,
+        typer.Option(
+            "--per-person/--together",
+            help="Label each person apart, for people who act by themselves; or the people of a window "
+            "together, for actions of two people. By default together, if the student takes two people.",
+            rich_help_panel=_FOOTAGE,
+        ),
+    ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of a window; by default the length of the training clips.", rich_help_panel=_FOOTAGE
+        ),
+    ] = None,
+    stride: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds from one window to the next; by default a quarter of the window.",
+            rich_help_panel=_FOOTAGE,
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write all segments as a table.", rich_help_panel=_FILES)
+    ] = None,
+    vtt: Annotated[
+        Path | None,
+        typer.Option(help="Write WebVTT subtitles: a file, or a folder for several.", rich_help_panel=_FILES),
+    ] = None,
+    elan: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write annotations for ELAN: a file (.eaf), or a folder for several.", rich_help_panel=_FILES
+        ),
+    ] = None,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a video with skeletons, labels and a timeline: a file (.mp4), or a folder.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    format_name: Annotated[
+        SourceFormat | None,
+        typer.Option("--format", help="Format, if the files do not show it.", rich_help_panel=SKELETONS),
+    ] = None,
+    split: Split = None,
+    layout: SourceLayout = None,
+    size: Size = None,
+    fps: Rate = None,
+    images: Images = None,
+    space: Space = None,
+    videos: VideoFolder = None,
+) -> None:
+    """Label videos with the low-cost estimator and the student, or skeletons with the student.
+
+    A video as long as the training clips gets one label; a longer one is footage, with a label for each
+    segment.
+    """
+    from skdpipe import load_estimator_settings, load_predictor, newest_bundle
+    from skdpipe.extraction import VideoItem
+    from skdpipe.formats.format import FormatOptions
+
+    path = bundle or newest_bundle(models)
+    other = load_estimator_settings(estimator) if estimator else None
+    options = FormatOptions(split, layout, size=size, fps=fps, images=images, space=space)
+    sources = find_sources(clips, format_name, options, videos)
+    needs_estimator = bool(other) or any(isinstance(each, VideoItem) for each in sources)
+    predictor = load_predictor(
+        path, device=device_name(device), estimator=other, runtime=runtime, poses_only=not needs_estimator
+    )
+    wanted = Wanted(segments, min_probability, window, stride, per_person)
+    labelling = Labelling(
+        predictor, wanted, Results(top, as_json, csv, vtt, elan, overlay, predictor.metadata.classes)
+    )
+    if not as_json:
+        print_note("bundle", f"{path}, runtime: {predictor.runtime.name}")
+    failed = False
+    for clip in each_clip(sources):
+        refused = clip if isinstance(clip, Refused) else labelling.label(clip)
+        if refused is not None:
+            failed = True
+            print_refused(refused, as_json=as_json)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,154 @@
+"""What `skdpipe predict` prints and writes: labels of clips, and segments of footage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skdpipe.cli.app import print_json, print_line, print_note, print_problem, stderr
+from skdpipe.cli.clips import Refused
+from skdpipe.errors import SkdpipeError
+
+if TYPE_CHECKING:
+    from skdpipe.inference import Prediction
+    from skdpipe.inference.timeline import Segment, Timeline
+    from skdpipe.skeleton import Layout
+    from skdpipe.skeleton.tracks import TrackedFrame
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where the results of a command go.
+
+    Attributes:
+        top: number of labels printed for a clip.
+        as_json: print one JSON object a clip.
+        csv: file with the segments of all clips.
+        vtt, elan, overlay: file of the only clip, or folder for a file of each clip.
+        classes: of the student.
+        table: the results for the CSV so far.
+    """
+
+    top: int
+    as_json: bool
+    csv: Path | None
+    vtt: Path | None
+    elan: Path | None
+    overlay: Path | None
+    classes: Sequence[str]
+    table: list[Timeline] = field(default_factory=list)
+    written: set[Path] = field(default_factory=set)
+
+    def print_prediction(self, prediction: Prediction) -> None:
+        """Print the label of a clip."""
+        if self.as_json:
+            print_json(
+                {
+                    "source": prediction.source,
+                    "label": prediction.label,
+                    "probabilities": dict(prediction.probabilities),
+                    "people": prediction.people,
+                    "frames": prediction.frames,
+                    "reason": prediction.reason,
+                }
+            )
+            return
+        if not prediction.probabilities:
+            print_line(f"{prediction.source}: no person found in {prediction.frames} frames")
+            return
+        labels = ", ".join(f"{label} {share:.3f}" for label, share in prediction.probabilities[: self.top])
+        unsure = f"{prediction.reason}: " if prediction.reason else ""
+        print_line(f"{prediction.source}: {unsure}{labels}")
+
+    def print_timeline(self, timeline: Timeline) -> None:
+        """Print the segments of footage."""
+        from skdpipe.inference.segment_files import to_json
+
+        if self.as_json:
+            print_json(to_json(timeline))
+            return
+        people = f", {len(timeline.people)} people" if timeline.people else ""
+        print_line(f"{timeline.source}: {clock(timeline.seconds)}{people}")
+        for each in timeline.segments:
+            print_line(f"  {in_words(each)}")
+
+    def write(
+        self,
+        timeline: Timeline,
+        frames: Sequence[TrackedFrame],
+        layout: Layout | None,
+        video: Path | None,
+    ) -> None:
+        """Write the files that are wanted of a clip or footage.
+
+        Args:
+            timeline: its segments.
+            frames: its people, for the overlay.
+            layout: of the people.
+            video: its file, None if there are only skeletons.
+
+        Raises:
+            SkdpipeError: if two clips would be written to one file, or there is no video to draw on.
+            OSError: if a file cannot be written.
+        """
+        from skdpipe.inference.segment_files import write_csv, write_elan, write_webvtt
+
+        if self.csv is not None:
+            self.table.append(timeline)
+            write_csv(self.table, self.csv)
+        if self.vtt is not None:
+            write_webvtt(timeline, self._place(self.vtt, ".vtt", timeline.source))
+        if self.elan is not None:
+            write_elan(timeline, self._place(self.elan, ".eaf", timeline.source), video, self.classes)
+        if self.overlay is not None:
+            if video is None or layout is None:
+                raise SkdpipeError(
+                    f"{timeline.source} has skeletons without a video to draw on; leave out --overlay"
+                )
+            from skdpipe.overlay_video import write_overlay
+            from skdpipe.progress import Progress
+
+            place = self._place(self.overlay, ".mp4", timeline.source)
+            write_overlay(video, timeline, frames, layout, place, Progress(stderr))
+
+    def _place(self, option: Path, ending: str, source: str) -> Path:
+        """The file for a clip: the one that is named, or one in the folder that is named."""
+        is_file = option.suffix.lower() == ending and not option.is_dir()
+        path = option if is_file else option / f"{Path(source).stem}{ending}"
+        number = 1
+        while path in self.written:
+            if is_file:
+                raise SkdpipeError(
+                    f"{source} would replace {path}, which belongs to the clip before; name a folder for the "
+                    "files of several clips"
+                )
+            number += 1
+            path = path.with_name(f"{Path(source).stem}-{number}{ending}")
+        self.written.add(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.as_json:
+            print_note("writes", str(path))
+        return path
+
+
+def print_refused(refused: Refused, *, as_json: bool) -> None:
+    """Print why a clip has no label."""
+    if as_json:
+        print_json({"source": refused.source, "error": refused.reason})
+    print_problem("red", "error", refused.reason)
+
+
+def clock(seconds: float) -> str:
+    """A time as hours, minutes, and seconds with one decimal: 0:01:05.5."""
+    tenths = round(10 * seconds)
+    return f"{tenths // 36000}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}.{tenths % 10}"
+
+
+def in_words(segment: Segment) -> str:
+    """A segment in one line."""
+    who = "" if segment.person is None else f", person {segment.person}"
+    probability = f" {segment.probability:.3f}" if segment.probability else ""
+    what = segment.text if segment.label is not None else f"({segment.text})"
+    return f"{clock(segment.start)} - {clock(segment.end)}  {what}{probability}{who}"
