@@ -112,12 +112,13 @@ def test_segments_are_those_of_a_plain_computation(
     labels: list[str] = []
     current = None
     for step in range(steps):
-        over = [w for number, w in enumerate(windows) if number <= step < number + overlap and w is not None]
+        over = {n: w for n, w in enumerate(windows) if n <= step < n + overlap and w is not None}
         if not over:
             current = None
             labels.append("too little seen")
             continue
-        mean = np.mean([[w, 1 - w] for w in over], axis=0)
+        weights = [min(step - n + 1, overlap - (step - n)) for n in over]
+        mean = np.average([[w, 1 - w] for w in over.values()], axis=0, weights=weights)
         best = int(mean.argmax())
         stays = (
             current is not None

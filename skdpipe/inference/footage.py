@@ -253,31 +253,30 @@ class FootageLabeller:
         stride = self._windows.stride
         start, end = self._next * stride, min((self._next + 1) * stride, last)
         self._next += 1
-        during = self._recent.between(start, end)
-        around = self._recent.between(start - stride, end + stride)
-        nobody = not len(around.numbers)
+        before, during, after = (
+            self._recent.between(*limits)
+            for limits in ((start - stride, start), (start, end), (end, end + stride))
+        )
+        both = set(before.numbers.tolist()) & set(after.numbers.tolist())
+        here = both | set(during.numbers.tolist())  # a step without a detection between two with one counts
+        nobody = not here and not (len(before.numbers) and len(after.numbers))
         for person, builder in list(self._builders.items()):
             reason: Reason | None = None
             presence: Presence | None = None
             if person is not None:
-                presence = self._presence(person, start, end, during, around)
+                presence = self._presence(person, start, end, during) if person in here else None
             elif nobody or not self._windows.per_person:
                 presence = Presence(start, end)
-                reason = ("no person" if around.frames else "too little seen") if nobody else None
+                reason = ("no person" if during.frames else "too little seen") if nobody else None
             found.segments.extend(builder.end_step(presence, reason))
-            gone = person is not None and self._spans[person].end < end - stride
-            if gone and presence is None:
+            if person is not None and presence is None and self._spans[person].end < start - stride:
                 self._end_person(person, found)
 
-    def _presence(self, person: int, start: float, end: float, during: View, around: View) -> Presence | None:
-        """When a person is in view during a step; short gaps between detections count."""
-        if person not in around.numbers:
-            return None
+    def _presence(self, person: int, start: float, end: float, during: View) -> Presence | None:
+        """When a person is in view during a step; from the first to the last detection of the person."""
         span = self._spans[person]
         begins, ends = max(start, span.start), min(end, span.end + self._format.pose_period)
-        if ends <= begins + _ROUNDING:
-            return None
-        return Presence(begins, ends, (during if person in during.numbers else around).box_of(person))
+        return Presence(begins, ends, during.box_of(person)) if ends > begins + _ROUNDING else None
 
     def _end_person(self, person: int | None, found: Labels) -> None:
         found.segments.extend(self._builders.pop(person).close())

@@ -1,7 +1,7 @@
 """From the probabilities of overlapping windows to segments.
 
 Time is divided into steps as long as the distance of two windows. The probabilities of a step are the mean
-over all windows that contain it. A label begins where its probability reaches a threshold, and ends where it
+over all windows that contain it; a window has the most weight in the steps at its middle. A label begins where its probability reaches a threshold, and ends where it
 falls below a lower one (hysteresis), or where another label is clearly more probable.
 """
 
@@ -57,11 +57,11 @@ class _Step:
     """The probabilities of the windows that contain a step so far."""
 
     total: Probabilities
-    windows: int = 0
+    weight: float = 0.0
 
-    def add(self, probabilities: Probabilities) -> None:
-        self.total = self.total + probabilities
-        self.windows += 1
+    def add(self, probabilities: Probabilities, weight: float) -> None:
+        self.total = self.total + weight * probabilities
+        self.weight += weight
 
 
 @dataclass
@@ -99,8 +99,8 @@ class SegmentBuilder:
         while len(self._steps) < self._overlap:
             self._steps.append(_Step(np.zeros(len(self._classes))))
         if probabilities is not None:
-            for step in self._steps:
-                step.add(probabilities)
+            for number, step in enumerate(self._steps):
+                step.add(probabilities, min(number + 1, self._overlap - number))
 
     def end_step(self, presence: Presence | None, reason: Reason | None = None) -> list[Segment]:
         """End the first step that has not ended, to which no further window belongs.
@@ -118,8 +118,8 @@ class SegmentBuilder:
             return self.close()
         choice: int | Reason
         choice, probability = reason or _TOO_LITTLE, 0.0
-        if reason is None and step.windows:
-            mean = step.total / step.windows
+        if reason is None and step.weight:
+            mean = step.total / step.weight
             choice = self._choose(mean)
             probability = float(mean[choice] if isinstance(choice, int) else mean.max())
         else:
