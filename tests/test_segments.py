@@ -99,6 +99,17 @@ def test_a_reason_given_from_outside_comes_before_the_probabilities() -> None:
     assert builder.close() == [Segment(0.0, 0.5, None, 0.0, reason="no person")]
 
 
+def test_a_label_that_lasts_too_short_is_part_of_the_unsure_segment_around_it() -> None:
+    builder = SegmentBuilder(CLASSES, None, 1, Thresholds(0.6, 0.0, shortest=1.0))
+    found = []
+    for number, wave in enumerate([0.5, 0.9, 0.5, 0.9, 0.9, 0.1, 0.9]):
+        builder.add_window(np.array([wave, 1 - wave]))
+        found += builder.end_step(Presence(number * STRIDE, (number + 1) * STRIDE))
+    found += builder.close()
+    assert brief(found) == [(0.0, 1.5, "unsure"), (1.5, 2.5, "wave"), (2.5, 3.5, "unsure")]
+    assert found[0].probability == pytest.approx(1.9 / 3)
+
+
 @given(
     st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=12),
     st.integers(1, 5),
@@ -112,13 +123,12 @@ def test_segments_are_those_of_a_plain_computation(
     labels: list[str] = []
     current = None
     for step in range(steps):
-        over = {n: w for n, w in enumerate(windows) if n <= step < n + overlap and w is not None}
+        over = [w for n, w in enumerate(windows) if n <= step < n + overlap and w is not None]
         if not over:
             current = None
             labels.append("too little seen")
             continue
-        weights = [min(step - n + 1, overlap - (step - n)) for n in over]
-        mean = np.average([[w, 1 - w] for w in over.values()], axis=0, weights=weights)
+        mean = np.mean([[w, 1 - w] for w in over], axis=0)
         best = int(mean.argmax())
         stays = (
             current is not None

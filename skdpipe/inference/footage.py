@@ -36,6 +36,7 @@ class FootageSettings:
         min_probability: lowest calibrated probability of a label.
         hysteresis: a label ends if its probability falls further than this below ``min_probability``, or if
             another is more probable by more than this.
+        shortest: seconds; a label that lasts for less is none. None is half a window.
         least_seen: lowest share of the frames of a window in which a person must be detected.
         per_person: whether each person gets own labels; if not, the people of a window are one clip.
             None is True for a student of one person, False for a student of several.
@@ -48,6 +49,7 @@ class FootageSettings:
     stride: float | None = None
     min_probability: float = 0.5
     hysteresis: float = 0.1
+    shortest: float | None = None
     least_seen: float = 0.5
     per_person: bool | None = None
 
@@ -55,6 +57,8 @@ class FootageSettings:
         for name, value in (("window", self.window), ("stride", self.stride)):
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"a {name} of {value:g} s; expected more than 0 seconds")
+        if self.shortest is not None and not 0 <= self.shortest < math.inf:
+            raise ConfigError(f"shortest is {self.shortest:g} s; expected 0 or more seconds")
         for name in ("min_probability", "hysteresis", "least_seen"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
@@ -104,11 +108,12 @@ def windows_of(metadata: BundleMetadata, settings: FootageSettings) -> Windows:
         settings = replace(settings, window=metadata.training_clips.window)
     assert settings.window is not None
     stride = settings.stride or settings.window / _STRIDES_OF_A_WINDOW
+    shortest = settings.window / 2 if settings.shortest is None else settings.shortest
     per_person = metadata.clip.people == 1 if settings.per_person is None else settings.per_person
     return Windows(
         settings.window,
         max(1, round(settings.window / stride)),
-        Thresholds(settings.min_probability, settings.hysteresis),
+        Thresholds(settings.min_probability, settings.hysteresis, shortest),
         settings.least_seen,
         per_person,
     )

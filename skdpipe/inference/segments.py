@@ -1,7 +1,7 @@
 """From the probabilities of overlapping windows to segments.
 
 Time is divided into steps as long as the distance of two windows. The probabilities of a step are the mean
-over all windows that contain it; a window has the most weight in the steps at its middle. A label begins where its probability reaches a threshold, and ends where it
+over all windows that contain it. A label begins where its probability reaches a threshold, and ends where it
 falls below a lower one (hysteresis), or where another label is clearly more probable.
 """
 
@@ -32,10 +32,12 @@ class Thresholds:
         begin: lowest probability at which a label begins.
         hysteresis: a label ends if its probability is more than this below ``begin``, or if that of another
             label is higher by more than this.
+        shortest: seconds; a label that lasts for less is none.
     """
 
     begin: float
     hysteresis: float
+    shortest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,22 +59,30 @@ class _Step:
     """The probabilities of the windows that contain a step so far."""
 
     total: Probabilities
-    weight: float = 0.0
+    windows: int = 0
 
-    def add(self, probabilities: Probabilities, weight: float) -> None:
-        self.total = self.total + weight * probabilities
-        self.weight += weight
+    def add(self, probabilities: Probabilities) -> None:
+        self.total = self.total + probabilities
+        self.windows += 1
 
 
 @dataclass
-class _Open:
-    """A segment that has not ended."""
+class _Part:
+    """Steps with one label, or with one reason for none."""
 
-    presence: Presence
-    choice: int | Reason
+    start: float
     end: float
+    choice: int | Reason
     probabilities: list[float] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
+
+    def continues(self, before: _Part) -> bool:
+        return self.choice == before.choice and self.start <= before.end + _ROUNDING
+
+    def add(self, later: _Part) -> None:
+        self.end = later.end
+        self.probabilities += later.probabilities
+        self.boxes += later.boxes
 
 
 class SegmentBuilder:
@@ -91,7 +101,8 @@ class SegmentBuilder:
         self._classes, self._person, self._thresholds = classes, person, thresholds
         self._overlap = overlap
         self._steps: deque[_Step] = deque()
-        self._open: _Open | None = None
+        self._ended: _Part | None = None  # unsure; the next one may be so too
+        self._open: _Part | None = None
         self._label: int | None = None
 
     def add_window(self, probabilities: Probabilities | None) -> None:
@@ -99,8 +110,8 @@ class SegmentBuilder:
         while len(self._steps) < self._overlap:
             self._steps.append(_Step(np.zeros(len(self._classes))))
         if probabilities is not None:
-            for number, step in enumerate(self._steps):
-                step.add(probabilities, min(number + 1, self._overlap - number))
+            for step in self._steps:
+                step.add(probabilities)
 
     def end_step(self, presence: Presence | None, reason: Reason | None = None) -> list[Segment]:
         """End the first step that has not ended, to which no further window belongs.
@@ -110,7 +121,7 @@ class SegmentBuilder:
             reason: why the step has no label whatever the probabilities are.
 
         Returns:
-            The segment that ends with it, if any.
+            The segments that have ended.
         """
         step = self._steps.popleft() if self._steps else _Step(np.zeros(len(self._classes)))
         if presence is None:
@@ -118,43 +129,57 @@ class SegmentBuilder:
             return self.close()
         choice: int | Reason
         choice, probability = reason or _TOO_LITTLE, 0.0
-        if reason is None and step.weight:
-            mean = step.total / step.weight
+        if reason is None and step.windows:
+            mean = step.total / step.windows
             choice = self._choose(mean)
             probability = float(mean[choice] if isinstance(choice, int) else mean.max())
         else:
             self._label = None
-        ended = []
-        if self._open is not None and (
-            self._open.choice != choice or presence.start > self._open.end + _ROUNDING
-        ):
-            ended = self.close()
-        if self._open is None:
-            self._open = _Open(presence, choice, presence.end)
-        self._open.end = presence.end
-        self._open.probabilities.append(probability)
-        if presence.box is not None:
-            self._open.boxes.append(presence.box)
-        return ended
+        boxes = [] if presence.box is None else [presence.box]
+        part = _Part(presence.start, presence.end, choice, [probability], boxes)
+        if self._open is None or not part.continues(self._open):
+            ended = self._end_part()
+            self._open = part
+            return ended
+        self._open.add(part)
+        return []
 
     def close(self) -> list[Segment]:
-        """End the segment, if there is one."""
-        if self._open is None:
+        """End the segments that have not ended."""
+        ended = self._end_part()
+        if self._ended is not None:
+            ended.append(self._to_segment(self._ended))
+            self._ended = None
+        return ended
+
+    def _end_part(self) -> list[Segment]:
+        """End the open part; if it is unsure, the next one may continue it."""
+        part, self._open = self._open, None
+        if part is None:
             return []
-        found, self._open = self._open, None
-        label = self._classes[found.choice] if isinstance(found.choice, int) else None
-        left, top, right, bottom = np.median(found.boxes, axis=0).tolist() if found.boxes else [0.0] * 4
-        return [
-            Segment(
-                found.presence.start,
-                found.end,
-                label,
-                float(np.mean(found.probabilities)),
-                self._person,
-                (left, top, right, bottom) if found.boxes else None,
-                None if isinstance(found.choice, int) else found.choice,
-            )
-        ]
+        if isinstance(part.choice, int) and part.end - part.start < self._thresholds.shortest - _ROUNDING:
+            part.choice = _UNSURE
+        before, self._ended = self._ended, None
+        if before is not None and part.continues(before):
+            before.add(part)
+            before, part = None, before
+        known = [] if before is None else [self._to_segment(before)]
+        if part.choice == _UNSURE:
+            self._ended = part
+            return known
+        return [*known, self._to_segment(part)]
+
+    def _to_segment(self, part: _Part) -> Segment:
+        left, top, right, bottom = np.median(part.boxes, axis=0).tolist() if part.boxes else [0.0] * 4
+        return Segment(
+            part.start,
+            part.end,
+            self._classes[part.choice] if isinstance(part.choice, int) else None,
+            float(np.mean(part.probabilities)),
+            self._person,
+            (left, top, right, bottom) if part.boxes else None,
+            None if isinstance(part.choice, int) else part.choice,
+        )
 
     def _choose(self, mean: Probabilities) -> int | Reason:
         best, begin, hysteresis = int(mean.argmax()), self._thresholds.begin, self._thresholds.hysteresis
