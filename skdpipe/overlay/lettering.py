@@ -68,11 +68,11 @@ class Lettering:
 
     def write(self, image: Frame, text: str, left: int, top: int, colour: Colour) -> None:
         """Draw a line of text on the image; what is outside of it is cut off."""
-        mask = self._mask(text)
-        x, y = max(0, left), max(0, top)
-        mask = mask[y - top : image.shape[0] - top, x - left : image.shape[1] - left]
-        place = image[y : y + mask.shape[0], x : x + mask.shape[1]]
-        place += ((np.array(colour) - place) * mask).round().astype(np.int16).astype(np.uint8)
+        y, x = max(0, -top), max(0, -left)
+        bottom, right = max(0, image.shape[0] - top), max(0, image.shape[1] - left)
+        mask = self._mask(text)[y:bottom, x:right]
+        place = image[top + y :, left + x :][: mask.shape[0], : mask.shape[1]]
+        place[:] = np.rint(place + (np.array(colour, np.float32) - place) * mask)
 
     def _mask_of(self, text: str) -> NDArray[np.float32]:
         """Opacity ``(height, width, 1)``, 0 to 1."""
