@@ -107,7 +107,7 @@ class Results:
                 raise SkdpipeError(
                     f"{timeline.source} has skeletons without a video to draw on; leave out --overlay"
                 )
-            from skdpipe.overlay_video import write_overlay
+            from skdpipe.overlay import write_overlay
             from skdpipe.progress import Progress
 
             place = self._place(self.overlay, ".mp4", timeline.source)

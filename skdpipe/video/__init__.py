@@ -15,7 +15,7 @@ from skdpipe.video.reading import (
     read_frames,
     read_timed_frames,
 )
-from skdpipe.video.writing import write_video
+from skdpipe.video.writing import require_timed_ending, write_timed_video, write_video
 
 __all__ = [
     "EXTENSIONS",
@@ -29,5 +29,7 @@ __all__ = [
     "probe",
     "read_frames",
     "read_timed_frames",
+    "require_timed_ending",
+    "write_timed_video",
     "write_video",
 ]

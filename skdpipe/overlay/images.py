@@ -1,4 +1,4 @@
-"""Drawing of skeletons on frames, for visual inspection."""
+"""Images of skeletons: on frames, of a summary, and of several clips."""
 
 from __future__ import annotations
 
