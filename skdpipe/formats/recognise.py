@@ -16,6 +16,7 @@ from typing import Final
 from skdpipe.errors import ConfigError, DataError, FormatError, in_brief
 from skdpipe.extraction.video_list import VideoList, find_videos
 from skdpipe.folders import folders_below
+from skdpipe.formats import st_gcn
 from skdpipe.formats.arrays import open_array
 from skdpipe.formats.catalogue import FORMATS, format_named
 from skdpipe.formats.format import Format
@@ -105,6 +106,8 @@ def _shown_in_folder(folder: Path) -> dict[Format, Path]:
 
 
 def _shown_by_file(path: Path) -> list[Format]:
+    if st_gcn.is_label_file(path):
+        return [st_gcn.FORMAT]
     named = _by_suffix(path)
     if named:
         return [named]
@@ -140,27 +143,27 @@ def json_keys(text: str) -> frozenset[str]:
     list as ``[].key``, and of those in a list under ``a`` as ``a[].key``. A list has ``[]``.
     """
     found: set[str] = set()
-    above: list[str] = []  # for each list or object that is open, "[]" or its last key
+    above: list[str | None] = []  # for each list that is open None, for each object its last key
     for token in _TOKEN.finditer(text):
         mark, key = token[0], token[1]
         if mark in {"[", "{"}:
             if mark == "[" and not above:
                 found.add("[]")
-            above.append("[]" if mark == "[" else "")
+            above.append(None if mark == "[" else "")
         elif mark in {"]", "}"}:
             del above[-1:]
             if not above:
                 break
-        elif token[2] and above and above[-1] != "[]":
+        elif token[2] and above and above[-1] is not None:
             above[-1] = key
             match above:
                 case [_]:
                     found.add(key)
-                case ["[]", _]:
+                case [None, _]:
                     found.add(f"[].{key}")
                 case [_, _]:
                     found.add(f"{{}}.{key}")
-                case [outer, "[]", _]:
+                case [str(outer), None, _]:
                     found.add(f"{outer}[].{key}")
     return frozenset(found)
 
