@@ -302,3 +302,25 @@ def test_a_predictor_of_poses_opens_no_estimator(tmp_path: Path) -> None:
         load_predictor(in_space, poses_only=True).predict(CLIPS[0])
     with pytest.raises(BundleError, match=r"trained on three coordinates .* estimators find two in a video"):
         load_predictor(in_space)
+
+
+# Footage
+
+
+def test_long_skeletons_get_segments_and_the_rate_of_their_times(run: Run, tmp_path: Path) -> None:
+    student = a_student(tmp_path)
+    save_poses([a_sequence(ACTIONS[0], frames=300)], tmp_path / "long", "openpifpaf")
+    arguments = (tmp_path / "long", "--bundle", student, "--size", *SIZE, *TORCH)
+    output = run(*arguments, "--window", 1)
+    assert output.code == 0
+    first, *segments = output.out.splitlines()
+    assert first.endswith(".openpifpaf.json: 0:00:10.0")  # 300 frames at the rate that is assumed
+    assert segments
+    note = "note: times are at 30 frames per second, as assumed where skeletons do not record it; --fps gives"
+    assert [line.startswith(note) for line in output.err.splitlines()].count(True) == 1
+    output = run(*arguments, "--window", 1, "--fps", 15)
+    assert output.out.splitlines()[0].endswith(": 0:00:20.0")
+    assert note not in output.err
+    output = run(*arguments, "--one-label")
+    assert len(output.out.splitlines()) == 1
+    assert note not in output.err
