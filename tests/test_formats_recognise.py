@@ -176,7 +176,8 @@ def test_neither_is_refused(tmp_path: Path) -> None:
 def keys_by_python(value: Any) -> set[str]:
     """`json_keys` by Python's own reader."""
     if isinstance(value, list):
-        return {"[]"} | {f"[].{key}" for each in value if isinstance(each, dict) for key in each}
+        keys = {f"[].{key}" for each in value if isinstance(each, dict) for key in each}
+        return keys if value else {"[]"}
     found: set[str] = set()
     for key, below in value.items() if isinstance(value, dict) else ():
         found.add(key)
@@ -203,3 +204,9 @@ def test_the_keys_are_those_that_python_reads(value: Any) -> None:
 def test_a_text_that_is_cut_off_has_some_of_the_keys(value: Any, length: int) -> None:
     text = json.dumps(value)
     assert json_keys(text[:length]) <= json_keys(text)
+
+
+def test_the_index_of_imports_is_no_list_of_results(tmp_path: Path) -> None:
+    save_poses(CLIPS[:1], tmp_path / "low/set", "cache")
+    (tmp_path / "index.jsonl").write_text('["low","set","walk.json"]\n')
+    assert format_of(tmp_path, None).name == "cache"

@@ -32,6 +32,7 @@ _START: Final = 64 * 1024  # bytes of a JSON file
 _LOOKED_AT: Final = 1000  # files of a folder by their names
 _LOOKED_INTO: Final = 20  # of these, files whose content is looked at
 _SHOWN: Final = 5  # keys in a message
+_EMPTY_LIST: Final = re.compile(r"\s*\[\s*\]\s*")
 _TOKEN: Final = re.compile(r'"((?:[^"\\]|\\.)*)"(?=\s*(:?))|[\[\]{}]', re.DOTALL)
 
 
@@ -140,15 +141,13 @@ def json_keys(text: str) -> frozenset[str]:
     """The keys of the first value of a JSON text, which may be cut off.
 
     A key of the value itself is there as ``key``, one of the objects in it as ``{}.key``, of the objects in a
-    list as ``[].key``, and of those in a list under ``a`` as ``a[].key``. A list has ``[]``.
+    list as ``[].key``, and of those in a list under ``a`` as ``a[].key``. An empty list has ``[]``.
     """
     found: set[str] = set()
     above: list[str | None] = []  # for each list that is open None, for each object its last key
     for token in _TOKEN.finditer(text):
         mark, key = token[0], token[1]
         if mark in {"[", "{"}:
-            if mark == "[" and not above:
-                found.add("[]")
             above.append(None if mark == "[" else "")
         elif mark in {"]", "}"}:
             del above[-1:]
@@ -165,7 +164,7 @@ def json_keys(text: str) -> frozenset[str]:
                     found.add(f"{{}}.{key}")
                 case [str(outer), None, _]:
                     found.add(f"{outer}[].{key}")
-    return frozenset(found)
+    return frozenset(found or ["[]"] * bool(_EMPTY_LIST.fullmatch(text)))
 
 
 def _describe(path: Path) -> str:
