@@ -96,7 +96,7 @@ def _shown_in_folder(folder: Path) -> dict[Format, Path]:
     shown: dict[Format, Path] = {}
     looked_into = 0
     for file in islice(_skeleton_files(folder), _LOOKED_AT):
-        needs_content = file.suffix.lower() in {*_JSON, *_ARRAYS} and not _by_suffix(file)
+        needs_content = file.suffix.lower() in {*_JSON, *_ARRAYS}
         looked_into += needs_content
         if needs_content and looked_into > _LOOKED_INTO:
             continue
