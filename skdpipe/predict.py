@@ -35,8 +35,8 @@ def load_predictor(
     Args:
         bundle: the student's bundle, or its path.
         device: where the estimator and, with the runtime torch, the student run.
-        estimator: settings of the estimator. By default those stored in the bundle; needed if the student was
-            trained on imported skeletons.
+        estimator: settings of the estimator. By default those stored in the bundle; needed for videos if the
+            student was trained on imported skeletons.
         runtime: what runs the student and, unless it is auto, the estimator's network.
         poses_only: label pose sequences only, without an estimator; of two or of three coordinates.
 

@@ -30,6 +30,10 @@ class TensorFileError(ValueError):
     """A file that is damaged or not one of tensors; the message is what was found, without the path."""
 
 
+class OtherFormatError(TensorFileError):
+    """A file of tensors of another format."""
+
+
 class NewerFormatError(TensorFileError):
     """A file in a later version of its format."""
 
@@ -54,13 +58,15 @@ class Header:
 
         Raises:
             NewerFormatError: if it is a later version.
-            TensorFileError: if it is anything else.
+            OtherFormatError: if it is another one.
+            TensorFileError: if the field is not there.
         """
         found = self.metadata.get("format", "none")
         if is_newer(found, expected):
             raise NewerFormatError(f"format '{found}', newer than '{expected}'")
         if found != expected:
-            raise TensorFileError(f"format '{found:.40}', expected '{expected}'")
+            error = OtherFormatError if "format" in self.metadata else TensorFileError
+            raise error(f"format '{found:.40}', expected '{expected}'")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:

@@ -11,7 +11,8 @@ from scipy.io import savemat
 
 from skdpipe.errors import ConfigError, FormatError
 from skdpipe.formats.nw_ucla import find_nw_ucla, load_nw_ucla
-from skdpipe.formats.poses import format_of, load_poses, save_poses
+from skdpipe.formats.poses import load_poses, save_poses
+from skdpipe.formats.recognise import format_of
 from skdpipe.formats.utd_mhad import FORMAT, find_utd_mhad, load_utd_mhad
 from skdpipe.skeleton import KINECT_20, clip_key
 
@@ -66,7 +67,10 @@ def test_the_format_is_shown_by_the_names_of_files(folder: bool, tmp_path: Path)
     assert format_of(tmp_path if folder else path, None).name == "utd-mhad"
     (tmp_path / "S001C001P001R001A001.skeleton").touch()
     assert format_of(path.with_suffix(".skeleton"), None).name == "ntu"
-    with pytest.raises(ConfigError, match="is not clear from its name"):
+    expected = (
+        r"holds ntu \(S001.*\.skeleton\) and utd-mhad \(a7.*\.mat\); name the one to read with --format$"
+    )
+    with pytest.raises(ConfigError, match=expected):
         format_of(tmp_path, None)
 
 

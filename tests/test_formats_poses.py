@@ -105,8 +105,11 @@ def test_the_format_is_known_by_the_suffix_or_must_be_named(tmp_path: Path) -> N
     (tmp_path / "a.mat").write_bytes(b"no")
     with pytest.raises(FormatError, match="is not an annotation of Penn Action"):
         load_poses(tmp_path / "a.mat")
-    with pytest.raises(ConfigError, match=r"set\.pkl is not clear .*; name one of cache, penn, .*, skd"):
-        load_poses("set.pkl")
+    expected = (
+        r"set\.xyz is not clear \(its name ends in \.xyz\); name one with --format: cache, penn, .*, skd"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        load_poses("set.xyz")
     with pytest.raises(ConfigError, match=r"a\.mat is not clear .*; name one of cache, pyskl, .*, kinetics"):
         save_poses(CLIPS, "a.mat")
     with pytest.raises(ConfigError, match="no format 'vicon'"):

@@ -30,6 +30,7 @@ from skdpipe.skeleton.plausible import require_plausible, require_plausible_vide
 from skdpipe.tensor_file import (
     Header,
     NewerFormatError,
+    OtherFormatError,
     TensorFileError,
     TensorType,
     read_header,
@@ -166,6 +167,8 @@ def _errors_of(path: Path) -> Iterator[None]:
             f"{path} was written by a later version of skdpipe ({error}); update skdpipe, or choose another "
             "folder"
         ) from error
+    except OtherFormatError as error:
+        raise CacheError(f"{path} holds no poses ({error}); name a file of the pose cache") from error
     except TensorFileError as error:
         raise _damaged(path, str(error)) from error
     except KeyError as error:

@@ -62,6 +62,7 @@ class Labelling:
         self._predictor, self._wanted, self._results = predictor, wanted, results
         self._footage = wanted.footage
         self._noted = {predictor.metadata.fingerprint}
+        self._noted_rate = False
         of_segments = (wanted.window, wanted.stride, wanted.per_person)
         self._forced = wanted.segments
         if any(value is not None for value in of_segments):
@@ -127,6 +128,8 @@ class Labelling:
                     frames.append(frame)
 
             timeline = self._predictor.label_footage(clip, self._footage, on_frame=show)
+        if not isinstance(clip, Path):
+            self._note_rate(clip)
         self._results.print_timeline(timeline)
         people = self._predictor.metadata.clip.people
         if most > people and all(each.person is None for each in timeline.segments):
@@ -137,6 +140,19 @@ class Labelling:
             )
         layout = self._predictor.layout if isinstance(clip, Path) else clip.layout
         self._results.write(timeline, frames, layout, clip if isinstance(clip, Path) else None)
+
+    def _note_rate(self, clip: PoseSequence) -> None:
+        """Print a note once if the times may rest on a frame rate that is assumed."""
+        from skdpipe.formats.defaults import FPS
+
+        if clip.fps == FPS and not self._noted_rate:
+            self._noted_rate = True
+            print_problem(
+                "yellow",
+                "note",
+                f"times are at {FPS:g} frames per second, as assumed where skeletons do not record it; --fps "
+                "gives another",
+            )
 
     def _note_estimator(self, clip: PoseSequence) -> None:
         """Print a note once for each estimator of skeletons that is not the student's."""

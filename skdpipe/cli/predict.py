@@ -40,7 +40,7 @@ def predict(
     clips: Annotated[
         list[Path],
         typer.Argument(
-            help="Videos or skeletons (of any format of `import`), folders, or a CSV: path,label."
+            help="Videos, folders of videos, a CSV: path,label; or skeletons in any format of `import`."
         ),
     ],
     bundle: Annotated[Path | None, typer.Option(help="Bundle of a student; by default the newest.")] = None,

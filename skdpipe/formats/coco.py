@@ -503,6 +503,8 @@ FORMAT = Format(
     read=_read,
     options=frozenset({"layout", "size", "fps", "images"}),
     named_by=named_by,
-    json_keys=tuple(map(frozenset, (["[]"], ["annotations"], ["images"], ["{}.bodies"], ["{}.people"]))),
+    json_keys=tuple(
+        frozenset({each}) for each in ("[].image_id", "[]", "annotations", "images", "{}.bodies", "{}.people")
+    ),
 )
 TARGET = Target("coco", _write)

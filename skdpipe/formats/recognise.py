@@ -16,6 +16,7 @@ from typing import Final
 from skdpipe.errors import ConfigError, DataError, FormatError, in_brief
 from skdpipe.extraction.video_list import VideoList, find_videos
 from skdpipe.folders import folders_below
+from skdpipe.formats import st_gcn
 from skdpipe.formats.arrays import open_array
 from skdpipe.formats.catalogue import FORMATS, format_named
 from skdpipe.formats.format import Format
@@ -31,6 +32,7 @@ _START: Final = 64 * 1024  # bytes of a JSON file
 _LOOKED_AT: Final = 1000  # files of a folder by their names
 _LOOKED_INTO: Final = 20  # of these, files whose content is looked at
 _SHOWN: Final = 5  # keys in a message
+_EMPTY_LIST: Final = re.compile(r"\s*\[\s*\]\s*")
 _TOKEN: Final = re.compile(r'"((?:[^"\\]|\\.)*)"(?=\s*(:?))|[\[\]{}]', re.DOTALL)
 
 
@@ -94,7 +96,7 @@ def _shown_in_folder(folder: Path) -> dict[Format, Path]:
     shown: dict[Format, Path] = {}
     looked_into = 0
     for file in islice(_skeleton_files(folder), _LOOKED_AT):
-        needs_content = file.suffix.lower() in {*_JSON, *_ARRAYS} and not _by_suffix(file)
+        needs_content = file.suffix.lower() in {*_JSON, *_ARRAYS}
         looked_into += needs_content
         if needs_content and looked_into > _LOOKED_INTO:
             continue
@@ -105,6 +107,8 @@ def _shown_in_folder(folder: Path) -> dict[Format, Path]:
 
 
 def _shown_by_file(path: Path) -> list[Format]:
+    if st_gcn.is_label_file(path):
+        return [st_gcn.FORMAT]
     named = _by_suffix(path)
     if named:
         return [named]
@@ -137,32 +141,30 @@ def json_keys(text: str) -> frozenset[str]:
     """The keys of the first value of a JSON text, which may be cut off.
 
     A key of the value itself is there as ``key``, one of the objects in it as ``{}.key``, of the objects in a
-    list as ``[].key``, and of those in a list under ``a`` as ``a[].key``. A list has ``[]``.
+    list as ``[].key``, and of those in a list under ``a`` as ``a[].key``. An empty list has ``[]``.
     """
     found: set[str] = set()
-    above: list[str] = []  # for each list or object that is open, "[]" or its last key
+    above: list[str | None] = []  # for each list that is open None, for each object its last key
     for token in _TOKEN.finditer(text):
         mark, key = token[0], token[1]
         if mark in {"[", "{"}:
-            if mark == "[" and not above:
-                found.add("[]")
-            above.append("[]" if mark == "[" else "")
+            above.append(None if mark == "[" else "")
         elif mark in {"]", "}"}:
             del above[-1:]
             if not above:
                 break
-        elif token[2] and above and above[-1] != "[]":
+        elif token[2] and above and above[-1] is not None:
             above[-1] = key
             match above:
                 case [_]:
                     found.add(key)
-                case ["[]", _]:
+                case [None, _]:
                     found.add(f"[].{key}")
                 case [_, _]:
                     found.add(f"{{}}.{key}")
-                case [outer, "[]", _]:
+                case [str(outer), None, _]:
                     found.add(f"{outer}[].{key}")
-    return frozenset(found)
+    return frozenset(found or ["[]"] * bool(_EMPTY_LIST.fullmatch(text)))
 
 
 def _describe(path: Path) -> str:

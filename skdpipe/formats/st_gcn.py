@@ -49,6 +49,7 @@ FRAMES: Final = 300
 PEOPLE: Final = 2
 
 _DATA = "_data"
+_LABELS = "_label.pkl"
 
 
 def find_st_gcn(path: Path) -> tuple[Path, ...]:
@@ -128,7 +129,13 @@ def load_st_gcn(
 
 
 def _label_file(path: Path) -> Path:
-    return path.with_name(f"{path.stem.split(_DATA)[0]}_label.pkl")
+    return path.with_name(f"{path.stem.split(_DATA)[0]}{_LABELS}")
+
+
+def is_label_file(path: Path) -> bool:
+    """Whether a pickle holds the names and labels of an array beside it."""
+    is_named = path.name.endswith(_LABELS)
+    return is_named and path.with_name(f"{path.name.removesuffix(_LABELS)}{_DATA}.npy").is_file()
 
 
 def _names_and_labels(path: Path, count: int) -> tuple[list[str], list[Any]]:
@@ -279,7 +286,6 @@ FORMAT = Format(
     find=find_st_gcn,
     read=_read,
     options=frozenset({"layout", "labels", "size", "fps", "space"}),
-    suffix="_label.pkl",
     axes=5,
 )
 TARGET = Target("st-gcn", _write, frozenset({"labels", "frames", "people"}))
