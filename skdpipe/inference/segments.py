@@ -159,15 +159,14 @@ class SegmentBuilder:
             return []
         if isinstance(part.choice, int) and part.end - part.start < self._thresholds.shortest - _ROUNDING:
             part.choice = _UNSURE
-        before, self._ended = self._ended, None
-        if before is not None and part.continues(before):
-            before.add(part)
-            before, part = None, before
-        known = [] if before is None else [self._to_segment(before)]
-        if part.choice == _UNSURE:
-            self._ended = part
-            return known
-        return [*known, self._to_segment(part)]
+        known = []
+        if self._ended is not None and part.continues(self._ended):
+            self._ended.add(part)
+            part = self._ended
+        elif self._ended is not None:
+            known = [self._to_segment(self._ended)]
+        self._ended = part if part.choice == _UNSURE else None
+        return known if self._ended else [*known, self._to_segment(part)]
 
     def _to_segment(self, part: _Part) -> Segment:
         left, top, right, bottom = np.median(part.boxes, axis=0).tolist() if part.boxes else [0.0] * 4
