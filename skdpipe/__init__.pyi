@@ -52,7 +52,7 @@ from .extraction import (
 from .formats.convert import convert_poses
 from .formats.importing import import_poses
 from .formats.poses import load_poses, save_poses
-from .inference import BundleMetadata, Prediction, Predictor, read_metadata
+from .inference import BundleMetadata, Prediction, Predictor, TrainingClips, read_metadata
 from .pose import PoseEstimator
 from .pose.load import load_estimator
 from .pose.openpifpaf.weights import fetch_pose_weights
@@ -124,6 +124,7 @@ __all__ = [
     "RtmlibSettings",
     "SkdpipeError",
     "Source",
+    "TrainingClips",
     "Variant",
     "VideoError",
     "VideoItem",

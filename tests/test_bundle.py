@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from skdpipe.config import (
     Thresholds,
 )
 from skdpipe.errors import BundleError, DataError
-from skdpipe.inference.metadata import FORMAT, BundleMetadata, read_metadata
+from skdpipe.inference.metadata import FORMAT, BundleMetadata, TrainingClips, read_metadata
 from skdpipe.networks import NETWORKS, count_parameters
 
 NAMES: tuple[str, ...] = NETWORKS
@@ -38,10 +38,13 @@ def a_bundle(
     classes: tuple[str, ...] = ("sit", "stand"),
     estimator: Estimator | None = None,
     run: dict[str, object] | None = None,
+    training_clips: TrainingClips | None = None,
 ) -> Bundle:
     torch.manual_seed(0)
     network = build_network(choice, clip, len(classes))
-    metadata = BundleMetadata(choice, classes, clip, "estimator seed=0.2", estimator, run or {})
+    metadata = BundleMetadata(
+        choice, classes, clip, "estimator seed=0.2", estimator, run or {}, training_clips=training_clips
+    )
     return Bundle(network, metadata)
 
 
@@ -77,6 +80,13 @@ estimators = (
         PluginSettings, names, options=st.dictionaries(labels, st.integers() | labels | st.none(), max_size=3)
     )
 )
+training_clips = st.builds(
+    lambda lengths, *others: TrainingClips(lengths[1], lengths[0], lengths[2], lengths[1], *others),
+    st.tuples(*[st.floats(0.01, 1e5)] * 3).map(sorted),
+    st.floats(0.1, 1000),
+    st.integers(0, 2),
+    *[st.floats(0, 1)] * 3,
+)
 
 
 @given(
@@ -85,6 +95,7 @@ estimators = (
     st.lists(labels, min_size=2, max_size=5, unique=True),
     estimators,
     st.dictionaries(labels, labels),
+    st.none() | training_clips,
 )
 @settings(max_examples=25)
 def test_a_bundle_round_trips(
@@ -94,9 +105,10 @@ def test_a_bundle_round_trips(
     classes: list[str],
     estimator: Estimator | None,
     run: dict[str, object],
+    trained: TrainingClips | None,
 ) -> None:
     path = tmp_path_factory.mktemp("bundle") / "deep" / "student.safetensors"
-    saved = a_bundle(choice, clip, tuple(classes), estimator, run)
+    saved = a_bundle(choice, clip, tuple(classes), estimator, run, trained)
     save_bundle(saved, path)
     loaded = load_bundle(path)
     stated = replace(saved.metadata, clip=replace(clip, coordinates=clip.coordinates or 2))
@@ -195,10 +207,21 @@ def test_other_tensors_are_refused(tmp_path: Path, metadata: dict[str, str] | No
 
 
 def rewrite(path: Path, **changes: object) -> None:
+    """Change the description of a bundle; ``...`` removes a field."""
     with safe_open(path, framework="pt") as file:
         content = json.loads(file.metadata()["description"])
-    description = json.dumps({**content, **changes})
+    changed = {name: each for name, each in {**content, **changes}.items() if each is not ...}
+    description = json.dumps(changed)
     save_file(load_file(path), path, {"format": FORMAT, "description": description})
+
+
+CLIPS = TrainingClips(2.5, 1.0, 5.0, 2.5, 12.0, 2, several=0.5, seen=0.9, least_seen=0.4)
+
+
+def test_bundles_of_earlier_versions_do_not_describe_their_training_clips(tmp_path: Path) -> None:
+    save_bundle(a_bundle(training_clips=CLIPS), tmp_path / "b")
+    rewrite(tmp_path / "b", training_clips=...)
+    assert load_bundle(tmp_path / "b").metadata.training_clips is None
 
 
 @pytest.mark.parametrize(
@@ -221,6 +244,14 @@ def rewrite(path: Path, **changes: object) -> None:
         ({"classes": None}, "classes should be different names"),
         ({"estimator": {"every": 0}}, "every: found 0"),
         ({"estimator": 3}, "settings: found 3"),
+        ({"training_clips": 0}, "training_clips: settings: found 0"),
+        ({"training_clips": {}}, "seconds is missing"),
+        ({"training_clips": asdict(replace(CLIPS, shortest=-1.0))}, "shortest: found -1.0"),
+        ({"training_clips": asdict(replace(CLIPS, seen=1.5))}, "seen: found 1.5"),
+        ({"training_clips": asdict(replace(CLIPS, pose_fps=float("inf")))}, "pose_fps: found inf"),
+        ({"training_clips": asdict(replace(CLIPS, window=float("nan")))}, "window: found nan"),
+        ({"training_clips": asdict(replace(CLIPS, seconds=7.0))}, "1 to 5 s, with a median of 7 s"),
+        ({"training_clips": asdict(replace(CLIPS, window=6.0))}, "window of 6 s"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(

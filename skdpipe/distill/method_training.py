@@ -16,6 +16,7 @@ from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_estimator_settings, to_plain
 from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
 from skdpipe.dataset.subset import evenly_spread
+from skdpipe.dataset.training_clips import describe_training_clips
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
 from skdpipe.distill.methods import TEACHER, Method
 from skdpipe.distill.objective import (
@@ -222,18 +223,23 @@ def _train(
 
 def _metadata(run: RunContext, method: Method, figures: Figures, curves: list[Curve]) -> BundleMetadata:
     fingerprint, estimator = skeleton_source(run, method)
+    experiment, clip = run.experiment, run.clip_format(method)
+    labelled = run.manifest.part(train=True, quality=method.quality, labelled=True)
     return BundleMetadata(
         network_choice(run, method),
         run.manifest.classes,
-        run.clip_format(method),
+        clip,
         fingerprint,
         estimator,
         run={
             "method": method.name,
-            "experiment": to_plain(run.experiment),
+            "experiment": to_plain(experiment),
             "data": to_plain(run.data),
             "figures": asdict(figures),
             "curves": [asdict(curve) for curve in curves],
             "versions": versions(),
         },
+        training_clips=describe_training_clips(
+            run.cache, labelled, method.quality, clip, experiment.derive_low, experiment.seed
+        ),
     )

@@ -1,6 +1,6 @@
 """Inference: from pose sequences to labels with numpy alone; this package never imports torch."""
 
-from skdpipe.inference.metadata import BundleMetadata, read_metadata
+from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metadata
 from skdpipe.inference.model_input import batch_input, model_input
 from skdpipe.inference.prediction import Prediction, rank_classes
 from skdpipe.inference.predictor import Predictor
@@ -12,6 +12,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Runtime",
+    "TrainingClips",
     "batch_input",
     "model_input",
     "rank_classes",

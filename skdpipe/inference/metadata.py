@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from skdpipe.config import (
     ClipFormat,
@@ -24,18 +26,37 @@ from skdpipe.tensor_file import NewerFormatError, TensorFileError, read_header
 
 FORMAT: Final = "skdpipe-bundle-1"
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
 
 @dataclass(frozen=True)
 class TrainingClips:
-    """How long the clips are that a network was trained on.
+    """The labelled training clips of a network, in the quality that it was trained on.
+
+    Lengths are those of all clips, the other values those of at most 1,000 of them.
 
     Attributes:
-        window: seconds of a clip that enter the network, the median.
-        longest: seconds of the longest clip.
+        seconds: median length.
+        shortest, longest: shortest and longest length in seconds.
+        window: median number of seconds of a clip that the network gets: all of it, or with ``fill: replay``
+            at most ``frames`` frames of the video.
+        pose_fps: median number of poses a second: the frame rate divided by the sampling step.
+        people: largest number of people who are seen in a clip, at most those of the input.
+        several: share of the clips in which two or more people are seen in a fifth of the poses.
+        seen: median share of the poses of a clip in which its main person is seen.
+        least_seen: its 5 % quantile.
     """
 
-    window: float
-    longest: float
+    seconds: Positive
+    shortest: Positive
+    longest: Positive
+    window: Positive
+    pose_fps: Positive
+    people: Annotated[int, Field(ge=0, le=100)]
+    several: Part
+    seen: Part
+    least_seen: Part
 
 
 @dataclass(frozen=True)
@@ -50,7 +71,7 @@ class BundleMetadata:
         estimator: settings of that estimator, None if skeletons were imported or derived.
         run: config, data, seed, versions and figures of the training.
         temperature: divides the logits, so that probabilities are calibrated; None if it was not fitted.
-        training_clips: how long the clips are that it was trained on; None if unknown.
+        training_clips: length, rate and people of the training clips; None in bundles of earlier versions.
     """
 
     choice: NetworkChoice
@@ -72,6 +93,7 @@ class BundleMetadata:
             "fingerprint": self.fingerprint,
             "estimator": to_plain(self.estimator) if self.estimator else None,
             "run": dict(self.run),
+            "training_clips": asdict(self.training_clips) if self.training_clips else None,
         }
         return {"format": FORMAT, "description": json.dumps(description, allow_nan=False)}
 
@@ -88,6 +110,7 @@ def read_metadata(path: Path) -> BundleMetadata:
     try:
         content = json.loads(header.metadata["description"])
         estimator, classes, run = content["estimator"], content["classes"], content["run"]
+        clips = content.get("training_clips")
         if not _is_list_of_names(classes) or not isinstance(run, dict):
             raise ValueError("classes should be different names, and run the facts of its training")
         return BundleMetadata(
@@ -97,6 +120,7 @@ def read_metadata(path: Path) -> BundleMetadata:
             str(content["fingerprint"]),
             parse_estimator_settings(estimator, str(path)) if estimator else None,
             run,
+            training_clips=_training_clips(clips, str(path)) if clips is not None else None,
         )
     except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise unfit(path, error) from error
@@ -123,6 +147,18 @@ def _is_list_of_names(classes: object) -> bool:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         return False
     return 0 < len(classes) == len(set(classes))
+
+
+def _training_clips(content: object, where: str) -> TrainingClips:
+    clips = parse_config(TrainingClips, content, f"{where}: training_clips")
+    if not clips.shortest <= clips.seconds <= clips.longest:
+        raise ValueError(
+            f"training clips of {clips.shortest:g} to {clips.longest:g} s, with a median of "
+            f"{clips.seconds:g} s"
+        )
+    if clips.window > clips.longest:
+        raise ValueError(f"a window of {clips.window:g} s is longer than every training clip")
+    return clips
 
 
 def _clip_format(content: Mapping[str, Any], where: str) -> ClipFormat:
