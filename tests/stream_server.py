@@ -17,32 +17,30 @@ MJPEG = "multipart/x-mixed-replace; boundary=frame"
 
 @contextmanager
 def served(
-    pieces: Callable[[int, str], Iterable[bytes] | int],
-    content_type: str = "video/mp2t",
-    length: int | None = None,
+    answer_to: Callable[[int, str], Iterable[bytes] | bytes | int], content_type: str = "video/mp2t"
 ) -> Iterator[str]:
     """The address of a server.
 
     Args:
-        pieces: what is sent for the request of this number, from 0, and path: pieces of the body, or the
-            code of an error. The connection is closed after the last piece.
+        answer_to: what is sent for the request of this number, from 0, and path: a body whose length is
+            stated, pieces of a body whose length is not, or the code of an error. The connection is closed
+            after the last piece.
         content_type: of the answers.
-        length: of the body, if it is stated.
     """
     requests = iter(range(10**6))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer = pieces(next(requests), self.path)
+            answer = answer_to(next(requests), self.path)
             if isinstance(answer, int):
                 self.send_error(answer)
                 return
             self.send_response(200)
             self.send_header("Content-Type", content_type)
-            if length is not None:
-                self.send_header("Content-Length", str(length))
+            if isinstance(answer, bytes):
+                self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            for piece in answer:
+            for piece in [answer] if isinstance(answer, bytes) else answer:
                 self.wfile.write(piece)
                 self.wfile.flush()
 

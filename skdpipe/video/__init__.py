@@ -5,8 +5,8 @@ A live source is a camera, a stream from an address, or standard input.
 """
 
 from skdpipe.video.endings import EXTENSIONS, IMAGE_EXTENSIONS
-from skdpipe.video.images import is_image_series
 from skdpipe.video.feed import LiveFrame
+from skdpipe.video.images import is_image_series
 from skdpipe.video.live import LiveEvent, LiveSource, is_live, open_live
 from skdpipe.video.picture import Frame
 from skdpipe.video.reading import (

@@ -64,26 +64,43 @@ def without_secrets(address: str) -> str:
 
 @contextmanager
 def open_address(
-    address: str, clock: LiveClock, on_corrupt: Callable[[], None], patience: float
+    address: str,
+    clock: LiveClock,
+    on_corrupt: Callable[[], None],
+    patience: float,
+    is_recording: bool | None = None,
 ) -> Iterator[Feed]:
     """Connect to an address.
 
-    A stream of stated length is a recording. Others are live.
+    Args:
+        address: one that begins with one of `PROTOCOLS`.
+        clock: of the source, of which this may be a later connection.
+        on_corrupt: called for each packet or frame that is left out.
+        patience: seconds without an answer or a frame after which the connection counts as broken.
+        is_recording: whether it waits for its reader, and ends; by default a stream of stated length does.
 
     Raises:
-        VideoError: if there is no connection within ``patience`` seconds, or no video stream.
+        VideoError: if there is no connection, or no video stream.
     """
     name = without_secrets(address)
     clock.reconnect()
     with _connect(address, name, patience) as container, video_of(name, container) as stream:
         comes_in_segments = container.format.name == "hls"
-        is_recording = bool(container.duration) or (not comes_in_segments and container.size > 0)
+        if is_recording is None:
+            is_recording = bool(container.duration) or (not comes_in_segments and container.size > 0)
         if is_recording:
             stream.thread_type = "AUTO"
         else:
             stream.thread_type = "SLICE"  # threads for frames would add a delay
         yield Receiver(
-            name, container, stream, clock, on_corrupt, patience, is_recording, comes_in_segments
+            name,
+            container,
+            stream,
+            clock,
+            on_corrupt,
+            patience,
+            is_recording,
+            comes_in_segments and not is_recording,
         ).feed()
 
 
@@ -108,7 +125,7 @@ def _connect(address: str, name: str, patience: float) -> InputContainer:
             timeout=patience,
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise VideoError(f"{name}: {_why(error, address, patience)}") from error
+        raise VideoError(f"{name}: {_why(error, address, patience)}") from None
 
 
 def _why(error: Exception, address: str, patience: float) -> str:
@@ -124,11 +141,11 @@ def _why(error: Exception, address: str, patience: float) -> str:
             return f"no answer within {patience:g} s; correct the host and the port, or start the server"
         case av.error.ProtocolNotFoundError():
             return "this FFmpeg does not have the protocol; use rtsp or http"
-        case av.error.InvalidDataError() | av.error.ArgumentError() | av.error.EOFError():
-            return "no video stream was found there; expected RTSP, HLS, MPEG-TS, MJPEG or a video file"
         case _ if not _is_known_host(address):
             advice = "; write special characters of a password as %40 and the like" if "@" in address else ""
             return f"there is no host of this name; correct it{advice}"
+        case av.error.InvalidDataError() | av.error.ArgumentError() | av.error.EOFError():
+            return "no video stream was found there; expected RTSP, HLS, MPEG-TS, MJPEG or a video file"
         case OSError(errno=errno.EIO):
             return "the connection broke off before a video stream was found; try again, or correct the path"
         case _:

@@ -62,7 +62,8 @@ def open_live(
         source: the number of a camera, an address, or ``-`` for standard input.
         raw: what the frames on standard input are, if they are in no container.
         drop: whether frames are dropped when the consumer is too slow; by default those of cameras and of
-            live addresses are. Standard input, and files over HTTP, wait for the consumer.
+            live addresses are; standard input, and files over HTTP, wait for the consumer. An address that
+            does not drop frames is a recording: it is not connected again at its end.
         capacity: number of frames that wait for the consumer at most.
         patience: seconds without an answer, or without a frame, after which a connection counts as broken.
         on_event: called in the consumer's thread, in the order of events and frames.
@@ -192,7 +193,8 @@ class LiveSource:
             return open_input(self._raw, self._clock, self._count_corrupt, self._patience, self._stop)
         if self._source.isdecimal():
             return open_camera(int(self._source), self._clock)
-        return open_address(self._source, self._clock, self._count_corrupt, self._patience)
+        is_recording = None if self._drop is None else not self._drop
+        return open_address(self._source, self._clock, self._count_corrupt, self._patience, is_recording)
 
     def _pass_on(self, feed: Feed) -> None:
         self.fps, self.is_recording = feed.fps, feed.is_recording

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -82,7 +83,7 @@ class Receiver:
             try:
                 return each.orientation.apply(to_rgb(each.frame, width))
             except (av.error.FFmpegError, ValueError) as error:
-                raise VideoError(f"{self.name}: its frames cannot be converted to RGB ({error})") from error
+                raise VideoError(f"{self.name}: its frames cannot be converted to RGB ({error})") from None
 
         return LiveFrame(each.seconds, each.arrived, each.orientation.size_of((width, height)), convert)
 
@@ -120,15 +121,17 @@ class Receiver:
                     elif arrived - latest > self.patience and not self.is_recording:
                         raise VideoError(self._stalled())
                 return
-            except av.error.InvalidDataError as error:  # no packet; the next one may be one again
+            except av.error.InvalidDataError:  # no packet; the next one may be one again
                 self.on_corrupt()
                 unreadable += 1
                 if unreadable > _MOST_UNREADABLE:
-                    raise VideoError(f"{self.name}: sends data that cannot be read") from error
-            except av.error.ExitError as error:
-                raise VideoError(self._stalled()) from error
+                    raise VideoError(f"{self.name}: sends data that cannot be read") from None
+            except av.error.ExitError:
+                raise VideoError(self._stalled()) from None
             except (av.error.FFmpegError, OSError) as error:
-                raise VideoError(f"{self.name}: the connection broke off ({error.strerror})") from error
+                if self.is_recording and error.errno == errno.EIO and self.container.size <= 0:
+                    return  # a server that states no length ends a file by closing the connection
+                raise VideoError(f"{self.name}: the connection broke off ({error.strerror})") from None
 
     def _stalled(self) -> str:
         return f"{self.name}: no frame for {self.patience:g} s"

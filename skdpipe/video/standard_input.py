@@ -102,6 +102,7 @@ def open_input(
     try:
         container = av.open(
             pipe,
+            mode="r",
             metadata_errors="replace",
             container_options=_NO_FILES,
             options=LIMITS,
