@@ -337,7 +337,7 @@ def test_garbage_in_a_stream_is_skipped_and_counted() -> None:
     assert [each.kind for each in events] == ["connected"]
     numbers = [number_of(each.image) for each in frames]
     assert numbers == sorted(numbers)
-    assert numbers[-1] >= 40
+    assert len(frames) == 40
 
 
 def test_garbage_between_jpegs_is_skipped() -> None:

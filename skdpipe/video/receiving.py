@@ -92,7 +92,8 @@ class Receiver:
         content = empty_content(self.container, self.stream)
         began: float | None = None
         for packet, arrived in self._packets():
-            content.add_video(packet)
+            if packet is not None:
+                content.add_video(packet)
             for frame in self._decode(packet):
                 if self.is_recording:
                     seconds = content.seconds_of(frame)
@@ -106,8 +107,8 @@ class Receiver:
                     seconds = self.clock.seconds_at(frame.time if has_times else None, arrived)
                 yield _Received(frame, seconds, orientation_in(self.name, frame), arrived)
 
-    def _packets(self) -> Iterator[tuple[av.Packet[Any], float]]:
-        """The packets of the video with their arrivals, as long as there are frames again and again."""
+    def _packets(self) -> Iterator[tuple[av.Packet[Any] | None, float]]:
+        """The packets of the video with their arrivals; None at an end that the container does not state."""
         unreadable = 0
         latest = time.monotonic()
         while True:
@@ -130,15 +131,16 @@ class Receiver:
                 raise VideoError(self._stalled()) from None
             except (av.error.FFmpegError, OSError) as error:
                 if self.is_recording and error.errno == errno.EIO and self.container.size <= 0:
-                    return  # a server that states no length ends a file by closing the connection
+                    yield None, time.monotonic()  # without a stated length, the end is a broken connection
+                    return
                 raise VideoError(f"{self.name}: the connection broke off ({error.strerror})") from None
 
     def _stalled(self) -> str:
         return f"{self.name}: no frame for {self.patience:g} s"
 
-    def _decode(self, packet: av.Packet[Any]) -> Iterator[av.VideoFrame]:
+    def _decode(self, packet: av.Packet[Any] | None) -> Iterator[av.VideoFrame]:
         try:
-            frames = packet.decode()
+            frames = self.stream.codec_context.decode(packet)
         except av.error.FFmpegError:
             self.on_corrupt()
             return
