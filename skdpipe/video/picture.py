@@ -15,6 +15,7 @@ import av.error
 import av.filter
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from skdpipe.errors import VideoError
@@ -66,7 +67,8 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Raises:
         ValueError: if the matrix is neither a rotation by a multiple of 90 degrees nor one of its mirrors.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    # A frame that keeps its container of side data refers to itself, and stays in memory for a while.
+    data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if data is None:
         return Orientation()
     a, b, _, c, d, *_ = (float(value) for value in np.frombuffer(data, np.int32))
