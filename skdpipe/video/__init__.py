@@ -1,10 +1,13 @@
 """Reading and writing of videos; the only package that imports the decoder (PyAV, the libraries of FFmpeg).
 
 A video is a file, or a series of numbered images: a folder of them, or a pattern such as ``img_%05d.jpg``.
+A live source is a camera, a stream from an address, or standard input.
 """
 
 from skdpipe.video.endings import EXTENSIONS, IMAGE_EXTENSIONS
+from skdpipe.video.feed import LiveFrame
 from skdpipe.video.images import is_image_series
+from skdpipe.video.live import LiveEvent, LiveSource, is_live, open_live
 from skdpipe.video.picture import Frame
 from skdpipe.video.reading import (
     VideoInfo,
@@ -15,17 +18,24 @@ from skdpipe.video.reading import (
     read_frames,
     read_timed_frames,
 )
+from skdpipe.video.standard_input import RawVideo
 from skdpipe.video.writing import require_timed_ending, write_timed_video, write_video
 
 __all__ = [
     "EXTENSIONS",
     "IMAGE_EXTENSIONS",
     "Frame",
+    "LiveEvent",
+    "LiveFrame",
+    "LiveSource",
+    "RawVideo",
     "VideoInfo",
     "content_key",
     "is_image_series",
+    "is_live",
     "measure_duration",
     "measure_timing",
+    "open_live",
     "probe",
     "read_frames",
     "read_timed_frames",

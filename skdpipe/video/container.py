@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from skdpipe.errors import VideoError
 from skdpipe.video.content import Clock, Content
-from skdpipe.video.picture import MOST_PIXELS, Decoded, orientation_of, require_few_pixels
+from skdpipe.video.picture import MOST_PIXELS, Decoded, Orientation, orientation_of, require_few_pixels
 from skdpipe.video.promise import is_joinable
 from skdpipe.video.regular_file import require_regular_file
 
@@ -27,13 +27,13 @@ LONGEST: Final = 366 * 86_400.0  # seconds; a frame beyond a year has a damaged 
 
 # FFmpeg's containers that are opened: those of `EXTENSIONS`, some that are recognised by their content, and
 # single images. None of them opens another file, as playlists, scripts and lists of files do.
-_FORMATS: Final = (
+FORMATS: Final = (
     "mov,matroska,avi,flv,live_flv,kux,ogg,mpegts,mpeg,mpegvideo,asf,mxf,gxf,dv,rm,nut,wtv,yuv4mpegpipe,ivf,"
     "gif,apng,mjpeg,mpjpeg,h261,h263,h264,hevc,m4v,vc1,vvc,av1,obu,dirac,swf,nsv,pva,"
     "bmp_pipe,j2k_pipe,jpeg_pipe,pgm_pipe,png_pipe,ppm_pipe,tiff_pipe,webp_pipe"
 )
-_READ_ONE_FILE: Final = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-_LIMITS: Final = {"max_pixels": str(MOST_PIXELS)}  # of decoders
+_READ_ONE_FILE: Final = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+LIMITS: Final = {"max_pixels": str(MOST_PIXELS)}  # of decoders
 _INDEXED: Final = frozenset({"mov", "avi"})  # a truncated file lacks its index, or has an index of more
 _MOST_INCOMPLETE: Final = 16  # frames at the end; more of them in a row are only marked as incomplete
 _MOST_EMPTY: Final = 10_000  # packets in a row without a frame
@@ -58,7 +58,7 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             url_of(path),
             metadata_errors="replace",
             container_options=_READ_ONE_FILE,
-            options=_LIMITS,
+            options=LIMITS,
             timeout=_LONGEST_SEARCH,
         )
     except av.error.ArgumentError as error:  # not one of the formats
@@ -67,24 +67,37 @@ def open_container(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from error
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"{path}: not a readable video ({_why(error)})") from error
-    with container:
-        stream = container.streams.best("video")
-        covers = Disposition.attached_pic | Disposition.timed_thumbnails
-        if not isinstance(stream, VideoStream) or stream.disposition & covers:
-            found = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
-            raise VideoError(f"{path}: has no video stream (found {found}); expected a video")
-        if stream.codec_context is None:  # accessing the decoder would crash the process
-            raise VideoError(
-                f"{path}: this FFmpeg has no decoder for the codec; convert the video, for example to H.264"
-            )
-        require_few_pixels(path, stream.width, stream.height)
-        stream.codec_context.options = _LIMITS
-        try:
-            yield container, stream
-        finally:
-            # The decoder's threads log errors with Python's lock, which its destruction holds: they must be
-            # idle by then.
-            stream.codec_context.flush_buffers()
+    with container, video_of(str(path), container) as stream:
+        yield container, stream
+
+
+@contextmanager
+def video_of(name: str, container: InputContainer) -> Iterator[VideoStream]:
+    """The best video stream of a container according to FFmpeg, with limits for its decoder.
+
+    Args:
+        name: of the container, for messages.
+
+    Raises:
+        VideoError: if the container has no video stream, or states pictures larger than 8K.
+    """
+    stream = container.streams.best("video")
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    if not isinstance(stream, VideoStream) or stream.disposition & covers:
+        found = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
+        raise VideoError(f"{name}: has no video stream (found {found}); expected a video")
+    if stream.codec_context is None:  # accessing the decoder would crash the process
+        raise VideoError(
+            f"{name}: this FFmpeg has no decoder for the codec; convert the video, for example to H.264"
+        )
+    require_few_pixels(name, stream.width, stream.height)
+    stream.codec_context.options = LIMITS
+    try:
+        yield stream
+    finally:
+        # The decoder's threads log errors with Python's lock, which its destruction holds: they must be
+        # idle by then.
+        stream.codec_context.flush_buffers()
 
 
 def _why(error: OSError | av.error.FFmpegError) -> str | None:
@@ -101,9 +114,14 @@ def use_threads(stream: VideoStream) -> None:
 
 def fps_of(stream: VideoStream) -> float:
     """Frames per second according to the container, 25 if it states none that can be believed."""
+    return stated_fps(stream) or _FALLBACK_FPS
+
+
+def stated_fps(stream: VideoStream) -> float | None:
+    """Frames per second according to the container, None if it states none that can be believed."""
     lowest, highest = _BELIEVED_FPS
     rates = (float(rate or 0) for rate in (stream.average_rate, stream.guessed_rate))
-    return next((rate for rate in rates if lowest <= rate < highest), _FALLBACK_FPS)
+    return next((rate for rate in rates if lowest <= rate < highest), None)
 
 
 def stated_frames(path: Path, container: InputContainer, stream: VideoStream) -> int:
@@ -191,11 +209,23 @@ def oriented(path: Path, frame: av.VideoFrame, seconds: float) -> Decoded:
     Raises:
         VideoError: if the display matrix is none of the eight of players.
     """
+    return Decoded(frame, seconds, orientation_in(str(path), frame))
+
+
+def orientation_in(name: str, frame: av.VideoFrame) -> Orientation:
+    """The orientation of a frame.
+
+    Args:
+        name: of the video, for messages.
+
+    Raises:
+        VideoError: if the display matrix is none of the eight of players.
+    """
     try:
-        return Decoded(frame, seconds, orientation_of(frame))
+        return orientation_of(frame)
     except ValueError as error:
         raise VideoError(
-            f"{path}: {error}; expected a rotation by a multiple of 90 degrees, or a mirror: convert "
+            f"{name}: {error}; expected a rotation by a multiple of 90 degrees, or a mirror: convert "
             "the video"
         ) from error
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import av
 import av.error
 import av.filter
 import numpy as np
 from av.filter import Graph
+from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from skdpipe.errors import VideoError
@@ -66,7 +67,8 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Raises:
         ValueError: if the matrix is neither a rotation by a multiple of 90 degrees nor one of its mirrors.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    # A frame that keeps its container of side data refers to itself, and stays in memory for a while.
+    data: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if data is None:
         return Orientation()
     a, b, _, c, d, *_ = (float(value) for value in np.frombuffer(data, np.int32))
@@ -92,7 +94,7 @@ def displayed_width(width: int, aspect: Fraction | None) -> int:
     return max(1, round(width * aspect))
 
 
-def require_few_pixels(path: Path, width: int, height: int) -> None:
+def require_few_pixels(path: Path | str, width: int, height: int) -> None:
     """Check the size of a picture before memory is allocated for it.
 
     Raises:
@@ -129,14 +131,17 @@ class Decoded:
     orientation: Orientation
 
 
-def deinterlaced(decoded: Iterable[Decoded]) -> Iterator[Decoded]:
+D = TypeVar("D", bound=Decoded)
+
+
+def deinterlaced(decoded: Iterable[D]) -> Iterator[D]:
     """The same number of frames, from the first interlaced one on without interlacing.
 
     Progressive frames do not change. FFmpeg's bwdif computes the missing lines of a frame from the frames
     before and after it.
     """
     graph: Graph | None = None
-    waiting: deque[Decoded] = deque()
+    waiting: deque[D] = deque()
     for each in decoded:
         if graph is None and each.frame.interlaced_frame:
             graph = _deinterlacer(each.frame)
@@ -163,7 +168,7 @@ def _deinterlacer(frame: av.VideoFrame) -> Graph:
     return graph
 
 
-def _finished(graph: Graph, waiting: deque[Decoded]) -> Iterator[Decoded]:
+def _finished(graph: Graph, waiting: deque[D]) -> Iterator[D]:
     while True:
         try:
             frame = graph.vpull()
