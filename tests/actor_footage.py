@@ -224,7 +224,7 @@ def median_box(people: Keypoints) -> Box:
 
 
 def one_at_a_time(seed: int, *, visits: int = 12) -> Footage:
-    """One person or pair at a time, all ten actions; nobody is in view for two to eight seconds in between."""
+    """One person or pair at a time, all ten actions; then nobody is in view for two to eight seconds."""
     rng, size = np.random.default_rng([seed, _STREAM]), (240, 180)
     remaining = _shuffled_endlessly(rng, ACTIONS)
     made: list[Visit] = []
