@@ -34,7 +34,7 @@ def draw_test_clips(folder: Path, pieces: int, count: int) -> Iterator[list[Pose
 
 
 def concatenate(clips: Sequence[PoseSequence], seed: int) -> tuple[Timeline, PoseSequence]:
-    """Clips of one person each, one after the other; nobody is in view for one to five seconds before each."""
+    """Clips of one person each, one after the other, after one to five seconds in which nobody is in view."""
     rng, fps, size = np.random.default_rng([seed, 9]), clips[0].fps, (640, 480)
     rows: list[NDArray[np.float32]] = []
     segments: list[Segment] = []

@@ -2,8 +2,8 @@
 
 Truth is a `Timeline` too. A true segment with a label is an action; one without is a stretch in which
 somebody is in view and does nothing that has a label; where nobody is in view there is no true segment, or
-one with the reason ``no person``. The boxes of segments distinguish people; a found segment without a box, for
-instance of a whole picture, is at everybody's place.
+one with the reason ``no person``. The boxes of segments distinguish people; a found segment without a box,
+for instance of a whole picture, is at everybody's place.
 """
 
 from __future__ import annotations
