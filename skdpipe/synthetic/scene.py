@@ -155,8 +155,8 @@ def render_frame(scene: Scene, frame: int) -> tuple[Image, Keypoints, NDArray[np
     ]
     return (
         _apply_camera_effects(scene, canvas, frame),
-        _as_keypoints(np.stack(pixels), scene.size),
-        np.stack(visible),
+        _as_keypoints(np.reshape(pixels, (-1, 17, 3)), scene.size),
+        np.reshape(visible, (-1, 17)).astype(bool),
     )
 
 
