@@ -35,8 +35,8 @@ State = tuple[Tensor, ...]
 Shape = tuple[int, ...]
 
 _UNSUITABLE: Final = (
-    "continual inference of a network whose blocks mix frames in a way of their own; expected st_gcn, st_sgcn, "
-    "st_2sgcn or st_gcn_plus_plus: use sliding windows, or train one of these"
+    "continual inference of a network whose blocks mix frames in a way of their own; expected st_gcn, "
+    "st_sgcn, st_2sgcn or st_gcn_plus_plus: use sliding windows, or train one of these"
 )
 _EACH_FRAME_APART: Final = (
     *(SpatialGraphConvolution, Sum, nn.Sequential, nn.ModuleList),
@@ -261,14 +261,14 @@ class _NewFramesMultiScale(nn.Module):
     def __init__(self, module: MultiScaleTemporalConvolution) -> None:
         super().__init__()
         self.enter, self.alone, self.norm = module.enter, module.alone, module.norm
-        self.scales = nn.ModuleList(_without_padding(scale) for scale in module.scales)
         self.stride = module.alone.step
         self.max_pool = nn.MaxPool2d((1, 3), stride=(1, self.stride))
         self._widths = module.widths
-        self._reaches = [scale.kernel_size[1] // 2 * scale.dilation[1] for scale in module.scales]
+        scales = [_without_padding(scale) for scale in module.scales]
+        self.scales = nn.ModuleList(scales)
+        self._reaches = [scale.kernel_size[1] // 2 * scale.dilation[1] for scale in scales]
         self.reach = max(self._reaches)
-        channels = module.alone.in_channels
-        entering = sum(self._widths)
+        entering, channels = sum(self._widths), module.alone.in_channels
         self.kept = [(entering, 2 * self.reach + 1 - self.stride), (channels, self.reach + 1 - self.stride)]
 
     def forward(self, x: Tensor, valid: Tensor, past: Tensor, earlier: Tensor) -> tuple[Tensor, list[Tensor]]:
