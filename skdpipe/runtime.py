@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skdpipe.config import ClipFormat, RuntimeChoice
 from skdpipe.file_digest import sha256_of
+from skdpipe.inference.continual import Arrays, ContinualFormat, Floats
 from skdpipe.inference.metadata import errors_of
 from skdpipe.inference.runtimes import ExportedRuntime, Runtime
 from skdpipe.runtimes import available_cores, choose_runtime, exported_network
@@ -51,6 +52,37 @@ class TorchRuntime:
             clips, masks = torch.from_numpy(x).to(self._device), torch.from_numpy(mask).to(self._device)
             logits = self._network(clips, masks).logits.float().cpu()
         return np.asarray(logits.numpy(), np.float32)
+
+
+class TorchContinualRuntime:
+    """Runs a network of the ST-GCN family frame by frame in PyTorch.
+
+    Args:
+        network: is copied.
+        frames: length of the clips that it was trained on.
+        device: that runs it.
+
+    Raises:
+        ConfigError: if the network is not of that family.
+    """
+
+    name = "torch"
+
+    def __init__(self, network: GraphNetwork, frames: int, device: torch.device | str) -> None:
+        from skdpipe.networks import ContinualNetwork
+
+        self._network = ContinualNetwork(network, frames).to(device)
+        self._device = device
+        self.format = ContinualFormat(self._network.stride, self._network.delay, self._network.state_shapes)
+
+    def __call__(self, x: Floats, state: Arrays) -> tuple[Floats, Arrays]:
+        """See :class:`skdpipe.inference.continual.ContinualRuntime`."""
+        import torch
+
+        with torch.inference_mode():
+            tensors = tuple(torch.from_numpy(each).to(self._device) for each in state)
+            output, following = self._network(torch.from_numpy(x).to(self._device), tensors)
+        return output.logits.cpu().numpy(), tuple(each.cpu().numpy() for each in following)
 
 
 def open_runtime(bundle: Path | Bundle, clip: ClipFormat, choice: RuntimeChoice, device: str) -> Runtime:

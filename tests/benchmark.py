@@ -48,6 +48,7 @@ from skdpipe.distill.objective import baseline_objective, student_objective
 from skdpipe.distill.training import Objective
 from skdpipe.inference.runtimes import ExportedRuntime, Floats, Mask, Runtime
 from skdpipe.networks import (
+    ContinualNetwork,
     GraphNetwork,
     adaptation_layer,
     agcn,
@@ -55,6 +56,7 @@ from skdpipe.networks import (
     ctr_gcn,
     deployed,
     ms_g3d,
+    multiply_adds_in,
     shift_gcn,
     st_2sgcn,
     st_gcn,
@@ -171,6 +173,7 @@ class Sizes:
         extraction: the video and networks of the extraction.
         loaders: trainings whose waiting time for batches is measured.
         steps: students whose steps are timed.
+        footage: windows of footage, of ``people`` each; the batch is not used.
     """
 
     rounds: int
@@ -183,6 +186,7 @@ class Sizes:
     extraction: ExtractionSize
     loaders: tuple[LoaderSize, ...]
     steps: tuple[StepSize, ...]
+    footage: tuple[StepSize, ...]
 
 
 # Sixteen clips of two persons; all pairs of their vertices at once take 7 GB.
@@ -214,6 +218,9 @@ SIZES: Final = {
         ),
         loaders=(LoaderSize("penn-13", 32, 16, 16, 48), LoaderSize("coco-17", 300, 64, 16, 24)),
         steps=(StepSize("penn-13", 1, 32, 16, 16), StepSize("coco-17", 2, 300, 64, 4)),
+        footage=tuple(
+            StepSize("coco-17", people, frames, 64, 1) for frames in (32, 100) for people in (1, 3)
+        ),
     ),
     "small": Sizes(
         rounds=2,
@@ -226,6 +233,7 @@ SIZES: Final = {
         extraction=ExtractionSize(6, 64, 48, (("shufflenetv2x1", "actors-low", 33),)),
         loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
         steps=(StepSize("penn-13", 1, 8, 6, 2),),
+        footage=(StepSize("penn-13", 2, 8, 4, 1),),
     ),
 }
 
@@ -691,6 +699,45 @@ def extract(setting: Setting) -> Iterator[Row]:
 
 
 # --------------------------------------------------------------------------------------------------------
+# continual: a frame of footage by a continual network, against sliding windows
+
+
+def continual(setting: Setting) -> Iterator[Row]:
+    """Time of a frame for all people, by strides of the windows in frames."""
+    for name in ("ST-GCN", "ST-2sGCN"):
+        for size in setting.sizes.footage:
+            torch.manual_seed(setting.seed)
+            layout = layout_named(size.layout)
+            network = BUILDERS[name](layout, classes=60, width=size.width).eval().to(setting.device)
+            yield from _by_stride(name, network, size, setting)
+
+
+def _by_stride(name: str, network: GraphNetwork, size: StepSize, setting: Setting) -> Iterator[Row]:
+    """The time of a window is measured once, and divided by each stride."""
+    x = torch.randn(size.people, 1, 3, size.frames, len(layout_named(size.layout)), device=setting.device)
+    mask = torch.ones(size.people, 1, dtype=torch.bool, device=setting.device)
+    windowed, by_frame = deployed(network), ContinualNetwork(network, size.frames)
+    state = by_frame.start([0] * size.people)
+    sides = [partial(windowed, x, mask), partial(by_frame, x[:, 0, :, : by_frame.stride], state)]
+    window, step = (torch.inference_mode()(side) for side in sides)
+    measured = measure(Comparison(name, window, step), setting.rounds, least=setting.sizes.least)
+    window_cost, step_cost = (multiply_adds_in(side) for side in sides)
+    for stride in (1, 2, 4, 8):
+        reference, candidate = (
+            [1000 * seconds / frames for seconds in each]
+            for each, frames in ((measured.reference, stride), (measured.candidate, by_frame.stride))
+        )
+        ratios = [slow / fast for slow, fast in zip(reference, candidate, strict=True)]
+        costs = window_cost / stride / 1e6, step_cost / by_frame.stride / 1e6
+        yield Row(
+            f"{name}, {size.frames} frames, {size.layout}, width {size.width}, people {size.people}, "
+            f"stride {stride}",
+            Measured(reference, candidate, ratios),
+            remark=f"{brief(costs[0])}, {brief(costs[1])} M multiply-adds: {costs[0] / costs[1]:.2f}",
+        )
+
+
+# --------------------------------------------------------------------------------------------------------
 # The command
 
 
@@ -713,6 +760,7 @@ SECTIONS: Final = {
     "revision": Section("Gradient revision, three losses", gradient_revision, "per loss", "summed"),
     "step": Section("A whole step", whole_step, "distillation", "without"),
     "extract": Section("Extraction from a video", extract),
+    "continual": Section("A frame of footage, all people", continual, "windows", "continual"),
     "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),
 }
 

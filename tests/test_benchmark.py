@@ -33,6 +33,11 @@ ROWS = {
         "decoding alone, every frame and one in ten",
         "every frame and one in ten, shufflenetv2x1 float32",
     ),
+    "continual": tuple(
+        f"{name}, 8 frames, penn-13, width 4, people 2, stride {stride}"
+        for name in ("ST-GCN", "ST-2sGCN")
+        for stride in (1, 2, 4, 8)
+    ),
     "loader": ("8 frames, penn-13, width 4, batch 4",),
 }
 # Two sides with their unit, the ratio, lowest..highest; the loader's ratio is a share in per cent.

@@ -51,11 +51,7 @@ def joint_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]
     NaN by 0.
     """
     layout = layout_named(clip.layout)
-    if clip.coordinates not in {None, sequence.coordinates}:
-        raise DataError(
-            f"{sequence.origin.source or 'the skeletons'} have {sequence.coordinates} coordinates, but the "
-            f"network was trained on {clip.coordinates}; use skeletons of the same kind, or train on these"
-        )
+    require_coordinates(sequence, clip)
     sequence = with_people(map_layout(sequence, layout), clip.people)
     sequence = sequence.with_keypoints(smooth(sequence.keypoints, clip.smoothing))
     if len(sequence.frame_index) < sequence.video_frames or sequence.times is not None:
@@ -73,6 +69,19 @@ def joint_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]
     if clip.align and sequence.coordinates == 3:
         keypoints = align_body(keypoints, layout)
     return to_network(keypoints), np.any(is_seen(keypoints), axis=(0, 2))
+
+
+def require_coordinates(sequence: PoseSequence, clip: ClipFormat) -> None:
+    """Raise an error unless a sequence has as many coordinates as a clip format.
+
+    Raises:
+        DataError: if it has another number.
+    """
+    if clip.coordinates not in {None, sequence.coordinates}:
+        raise DataError(
+            f"{sequence.origin.source or 'the skeletons'} have {sequence.coordinates} coordinates, but the "
+            f"network was trained on {clip.coordinates}; use skeletons of the same kind, or train on these"
+        )
 
 
 def batch_input(sequences: Sequence[PoseSequence], clip: ClipFormat) -> tuple[Floats, Mask]:

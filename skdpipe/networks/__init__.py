@@ -9,6 +9,7 @@ Every network is called as ``network(x, mask)`` and returns a :class:`NetworkOut
 from skdpipe.networks.agcn import agcn
 from skdpipe.networks.as_gcn import as_gcn
 from skdpipe.networks.build import NETWORKS, build_network
+from skdpipe.networks.continual import ContinualNetwork, ContinualOutput, continual_to_onnx
 from skdpipe.networks.cost import count_multiply_adds, count_parameters, multiply_adds_in
 from skdpipe.networks.ctr_gcn import ctr_gcn
 from skdpipe.networks.dd_net import dd_net
@@ -24,6 +25,8 @@ from skdpipe.networks.st_gcn_plus_plus import st_gcn_plus_plus
 
 __all__ = [
     "NETWORKS",
+    "ContinualNetwork",
+    "ContinualOutput",
     "DeployedNetwork",
     "GraphNetwork",
     "Network",
@@ -33,6 +36,7 @@ __all__ = [
     "agcn",
     "as_gcn",
     "build_network",
+    "continual_to_onnx",
     "count_multiply_adds",
     "count_parameters",
     "ctr_gcn",

@@ -30,10 +30,10 @@ class DeployedNetwork(nn.Module):
     def __init__(self, network: GraphNetwork) -> None:
         super().__init__()
         assert isinstance(network.normalise, InputUnchanged | JointNorm | PersonNorm)
-        scale, shift = _input_scale_and_shift(network.normalise)
+        scale, shift = input_scale_and_shift(network.normalise)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
-        self.blocks = _without_norm_and_dropout(copy.deepcopy(network.blocks).eval())
+        self.blocks = without_norm_and_dropout(copy.deepcopy(network.blocks).eval())
         self.classify = copy.deepcopy(network.classify)
         self.feature_channels = network.feature_channels
         self.in_channels = network.in_channels
@@ -93,7 +93,7 @@ class _Logits(nn.Module):
         return logits
 
 
-def _input_scale_and_shift(normalise: InputUnchanged | JointNorm | PersonNorm) -> tuple[Tensor, Tensor]:
+def input_scale_and_shift(normalise: InputUnchanged | JointNorm | PersonNorm) -> tuple[Tensor, Tensor]:
     """The input norm as ``x * scale + shift``, both ``(person or 1, channel, joint, 1)``."""
     if isinstance(normalise, InputUnchanged):
         return torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
@@ -111,10 +111,10 @@ def _input_scale_and_shift(normalise: InputUnchanged | JointNorm | PersonNorm) -
     return torch.stack(scales), torch.stack(shifts)
 
 
-def _without_norm_and_dropout(module: nn.Module) -> nn.Module:
+def without_norm_and_dropout(module: nn.Module) -> nn.Module:
     """Fuse each convolution of a sequence with the batch norm after it, and remove dropout."""
     for name, child in module.named_children():
-        setattr(module, name, _without_norm_and_dropout(child))
+        setattr(module, name, without_norm_and_dropout(child))
     if not isinstance(module, nn.Sequential):
         return module
     layers: list[nn.Module] = []

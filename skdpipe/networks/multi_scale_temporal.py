@@ -42,18 +42,18 @@ class MultiScaleTemporalConvolution(nn.Module):
             )
         narrow = out_channels // branches
         entering = out_channels - narrow
-        self._widths = [entering - narrow * len(dilations)] + [narrow] * len(dilations)
+        self.widths = [entering - narrow * len(dilations)] + [narrow] * len(dilations)
         self.enter = nn.Sequential(nn.Conv2d(in_channels, entering, 1), nn.BatchNorm2d(entering), nn.ReLU())
         self.scales = nn.ModuleList(
             convolution_over_frames(width, kernel, stride, dilation)
-            for width, dilation in zip(self._widths, dilations, strict=False)
+            for width, dilation in zip(self.widths, dilations, strict=False)
         )
         self.max_pool = nn.MaxPool2d((1, 3), stride=(1, stride), padding=(0, 1))
         self.alone = PointwiseConvolution(in_channels, narrow, stride)
         self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        *parts, last = self.enter(x).split(self._widths, dim=1)
+        *parts, last = self.enter(x).split(self.widths, dim=1)
         dilated = [scale(part) for scale, part in zip(self.scales, parts, strict=True)]
         y: Tensor = self.norm(torch.cat([*dilated, self.max_pool(last), self.alone(x)], dim=1))
         return y

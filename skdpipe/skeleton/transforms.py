@@ -70,7 +70,7 @@ def resample(keypoints: Keypoints, length: int) -> Keypoints:
         DataError: if the clip has no frames or the length is not positive.
     """
     _require_clip(keypoints, length)
-    return _interpolate(keypoints, np.linspace(0, len(keypoints) - 1, length))
+    return interpolate_rows(keypoints, np.linspace(0, len(keypoints) - 1, length))
 
 
 def replay(keypoints: Keypoints, length: int) -> Keypoints:
@@ -106,7 +106,7 @@ def interpolate_frames(sequence: PoseSequence) -> PoseSequence:
         position = np.interp(frames, sequence.frame_index, rows)
     else:
         position = np.interp(frames / sequence.fps, sequence.times, rows)
-    keypoints = _interpolate(sequence.keypoints, position)
+    keypoints = interpolate_rows(sequence.keypoints, position)
     return replace(sequence, keypoints=keypoints, frame_index=frames, times=None)
 
 
@@ -148,7 +148,7 @@ def _require_clip(keypoints: Keypoints, length: int) -> None:
         )
 
 
-def _interpolate(keypoints: Keypoints, position: NDArray[np.float64]) -> Keypoints:
+def interpolate_rows(keypoints: Keypoints, position: NDArray[np.float64]) -> Keypoints:
     """Keypoints at fractional rows ``(length,)``."""
     before = np.floor(position).astype(np.intp)
     after = np.minimum(before + 1, len(keypoints) - 1)
