@@ -14,6 +14,7 @@ from skdpipe.errors import ConfigError, SkdpipeError
 if TYPE_CHECKING:
     from skdpipe.inference import Predictor
     from skdpipe.inference.footage import FootageSettings
+    from skdpipe.inference.timeline import Timeline
     from skdpipe.skeleton import PoseSequence
     from skdpipe.skeleton.tracks import TrackedFrame
 
@@ -64,25 +65,26 @@ class Labelling:
         self._noted = {predictor.metadata.fingerprint}
         self._noted_rate = False
         of_segments = (wanted.window, wanted.stride, wanted.per_person)
-        self._forced = wanted.segments
-        if any(value is not None for value in of_segments):
-            if wanted.segments is False:
-                raise ConfigError(
-                    "--one-label together with --window, --stride, --per-person or --together, which are for "
-                    "segments; leave one of them out"
-                )
-            self._forced = True if wanted.window is not None else wanted.segments
+        given = any(value is not None for value in of_segments)
+        if given and wanted.segments is False:
+            raise ConfigError(
+                "--one-label together with --window, --stride, --per-person or --together, which are for "
+                "segments; leave one of them out"
+            )
+        self._segments = True if given else wanted.segments
 
     def label(self, clip: Path | PoseSequence) -> Refused | None:
         """Label a video or a pose sequence; an error is returned."""
-        source = str(clip) if isinstance(clip, Path) else clip.origin.source
+        source, video = (str(clip), clip) if isinstance(clip, Path) else (clip.origin.source, None)
         try:
+            places = self._results.places_of(source, video)
             if not isinstance(clip, Path):
                 self._note_estimator(clip)
-            if self._is_footage(clip):
-                self._label_footage(clip)
-            else:
-                self._label_clip(clip)
+            frames: list[TrackedFrame] = []
+            label = self._label_footage if self._is_footage(clip) else self._label_clip
+            timeline = label(clip, frames)
+            layout = self._predictor.layout if isinstance(clip, Path) else clip.layout
+            self._results.write(timeline, places, video, frames, layout)
         except SkdpipeError as error:
             return Refused(source, str(error) if source in str(error) else f"{source}: {error}")
         return None
@@ -90,35 +92,31 @@ class Labelling:
     def _is_footage(self, clip: Path | PoseSequence) -> bool:
         from skdpipe.video import measure_duration
 
-        if self._forced is not None:
-            return self._forced
+        if self._segments is not None:
+            return self._segments
         return self._predictor.is_footage(measure_duration(clip) if isinstance(clip, Path) else clip.duration)
 
-    def _label_clip(self, clip: Path | PoseSequence) -> None:
+    def _label_clip(self, clip: Path | PoseSequence, frames: list[TrackedFrame]) -> Timeline:
+        """The label of a whole clip; its people are appended to the frames if they are drawn."""
         from skdpipe.inference.footage import frames_of, timeline_of_clip
 
         sequence = self._predictor.estimate_poses(clip) if isinstance(clip, Path) else clip
         prediction = self._predictor.predict(sequence, min_probability=self._wanted.min_probability or 0.0)
         self._results.print_prediction(prediction)
-        frames = [*frames_of(sequence)] if self._results.overlay else []
-        self._results.write(
-            timeline_of_clip(prediction, sequence),
-            frames,
-            sequence.layout,
-            clip if isinstance(clip, Path) else None,
-        )
+        if self._results.overlay is not None:
+            frames += frames_of(sequence)
+        return timeline_of_clip(prediction, sequence)
 
-    def _label_footage(self, clip: Path | PoseSequence) -> None:
+    def _label_footage(self, clip: Path | PoseSequence, frames: list[TrackedFrame]) -> Timeline:
+        """The segments of footage; its people are appended to the frames if they are drawn."""
         from skdpipe.progress import Progress
         from skdpipe.video import probe
 
-        frames: list[TrackedFrame] = []
         most = 0
         total = (probe(clip).frames if isinstance(clip, Path) else clip.video_frames) or None
         name = clip.name if isinstance(clip, Path) else Path(clip.origin.source).name
-        with Progress(stderr, quiet=self._results.as_json).task(
-            f"labelling {name}", total, unit="frames"
-        ) as task:
+        progress = Progress(stderr, quiet=self._results.as_json)
+        with progress.task(f"labelling {name}", total, unit="frames") as task:
 
             def show(frame: TrackedFrame) -> None:
                 nonlocal most
@@ -128,9 +126,9 @@ class Labelling:
                     frames.append(frame)
 
             timeline = self._predictor.label_footage(clip, self._footage, on_frame=show)
+        self._results.print_timeline(timeline)
         if not isinstance(clip, Path):
             self._note_rate(clip)
-        self._results.print_timeline(timeline)
         people = self._predictor.metadata.clip.people
         if most > people and all(each.person is None for each in timeline.segments):
             print_note(
@@ -138,8 +136,7 @@ class Labelling:
                 f"{most} people are in view at once, and the student labels {people} together; --per-person "
                 "labels each",
             )
-        layout = self._predictor.layout if isinstance(clip, Path) else clip.layout
-        self._results.write(timeline, frames, layout, clip if isinstance(clip, Path) else None)
+        return timeline
 
     def _note_rate(self, clip: PoseSequence) -> None:
         """Print a note once if the times may rest on a frame rate that is assumed."""

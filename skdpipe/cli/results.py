@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Places:
+    """The files of one clip; None for those that are not wanted."""
+
+    vtt: Path | None
+    elan: Path | None
+    overlay: Path | None
+
+
+@dataclass(frozen=True)
 class Results:
     """Where the results of a command go.
 
@@ -74,49 +83,34 @@ class Results:
         for each in timeline.segments:
             print_line(f"  {in_words(each)}")
 
-    def write(
-        self,
-        timeline: Timeline,
-        frames: Sequence[TrackedFrame],
-        layout: Layout | None,
-        video: Path | None,
-    ) -> None:
-        """Write the files that are wanted of a clip or footage.
+    def places_of(self, source: str, video: Path | None) -> Places:
+        """The files for a clip, which is not labelled yet.
 
         Args:
-            timeline: its segments.
-            frames: its people, for the overlay.
-            layout: of the people.
+            source: of the clip.
             video: its file, None if there are only skeletons.
 
         Raises:
-            SkdpipeError: if two clips would be written to one file, or there is no video to draw on.
-            OSError: if a file cannot be written.
+            SkdpipeError: if one belongs to another clip or cannot be a video, or none can be drawn on.
         """
-        from skdpipe.inference.segment_files import write_csv, write_elan, write_webvtt
-
-        if self.csv is not None:
-            self.table.append(timeline)
-            write_csv(self.table, self.csv)
-        if self.vtt is not None:
-            write_webvtt(timeline, self._place(self.vtt, ".vtt", timeline.source))
-        if self.elan is not None:
-            write_elan(timeline, self._place(self.elan, ".eaf", timeline.source), video, self.classes)
+        overlay = None
         if self.overlay is not None:
-            if video is None or layout is None:
-                raise SkdpipeError(
-                    f"{timeline.source} has skeletons without a video to draw on; leave out --overlay"
-                )
-            from skdpipe.overlay import write_overlay
-            from skdpipe.progress import Progress
+            from skdpipe.overlay import require_output
 
-            place = self._place(self.overlay, ".mp4", timeline.source)
-            write_overlay(video, timeline, frames, layout, place, Progress(stderr))
+            if video is None:
+                raise SkdpipeError(f"{source} has skeletons without a video to draw on; leave out --overlay")
+            overlay = self._place(self.overlay, [".mp4", ".mkv", ".mov"], source)
+            require_output(video, overlay)
+        return Places(
+            self.vtt and self._place(self.vtt, [".vtt"], source),
+            self.elan and self._place(self.elan, [".eaf"], source),
+            overlay,
+        )
 
-    def _place(self, option: Path, ending: str, source: str) -> Path:
+    def _place(self, option: Path, endings: Sequence[str], source: str) -> Path:
         """The file for a clip: the one that is named, or one in the folder that is named."""
-        is_file = option.suffix.lower() == ending and not option.is_dir()
-        path = option if is_file else option / f"{Path(source).stem}{ending}"
+        is_file = option.suffix.lower() in endings and not option.is_dir()
+        path = option if is_file else option / f"{Path(source).stem}{endings[0]}"
         number = 1
         while path in self.written:
             if is_file:
@@ -125,12 +119,50 @@ class Results:
                     "files of several clips"
                 )
             number += 1
-            path = path.with_name(f"{Path(source).stem}-{number}{ending}")
+            path = path.with_name(f"{Path(source).stem}-{number}{endings[0]}")
         self.written.add(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not self.as_json:
-            print_note("writes", str(path))
         return path
+
+    def write(
+        self,
+        timeline: Timeline,
+        places: Places,
+        video: Path | None,
+        frames: Sequence[TrackedFrame],
+        layout: Layout,
+    ) -> None:
+        """Write the files that are wanted of a clip or footage.
+
+        Args:
+            timeline: its segments.
+            places: from `places_of`.
+            video: its file.
+            frames: its people, for the overlay.
+            layout: of the people.
+
+        Raises:
+            OSError: if a file cannot be written.
+        """
+        from skdpipe.inference.segment_files import write_csv, write_elan, write_webvtt
+
+        if self.csv is not None:
+            self.table.append(timeline)
+            write_csv(self.table, self.csv)
+        for path in filter(None, (places.vtt, places.elan, places.overlay)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.as_json:
+                print_note("writes", str(path))
+        if places.vtt is not None:
+            write_webvtt(timeline, places.vtt)
+        if places.elan is not None:
+            write_elan(timeline, places.elan, video, self.classes)
+        if places.overlay is not None and video is not None:
+            from skdpipe.overlay import write_overlay
+            from skdpipe.progress import Progress
+
+            write_overlay(
+                video, timeline, frames, layout, places.overlay, Progress(stderr, quiet=self.as_json)
+            )
 
 
 def print_refused(refused: Refused, *, as_json: bool) -> None:
