@@ -52,7 +52,17 @@ from .extraction import (
 from .formats.convert import convert_poses
 from .formats.importing import import_poses
 from .formats.poses import load_poses, save_poses
-from .inference import BundleMetadata, Prediction, Predictor, TrainingClips, read_metadata
+from .inference import (
+    BundleMetadata,
+    FootageSettings,
+    LivePredictor,
+    Prediction,
+    Predictor,
+    Segment,
+    Timeline,
+    TrainingClips,
+    read_metadata,
+)
 from .pose import PoseEstimator
 from .pose.load import load_estimator
 from .pose.openpifpaf.weights import fetch_pose_weights
@@ -101,11 +111,13 @@ __all__ = [
     "ExtractionReport",
     "Figures",
     "Finding",
+    "FootageSettings",
     "FormatError",
     "Frame",
     "Keypoints",
     "Layout",
     "LayoutDescription",
+    "LivePredictor",
     "MissingDependencyError",
     "OpenPifPafSettings",
     "Origin",
@@ -122,8 +134,10 @@ __all__ = [
     "Progress",
     "Report",
     "RtmlibSettings",
+    "Segment",
     "SkdpipeError",
     "Source",
+    "Timeline",
     "TrainingClips",
     "Variant",
     "VideoError",

@@ -64,6 +64,19 @@ class Predictor:
         if estimator is not None:
             _require_mappable(estimator, metadata)
 
+    def require_estimator(self) -> SampledEstimator:
+        """The estimator and its sampling.
+
+        Raises:
+            BundleError: if there is none.
+        """
+        if self._estimator is None:
+            raise BundleError(
+                "this predictor has no estimator and labels pose sequences only; name an estimator "
+                "to label videos"
+            )
+        return self._estimator
+
     @property
     def layout(self) -> Layout:
         """The layout of the estimator's skeletons.
@@ -71,7 +84,7 @@ class Predictor:
         Raises:
             BundleError: if there is no estimator.
         """
-        return self._require_estimator().estimator.layout
+        return self.require_estimator().estimator.layout
 
     def predict(
         self,
@@ -133,7 +146,7 @@ class Predictor:
         else:
             from skdpipe.video import probe
 
-            estimator, source = self._require_estimator(), str(footage)
+            estimator, source = self.require_estimator(), str(footage)
             info = probe(Path(footage))
             format = FootageFormat(estimator.estimator.layout, info.size, info.fps, estimator.every)  # noqa: A001
             frames = track_video(Path(footage), estimator, batch=self._batch)
@@ -154,7 +167,7 @@ class Predictor:
 
     def estimate_poses(self, clip: str | Path | NDArray[np.uint8], fps: float | None = None) -> PoseSequence:
         """Detect and track the people of a video or of frames; arguments as for :meth:`predict`."""
-        estimator, people = self._require_estimator(), self.metadata.clip.people
+        estimator, people = self.require_estimator(), self.metadata.clip.people
         if isinstance(clip, np.ndarray):
             if (
                 clip.ndim != 4
@@ -172,14 +185,6 @@ class Predictor:
             )[0]
         path = Path(clip)
         return estimate_video(path, [estimator], Origin(str(path)), people=people, batch=self._batch)[0]
-
-    def _require_estimator(self) -> SampledEstimator:
-        if self._estimator is None:
-            raise BundleError(
-                "this predictor has no estimator and labels pose sequences only; name an estimator "
-                "to label videos"
-            )
-        return self._estimator
 
     def _classify(self, sequence: PoseSequence, min_probability: float) -> Prediction:
         frames = len(sequence.frame_index)

@@ -17,6 +17,7 @@ from skdpipe.skeleton.sequence import unseen_joint
 from skdpipe.skeleton.tracks import TrackedFrame
 
 _ROUNDING = 1e-6  # seconds
+_DROPPED = 4  # one frame in so many is enough
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,20 @@ class View:
     """What is seen in a part of footage.
 
     Attributes:
-        seconds: length of that part.
+        start, end: of that part, in seconds.
         format: of the footage.
         frames: its frames on which the estimator ran.
     """
 
-    seconds: float
+    start: float
+    end: float
     format: FootageFormat
     frames: Sequence[TrackedFrame]
+
+    @property
+    def seconds(self) -> float:
+        """Length of that part."""
+        return self.end - self.start
 
     @cached_property
     def numbers(self) -> NDArray[np.intp]:
@@ -79,13 +86,15 @@ class View:
         return present
 
     def seen_share(self, person: int | None) -> float:
-        """The share of the frames in which a person is detected; None: anybody.
+        """The share of this time in which a person is seen; None: anybody.
 
-        Frames that are missing, because a camera was away, count as frames without a detection.
+        It is the share of the frames with a detection, times the share of the time with frames: a few that
+        were dropped in between are not missed, the time in which a camera was away is.
         """
-        expected = max(len(self.frames), round(self.seconds / self.format.pose_period), 1)
         present = self.present.any(axis=1) if person is None else self.present[:, self._row_of(person)]
-        return float(present.sum()) / expected
+        times = [self.start, *(each.seconds for each in self.frames), self.end]
+        covered = np.minimum(np.diff(times), _DROPPED * self.format.pose_period).sum()
+        return float(present.mean() * covered / self.seconds) if self.frames else 0.0
 
     def box_of(self, person: int) -> Box | None:
         """The median box of a person; None where no joint is seen or a person has three coordinates."""
@@ -137,4 +146,4 @@ class RecentFrames:
     def between(self, start: float, end: float) -> View:
         """The frames from one time to another, the latter excluded."""
         within = [each for each in self._frames if start - _ROUNDING <= each.seconds < end - _ROUNDING]
-        return View(end - start, self._format, within)
+        return View(start, end, self._format, within)
