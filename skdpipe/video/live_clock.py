@@ -15,7 +15,7 @@ class LiveClock:
 
     Frames arrive unevenly, so their timestamps are better where they can be believed. They count from the
     arrival of the first frame of a connection, and follow the arrivals slowly, since no two clocks run
-    equally fast. Timestamps that jump back, or far away from the arrivals, count anew from the next arrival;
+    equally fast. Timestamps that jump back, or far away from the arrivals, start again at the next arrival;
     the arrival is the time of a frame without one.
     """
 

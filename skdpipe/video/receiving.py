@@ -1,4 +1,4 @@
-"""Decoding of a container that is read once, from beginning to end, as its packets arrive."""
+"""Decoding of a container that is read once, from start to end, as its packets arrive."""
 
 from __future__ import annotations
 
