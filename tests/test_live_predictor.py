@@ -97,7 +97,7 @@ def test_people_are_detected_at_the_rate_of_the_training_clips() -> None:
     assert estimator.frames == 8
 
 
-def test_another_size_begins_anew_with_new_people() -> None:
+def test_frames_of_another_size_are_other_footage() -> None:
     live = LivePredictor(predictor(), SETTINGS, fps=FPS)
     found = Labels()
     for frame in range(24):

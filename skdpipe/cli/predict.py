@@ -18,6 +18,7 @@ from skdpipe.cli.app import (
 )
 from skdpipe.cli.clips import Refused, each_clip, find_sources
 from skdpipe.cli.labelling import Labelling, Wanted
+from skdpipe.cli.live import LiveOptions, label_live, refuse_files
 from skdpipe.cli.poses import (
     SKELETONS,
     Images,
@@ -30,19 +31,21 @@ from skdpipe.cli.poses import (
     VideoFolder,
 )
 from skdpipe.cli.results import Results, print_refused
+from skdpipe.errors import ConfigError
 
 _FOOTAGE: Final = "Footage: long video, several people"
 _FILES: Final = "Files"
+_LIVE: Final = "Live video"
 
 
 @app.command(rich_help_panel=EVERYDAY)
 def predict(
     clips: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             help="Videos, folders of videos, a CSV: path,label; or skeletons in any format of `import`."
         ),
-    ],
+    ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Bundle of a student; by default the newest.")] = None,
     models: Models = Path("models"),
     estimator: Annotated[
@@ -99,6 +102,24 @@ def predict(
             rich_help_panel=_FOOTAGE,
         ),
     ] = None,
+    source: Annotated[
+        str,
+        typer.Option(
+            help="Number of a camera, an address (rtsp://, http://, ...), or - for video on standard input.",
+            rich_help_panel=_LIVE,
+        ),
+    ] = "",
+    raw: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            help="Width and height of frames without a container on standard input, RGB; with --fps.",
+            rich_help_panel=_LIVE,
+        ),
+    ] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which a live source is left.", min=0, rich_help_panel=_LIVE),
+    ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write all segments as a table.", rich_help_panel=_FILES)
     ] = None,
@@ -133,25 +154,34 @@ def predict(
 ) -> None:
     """Label videos with the low-cost estimator and the student, or skeletons with the student.
 
-    A video as long as the training clips gets one label; a longer one is footage, with a label for each
-    segment.
+    A video as long as the training clips gets one label; a longer one, or a live source, is footage, with a
+    label for each segment.
     """
     from skdpipe import load_estimator_settings, load_predictor, newest_bundle
     from skdpipe.extraction import VideoItem
     from skdpipe.formats.format import FormatOptions
 
+    if bool(clips) == bool(source):
+        found = "both clips and --source" if source else "neither"
+        raise ConfigError(
+            f"found {found}; expected videos or skeletons to label, or a live source with --source"
+        )
     path = bundle or newest_bundle(models)
     other = load_estimator_settings(estimator) if estimator else None
+    wanted = Wanted(segments, min_probability, window, stride, per_person)
+    if source:
+        refuse_files({"csv": csv, "vtt": vtt, "elan": elan, "overlay": overlay})
+        live = LiveOptions(source, raw, fps, duration, as_json)
+        predictor = load_predictor(path, device=device_name(device), estimator=other, runtime=runtime)
+        return label_live(predictor, wanted.footage, live)
     options = FormatOptions(split, layout, size=size, fps=fps, images=images, space=space)
-    sources = find_sources(clips, format_name, options, videos)
+    sources = find_sources(clips or [], format_name, options, videos)
     needs_estimator = bool(other) or any(isinstance(each, VideoItem) for each in sources)
     predictor = load_predictor(
         path, device=device_name(device), estimator=other, runtime=runtime, poses_only=not needs_estimator
     )
-    wanted = Wanted(segments, min_probability, window, stride, per_person)
-    labelling = Labelling(
-        predictor, wanted, Results(top, as_json, csv, vtt, elan, overlay, predictor.metadata.classes)
-    )
+    results = Results(top, as_json, csv, vtt, elan, overlay, predictor.metadata.classes)
+    labelling = Labelling(predictor, wanted, results)
     if not as_json:
         print_note("bundle", f"{path}, runtime: {predictor.runtime.name}")
     failed = False
@@ -162,3 +192,4 @@ def predict(
             print_refused(refused, as_json=as_json)
     if failed:
         raise typer.Exit(1)
+    return None

@@ -41,18 +41,7 @@ def to_json(timeline: Timeline) -> dict[str, object]:
         "seconds": round(timeline.seconds, 3),
         "size": list(timeline.size),
         "frames": timeline.frames,
-        "segments": [
-            {
-                "start": round(each.start, 3),
-                "end": round(each.end, 3),
-                "label": each.label,
-                "probability": round(each.probability, 4),
-                "person": each.person,
-                "box": None if each.box is None else [round(side, 1) for side in each.box],
-                "reason": each.reason,
-            }
-            for each in timeline.segments
-        ],
+        "segments": [segment_to_json(each) for each in timeline.segments],
         "people": [
             {
                 "person": each.person,
@@ -62,6 +51,19 @@ def to_json(timeline: Timeline) -> dict[str, object]:
             }
             for each in timeline.people
         ],
+    }
+
+
+def segment_to_json(segment: Segment) -> dict[str, object]:
+    """A segment as plain values; see `to_json`."""
+    return {
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "label": segment.label,
+        "probability": round(segment.probability, 4),
+        "person": segment.person,
+        "box": None if segment.box is None else [round(side, 1) for side in segment.box],
+        "reason": segment.reason,
     }
 
 

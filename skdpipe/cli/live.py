@@ -1,0 +1,196 @@
+"""How `skdpipe predict --source` labels a live source."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from skdpipe.cli.app import print_json, print_line, print_note, print_problem
+from skdpipe.cli.results import clock, in_words
+from skdpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from skdpipe.inference import FootageSettings, LivePredictor, Predictor
+    from skdpipe.inference.footage import Labels
+    from skdpipe.video import LiveEvent, LiveSource, RawVideo
+
+_LATENCIES: Final = 10_000  # the last ones, of which the summary has the quantiles
+
+
+@dataclass
+class LiveResults:
+    """Prints labels as they come, and how late they are.
+
+    Attributes:
+        as_json: print one JSON object for each label, segment and event.
+        frames: number of frames so far.
+        latencies: seconds from the arrival of a frame to the labels that it completes.
+        labels: the last label of each person.
+    """
+
+    as_json: bool
+    frames: int = 0
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES))
+    labels: dict[int | None, str] = field(default_factory=dict)
+
+    def print_event(self, event: LiveEvent) -> None:
+        """Print what happened to the connection."""
+        if self.as_json:
+            size = None if event.size is None else list(event.size)
+            print_json(
+                {
+                    "event": event.kind,
+                    "reason": event.reason,
+                    "seconds": round(event.seconds, 3),
+                    "size": size,
+                }
+            )
+        elif event.kind == "disconnected":
+            print_problem("yellow", event.kind, event.reason)
+        else:
+            after = f" after {event.seconds:.1f} s" if event.seconds else ""
+            pixels = "" if event.size is None else f", {event.size[0]}x{event.size[1]}"
+            print_note(event.kind, f"live source{after}{pixels}")
+
+    def print_labels(self, labels: Labels, arrived: float | None, dropped: int) -> None:
+        """Print what a frame has completed; without JSON, the labels of windows that are new.
+
+        Args:
+            labels: of the windows and segments.
+            arrived: when the frame arrived, by `time.monotonic`; None at the end.
+            dropped: number of frames dropped so far.
+        """
+        from skdpipe.inference.segment_files import segment_to_json
+
+        latency = None if arrived is None else time.monotonic() - arrived
+        if latency is not None and labels.windows:
+            self.latencies.append(latency)
+        for each in labels.windows:
+            if self.as_json:
+                more: dict[str, object] = {"latency": latency and round(latency, 4), "dropped": dropped}
+                print_json({"event": "label", **segment_to_json(each), **more})
+            elif latency is not None and self.labels.get(each.person) != each.text:
+                self.labels[each.person] = each.text
+                who = "" if each.person is None else f", person {each.person}"
+                print_line(
+                    f"{clock(each.end)}  now {each.text} {each.probability:.3f}{who} ({latency:.2f} s late)"
+                )
+        for each in labels.segments:
+            if self.as_json:
+                print_json({"event": "segment", **segment_to_json(each)})
+            else:
+                print_line(in_words(each))
+        for span in labels.left:
+            self.labels.pop(span.person, None)
+
+    def print_summary(self, source: LiveSource) -> None:
+        """Print how many frames there were, how many were left out, and how late the labels were."""
+        median, high = (
+            (float(np.quantile(self.latencies, q)) for q in (0.5, 0.95)) if self.latencies else (None, None)
+        )
+        if self.as_json:
+            print_json(
+                {
+                    "event": "end",
+                    "frames": self.frames,
+                    "dropped": source.dropped,
+                    "corrupt": source.corrupt,
+                    "latency_median": median and round(median, 4),
+                    "latency_95": high and round(high, 4),
+                }
+            )
+            return
+        late = (
+            "" if median is None else f"; latency from frame to label {median:.3f} s, 95 % below {high:.3f} s"
+        )
+        print_note(
+            "end", f"{self.frames} frames labelled, {source.dropped} dropped, {source.corrupt} corrupt{late}"
+        )
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What is labelled.
+
+    Attributes:
+        source: number of a camera, address, or ``-``.
+        raw: width and height of frames without a container on standard input.
+        fps: frames per second, if the source states none.
+        duration: seconds after which the source is left.
+        as_json: print one JSON object for each label, segment and event.
+    """
+
+    source: str
+    raw: tuple[int, int] | None
+    fps: float | None
+    duration: float | None
+    as_json: bool
+
+    @property
+    def raw_video(self) -> RawVideo | None:
+        """The frames without a container.
+
+        Raises:
+            ConfigError: if their rate is not known.
+        """
+        from skdpipe.video import RawVideo
+
+        if self.raw is None:
+            return None
+        if self.fps is None:
+            raise ConfigError("--raw without --fps; expected the frames per second of the raw frames too")
+        return RawVideo(self.raw, self.fps)
+
+
+def refuse_files(options: Mapping[str, Path | None]) -> None:
+    """Check that no file is wanted that is complete at the end of a video only.
+
+    Raises:
+        ConfigError: if one is.
+    """
+    for name, path in options.items():
+        if path is not None:
+            raise ConfigError(
+                f"--{name} with --source: a live source has no end; use --json and keep its lines, or "
+                "label a recording"
+            )
+
+
+def label_live(predictor: Predictor, settings: FootageSettings, options: LiveOptions) -> None:
+    """Label a live source until it ends, for a time, or until the command is interrupted.
+
+    Raises:
+        VideoError: if the source cannot be opened.
+        ConfigError: if the rate of raw frames is not known.
+        BundleError: if the length of a window is not known.
+    """
+    from skdpipe.inference import LivePredictor
+    from skdpipe.video import open_live
+
+    results = LiveResults(options.as_json)
+    with open_live(options.source, raw=options.raw_video, on_event=results.print_event) as frames:
+        live = LivePredictor(predictor, settings, fps=frames.fps or options.fps)
+        with _ending(live, results, frames):
+            for frame in frames:
+                labels = live.update(frame.image, frame.seconds)
+                results.frames += 1
+                results.print_labels(labels, frame.arrived, frames.dropped)
+                if options.duration is not None and frame.seconds >= options.duration:
+                    break
+
+
+@contextmanager
+def _ending(live: LivePredictor, results: LiveResults, source: LiveSource) -> Iterator[None]:
+    """End the last segments and print the summary, also after an interruption."""
+    try:
+        yield
+    finally:
+        results.print_labels(live.finish(), None, source.dropped)
+        results.print_summary(source)
