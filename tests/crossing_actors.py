@@ -58,16 +58,19 @@ class Footage:
         identities: for each of them the actor, -1 if there is none.
         seconds: time of each frame.
         fps: frames per second.
+        step: difference of the numbers of two frames.
     """
 
     frames: list[Keypoints]
     identities: list[NDArray[np.intp]]
     seconds: Array
     fps: float
+    step: int = 1
 
     def every(self, step: int) -> Footage:
         """One frame in several."""
-        return Footage(self.frames[::step], self.identities[::step], self.seconds[::step], self.fps / step)
+        frames, identities, seconds = (x[::step] for x in (self.frames, self.identities, self.seconds))
+        return Footage(frames, identities, seconds, self.fps / step, self.step * step)
 
 
 def walk_about(rng: np.random.Generator, frames: int, fps: float) -> Walk:

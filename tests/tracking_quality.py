@@ -56,10 +56,12 @@ def measure_quality(footage: Footage, numbers: Numbers) -> Quality:
 
 
 def track_all(footage: Footage) -> Numbers:
-    """The tracker of this project, with the memory that it has for footage."""
+    """The tracker of this project, as `skdpipe.pose.estimate.track_frames` uses it."""
     tracker = Tracker(COCO_17, SIZE, memory=2.0)
     seen = enumerate(zip(footage.frames, footage.seconds.tolist(), strict=True))
-    return [tracker.update(number, people, seconds).numbers for number, (people, seconds) in seen]
+    return [
+        tracker.update(number * footage.step, people, seconds).numbers for number, (people, seconds) in seen
+    ]
 
 
 def oks_sort(footage: Footage, least: float = 0.05, memory: float = 2.0) -> Numbers:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -198,7 +198,6 @@ def track_frames(
     tracker: Tracker | None = None
     waiting: deque[TimedFrame] = deque()
     with closing(_Detector(estimator, batch)) as detector:
-        detections = count()
         for each in chain(frames, [None]):
             with redirect_stdout(sys.stderr):  # what an estimator prints is no result
                 detected = detector.finish() if each is None else detector.add(each.image)
@@ -208,7 +207,7 @@ def track_frames(
                 frame, seconds, image = waiting.popleft()
                 size = (image.shape[1], image.shape[0])
                 tracker = tracker or Tracker(estimator.layout, size, memory=_MEMORY)
-                numbers = tracker.update(next(detections), people, seconds).numbers
+                numbers = tracker.update(frame, people, seconds).numbers
                 rows = np.argsort(numbers)[(numbers < 0).sum() :]
                 yield TrackedFrame(frame, seconds, numbers[rows], people[rows])
 
