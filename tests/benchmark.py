@@ -29,7 +29,9 @@ import numpy as np
 import plain_edges
 import torch
 import torch.nn.functional as F
+import tracking_quality
 import typer
+from crossing_actors import Footage, detect_rendered, walking_scene
 from extraction_speed import ExtractionSize, comparisons
 from moving_body import fill, tiny_experiment
 from plain_st_gcn import PlainStGcn
@@ -38,9 +40,17 @@ from rich.live import Live
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from tracking_quality import TrackingSize
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import Augmentation, ClipFormat, Distillation, Precision
+from skdpipe.config import (
+    Augmentation,
+    ClipFormat,
+    Distillation,
+    OpenPifPafSettings,
+    Precision,
+    Thresholds,
+)
 from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import edge_loss as blockwise
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
@@ -64,10 +74,12 @@ from skdpipe.networks import (
     st_sgcn,
     to_onnx,
 )
+from skdpipe.pose.load import load_estimator
 from skdpipe.runtime import TorchRuntime
 from skdpipe.runtimes.session import openvino_has_bfloat16
 from skdpipe.skeleton import layout_named
 from skdpipe.speed import brief, time_in_turn
+from skdpipe.synthetic import render_frame
 
 # --------------------------------------------------------------------------------------------------------
 # Measuring
@@ -174,6 +186,7 @@ class Sizes:
         loaders: trainings whose waiting time for batches is measured.
         steps: students whose steps are timed.
         footage: windows of footage, of ``people`` each; the batch is not used.
+        tracking: footage in which people are followed.
     """
 
     rounds: int
@@ -187,6 +200,7 @@ class Sizes:
     loaders: tuple[LoaderSize, ...]
     steps: tuple[StepSize, ...]
     footage: tuple[StepSize, ...]
+    tracking: TrackingSize
 
 
 # Sixteen clips of two persons; all pairs of their vertices at once take 7 GB.
@@ -221,6 +235,7 @@ SIZES: Final = {
         footage=tuple(
             StepSize("coco-17", people, frames, 64, 1) for frames in (32, 100) for people in (1, 3)
         ),
+        tracking=TrackingSize((2, 3, 5), 10, 20, (1, 2, 3), 8),
     ),
     "small": Sizes(
         rounds=2,
@@ -234,6 +249,7 @@ SIZES: Final = {
         loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
         steps=(StepSize("penn-13", 1, 8, 6, 2),),
         footage=(StepSize("penn-13", 2, 8, 4, 1),),
+        tracking=TrackingSize((2,), 1, 2, (2,), 0.2),
     ),
 }
 
@@ -738,6 +754,50 @@ def _by_stride(name: str, network: GraphNetwork, size: StepSize, setting: Settin
 
 
 # --------------------------------------------------------------------------------------------------------
+# tracking: identities of people who cross, and the time for a frame
+
+
+def tracking(setting: Setting) -> Iterator[Row]:
+    """Other trackers, and the pose network, beside the tracker."""
+    size = setting.sizes.tracking
+    for name, shown in tracking_quality.simulated(size, setting.seed):
+        yield from _trackers(name, shown, setting)
+    settings = OpenPifPafSettings(
+        "shufflenetv2x1", "actors-low", long_edge=225, thresholds=Thresholds(complete=True)
+    )
+    estimator = load_estimator(settings, threads=setting.threads)
+    seeds = range(setting.seed, setting.seed + 3)
+    scenes = [walking_scene(2, size.rendered, 15, seed) for seed in seeds]
+    shown = [detect_rendered(scene, estimator) for scene in scenes]
+    yield from _trackers("2 people rendered, 15 frames/s", shown, setting)
+    image = render_frame(scenes[0], 0)[0]
+    follow = partial(tracking_quality.track_all, shown[0])
+    measured = measure(Comparison("", partial(estimator, [image]), follow), setting.rounds)
+    yield _per_frame("pose network, shufflenetv2x1 at 225 pixels", measured, 1, len(shown[0].frames), "")
+
+
+def _trackers(name: str, shown: list[Footage], setting: Setting) -> Iterator[Row]:
+    frames = sum(len(each.frames) for each in shown)
+    for other, follow in tracking_quality.installed().items():
+        sides = (partial(_follow_all, each, shown) for each in (follow, tracking_quality.track_all))
+        measured = measure(Comparison("", *sides), setting.rounds)
+        remark = tracking_quality.described(other, follow, shown)
+        yield _per_frame(f"{name}, {other}", measured, frames, frames, remark)
+
+
+def _follow_all(follow: tracking_quality.Follow, shown: list[Footage]) -> None:
+    for each in shown:
+        follow(each)
+
+
+def _per_frame(name: str, measured: Measured, frames: int, own_frames: int, remark: str) -> Row:
+    reference = [1000 * seconds / frames for seconds in measured.reference]
+    candidate = [1000 * seconds / own_frames for seconds in measured.candidate]
+    ratios = [slow / fast for slow, fast in zip(reference, candidate, strict=True)]
+    return Row(name, Measured(reference, candidate, ratios), remark=remark or tracking_quality.missing())
+
+
+# --------------------------------------------------------------------------------------------------------
 # The command
 
 
@@ -761,6 +821,7 @@ SECTIONS: Final = {
     "step": Section("A whole step", whole_step, "distillation", "without"),
     "extract": Section("Extraction from a video", extract),
     "continual": Section("A frame of footage, all people", continual, "windows", "continual"),
+    "tracking": Section("Tracking, one frame", tracking, "other"),
     "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),
 }
 

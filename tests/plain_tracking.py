@@ -31,12 +31,13 @@ def plain_track(
                 both = is_seen(predicted) & is_seen(pose)
                 if not both.any():
                     continue
-                area = max(float(body_area(predicted)), float(body_area(pose)), minimum_area)
-                area *= (gap**0.25) ** 2
+                areas = [max(float(body_area(each)), minimum_area) for each in (predicted, pose)]
+                area = max(areas) * (gap**0.25) ** 2
                 x, y = (predicted - pose)[both, :2].T
                 nearness = 1 - np.median(np.hypot(x, y)) / np.sqrt(area)
                 if nearness > 0:
-                    score[row, column] = (oks(predicted, pose, layout.sigmas, area) + nearness) / 2
+                    similarity = (oks(predicted, pose, layout.sigmas, area) + nearness) / 2
+                    score[row, column] = similarity * (np.sqrt(min(areas) / max(areas)) / (1 + gap / 15))
         assigned = {column: active[row] for row, column in assign(score)}
         for column, pose in enumerate(people):
             index = assigned.get(column, len(last))

@@ -38,6 +38,11 @@ ROWS = {
         for name in ("ST-GCN", "ST-2sGCN")
         for stride in (1, 2, 4, 8)
     ),
+    "tracking": (
+        "2 people, 15 frames/s, OKS-SORT",
+        "2 people rendered, 15 frames/s, OKS-SORT",
+        "pose network, shufflenetv2x1 at 225 pixels",
+    ),
     "loader": ("8 frames, penn-13, width 4, batch 4",),
 }
 # Two sides with their unit, the ratio, lowest..highest; the loader's ratio is a share in per cent.

@@ -122,6 +122,13 @@ def test_people_are_in_the_order_of_their_numbers_without_those_of_whom_nothing_
     np.testing.assert_array_equal(second.people, [left, right, new])
 
 
+@pytest.mark.parametrize(("seconds", "number"), [(2.0, 0), (2.1, 1)])
+def test_a_person_who_is_out_of_view_for_two_seconds_keeps_the_number(seconds: float, number: int) -> None:
+    finder = Script([square_at(100)[None]] * 2)
+    _, last = track_frames([TimedFrame(0, 0.0, IMAGE), TimedFrame(500, seconds, IMAGE)], finder)
+    assert last.numbers.tolist() == [number]
+
+
 def test_with_a_batch_of_one_a_frame_is_returned_before_the_next_is_taken() -> None:
     taken: list[int] = []
 

@@ -51,6 +51,27 @@ def test_overlapping_people_of_different_size_keep_their_indices() -> None:
     assert (heights.std(axis=0) < 1e-3).all()
 
 
+def test_who_was_seen_last_keeps_a_detection_before_who_was_seen_long_ago() -> None:
+    # Somebody stands 10 px away from where another one was hidden 15 frames ago, and moves half the way: the
+    # hidden one's similarity is the higher one by its wider OKS, but counts half.
+    frames = [people(person(200), person(210)), *[people(person(210))] * 15, people(person(204))]
+    assert heads(follow(frames)) == [[200.0, *[None] * 16], [210.0] * 16 + [204.0]]
+
+
+def test_a_person_of_the_same_size_is_preferred() -> None:
+    # Both are predicted 20 px from the detection, which is as large as the second.
+    frames = [people(person(200, size=1.3), person(240)), people(person(220))]
+    assert heads(follow(frames)) == [[200.0, None], [240.0, 220.0]]
+
+
+@pytest.mark.parametrize(("seconds", "tracks"), [(2.0, 1), (2.1, 2)])
+def test_the_memory_is_in_the_unit_of_the_times(seconds: float, tracks: int) -> None:
+    tracker = Tracker(PENN_13, SIZE, memory=2.0)
+    tracker.update(0, people(person(200)), 5.0)
+    (number,) = tracker.update(1, people(person(200)), 5.0 + seconds).numbers
+    assert number == tracks - 1
+
+
 @pytest.mark.parametrize(("gap", "tracks"), [(10, 1), (11, 2)])
 def test_a_person_who_reappears_within_the_memory_keeps_the_index(gap: int, tracks: int) -> None:
     seen = [people(person(300))]

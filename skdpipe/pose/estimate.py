@@ -26,6 +26,7 @@ from skdpipe.skeleton.tracks import Track, TrackedFrame, lay_out, most_confident
 if TYPE_CHECKING:
     from skdpipe.video import Frame, VideoInfo
 
+_MEMORY = 2.0  # seconds for which a person of footage may be out of view and keep the number
 _PREFETCHED_FRAMES = 64  # at most, and only as many as fit into _PREFETCHED_BYTES
 _LONGEST_RUN = 64  # frames that are not chosen, between two steps of the progress
 _PREFETCHED_BYTES = 256 * 2**20
@@ -183,6 +184,8 @@ def track_frames(
 ) -> Generator[TrackedFrame]:
     """Follow the people in frames, for example of a live source, in constant memory.
 
+    A person who is out of view for more than two seconds returns with a new number.
+
     Args:
         frames: all of one size. Numbers and times are returned as they are given; numbers may be left out.
         estimator: runs on all these frames.
@@ -202,8 +205,9 @@ def track_frames(
                 waiting.append(each)
             for people in detected:
                 frame, seconds, image = waiting.popleft()
-                tracker = tracker or Tracker(estimator.layout, (image.shape[1], image.shape[0]))
-                numbers = tracker.update(frame, people).numbers
+                size = (image.shape[1], image.shape[0])
+                tracker = tracker or Tracker(estimator.layout, size, memory=_MEMORY)
+                numbers = tracker.update(frame, people, seconds).numbers
                 rows = np.argsort(numbers)[(numbers < 0).sum() :]
                 yield TrackedFrame(frame, seconds, numbers[rows], people[rows])
 

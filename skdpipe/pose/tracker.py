@@ -19,6 +19,8 @@ MOST_PEOPLE: Final = 1000
 """Largest number of people in one frame."""
 
 _MOST_ACTIVE: Final = 2 * MOST_PEOPLE  # tracks that the detections of a frame are compared with
+_HALVED: Final = 15  # frames without a detection that halve the similarity
+_LARGEST: Final = 1e30  # square pixels; a file may contain infinite coordinates
 _PAIRS_AT_ONCE: Final = 50_000  # of a track and a detection; some 60 MB for 17 joints
 
 
@@ -60,23 +62,32 @@ class _Active:
         numbers: ``(person,)``, increasing, of their tracks.
         people: the last detections.
         frames: ``(person,)``, their frames.
+        times: ``(person,)``, the times of these frames.
         velocities: ``(person, 2)``, the smoothed velocity in pixels per frame.
     """
 
     numbers: NDArray[np.intp]
     people: _People
     frames: NDArray[np.intp]
+    times: Floats
     velocities: Floats
 
     def at(self, rows: NDArray[np.intp]) -> _Active:
         """Only these people."""
-        return _Active(self.numbers[rows], self.people.at(rows), self.frames[rows], self.velocities[rows])
+        return _Active(
+            self.numbers[rows],
+            self.people.at(rows),
+            self.frames[rows],
+            self.times[rows],
+            self.velocities[rows],
+        )
 
     def joined_with(self, other: _Active) -> _Active:
         return _Active(
             np.concatenate([self.numbers, other.numbers]),
             self.people.joined_with(other.people),
             np.concatenate([self.frames, other.frames]),
+            np.concatenate([self.times, other.times]),
             np.concatenate([self.velocities, other.velocities]),
         )
 
@@ -97,9 +108,12 @@ class Tracker:
     """Follows people from frame to frame; each detection becomes part of one track.
 
     In every frame the detections are assigned to the active tracks (Hungarian method) by their similarity
-    to the pose predicted from the track's recent motion. A detection too far from every track starts a new
-    one. The similarity and the gate widen with the fourth root of the number of frames since the last
-    detection: a person may return after a gap, but only near the predicted position.
+    to the pose predicted from the track's recent motion: the mean of the OKS and of the nearness, which is 1
+    at the predicted position and 0 at a gate. A detection too far from every track starts a new one. The gate
+    and the OKS widen with the fourth root of the number of frames since the last detection: a person may
+    return after a gap, but only near the predicted position. Who is seen keeps a detection rather than who
+    was seen long ago, and people of one size match rather than of different ones: the similarity is divided
+    by 1 + gap / 15 frames, and multiplied by the ratio of the lengths of the two bodies.
 
     Online: each frame's detections are assigned at once and not kept, so memory and time of a frame do not
     grow with the number of frames. Tracks are numbered from 0 in the order of their first detection.
@@ -107,30 +121,28 @@ class Tracker:
     Args:
         layout: layout of the joint axis.
         size: width and height of the frame in pixels; the minimum body size is 2% of its diagonal.
-        memory: a track without a detection in this number of frames ends. Of more than 2,000 active tracks
-            those end first that were not detected for the longest time.
+        memory: a track without a detection in this number of frames ends, or in this time if times are given.
+            Of more than 2,000 active tracks those end first that were not detected for the longest time.
         reach: the gate: maximum median distance of the joints from their predicted positions, as a multiple
             of the square root of the body's area.
     """
 
     def __init__(
-        self, layout: Layout, size: tuple[int, int], *, memory: int = 30, reach: float = 1.0
+        self, layout: Layout, size: tuple[int, int], *, memory: float = 30, reach: float = 1.0
     ) -> None:
         self._layout, self._memory, self._reach = layout, memory, reach
         self._minimum_area = (0.02 * float(np.hypot(*size))) ** 2
-        gaps = range(memory + 1)
-        self._decay = np.array([1 - 0.8**gap for gap in gaps])  # by the frames since the last detection
-        self._widening = np.array([gap**0.25 for gap in gaps]) ** 2
         self._started = 0
         nobody = np.zeros((0, len(layout), 3), np.float32)
-        self._active = self._start_tracks(0, _people_of(nobody, is_seen(nobody)))
+        self._active = self._start_tracks(0, 0, _people_of(nobody, is_seen(nobody)))
 
-    def update(self, frame: int, detected: Keypoints) -> Assigned:
+    def update(self, frame: int, detected: Keypoints, time: float | None = None) -> Assigned:
         """Assign the detections of a frame to tracks.
 
         Args:
             frame: its number, higher than those before; frames without detections may be left out.
             detected: the people ``(person, joint, 3)``, in any order; those without a seen joint are ignored.
+            time: in the unit of the memory; the frame's number if None. Give it for all frames or for none.
 
         Raises:
             DataError: if there are more than `MOST_PEOPLE`, or the shape is another one.
@@ -149,14 +161,15 @@ class Tracker:
                 "leave out those of low confidence"
             )
         people = _people_of(detected[shown], seen[shown])
-        ended = self._end_old(frame)
+        time = frame if time is None else time
+        ended = self._end_old(time)
         rows, columns = self._assign(people, frame)
         numbers = np.full(len(detected), -1, np.intp)
         numbers[shown[columns]] = self._active.numbers[rows]
-        self._continue_tracks(rows, frame, people.at(columns))
+        self._continue_tracks(rows, frame, time, people.at(columns))
         if len(columns) < len(shown):
             new = np.delete(np.arange(len(shown)), columns)
-            started = self._start_tracks(frame, people.at(new))
+            started = self._start_tracks(frame, time, people.at(new))
             numbers[shown[new]] = started.numbers
             self._active = self._active.joined_with(started)
         return Assigned(numbers, ended)
@@ -171,9 +184,9 @@ class Tracker:
         self._active = self._active.at(rows)
         return ended
 
-    def _end_old(self, frame: int) -> NDArray[np.intp]:
+    def _end_old(self, time: float) -> NDArray[np.intp]:
         frames = self._active.frames
-        recent = frame - frames <= self._memory
+        recent = time - self._active.times <= self._memory
         if len(frames) <= _MOST_ACTIVE and recent.all():
             return self._active.numbers[:0]
         kept = np.flatnonzero(recent)
@@ -181,20 +194,21 @@ class Tracker:
             kept = np.sort(kept[np.argsort(-frames[kept], kind="stable")[:_MOST_ACTIVE]])
         return self._keep(kept)
 
-    def _start_tracks(self, frame: int, people: _People) -> _Active:
+    def _start_tracks(self, frame: int, time: float, people: _People) -> _Active:
         count = len(people.poses)
         numbers = np.arange(self._started, self._started + count, dtype=np.intp)
         self._started += count
-        return _Active(numbers, people, np.full(count, frame, np.intp), np.zeros((count, 2)))
+        frames, times = np.full(count, frame, np.intp), np.full(count, time, np.float64)
+        return _Active(numbers, people, frames, times, np.zeros((count, 2)))
 
-    def _continue_tracks(self, rows: NDArray[np.intp], frame: int, people: _People) -> None:
+    def _continue_tracks(self, rows: NDArray[np.intp], frame: int, time: float, people: _People) -> None:
         """Move each of these tracks to its detection."""
         active = self._active
         offset = _offset(people.poses, active.people.poses[rows])
         gap = (frame - active.frames[rows]).astype(np.float32)
         motion = _median_where(active.people.seen[rows] & people.seen, offset) / gap
         active.velocities[rows] = 0.5 * active.velocities[rows] + 0.5 * motion.T
-        active.frames[rows] = frame
+        active.frames[rows], active.times[rows] = frame, time
         for kept, latest in zip(active.people, people, strict=True):
             kept[rows] = latest
 
@@ -203,14 +217,16 @@ class Tracker:
         gaps = frame - self._active.frames
         predicted = self._predict(gaps)
         boxes = np.concatenate([predicted.boxes, people.boxes], dtype=np.float64)
-        areas = area_of_sides(boxes[:, 1] - boxes[:, 0])
-        scale = np.maximum(np.maximum(areas[: len(gaps), None], areas[len(gaps) :]), self._minimum_area)
-        scale *= self._widening[gaps, None]
+        areas = np.maximum(area_of_sides(boxes[:, 1] - boxes[:, 0]), self._minimum_area)
+        of_tracks, of_people = areas[: len(gaps)], areas[len(gaps) :]
+        widening = np.array([gap**0.25 for gap in gaps.tolist()]) ** 2
+        scale = np.maximum(of_tracks[:, None], of_people) * widening[:, None]
         track, person, nearness = self._pairs_within_gates(predicted, people, self._reach * np.sqrt(scale))
         if len(track) == len(set(track.tolist())) == len(set(person.tolist())):
             return track, person  # each has one candidate at most
         similarity = np.zeros(scale.shape)
         similarity[track, person] = nearness
+        weight = _ratio_of_lengths(of_tracks[track], of_people[person]) / (1 + gaps[track] / _HALVED)
         for start in range(0, len(track), _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
             rows, columns = track[part], person[part]
@@ -219,7 +235,7 @@ class Tracker:
             )
             # At large distances the OKS is 0 for every pair; the nearness still orders them. Of an infinite
             # coordinate, which a file may contain, the OKS is NaN and counts as 0.
-            similarity[rows, columns] = (np.fmax(compared, 0) + nearness[part]) / 2
+            similarity[rows, columns] = (np.fmax(compared, 0) + nearness[part]) / 2 * weight[part]
         rows, columns = np.array(assign(similarity), np.intp).T
         return rows, columns
 
@@ -246,12 +262,20 @@ class Tracker:
 
     def _predict(self, gaps: NDArray[np.intp]) -> _People:
         """The last poses moved on by a decaying velocity, by at most five frames' worth of motion."""
-        shift = self._active.velocities * 5 * self._decay[gaps, None]
+        decay = np.array([1 - 0.8**gap for gap in gaps.tolist()])
+        shift = self._active.velocities * 5 * decay[:, None]
         return self._active.people.moved_by(shift.astype(np.float32))
 
 
 def _people_of(poses: Keypoints, seen: NDArray[np.bool_]) -> _People:
     return _People(poses, seen, box_corners(poses).swapaxes(0, 1).astype(np.float32))
+
+
+def _ratio_of_lengths(a: Floats, b: Floats) -> Floats:
+    """Of the shorter to the longer body, given their areas."""
+    a, b = np.fmin(a, _LARGEST), np.fmin(b, _LARGEST)
+    ratio: Floats = np.sqrt(np.minimum(a, b) / np.maximum(a, b))
+    return ratio
 
 
 def _offset(a: Keypoints, b: Keypoints) -> NDArray[np.float32]:
@@ -301,7 +325,7 @@ class TrackCollector:
     """
 
     def __init__(
-        self, layout: Layout, size: tuple[int, int], *, memory: int = 30, reach: float = 1.0
+        self, layout: Layout, size: tuple[int, int], *, memory: float = 30, reach: float = 1.0
     ) -> None:
         self._tracker = Tracker(layout, size, memory=memory, reach=reach)
         self._joints = len(layout)
@@ -337,7 +361,7 @@ def track(
     layout: Layout,
     size: tuple[int, int],
     *,
-    memory: int = 30,
+    memory: float = 30,
     reach: float = 1.0,
 ) -> list[Track]:
     """The tracks of the people detected in a clip, in the order of their first detection.
