@@ -96,7 +96,7 @@ def test_people_come_and_go() -> None:
     assert steps[2].seen.tolist() == [6 / 8, 4 / 8]
 
 
-def test_all_begin_anew_after_a_gap_of_more_than_a_window() -> None:
+def test_all_begin_again_after_a_gap_of_more_than_a_window() -> None:
     given = FrameInput(CLIP, format_of(a_sequence("sideways")), WINDOW, 4)
     steps = [step for frame in range(6) for step in given.add(tracked(frame, t1=0))]
     later = [step for frame in range(600, 604) for step in given.add(tracked(frame, t1=0))]
