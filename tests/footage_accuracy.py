@@ -48,7 +48,7 @@ from skdpipe import (
     load_predictor,
     read_metadata,
 )
-from skdpipe.config import Degradation, EstimatorNoise
+from skdpipe.config import Degradation, EstimatorNoise, OpenPifPafSettings
 from skdpipe.degradation import degrade
 from skdpipe.inference.footage import FootageLabeller, FootageSettings, format_of, frames_of, windows_of
 from skdpipe.inference.timeline import Segment, Timeline
@@ -248,7 +248,8 @@ def actors(
     min_probability: ProbabilityOption = 0.5,
 ) -> None:
     """Footage of actors whom the student of the demonstration has not met."""
-    predictor = load_predictor(bundle or folder / "models/demo/student.safetensors")
+    student = bundle or folder / "models/demo/student.safetensors"
+    predictor = load_predictor(student)
     noise = load_config(EstimatorNoise, folder / "noise-low.yaml")
     settings = FootageSettings(window, stride, min_probability)
     kinds: dict[str, Callable[[int], Footage]] = {
@@ -263,9 +264,18 @@ def actors(
         show(f"{kind}, simulated", materials, predictor, settings)
     with TemporaryDirectory() as name:
         for kind, make in kinds.items() if videos else ():
+            made = [make(seed) for seed in range(videos)]
+            at_scale = load_predictor(student, estimator=_at_scale(predictor, made[0].size[0]))
             paths = [Path(name, f"{kind} {seed}.mp4") for seed in range(videos)]
-            materials = (rendered(predictor, make(seed), path) for seed, path in enumerate(paths))
-            show(f"{kind}, video", materials, predictor, settings)
+            materials = [rendered(at_scale, each, path) for each, path in zip(made, paths, strict=True)]
+            show(f"{kind}, video", materials, at_scale, settings)
+
+
+def _at_scale(predictor: Predictor, width: int) -> OpenPifPafSettings:
+    """The bundle's estimator for frames of another width: it scales people as in the demonstration's clips."""
+    settings = predictor.metadata.estimator
+    assert isinstance(settings, OpenPifPafSettings)
+    return replace(settings, long_edge=round(settings.long_edge * width / 240))
 
 
 @app.command()
