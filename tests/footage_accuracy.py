@@ -272,7 +272,7 @@ def actors(
 
 
 def _at_scale(predictor: Predictor, width: int) -> OpenPifPafSettings:
-    """The bundle's estimator for frames of another width: it scales people as in the demonstration's clips."""
+    """The estimator for frames of another width: people are scaled as in the demonstration's clips."""
     settings = predictor.metadata.estimator
     assert isinstance(settings, OpenPifPafSettings)
     return replace(settings, long_edge=round(settings.long_edge * width / 240))
