@@ -24,7 +24,7 @@ footage   `Predictor.label_footage`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -48,7 +48,7 @@ from skdpipe import (
     load_predictor,
     read_metadata,
 )
-from skdpipe.config import Degradation, EstimatorNoise
+from skdpipe.config import Degradation, EstimatorNoise, OpenPifPafSettings
 from skdpipe.degradation import degrade
 from skdpipe.inference.footage import FootageLabeller, FootageSettings, format_of, frames_of, windows_of
 from skdpipe.inference.timeline import Segment, Timeline
@@ -72,15 +72,7 @@ class Material:
     cut: Cut
 
 
-@dataclass(frozen=True)
-class Found:
-    """The segments of a method, and the labels of its windows in the order in which they are given."""
-
-    timeline: Timeline
-    windows: Sequence[Segment] = ()
-
-
-Method = Callable[[Material], Found]
+Method = Callable[[Material], Timeline]
 
 # --------------------------------------------------------------------------------------------------------
 # Methods
@@ -97,15 +89,15 @@ def methods_of(predictor: Predictor, settings: FootageSettings) -> dict[str, Met
     }
 
 
-def by_hand(material: Material) -> Found:
+def by_hand(material: Material) -> Timeline:
     """A forced label for each true segment that has one."""
     truth = material.truth
     labelled = [each for each in truth.segments if each.label]
     cut = [replace(each, label=material.cut(each.start, each.end, each)) for each in labelled]
-    return Found(replace(truth, segments=tuple(cut)))
+    return replace(truth, segments=tuple(cut))
 
 
-def in_pieces(material: Material, window: float, stride: float) -> Found:
+def in_pieces(material: Material, window: float, stride: float) -> Timeline:
     """A forced label for each piece, valid around its middle; equal neighbours are one segment."""
     seconds = material.truth.seconds
     starts = (np.arange(max(1, int((seconds - window) / stride) + 1)) * stride).tolist()
@@ -113,19 +105,26 @@ def in_pieces(material: Material, window: float, stride: float) -> Found:
     edges = [0.0, *(start + (window - stride) / 2 for start in starts[1:]), seconds]
     runs = [list(run) for _, run in groupby(range(len(labels)), key=labels.__getitem__)]
     segments = [Segment(edges[run[0]], edges[run[-1] + 1], labels[run[0]], 0.0) for run in runs]
-    return Found(replace(material.truth, segments=tuple(segments)))
+    return replace(material.truth, segments=tuple(segments))
 
 
-def label_footage(material: Material, predictor: Predictor, settings: FootageSettings) -> Found:
-    """The labels of skdpipe; people are labelled apart if they are so in the truth."""
-    apart = any(each.person is not None for each in material.truth.segments)
-    settings = replace(settings, per_person=apart)
-    timeline = predictor.label_footage(material.source, settings)
+def label_footage(material: Material, predictor: Predictor, settings: FootageSettings) -> Timeline:
+    """The labels of skdpipe."""
+    return predictor.label_footage(material.source, replace(settings, per_person=labels_people(material)))
+
+
+def labels_people(material: Material) -> bool:
+    """Whether people are labelled apart in the truth."""
+    return any(each.person is not None for each in material.truth.segments)
+
+
+def label_windows(material: Material, predictor: Predictor, settings: FootageSettings) -> list[Segment]:
+    """The labels of all windows of footage as skeletons, in the order in which they are given; else none."""
     if isinstance(material.source, Path):
-        return Found(timeline)
-    metadata, poses = predictor.metadata, material.source
-    labeller = FootageLabeller(metadata, predictor.runtime, windows_of(metadata, settings), format_of(poses))
-    return Found(timeline, [each for frame in frames_of(poses) for each in labeller.add(frame).windows])
+        return []
+    windows = windows_of(predictor.metadata, replace(settings, per_person=labels_people(material)))
+    labeller = FootageLabeller(predictor.metadata, predictor.runtime, windows, format_of(material.source))
+    return [each for frame in frames_of(material.source) for each in labeller.add(frame).windows]
 
 
 # --------------------------------------------------------------------------------------------------------
@@ -193,18 +192,19 @@ HEADINGS: Final = (
 )  # fmt: skip
 
 
-def show(name: str, materials: Iterable[Material], methods: Mapping[str, Method], window: float) -> None:
+def show(name: str, materials: Iterable[Material], predictor: Predictor, settings: FootageSettings) -> None:
     """Print a row of a Markdown table for each method; shares in per cent."""
-    made = list(materials)
-    for method, label in methods.items():
+    made, window = list(materials), windows_of(predictor.metadata, settings).seconds
+    minutes = sum(material.truth.seconds for material in made) / 60
+    for method, label in methods_of(predictor, settings).items():
         total, late, taken = SegmentAccuracy(), list[float | None](), 0.0
         for material in made:
             start = perf_counter()
-            found = label(material)
+            timeline = label(material)
             taken += perf_counter() - start
-            total += measure_segments(material.truth, found.timeline)
-            late += delays(material.truth, found.windows, grace=window) if found.windows else []
-        minutes = sum(material.truth.seconds for material in made) / 60
+            total += measure_segments(material.truth, timeline)
+            if method == "footage" and (given := label_windows(material, predictor, settings)):
+                late += delays(material.truth, given, grace=window)
         row = (f"{name}, {minutes:.1f} min", method, *cells(total, late), f"{taken / minutes:.1f}")
         print(" | ".join(("", *row, "")).strip(), flush=True)  # noqa: T201
 
@@ -248,10 +248,10 @@ def actors(
     min_probability: ProbabilityOption = 0.5,
 ) -> None:
     """Footage of actors whom the student of the demonstration has not met."""
-    predictor = load_predictor(bundle or folder / "models/demo/student.safetensors")
+    student = bundle or folder / "models/demo/student.safetensors"
+    predictor = load_predictor(student)
     noise = load_config(EstimatorNoise, folder / "noise-low.yaml")
     settings = FootageSettings(window, stride, min_probability)
-    methods, seconds = methods_of(predictor, settings), windows_of(predictor.metadata, settings).seconds
     kinds: dict[str, Callable[[int], Footage]] = {
         "one at a time": one_at_a_time,
         "two side by side": side_by_side,
@@ -261,12 +261,21 @@ def actors(
     show_headings()
     for kind, make in kinds.items() if pieces else ():
         materials = (simulated(predictor, make(seed), noise) for seed in range(pieces))
-        show(f"{kind}, simulated", materials, methods, seconds)
+        show(f"{kind}, simulated", materials, predictor, settings)
     with TemporaryDirectory() as name:
         for kind, make in kinds.items() if videos else ():
+            made = [make(seed) for seed in range(videos)]
+            at_scale = load_predictor(student, estimator=_at_scale(predictor, made[0].size[0]))
             paths = [Path(name, f"{kind} {seed}.mp4") for seed in range(videos)]
-            materials = (rendered(predictor, make(seed), path) for seed, path in enumerate(paths))
-            show(f"{kind}, video", materials, methods, seconds)
+            materials = [rendered(at_scale, each, path) for each, path in zip(made, paths, strict=True)]
+            show(f"{kind}, video", materials, at_scale, settings)
+
+
+def _at_scale(predictor: Predictor, width: int) -> OpenPifPafSettings:
+    """The estimator for frames of another width: people are scaled as in the demonstration's clips."""
+    settings = predictor.metadata.estimator
+    assert isinstance(settings, OpenPifPafSettings)
+    return replace(settings, long_edge=round(settings.long_edge * width / 240))
 
 
 @app.command()
@@ -291,7 +300,7 @@ def penn(
         truth, poses = concatenate(drawn, seed)
         materials.append(from_poses(predictor, truth, degrade(poses, errors, seed)))
     show_headings()
-    show("Penn Action", materials, methods_of(predictor, settings), windows_of(metadata, settings).seconds)
+    show("Penn Action", materials, predictor, settings)
 
 
 @app.command(name="clips")
@@ -316,8 +325,7 @@ def real_clips(
         joined = Path(name, "clips.mp4")
         truth = join_videos(paths, joined, {"clean_and_jerk": "clean_and_jerk"})
         material = from_video(predictor, truth, joined, JOINED_FPS)
-        seconds = windows_of(predictor.metadata, footage).seconds
-        show("seven clips, video", [material], methods_of(predictor, footage), seconds)
+        show("seven clips, video", [material], predictor, footage)
     network = load_estimator(settings)
     for file, people in PEOPLE_IN_ROW.items():
         for every in sorted({1, settings.every}):

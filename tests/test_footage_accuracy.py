@@ -33,7 +33,7 @@ MATERIAL = Material(make_sequence(np.zeros((1, 1, 17, 3))), TRUTH, cut)
 
 
 def test_by_hand_labels_the_true_segments() -> None:
-    found = by_hand(MATERIAL).timeline.segments
+    found = by_hand(MATERIAL).segments
     assert [(each.start, each.end, each.label) for each in found] == [(1, 3, "wave"), (7, 9, "wave")]
 
 
@@ -47,7 +47,7 @@ def test_by_hand_labels_the_true_segments() -> None:
 def test_pieces_are_valid_around_their_middle(
     stride: float, expected: list[tuple[float, float, str]]
 ) -> None:
-    found = in_pieces(MATERIAL, 2.0, stride).timeline.segments
+    found = in_pieces(MATERIAL, 2.0, stride).segments
     assert [(each.start, each.end, each.label) for each in found] == expected
 
 
