@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from skdpipe.cli.app import print_json, print_line, print_note, print_problem
 from skdpipe.cli.results import clock, in_words
 from skdpipe.errors import ConfigError
@@ -92,9 +90,8 @@ class LiveResults:
 
     def print_summary(self, source: LiveSource) -> None:
         """Print how many frames there were, how many were left out, and how late the labels were."""
-        median, high = (
-            (float(np.quantile(self.latencies, q)) for q in (0.5, 0.95)) if self.latencies else (None, None)
-        )
+        ordered = sorted(self.latencies)
+        median, high = (ordered[int(share * len(ordered))] if ordered else None for share in (0.5, 0.95))
         if self.as_json:
             print_json(
                 {

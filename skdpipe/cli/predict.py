@@ -31,7 +31,6 @@ from skdpipe.cli.poses import (
     VideoFolder,
 )
 from skdpipe.cli.results import Results, print_refused
-from skdpipe.errors import ConfigError
 
 _FOOTAGE: Final = "Footage: long video, several people"
 _FILES: Final = "Files"
@@ -162,10 +161,8 @@ def predict(
     from skdpipe.formats.format import FormatOptions
 
     if bool(clips) == bool(source):
-        found = "both clips and --source" if source else "neither"
-        raise ConfigError(
-            f"found {found}; expected videos or skeletons to label, or a live source with --source"
-        )
+        found = "clips and --source" if source else "nothing to label"
+        raise typer.BadParameter(f"{found}; expected videos, skeletons or a live source", param_hint="clips")
     path = bundle or newest_bundle(models)
     other = load_estimator_settings(estimator) if estimator else None
     wanted = Wanted(segments, min_probability, window, stride, per_person)

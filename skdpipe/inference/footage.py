@@ -189,6 +189,9 @@ class FootageLabeller:
         """
         found = Labels()
         end = max(seconds, self._last)
+        rest = end % self._windows.stride
+        if rest < min(end, self._format.pose_period) / 2:  # rounded times
+            end -= rest
         self._end_windows(end, found)
         labelled = self._end_of(self._next - 1) if self._next else 0.0
         if end > labelled + _ROUNDING:

@@ -238,14 +238,14 @@ def measure_timing(path: Path) -> Timing:
 def measure_duration(path: Path) -> float:
     """Length of a video in seconds, from its first frame to the end of its last one.
 
-    It is that of the container's header, or of the packets if the header states none. A video without times,
-    such as a bare H.264 stream, is decoded.
+    It is that of the packets in the file, which a header may promise more of. A video without times, such as
+    a bare H.264 stream, is decoded.
 
     Raises:
         VideoError: as `probe`.
     """
     info = probe(path)
-    if info.frames:
+    if is_image_series(path):
         return info.frames / info.fps
     with open_container(path) as (container, stream):
         times = packet_times(container, stream)
