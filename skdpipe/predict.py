@@ -12,7 +12,7 @@ from skdpipe.inference import Predictor
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
 from skdpipe.pose.estimate import SampledEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.runtime import open_runtime
+from skdpipe.runtime import open_continual_runtime, open_runtime
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ def load_predictor(
     estimator: Estimator | None = None,
     runtime: RuntimeChoice = "auto",
     poses_only: bool = False,
+    continual: bool = False,
 ) -> Predictor:
     """Load a trained student and its estimator.
 
@@ -39,8 +40,11 @@ def load_predictor(
             student was trained on imported skeletons.
         runtime: what runs the student and, unless it is auto, the estimator's network.
         poses_only: label pose sequences only, without an estimator; of two or of three coordinates.
+        continual: compute each frame of footage once, not in each window that contains it; for networks of
+            the ST-GCN family and people who are labelled apart.
 
     Raises:
+        ConfigError: if the network cannot run frame by frame.
         BundleError: if the bundle cannot be read, was trained on three coordinates, names no estimator or one
             that would execute code, or the estimator's weights have changed since the training.
         PoseError: if the estimator or its weights are not available.
@@ -49,7 +53,12 @@ def load_predictor(
     where = Path(bundle) if isinstance(bundle, str | Path) else bundle
     metadata = read_metadata(where) if isinstance(where, Path) else where.metadata
     sampled = None if poses_only else _open_estimator(metadata, estimator, str(device), runtime)
-    return Predictor(metadata, open_runtime(where, metadata.clip, runtime, str(device)), sampled)
+    return Predictor(
+        metadata,
+        open_runtime(where, metadata.clip, runtime, str(device)),
+        sampled,
+        continual=open_continual_runtime(where, metadata.clip, str(device)) if continual else None,
+    )
 
 
 def _open_estimator(

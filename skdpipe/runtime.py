@@ -115,6 +115,16 @@ def open_runtime(bundle: Path | Bundle, clip: ClipFormat, choice: RuntimeChoice,
     return ExportedRuntime(model, runtime, threads=available_cores())
 
 
+def open_continual_runtime(bundle: Path | Bundle, clip: ClipFormat, device: str) -> TorchContinualRuntime:
+    """What runs a trained network frame by frame, which needs torch.
+
+    Raises:
+        BundleError: if the bundle cannot be read.
+        ConfigError: if its network is not of the ST-GCN family.
+    """
+    return TorchContinualRuntime(_network_of(bundle), clip.frames, device)
+
+
 def _network_of(bundle: Path | Bundle) -> GraphNetwork:
     from skdpipe.bundle import load_bundle
 

@@ -6,15 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from moving_body import ACTIONS, SIZE, centres, pose_in
 from numpy.typing import NDArray
 
+from skdpipe.bundle import build_network
 from skdpipe.config import ClipFormat, NetworkChoice
 from skdpipe.errors import BundleError, ConfigError
 from skdpipe.inference import BundleMetadata, Predictor
+from skdpipe.inference.continual import ContinualScorer
 from skdpipe.inference.footage import FootageLabeller, FootageSettings, Labels, frames_of, windows_of
 from skdpipe.inference.timeline import Segment, Span, Timeline
 from skdpipe.inference.windows import FootageFormat, RecentFrames
+from skdpipe.runtime import TorchContinualRuntime
 from skdpipe.skeleton import COCO_17, PoseSequence
 from skdpipe.skeleton.tracks import TrackedFrame
 
@@ -263,3 +267,37 @@ def test_a_pose_sequence_is_footage_too() -> None:
         "", 6.0, SIZE, tuple(label(list(frames_of(sequence))).segments), found.people, 72
     )
     assert [each.text for each in found.segments] == [ALONG, UP]
+
+
+def continual_labeller(per_person: bool = True) -> tuple[FootageLabeller, ContinualScorer]:
+    """A labeller with a random ST-2sGCN, and a scorer of its own for comparison."""
+    torch.manual_seed(0)
+    clip = ClipFormat(frames=24, people=1)
+    metadata = replace(METADATA, clip=clip)
+    runtime = TorchContinualRuntime(build_network(METADATA.choice, clip, 2), clip.frames, "cpu")
+    windows = windows_of(metadata, replace(SETTINGS, window=2.0, per_person=per_person, min_probability=0))
+    labeller = FootageLabeller(metadata, DirectionOfMotion(), windows, FORMAT, runtime)
+    return labeller, ContinualScorer(metadata, runtime, 2.0, FORMAT)
+
+
+def test_continual_windows_have_the_last_probabilities_before_their_end() -> None:
+    labeller, scorer = continual_labeller()
+    scores = []
+    arrived: dict[float, Segment] = {}
+    for frame in footage((0, 0, body(ALONG, 8))):
+        scores += scorer.add(frame)
+        for each in labeller.add(frame).windows:
+            arrived[each.end] = each
+            assert frame.seconds >= each.end + scorer.delay - 1e-6
+    assert arrived
+    for end, window in arrived.items():
+        last = [each for each in scores if each.end <= end + 1e-6][-1]
+        assert window.probability == pytest.approx(float(last.probabilities.max()))
+    found = labeller.finish(8.0)
+    assert [each.end for each in found.windows][-1] == pytest.approx(8.0)  # by windows, without later frames
+    assert brief(found.segments)[-1][1] == 8
+
+
+def test_continual_inference_needs_each_person_apart() -> None:
+    with pytest.raises(ConfigError, match="--per-person"):
+        continual_labeller(per_person=False)

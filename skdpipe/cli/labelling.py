@@ -26,6 +26,7 @@ class Wanted:
     Attributes:
         segments: label segments, not the whole.
         min_probability, window, stride, per_person: as in `FootageSettings`.
+        continual: compute each frame of footage once.
     """
 
     segments: bool | None
@@ -33,6 +34,7 @@ class Wanted:
     window: float | None
     stride: float | None
     per_person: bool | None
+    continual: bool
 
     @property
     def footage(self) -> FootageSettings:
@@ -65,10 +67,10 @@ class Labelling:
         self._noted = {predictor.metadata.fingerprint}
         self._noted_rate = False
         of_segments = (wanted.window, wanted.stride, wanted.per_person)
-        given = any(value is not None for value in of_segments)
+        given = wanted.continual or any(value is not None for value in of_segments)
         if given and wanted.segments is False:
             raise ConfigError(
-                "--one-label together with --window, --stride, --per-person or --together, which are for "
+                "--one-label with --window, --stride, --per-person, --together or --continual, which are for "
                 "segments; leave one of them out"
             )
         self._segments = True if given else wanted.segments

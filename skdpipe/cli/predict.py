@@ -101,6 +101,14 @@ def predict(
             rich_help_panel=_FOOTAGE,
         ),
     ] = None,
+    continual: Annotated[
+        bool,
+        typer.Option(
+            help="Compute each frame once, not in each window: for small strides. ST-GCN family, each person "
+            "apart; labels come later and may be less accurate.",
+            rich_help_panel=_FOOTAGE,
+        ),
+    ] = False,
     source: Annotated[
         str,
         typer.Option(
@@ -165,17 +173,24 @@ def predict(
         raise typer.BadParameter(f"{found}; expected videos, skeletons or a live source", param_hint="clips")
     path = bundle or newest_bundle(models)
     other = load_estimator_settings(estimator) if estimator else None
-    wanted = Wanted(segments, min_probability, window, stride, per_person)
+    wanted = Wanted(segments, min_probability, window, stride, per_person, continual)
     if source:
         refuse_files({"csv": csv, "vtt": vtt, "elan": elan, "overlay": overlay})
         live = LiveOptions(source, raw, fps, duration, as_json)
-        predictor = load_predictor(path, device=device_name(device), estimator=other, runtime=runtime)
+        predictor = load_predictor(
+            path, device=device_name(device), estimator=other, runtime=runtime, continual=continual
+        )
         return label_live(predictor, wanted.footage, live)
     options = FormatOptions(split, layout, size=size, fps=fps, images=images, space=space)
     sources = find_sources(clips or [], format_name, options, videos)
     needs_estimator = bool(other) or any(isinstance(each, VideoItem) for each in sources)
     predictor = load_predictor(
-        path, device=device_name(device), estimator=other, runtime=runtime, poses_only=not needs_estimator
+        path,
+        device=device_name(device),
+        estimator=other,
+        runtime=runtime,
+        poses_only=not needs_estimator,
+        continual=continual,
     )
     results = Results(top, as_json, csv, vtt, elan, overlay, predictor.metadata.classes)
     labelling = Labelling(predictor, wanted, results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from skdpipe.errors import BundleError, ConfigError
+from skdpipe.inference.continual import ContinualRuntime, ContinualScorer, PeopleScores
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.inference.model_input import batch_input
 from skdpipe.inference.prediction import Prediction, probabilities_of
@@ -149,6 +151,11 @@ class FootageLabeller:
         runtime: runs the student.
         windows: their length, and when a label begins and ends.
         format: of the footage.
+        continual: runs the student frame by frame instead, but for the end of the footage. Labels are then
+            later by the network's delay.
+
+    Raises:
+        ConfigError: if the student cannot run frame by frame, or people are labelled together.
     """
 
     def __init__(
@@ -157,9 +164,19 @@ class FootageLabeller:
         runtime: Runtime,
         windows: Windows,
         format: FootageFormat,  # noqa: A002
+        continual: ContinualRuntime | None = None,
     ) -> None:
         self._metadata, self._runtime, self._windows, self._format = metadata, runtime, windows, format
-        self._recent = RecentFrames(format, windows.seconds + 2 * windows.stride)
+        self._scorer = None
+        if continual is not None:
+            if not windows.per_person:
+                raise ConfigError(
+                    "continual inference labels each person apart; add --per-person, or leave out --continual"
+                )
+            self._scorer = ContinualScorer(metadata, continual, windows.seconds, format)
+        self._delay = self._scorer.delay if self._scorer else 0.0
+        self._scores: deque[PeopleScores] = deque()
+        self._recent = RecentFrames(format, windows.seconds + 2 * windows.stride + self._delay)
         self._next = 0  # number of the next window
         self._last = 0.0  # seconds of the last frame
         self._spans: dict[int, Span] = {}
@@ -172,13 +189,16 @@ class FootageLabeller:
             BundleError: if the student's output is not finite.
         """
         found = Labels()
-        self._end_windows(frame.seconds, found)
+        self._end_windows(frame.seconds - self._delay, found)
         self._recent.add(frame)
+        if self._scorer is not None:
+            self._scores.extend(self._scorer.add(frame))
         self._last = frame.seconds
         for number in frame.numbers.tolist():
             span = self._spans.get(number, Span(number, frame.seconds, frame.seconds, 0))
             self._spans[number] = replace(span, end=frame.seconds, frames=span.frames + 1)
-        self._end_windows(frame.seconds + self._format.pose_period, found)
+        complete = frame.seconds - self._delay if self._scorer else frame.seconds + self._format.pose_period
+        self._end_windows(complete, found)
         return found
 
     def finish(self, seconds: float) -> Labels:
@@ -192,6 +212,8 @@ class FootageLabeller:
         rest = end % self._windows.stride
         if rest < min(end, self._format.pose_period) / 2:  # rounded times
             end -= rest
+        self._end_windows(end - self._delay, found)
+        self._scorer = None  # which would need the frames after the end
         self._end_windows(end, found)
         labelled = self._end_of(self._next - 1) if self._next else 0.0
         if end > labelled + _ROUNDING:
@@ -222,7 +244,7 @@ class FootageLabeller:
         enough = [
             each for each in people if len(view.numbers) and view.seen_share(each) >= self._windows.least_seen
         ]
-        scores = dict(zip(enough, self._score([view.to_sequence(each) for each in enough]), strict=True))
+        scores = self._score(view, enough)
         for person, builder in self._builders.items():
             builder.add_window(scores.get(person))
         latest = self._recent.between(end - self._windows.stride, end)
@@ -231,12 +253,27 @@ class FootageLabeller:
             found.windows.append(self._describe(scores.get(person), reason, person, start, end, latest))
         self._end_step(end, found)
 
-    def _score(self, sequences: Sequence[PoseSequence]) -> list[Probabilities]:
-        if not sequences:
-            return []
-        clips, masks = batch_input(sequences, self._metadata.clip)
+    def _score(self, view: View, people: Sequence[int | None]) -> dict[int | None, Probabilities]:
+        """The probabilities of people in a window; continual ones only of those who have some already."""
+        if self._scorer is not None:
+            return self._continual_scores(view.end, people)
+        if not people:
+            return {}
+        clips, masks = batch_input([view.to_sequence(each) for each in people], self._metadata.clip)
         logits = finite_logits(self._runtime, clips, masks, "a window")
-        return list(probabilities_of(logits, self._metadata.temperature))
+        return dict(zip(people, probabilities_of(logits, self._metadata.temperature), strict=True))
+
+    def _continual_scores(self, end: float, people: Sequence[int | None]) -> dict[int | None, Probabilities]:
+        """The last continual probabilities before the end of a window."""
+        while len(self._scores) > 1 and self._scores[1].end <= end + _ROUNDING:
+            self._scores.popleft()
+        if not self._scores or not end - self._windows.seconds < self._scores[0].end <= end + _ROUNDING:
+            return {}
+        found = self._scores[0]
+        known: dict[int | None, Probabilities] = dict(
+            zip(found.numbers.tolist(), found.probabilities, strict=True)
+        )
+        return {each: known[each] for each in people if each in known}
 
     def _describe(
         self,

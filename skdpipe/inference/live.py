@@ -104,7 +104,10 @@ class LivePredictor:
 
     def _begin(self, size: tuple[int, int], seconds: float) -> _Stretch:
         footage = FootageFormat(self._estimator.estimator.layout, size, self._fps, self._every)
-        labeller = FootageLabeller(self._predictor.metadata, self._predictor.runtime, self._windows, footage)
+        predictor = self._predictor
+        labeller = FootageLabeller(
+            predictor.metadata, predictor.runtime, self._windows, footage, predictor.continual
+        )
         return _Stretch(self._estimator.estimator, labeller, footage, seconds, self._people)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skdpipe.errors import BundleError, DataError
+from skdpipe.inference.continual import ContinualRuntime
 from skdpipe.inference.footage import (
     FootageLabeller,
     FootageSettings,
@@ -44,6 +45,7 @@ class Predictor:
         runtime: runs the network.
         estimator: detects people in frames; None if only pose sequences are labelled.
         batch: number of frames in one call of the estimator.
+        continual: runs the trained network frame by frame on footage; None for sliding windows.
 
     Raises:
         BundleError: if the estimator's joints cannot be mapped to the bundle's.
@@ -56,9 +58,11 @@ class Predictor:
         estimator: SampledEstimator | None = None,
         *,
         batch: int = 16,
+        continual: ContinualRuntime | None = None,
     ) -> None:
         self.metadata = metadata
         self.runtime = runtime
+        self.continual = continual
         self._estimator = estimator
         self._batch = batch
         if estimator is not None:
@@ -150,7 +154,7 @@ class Predictor:
             info = probe(Path(footage))
             format = FootageFormat(estimator.estimator.layout, info.size, info.fps, estimator.every)  # noqa: A001
             frames = track_video(Path(footage), estimator, batch=self._batch)
-        labeller = FootageLabeller(self.metadata, self.runtime, windows, format)
+        labeller = FootageLabeller(self.metadata, self.runtime, windows, format, self.continual)
         found, count = Labels(), 0
         with closing(frames):
             while True:
