@@ -157,6 +157,19 @@ def test_an_interrupted_run_calibrates_once(
     assert (steps["SKD for calibration"] == 0) == (title == "SKD")
 
 
+def test_another_fraction_does_not_continue_a_training_that_has_seen_its_held_out_clips(
+    calibrated: DistillationResult, cache: PoseCache, tmp_path: Path
+) -> None:
+    at_the_end = RecordingProgress(interrupt_at(0.5, "training SKD"))
+    with pytest.raises(InterruptionError):
+        distill_student(
+            replace(EXPERIMENT, calibration=0.6), cache, tmp_path, device=CPU, progress=at_the_end
+        )
+    result = distill_student(EXPERIMENT, cache, tmp_path, device=CPU)
+    assert result.calibrations == calibrated.calibrations
+    assert not list(result.folder.glob("*.state"))
+
+
 def test_with_a_warm_start_no_initial_weight_has_seen_the_held_out_clips(
     cache: PoseCache, tmp_path: Path
 ) -> None:

@@ -128,7 +128,7 @@ def _reason_not_to_calibrate(whole: Manifest, part: Manifest, method: Method, he
 def _train_for_calibration(
     run: RunContext, method: Method, teacher: GraphNetwork | None = None
 ) -> GraphNetwork:
-    state = run.folder.calibration_state(method.name)
+    state = run.folder.calibration_state(method.name, run.experiment.calibration)
     return _train_network(run, method, state, teacher, purpose=" for calibration")[0].eval()
 
 

@@ -64,16 +64,22 @@ class RunFolder:
         """The state of an unfinished training."""
         return self.path / f"{method}.state"
 
-    def calibration_state(self, method: MethodName) -> Path:
-        """The state of a method's training for calibration, finished or not; until the run is complete."""
-        return self.path / f"{method}.calibration.state"
+    def calibration_state(self, method: MethodName, fraction: float) -> Path:
+        """The state of a method's training for calibration, finished or not; until the run is complete.
+
+        It is that of one fraction of held-out clips, because another fraction holds out others.
+        """
+        return self.path / f"{method}.calibration-{fraction}.state"
+
+    @property
+    def calibration_states(self) -> list[Path]:
+        """The states of all trainings for calibration."""
+        return sorted(self.path.glob("*.calibration-*.state"))
 
     def remove_calibration_states(self) -> None:
         """Delete what a complete run does not need any more."""
-        for method in METHODS:
-            state = self.calibration_state(method.name)
-            if state.exists():  # a complete run may be in a read-only place
-                state.unlink()
+        for state in self.calibration_states:
+            state.unlink()
 
     def has(self, method: MethodName) -> bool:
         """Whether a method is trained."""
@@ -209,7 +215,7 @@ def _require_files(folder: RunFolder) -> None:
         folder.results,
         *map(folder.bundle, methods),
         *map(folder.training_state, methods),
-        *map(folder.calibration_state, methods),
+        *folder.calibration_states,
         *map(folder.predictions, [*methods, *(each.name for each in FORESTS)]),
     ):
         if path.exists() and not path.is_file():
