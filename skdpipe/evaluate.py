@@ -74,10 +74,10 @@ def evaluate(
         was detected.
     """
     network_in_use = deployed(network.to(device).eval())
-    scores, truth = _logits(network_in_use, data, quality, batch, device)
+    scores, truth = logits_of(network_in_use, data, quality, batch, device)
     training_top1 = None
     if training is not None:
-        training_top1 = accuracy(*_logits(network_in_use, training, quality, batch, device), 1)
+        training_top1 = accuracy(*logits_of(network_in_use, training, quality, batch, device), 1)
     people, channels, frames, joints = data[0].of_quality(quality)[0].shape
     shape = (1, people, channels, frames, joints)
     return Figures(
@@ -122,10 +122,14 @@ def predicted_classes(logits: Tensor) -> list[int]:
     return classes
 
 
-def _logits(
+def logits_of(
     network: Network, data: PairedClips, quality: Quality, batch: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Logits ``(clip, class)``, NaN where nobody was detected, and labels ``(clip,)``.
+
+    Args:
+        network: deployed, on the device.
+        data, quality, batch, device: as for `evaluate`.
 
     Raises:
         DataError: if an output of the network is not finite.

@@ -39,11 +39,12 @@ def a_bundle(
     estimator: Estimator | None = None,
     run: dict[str, object] | None = None,
     training_clips: TrainingClips | None = None,
+    temperature: float | None = None,
 ) -> Bundle:
     torch.manual_seed(0)
     network = build_network(choice, clip, len(classes))
     metadata = BundleMetadata(
-        choice, classes, clip, "estimator seed=0.2", estimator, run or {}, training_clips=training_clips
+        choice, classes, clip, "estimator seed=0.2", estimator, run or {}, temperature, training_clips
     )
     return Bundle(network, metadata)
 
@@ -96,6 +97,7 @@ training_clips = st.builds(
     estimators,
     st.dictionaries(labels, labels),
     st.none() | training_clips,
+    st.none() | st.floats(0.05, 20),
 )
 @settings(max_examples=25)
 def test_a_bundle_round_trips(
@@ -106,9 +108,10 @@ def test_a_bundle_round_trips(
     estimator: Estimator | None,
     run: dict[str, object],
     trained: TrainingClips | None,
+    temperature: float | None,
 ) -> None:
     path = tmp_path_factory.mktemp("bundle") / "deep" / "student.safetensors"
-    saved = a_bundle(choice, clip, tuple(classes), estimator, run, trained)
+    saved = a_bundle(choice, clip, tuple(classes), estimator, run, trained, temperature)
     save_bundle(saved, path)
     loaded = load_bundle(path)
     stated = replace(saved.metadata, clip=replace(clip, coordinates=clip.coordinates or 2))
@@ -218,10 +221,11 @@ def rewrite(path: Path, **changes: object) -> None:
 CLIPS = TrainingClips(2.5, 1.0, 5.0, 2.5, 12.0, 2, several=0.5, seen=0.9, least_seen=0.4)
 
 
-def test_bundles_of_earlier_versions_do_not_describe_their_training_clips(tmp_path: Path) -> None:
-    save_bundle(a_bundle(training_clips=CLIPS), tmp_path / "b")
-    rewrite(tmp_path / "b", training_clips=...)
-    assert load_bundle(tmp_path / "b").metadata.training_clips is None
+def test_bundles_of_earlier_versions_have_no_temperature_and_no_training_clips(tmp_path: Path) -> None:
+    save_bundle(a_bundle(training_clips=CLIPS, temperature=1.5), tmp_path / "b")
+    rewrite(tmp_path / "b", training_clips=..., temperature=...)
+    metadata = load_bundle(tmp_path / "b").metadata
+    assert (metadata.temperature, metadata.training_clips) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -244,6 +248,10 @@ def test_bundles_of_earlier_versions_do_not_describe_their_training_clips(tmp_pa
         ({"classes": None}, "classes should be different names"),
         ({"estimator": {"every": 0}}, "every: found 0"),
         ({"estimator": 3}, "settings: found 3"),
+        ({"temperature": 0.0}, "a temperature of 0.0, expected a number from 0.05 to 20"),
+        ({"temperature": float("nan")}, "a temperature of nan"),
+        ({"temperature": "1"}, "a temperature of '1'"),
+        ({"temperature": True}, "a temperature of True"),
         ({"training_clips": 0}, "training_clips: settings: found 0"),
         ({"training_clips": {}}, "seconds is missing"),
         ({"training_clips": asdict(replace(CLIPS, shortest=-1.0))}, "shortest: found -1.0"),

@@ -129,6 +129,7 @@ def print_results(result: DistillationResult, device: torch.device, validated: R
     """
     from skdpipe.dataset import BOTH
     from skdpipe.distill.conclusions import conclude
+    from skdpipe.distill.methods import title_of
 
     shown = validated or result.results
     conclusions = conclude(shown)
@@ -147,6 +148,8 @@ def print_results(result: DistillationResult, device: torch.device, validated: R
         )
     if result.choice:
         print_line(result.choice)
+    for name, calibration in result.calibrations.items():
+        print_line(f"probabilities of {title_of(name)}: {calibration.in_words}")
     unpaired = [clip.qualities[0] for clip in result.manifest.clips if len(clip.qualities) == 1]
     if unpaired:
         print_line(

@@ -128,6 +128,7 @@ def plan(comparison: Comparison, settings: Mapping[str, Any], where: str) -> Pla
         experiment = parse_config(Experiment, changed, f"{where}: {row}")
         if variant:  # its forests are those of the methods' run
             experiment = replace(experiment, classical=False)
+        experiment = replace(experiment, calibration=0.0)  # the table has no probabilities
         teacher = None
         if TEACHER.name in comparison.methods or any(method_named(name).distilled for name in trained):
             teacher = _teacher_of(experiment)
@@ -148,6 +149,7 @@ def _teacher_of(experiment: Experiment) -> PlannedRun:
         unlabelled=False,
         labels=replace(experiment.labels, low=1.0),
         classical=True,  # the default, so that the digest does not depend on it
+        calibration=Experiment.calibration,  # as well
         student=experiment.teacher,
         distillation=Distillation(),
         smoothing_window=1,
@@ -155,7 +157,9 @@ def _teacher_of(experiment: Experiment) -> PlannedRun:
     changed = to_plain(alone, only_changed=True)  # new settings of later versions keep the digest
     digest = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{experiment.teacher.name}-{digest}-seed{experiment.seed}"
-    return PlannedRun("", "", "", replace(alone, name=name, classical=False), Path("teachers"))
+    return PlannedRun(
+        "", "", "", replace(alone, name=name, classical=False, calibration=0.0), Path("teachers")
+    )
 
 
 def _merged(*changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -384,6 +384,11 @@ class Experiment:
             contains no split.
         validation: fraction of the training videos (or subjects) that is held out and tested instead of the
             test clips, for choosing settings.
+        calibration: fraction of the training videos (or subjects) that is held out to calibrate the
+            probabilities of a student: it is trained a second time without them, and the temperature of its
+            softmax is fitted on them. 0 leaves the probabilities as they are. The weights and labels of the
+            student do not depend on it. Comparisons, the parts of a cross-validation and further seeds of the
+            demonstration are never calibrated.
         fold: tests a part of all labelled pairs instead of the test clips: whole subjects, or videos of each
             class. Set by ``--folds``, which tests each part once.
         subset: use only a random part of the classes and clips.
@@ -410,6 +415,7 @@ class Experiment:
     without_classes: tuple[str, ...] = ()
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.3
     validation: BelowOne = 0.0
+    calibration: BelowOne = 0.2
     fold: Fold | None = None
     subset: Subset = field(default_factory=Subset)
     classical: bool = True

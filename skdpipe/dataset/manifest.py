@@ -40,6 +40,7 @@ class PairedClip:
         low: path of the low-quality sequence, None if there is only high quality or low is derived from it.
         qualities: the qualities that are available; both for every test clip.
         labelled: those of them for which the label is used in training; both for every test clip.
+        subject: the person, None if the data does not contain it.
     """
 
     key: str
@@ -50,6 +51,7 @@ class PairedClip:
     low: Path | None
     qualities: Qualities = BOTH
     labelled: Qualities = BOTH
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,35 @@ class Manifest:
             and quality in (None, *clip.qualities)
             and (not labelled or quality in clip.labelled)
         )
+
+    def hold_out(
+        self, quality: Quality, fraction: float, seed: int
+    ) -> tuple[Manifest, tuple[PairedClip, ...]]:
+        """The manifest without a share of the training clips, drawn as the test clips are by `hold_out`.
+
+        Args:
+            quality: clips that are labelled in it are drawn.
+            fraction: of the subjects, or of each class if there are no subjects.
+            seed: of the draw.
+
+        Returns:
+            The manifest without them, and the held-out clips that are labelled in the quality.
+        """
+        videos = [
+            _TrainingVideo(
+                Origin(clip.source, clip.key, label=clip.label or None, subject=clip.subject),
+                quality in clip.labelled,
+            )
+            for clip in self.part(train=True)
+        ]
+        in_training = hold_out(videos, fraction, seed)
+        kept = tuple(clip for clip in self.clips if in_training.get(clip.key, True))
+        held_out = tuple(
+            clip
+            for clip in self.part(train=True, quality=quality, labelled=True)
+            if not in_training[clip.key]
+        )
+        return replace(self, clips=kept), held_out
 
     @property
     def digest(self) -> str:
@@ -198,6 +229,13 @@ def _coordinates(entries: Iterable[Entry], cache: PoseCache, quality: Quality, s
     return found[0]
 
 
+class _TrainingVideo(NamedTuple):
+    """A training clip as a video that is split."""
+
+    origin: Origin
+    testable: bool
+
+
 class CachedVideo(NamedTuple):
     """The cache entries of one video; at least one of the two exists."""
 
@@ -258,7 +296,9 @@ def _clip(video: CachedVideo, train: bool, qualities: Qualities, *, derived: boo
     high = video.high.path if video.high is not None and "high" in qualities else None
     low = video.low.path if video.low is not None and "low" in qualities and not derived else None
     origin = video.origin
-    return PairedClip(origin.key, origin.source, origin.label or "", train, high, low, qualities)
+    return PairedClip(
+        origin.key, origin.source, origin.label or "", train, high, low, qualities, subject=origin.subject
+    )
 
 
 def _require_both_sides(clips: Sequence[PairedClip], classes: Sequence[str], cache: PoseCache) -> None:

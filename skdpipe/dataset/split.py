@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from skdpipe.config import Fold
 from skdpipe.degradation import generator_for
 from skdpipe.errors import DataError
-from skdpipe.skeleton import SPLITS, TEST_SPLITS
-
-if TYPE_CHECKING:
-    from skdpipe.dataset.manifest import CachedVideo
+from skdpipe.skeleton import SPLITS, TEST_SPLITS, Origin
 
 
-def split_videos(videos: Sequence[CachedVideo], test_fraction: float, seed: int) -> dict[str, bool]:
+class Video(Protocol):
+    """A video that is split."""
+
+    @property
+    def origin(self) -> Origin:
+        """Key, label, split and subject."""
+
+    @property
+    def testable(self) -> bool:
+        """Whether it can be held out."""
+
+
+def split_videos(videos: Sequence[Video], test_fraction: float, seed: int) -> dict[str, bool]:
     """For each key whether the video is a training video.
 
     The split that the videos state is used if all labelled ones state it; videos without a label and a split
@@ -32,7 +41,7 @@ def split_videos(videos: Sequence[CachedVideo], test_fraction: float, seed: int)
     return {key: split not in TEST_SPLITS for key, split in named.items()}
 
 
-def hold_out(videos: Sequence[CachedVideo], fraction: float, seed: int) -> dict[str, bool]:
+def hold_out(videos: Sequence[Video], fraction: float, seed: int) -> dict[str, bool]:
     """For each key True for training, False for held out.
 
     Whole subjects are held out, or a share of each class if there are no subjects. They are drawn from the
@@ -45,19 +54,19 @@ def hold_out(videos: Sequence[CachedVideo], fraction: float, seed: int) -> dict[
     return _without_tested_subjects(videos, held_out)
 
 
-def hold_out_fold(videos: Sequence[CachedVideo], fold: Fold, seed: int) -> dict[str, bool]:
+def hold_out_fold(videos: Sequence[Video], fold: Fold, seed: int) -> dict[str, bool]:
     """As `hold_out`, for one part of a cross-validation: each testable video is in one part."""
     units = [unit for group in _units(videos, seed) for unit in group]
     held_out = {key for unit in units[fold.number - 1 :: fold.of] for key in unit}
     return _without_tested_subjects(videos, held_out)
 
 
-def most_folds(videos: Sequence[CachedVideo]) -> int:
+def most_folds(videos: Sequence[Video]) -> int:
     """The largest number of parts in which every class has a test video: that of the smallest group."""
     return min((len(units) for units in _units(videos, 0)), default=0)
 
 
-def _units(videos: Sequence[CachedVideo], seed: int) -> list[list[list[str]]]:
+def _units(videos: Sequence[Video], seed: int) -> list[list[list[str]]]:
     """Groups of units in random order, each the keys of testable videos that stay on one side.
 
     The units are subjects, all in one group, or videos, in a group for each class.
@@ -73,7 +82,7 @@ def _units(videos: Sequence[CachedVideo], seed: int) -> list[list[list[str]]]:
     ]
 
 
-def _without_tested_subjects(videos: Sequence[CachedVideo], held_out: Set[str]) -> dict[str, bool]:
+def _without_tested_subjects(videos: Sequence[Video], held_out: Set[str]) -> dict[str, bool]:
     """True for training videos: those that are neither held out nor show a subject of one that is."""
     origins = [video.origin for video in videos]
     by_subject = _named_by_all(videos, "subject")
@@ -85,7 +94,7 @@ def _without_tested_subjects(videos: Sequence[CachedVideo], held_out: Set[str]) 
     }
 
 
-def _named_by_all(videos: Sequence[CachedVideo], attribute: Literal["split", "subject"]) -> bool:
+def _named_by_all(videos: Sequence[Video], attribute: Literal["split", "subject"]) -> bool:
     """Whether all labelled videos name their split or subject; an error if only some do."""
     labelled = [video.origin for video in videos if video.origin.label]
     named = sum(bool(getattr(origin, attribute)) for origin in labelled)

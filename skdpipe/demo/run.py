@@ -141,11 +141,17 @@ def _load_settings(config: Path, overrides: Sequence[str]) -> tuple[Demonstratio
 
 
 def _with_seeds(experiment: Experiment, runs: int) -> list[Experiment]:
-    """The experiment, and its repetitions with the next seeds in folders with the seed in their name."""
+    """The experiment, and its repetitions with the next seeds in folders with the seed in their name.
+
+    The repetitions are only compared, so that their probabilities are not calibrated.
+    """
     seeds = [experiment.seed + number for number in range(1, runs)]
     return [
         experiment,
-        *(replace(experiment, seed=seed, name=f"{experiment.name}-seed{seed}") for seed in seeds),
+        *(
+            replace(experiment, seed=seed, name=f"{experiment.name}-seed{seed}", calibration=0.0)
+            for seed in seeds
+        ),
     ]
 
 

@@ -71,7 +71,7 @@ def cross_validate(
     experiment = resolve_networks(experiment, build_manifest(cache, experiment))
     folder = models / experiment.name / "folds"
     parts = [
-        replace(experiment, name=_name(number, folds), fold=Fold(number, folds))
+        replace(experiment, name=_name(number, folds), fold=Fold(number, folds), calibration=0.0)
         for number in range(1, folds + 1)
     ]
     for part in parts:

@@ -12,6 +12,7 @@ from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment
 from skdpipe.dataset import Manifest, build_manifest
 from skdpipe.distill.auto import describe_choice, resolve_networks
+from skdpipe.distill.calibration import Calibration
 from skdpipe.distill.conclusions import Conclusion, conclude
 from skdpipe.distill.forests import evaluate_forests
 from skdpipe.distill.method_training import RunContext, train_method
@@ -61,6 +62,16 @@ class DistillationResult:
             if method.name in self.figures
         }
         return time_networks(bundles, device)
+
+    @property
+    def calibrations(self) -> dict[str, Calibration]:
+        """How the probabilities of networks were calibrated, by method name."""
+        records = RunFolder(self.folder).read_results()
+        return {
+            name: each.calibration
+            for name, each in records.items()
+            if name in self.results and each.calibration is not None
+        }
 
     @property
     def recovered_gap(self) -> float | None:
@@ -131,6 +142,7 @@ def distill_student(
         evaluate_forests(run)
     for method in methods:
         train_method(run, method)
+    folder.remove_calibration_states()
     wanted: set[str] = {*experiment.methods, *(forest.name for forest in FORESTS if experiment.classical)}
     results: Results = {name: each for name, each in read_test_results([folder]).items() if name in wanted}
     require_test_clips(results, manifest, folder.path)

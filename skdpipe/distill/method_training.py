@@ -17,6 +17,7 @@ from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, loa
 from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
 from skdpipe.dataset.subset import evenly_spread
 from skdpipe.dataset.training_clips import describe_training_clips
+from skdpipe.distill.calibration import FEWEST_CLIPS, Calibration, fit_temperature
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
 from skdpipe.distill.methods import TEACHER, Method
 from skdpipe.distill.objective import (
@@ -29,9 +30,9 @@ from skdpipe.distill.records import RunData, record_of_bundle
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.distill.training import Objective, planned_epochs, train
 from skdpipe.distill.training_state import Curve
-from skdpipe.evaluate import Figures, evaluate, predicted_classes
+from skdpipe.evaluate import Figures, evaluate, logits_of, predicted_classes
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
-from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer
+from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
 
@@ -72,13 +73,10 @@ def train_method(run: RunContext, method: Method) -> None:
     """Train, test and save a method; what is done already is not done again."""
     path = run.folder.bundle(method.name)
     if not path.is_file():
-        torch.manual_seed(run.experiment.seed)
-        network = untrained_network(run, method)
-        clips = _training_clips(run, method)
-        modules, objective = _objective(run, method, network, clips)
-        curves = _train(run, method, modules, objective, clips)
+        calibration = _calibrate(run, method)
+        network, curves = _train_network(run, method, run.folder.training_state(method.name))
         figures = evaluate_method(run, method, network)
-        bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves))
+        bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves, calibration))
         save_bundle(bundle, path)
     elif not run.folder.predictions(method.name).is_file():
         evaluate_method(run, method, load_bundle(path).network)
@@ -86,6 +84,52 @@ def train_method(run: RunContext, method: Method) -> None:
     state = run.folder.training_state(method.name)
     if state.exists():  # a complete run may be in a read-only place
         state.unlink()
+
+
+def _calibrate(run: RunContext, method: Method) -> Calibration | None:
+    """Fit the temperature of a student on training clips that another training of it leaves out.
+
+    With a warm start the student's initial weights are a teacher's, which is then trained without them too.
+    """
+    experiment = run.experiment
+    if not (experiment.calibration and (method.distilled or run.initial is not None)):
+        return None
+    manifest, held_out = run.manifest.hold_out(method.quality, experiment.calibration, experiment.seed)
+    if reason := _reason_not_to_calibrate(run.manifest, manifest, method, len(held_out)):
+        return Calibration(len(held_out), reason=reason)
+    part, teacher = replace(run, manifest=manifest), None
+    if method.distilled and experiment.distillation.warm_start:
+        choice = read_metadata(run.folder.bundle(TEACHER.name)).choice
+        teachers = replace(part, experiment=replace(experiment, teacher=choice))
+        teacher = _train_for_calibration(teachers, TEACHER).eval()
+    network = deployed(_train_for_calibration(part, method, teacher))
+    clips = clips_of(run, method, held_out)
+    logits, label = logits_of(network, clips, method.quality, experiment.recipe.batch, run.device)
+    seen = ~logits.isnan().any(dim=1)
+    if (count := int(seen.sum())) < FEWEST_CLIPS:
+        return Calibration(count, reason=f"somebody is seen in {count} held-out training clips")
+    return Calibration(count, fit_temperature(logits[seen].numpy(), label[seen].numpy()))
+
+
+def _reason_not_to_calibrate(whole: Manifest, part: Manifest, method: Method, held_out: int) -> str:
+    """Why the training clips do not suffice for a temperature; empty if they do."""
+    if held_out < FEWEST_CLIPS:
+        return f"{held_out} held-out training clips, fewer than {FEWEST_CLIPS}"
+    for quality in (TEACHER.quality, method.quality):
+        before, after = (
+            {clip.label for clip in manifest.part(train=True, quality=quality, labelled=True)}
+            for manifest in (whole, part)
+        )
+        if lost := sorted(before - after):
+            return f"all training clips of {lost[0]} are held out"
+    return ""
+
+
+def _train_for_calibration(
+    run: RunContext, method: Method, teacher: GraphNetwork | None = None
+) -> GraphNetwork:
+    state = run.folder.calibration_state(method.name, run.experiment.calibration)
+    return _train_network(run, method, state, teacher, purpose=" for calibration")[0].eval()
 
 
 def evaluate_method(run: RunContext, method: Method, network: GraphNetwork) -> Figures:
@@ -147,6 +191,20 @@ def clips_of(
     )
 
 
+def _train_network(
+    run: RunContext, method: Method, state: Path, teacher: GraphNetwork | None = None, purpose: str = ""
+) -> tuple[GraphNetwork, list[Curve]]:
+    """Train a network of a method; a student is taught by the teacher given, or by that of the run's folder.
+
+    A training that has a state continues from it.
+    """
+    torch.manual_seed(run.experiment.seed)
+    network = untrained_network(run, method)
+    clips = _training_clips(run, method)
+    modules, objective = _objective(run, method, network, clips, teacher)
+    return network, _train(run, f"training {method.title}{purpose}", modules, objective, clips, state)
+
+
 def _training_clips(run: RunContext, method: Method) -> PairedClips:
     distillation = run.experiment.distillation
     unlabelled = method.distilled and distillation.has_losses
@@ -159,7 +217,7 @@ def _training_clips(run: RunContext, method: Method) -> PairedClips:
 
 
 def _objective(
-    run: RunContext, method: Method, network: GraphNetwork, clips: PairedClips
+    run: RunContext, method: Method, network: GraphNetwork, clips: PairedClips, teacher: GraphNetwork | None
 ) -> tuple[nn.ModuleDict, Objective]:
     """What is trained and what it minimises; sets the network's initial weights."""
     recipe = run.experiment.recipe
@@ -167,17 +225,18 @@ def _objective(
     if method == TEACHER:
         return modules, teacher_objective(network, recipe)
     if method.distilled:
-        return _student_objective(run, network, clips)
+        return _student_objective(run, network, clips, teacher)
     if run.initial is not None:
         initialise_except_classifier(network, load_bundle(run.initial).network)
     return modules, baseline_objective(network, recipe)
 
 
 def _student_objective(
-    run: RunContext, network: GraphNetwork, clips: PairedClips
+    run: RunContext, network: GraphNetwork, clips: PairedClips, teacher: GraphNetwork | None
 ) -> tuple[nn.ModuleDict, Objective]:
     recipe, settings = run.experiment.recipe, run.experiment.distillation
-    teacher = load_bundle(run.folder.bundle("teacher")).network.to(run.device).eval()
+    if teacher is None:
+        teacher = load_bundle(run.folder.bundle(TEACHER.name)).network.to(run.device).eval()
     if settings.warm_start:
         initialise_from_teacher(network, teacher, same_input=run.manifest.same_coordinates)
     adaptation: nn.Module = nn.Identity()
@@ -197,7 +256,12 @@ def _cached_outputs(run: RunContext, teacher: Network, clips: PairedClips) -> Ne
 
 
 def _train(
-    run: RunContext, method: Method, modules: nn.ModuleDict, objective: Objective, clips: PairedClips
+    run: RunContext,
+    title: str,
+    modules: nn.ModuleDict,
+    objective: Objective,
+    clips: PairedClips,
+    state: Path,
 ) -> list[Curve]:
     recipe, distillation = run.experiment.recipe, run.experiment.distillation
     transform: Augment | None = None
@@ -205,7 +269,7 @@ def _train(
         mirror = layout_named(run.experiment.clip.layout).mirror
         transform = partial(augment, mirror=mirror, settings=recipe.augment)
     epochs = planned_epochs(recipe, len(clips))
-    with run.progress.task(f"training {method.title}", epochs, unit="epochs") as task:
+    with run.progress.task(title, epochs, unit="epochs") as task:
         return train(
             modules,
             objective,
@@ -215,13 +279,15 @@ def _train(
             device=run.device,
             revision=distillation.revision,
             augment=transform,
-            state_file=run.folder.training_state(method.name),
+            state_file=state,
             task=task,
             distil_from=distillation.start,
         )
 
 
-def _metadata(run: RunContext, method: Method, figures: Figures, curves: list[Curve]) -> BundleMetadata:
+def _metadata(
+    run: RunContext, method: Method, figures: Figures, curves: list[Curve], calibration: Calibration | None
+) -> BundleMetadata:
     fingerprint, estimator = skeleton_source(run, method)
     experiment, clip = run.experiment, run.clip_format(method)
     labelled = run.manifest.part(train=True, quality=method.quality, labelled=True)
@@ -238,7 +304,9 @@ def _metadata(run: RunContext, method: Method, figures: Figures, curves: list[Cu
             "figures": asdict(figures),
             "curves": [asdict(curve) for curve in curves],
             "versions": versions(),
+            "calibration": asdict(calibration) if calibration else None,
         },
+        temperature=calibration.fit.temperature if calibration and calibration.fit else None,
         training_clips=describe_training_clips(
             run.cache, labelled, method.quality, clip, experiment.derive_low, experiment.seed
         ),

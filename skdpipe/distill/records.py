@@ -16,6 +16,7 @@ from pydantic import FailFast, Field, TypeAdapter
 
 from skdpipe.config import Experiment, parse_config
 from skdpipe.config.yaml_text import read_yaml
+from skdpipe.distill.calibration import Calibration
 from skdpipe.distill.json_shape import LARGEST_JSON, parse_json
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import BundleError, ConfigError, DataError, in_brief
@@ -28,6 +29,7 @@ RUN_FORMAT: Final = "skdpipe-run-1"
 """Version of the files of a run folder, in its config.yaml; earlier versions did not state one."""
 
 _SECTIONS: Final = ("experiment", "data")
+_STORED: Final = ("figures", "curves", "versions", "calibration")
 
 T = TypeVar("T")
 
@@ -73,11 +75,13 @@ class MethodRecord:
         figures: at the end of the training.
         curves: one per epoch.
         versions: of the packages, and the machine.
+        calibration: of its probabilities; None if there was none.
     """
 
     figures: Figures | None = None
     curves: tuple[Curve, ...] = ()
     versions: Mapping[str, str] | None = None
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ def record_of_bundle(metadata: BundleMetadata, path: Path) -> MethodRecord:
     Raises:
         BundleError: if they are missing or not valid.
     """
-    found = {name: metadata.run.get(name) for name in ("figures", "curves", "versions")}
+    found = {name: metadata.run.get(name) for name in _STORED}
     try:
         record = parse_json(TypeAdapter(MethodRecord), json.dumps(found))
         if record.figures is None:

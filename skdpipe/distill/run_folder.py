@@ -28,8 +28,8 @@ from skdpipe.file_digest import sha256_of
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
 from skdpipe.strict_json import to_strict_json
 
-# More methods may be trained later.
-_MAY_DIFFER: Final = {"experiment.methods", "experiment.classical"}
+# More methods may be trained later; weights do not depend on the calibration.
+_MAY_DIFFER: Final = {"experiment.methods", "experiment.classical", "experiment.calibration"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,23 @@ class RunFolder:
     def training_state(self, method: MethodName) -> Path:
         """The state of an unfinished training."""
         return self.path / f"{method}.state"
+
+    def calibration_state(self, method: MethodName, fraction: float) -> Path:
+        """The state of a method's training for calibration, finished or not; until the run is complete.
+
+        It is that of one fraction of held-out clips, because another fraction holds out others.
+        """
+        return self.path / f"{method}.calibration-{fraction}.state"
+
+    @property
+    def calibration_states(self) -> list[Path]:
+        """The states of all trainings for calibration."""
+        return sorted(self.path.glob("*.calibration-*.state"))
+
+    def remove_calibration_states(self) -> None:
+        """Delete what a complete run does not need any more."""
+        for state in self.calibration_states:
+            state.unlink()
 
     def has(self, method: MethodName) -> bool:
         """Whether a method is trained."""
@@ -198,6 +215,7 @@ def _require_files(folder: RunFolder) -> None:
         folder.results,
         *map(folder.bundle, methods),
         *map(folder.training_state, methods),
+        *folder.calibration_states,
         *map(folder.predictions, [*methods, *(each.name for each in FORESTS)]),
     ):
         if path.exists() and not path.is_file():

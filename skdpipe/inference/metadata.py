@@ -20,11 +20,15 @@ from skdpipe.config import (
     parse_estimator_settings,
     to_plain,
 )
-from skdpipe.errors import BundleError, SkdpipeError, in_one_line
+from skdpipe.errors import BundleError, SkdpipeError, in_brief, in_one_line
 from skdpipe.skeleton import LAYOUTS, describe_layout, layout_named
 from skdpipe.tensor_file import NewerFormatError, TensorFileError, read_header
 
 FORMAT: Final = "skdpipe-bundle-1"
+
+LOWEST: Final = 0.05
+HIGHEST: Final = 20.0
+"""The range of temperatures."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -93,6 +97,7 @@ class BundleMetadata:
             "fingerprint": self.fingerprint,
             "estimator": to_plain(self.estimator) if self.estimator else None,
             "run": dict(self.run),
+            "temperature": self.temperature,
             "training_clips": asdict(self.training_clips) if self.training_clips else None,
         }
         return {"format": FORMAT, "description": json.dumps(description, allow_nan=False)}
@@ -110,7 +115,7 @@ def read_metadata(path: Path) -> BundleMetadata:
     try:
         content = json.loads(header.metadata["description"])
         estimator, classes, run = content["estimator"], content["classes"], content["run"]
-        clips = content.get("training_clips")
+        temperature, clips = content.get("temperature"), content.get("training_clips")
         if not _is_list_of_names(classes) or not isinstance(run, dict):
             raise ValueError("classes should be different names, and run the facts of its training")
         return BundleMetadata(
@@ -120,6 +125,7 @@ def read_metadata(path: Path) -> BundleMetadata:
             str(content["fingerprint"]),
             parse_estimator_settings(estimator, str(path)) if estimator else None,
             run,
+            temperature=_temperature(temperature) if temperature is not None else None,
             training_clips=_training_clips(clips, str(path)) if clips is not None else None,
         )
     except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -147,6 +153,14 @@ def _is_list_of_names(classes: object) -> bool:
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         return False
     return 0 < len(classes) == len(set(classes))
+
+
+def _temperature(found: object) -> float:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not LOWEST <= found <= HIGHEST:
+        raise ValueError(
+            f"a temperature of {in_brief(found)}, expected a number from {LOWEST:g} to {HIGHEST:g}"
+        )
+    return float(found)
 
 
 def _training_clips(content: object, where: str) -> TrainingClips:

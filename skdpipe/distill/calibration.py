@@ -1,0 +1,122 @@
+"""Calibrated probabilities: the temperature of the softmax, fitted on held-out training clips.
+
+The temperature minimises the negative log likelihood of the labels (Guo et al., "On Calibration of Modern
+Neural Networks", ICML 2017). It does not change which class is most probable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.optimize import minimize_scalar
+
+from skdpipe.inference.metadata import HIGHEST, LOWEST
+from skdpipe.inference.prediction import probabilities_of
+
+Floats = NDArray[np.float64]
+Logits = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+FEWEST_CLIPS: Final = 30
+_BINS: Final = 15
+
+Error = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted temperature, and how good the probabilities of the held-out clips are.
+
+    Attributes:
+        temperature: divides the logits.
+        error_before, error_after: expected calibration error without and with it (`calibration_error`).
+        loss_before, loss_after: mean negative log likelihood of the labels without and with it.
+    """
+
+    temperature: Annotated[float, Field(ge=LOWEST, le=HIGHEST, allow_inf_nan=False)]
+    error_before: Error
+    error_after: Error
+    loss_before: Loss
+    loss_after: Loss
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration of a network's probabilities.
+
+    Attributes:
+        clips: number of held-out training clips in which somebody is seen.
+        fit: None if there is no temperature.
+        reason: why there is none; empty if there is one.
+    """
+
+    clips: Annotated[int, Field(ge=0)]
+    fit: Fit | None = None
+    reason: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """One line without the name of the network."""
+        if self.fit is None:
+            return f"not calibrated: {self.reason}"
+        return (
+            f"temperature {self.fit.temperature:.2f}, calibration error {self.fit.error_before:.3f} -> "
+            f"{self.fit.error_after:.3f} on {self.clips:,} held-out training clips"
+        )
+
+
+def fit_temperature(logits: Logits, label: Labels) -> Fit:
+    """Fit a temperature; the likelihood of the labels is at least that without one.
+
+    Args:
+        logits: ``(clip, class)`` of clips that the network was not trained on.
+        label: ``(clip,)`` class indices.
+    """
+    # The loss is convex in 1 / T, so it has one minimum in log T as well.
+    found = minimize_scalar(
+        lambda log: negative_log_likelihood(logits, label, float(np.exp(log))),
+        bounds=(np.log(LOWEST), np.log(HIGHEST)),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    temperature = float(np.clip(np.exp(found.x), LOWEST, HIGHEST))
+    before = negative_log_likelihood(logits, label, 1.0)
+    after = negative_log_likelihood(logits, label, temperature)
+    if after > before:
+        temperature, after = 1.0, before
+    return Fit(
+        temperature,
+        calibration_error(probabilities_of(logits, None), label),
+        calibration_error(probabilities_of(logits, temperature), label),
+        before,
+        after,
+    )
+
+
+def negative_log_likelihood(logits: Logits, label: Labels, temperature: float) -> float:
+    """Mean of ``-log softmax(L / T)[label]``; arguments as for `fit_temperature`."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    of_label = np.take_along_axis(scaled, label[:, None], axis=1)[:, 0]
+    return max(0.0, float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - of_label)))
+
+
+def calibration_error(probabilities: Floats, label: Labels) -> float:
+    """Expected calibration error: ``Σ_b n_b/n |accuracy_b - confidence_b|`` over 15 bins of the confidence.
+
+    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015. The confidence
+    is the probability of the most probable class; the bins have equal widths.
+
+    Args:
+        probabilities: ``(clip, class)``.
+        label: ``(clip,)`` class indices.
+    """
+    confidence = probabilities.max(axis=1)
+    surplus = (probabilities.argmax(axis=1) == label) - confidence
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    return float(np.abs(np.bincount(bins, surplus, _BINS)).sum() / len(label))
