@@ -189,7 +189,8 @@ class FootageLabeller:
             BundleError: if the student's output is not finite.
         """
         found = Labels()
-        self._end_windows(frame.seconds - self._delay, found)
+        period = self._format.pose_period
+        self._end_windows(frame.seconds - (self._delay + period if self._scorer else 0), found)
         self._recent.add(frame)
         if self._scorer is not None:
             self._scores.extend(self._scorer.add(frame))
@@ -197,8 +198,7 @@ class FootageLabeller:
         for number in frame.numbers.tolist():
             span = self._spans.get(number, Span(number, frame.seconds, frame.seconds, 0))
             self._spans[number] = replace(span, end=frame.seconds, frames=span.frames + 1)
-        complete = frame.seconds - self._delay if self._scorer else frame.seconds + self._format.pose_period
-        self._end_windows(complete, found)
+        self._end_windows(frame.seconds - (self._delay if self._scorer else -period), found)
         return found
 
     def finish(self, seconds: float) -> Labels:
