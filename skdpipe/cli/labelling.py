@@ -65,7 +65,7 @@ class Labelling:
         self._predictor, self._wanted, self._results = predictor, wanted, results
         self._footage = wanted.footage
         self._noted = {predictor.metadata.fingerprint}
-        self._noted_rate = False
+        self._noted_rate = self._noted_length = self._noted_windows = False
         of_segments = (wanted.window, wanted.stride, wanted.per_person)
         given = wanted.continual or any(value is not None for value in of_segments)
         if given and wanted.segments is False:
@@ -96,6 +96,13 @@ class Labelling:
 
         if self._segments is not None:
             return self._segments
+        if self._predictor.metadata.training_clips is None and not self._noted_length:
+            self._noted_length = True
+            print_note(
+                "clips",
+                "a bundle of an earlier version does not state the length of its training clips: each video "
+                "gets one label; --window gives segments",
+            )
         return self._predictor.is_footage(measure_duration(clip) if isinstance(clip, Path) else clip.duration)
 
     def _label_clip(self, clip: Path | PoseSequence, frames: list[TrackedFrame]) -> Timeline:
@@ -111,9 +118,15 @@ class Labelling:
 
     def _label_footage(self, clip: Path | PoseSequence, frames: list[TrackedFrame]) -> Timeline:
         """The segments of footage; its people are appended to the frames if they are drawn."""
+        from skdpipe.inference.footage import windows_of
         from skdpipe.progress import Progress
         from skdpipe.video import probe
 
+        windows = windows_of(self._predictor.metadata, self._footage)
+        if not self._noted_windows and not self._results.as_json:
+            self._noted_windows = True
+            who = "each person apart" if windows.per_person else "people together"
+            print_note("windows", f"{windows.seconds:.3g} s, every {windows.stride:.3g} s, {who}")
         most = 0
         total = (probe(clip).frames if isinstance(clip, Path) else clip.video_frames) or None
         name = clip.name if isinstance(clip, Path) else Path(clip.origin.source).name

@@ -193,6 +193,8 @@ def predict(
         continual=continual,
     )
     results = Results(top, as_json, csv, vtt, elan, overlay, predictor.metadata.classes)
+    if len(sources) > 1:
+        results.require_folders()
     labelling = Labelling(predictor, wanted, results)
     if not as_json:
         print_note("bundle", f"{path}, runtime: {predictor.runtime.name}")

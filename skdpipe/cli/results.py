@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from skdpipe.cli.app import print_json, print_line, print_note, print_problem, stderr
 from skdpipe.cli.clips import Refused
-from skdpipe.errors import SkdpipeError
+from skdpipe.errors import ConfigError, SkdpipeError, in_brief
 
 if TYPE_CHECKING:
     from skdpipe.inference import Prediction
     from skdpipe.inference.timeline import Segment, Timeline
     from skdpipe.skeleton import Layout
     from skdpipe.skeleton.tracks import TrackedFrame
+
+
+_VTT: Final = (".vtt",)
+_EAF: Final = (".eaf",)
+_VIDEO: Final = (".mp4", ".mkv", ".mov")
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,23 @@ class Results:
         for each in timeline.segments:
             print_line(f"  {in_words(each)}")
 
+    def require_folders(self) -> None:
+        """Check that several clips do not go into the file of one.
+
+        Raises:
+            ConfigError: if a file is named.
+        """
+        for name, option, endings in self._options:
+            if option is not None and _is_file(option, endings):
+                name_of_file = in_brief(str(option), 100)
+                raise ConfigError(
+                    f"--{name} {name_of_file} is one file, and there are several clips; name a folder"
+                )
+
+    @property
+    def _options(self) -> list[tuple[str, Path | None, Sequence[str]]]:
+        return [("vtt", self.vtt, _VTT), ("elan", self.elan, _EAF), ("overlay", self.overlay, _VIDEO)]
+
     def places_of(self, source: str, video: Path | None) -> Places:
         """The files for a clip, which is not labelled yet.
 
@@ -99,28 +121,26 @@ class Results:
 
             if video is None:
                 raise SkdpipeError(f"{source} has skeletons without a video to draw on; leave out --overlay")
-            overlay = self._place(self.overlay, [".mp4", ".mkv", ".mov"], source)
+            overlay = self._place(self.overlay, _VIDEO, source)
             require_output(video, overlay)
         return Places(
-            self.vtt and self._place(self.vtt, [".vtt"], source),
-            self.elan and self._place(self.elan, [".eaf"], source),
+            self.vtt and self._place(self.vtt, _VTT, source),
+            self.elan and self._place(self.elan, _EAF, source),
             overlay,
         )
 
     def _place(self, option: Path, endings: Sequence[str], source: str) -> Path:
         """The file for a clip: the one that is named, or one in the folder that is named."""
-        is_file = option.suffix.lower() in endings and not option.is_dir()
+        is_file = _is_file(option, endings)
         path = option if is_file else option / f"{Path(source).stem}{endings[0]}"
         number = 1
         while path in self.written:
             if is_file:
                 raise SkdpipeError(
-                    f"{source} would replace {path}, which belongs to the clip before; name a folder for the "
-                    "files of several clips"
+                    f"{source} would replace {path}, the file of the clip before; name a folder for several"
                 )
             number += 1
             path = path.with_name(f"{Path(source).stem}-{number}{endings[0]}")
-        self.written.add(path)
         return path
 
     def write(
@@ -149,6 +169,7 @@ class Results:
             self.table.append(timeline)
             write_csv(self.table, self.csv)
         for path in filter(None, (places.vtt, places.elan, places.overlay)):
+            self.written.add(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             if not self.as_json:
                 print_note("writes", str(path))
@@ -163,6 +184,11 @@ class Results:
             write_overlay(
                 video, timeline, frames, layout, places.overlay, Progress(stderr, quiet=self.as_json)
             )
+
+
+def _is_file(option: Path, endings: Sequence[str]) -> bool:
+    """Whether an option names a file, not a folder."""
+    return option.suffix.lower() in endings and not option.is_dir()
 
 
 def print_refused(refused: Refused, *, as_json: bool) -> None:

@@ -220,8 +220,9 @@ class FootageLabeller:
             self._label_window(max(0.0, end - self._windows.seconds), end, found)
         while self._next * self._windows.stride < end - _ROUNDING:
             self._end_step(end, found)
-        for number in list(self._builders):
-            self._end_person(number, found)
+        for person in list(self._spans):
+            self._end_person(person, found)
+        found.segments.extend(self._builders[None].close())
         return found
 
     def _new_builder(self, person: int | None) -> SegmentBuilder:
@@ -314,7 +315,8 @@ class FootageLabeller:
                 presence = Presence(start, end)
                 reason = ("no person" if during.frames else "too little seen") if nobody else None
             found.segments.extend(builder.end_step(presence, reason))
-            if person is not None and presence is None and self._spans[person].end < start - stride:
+        for person, span in list(self._spans.items()):
+            if person not in here and span.end < start - stride:
                 self._end_person(person, found)
 
     def _presence(self, person: int, start: float, end: float, during: View) -> Presence | None:
@@ -323,10 +325,10 @@ class FootageLabeller:
         begins, ends = max(start, span.start), min(end, span.end + self._format.pose_period)
         return Presence(begins, ends, during.box_of(person)) if ends > begins + _ROUNDING else None
 
-    def _end_person(self, person: int | None, found: Labels) -> None:
-        found.segments.extend(self._builders.pop(person).close())
-        if person is not None:
-            found.left.append(self._spans.pop(person))
+    def _end_person(self, person: int, found: Labels) -> None:
+        if person in self._builders:
+            found.segments.extend(self._builders.pop(person).close())
+        found.left.append(self._spans.pop(person))
 
 
 def format_of(sequence: PoseSequence) -> FootageFormat:
