@@ -22,6 +22,7 @@ from skdpipe.dataset import build_manifest
 from skdpipe.distill import DistillationResult, distill_student
 from skdpipe.distill.calibration import (
     Calibration,
+    calibrate,
     calibration_error,
     fit_temperature,
     negative_log_likelihood,
@@ -59,6 +60,14 @@ def test_the_likelihood_never_falls(seed: int, clips: int, classes: int, scale: 
     found = fit_temperature(logits, rng.integers(classes, size=clips))
     assert found.loss_after <= found.loss_before
     assert 0.05 <= found.temperature <= 20
+
+
+def test_clips_that_say_nothing_about_probabilities_give_no_temperature() -> None:
+    logits, label = drawn(2.0)
+    assert calibrate(logits, label).fit is not None
+    assert calibrate(logits[:29], label[:29]).reason == "somebody is seen in 29 held-out training clips"
+    right = calibrate(logits[:40], logits[:40].argmax(axis=1))
+    assert (right.fit, right.reason) == (None, "all 40 held-out training clips are labelled correctly")
 
 
 def test_hand_derived_errors() -> None:

@@ -65,9 +65,23 @@ class Calibration:
         if self.fit is None:
             return f"not calibrated: {self.reason}"
         return (
-            f"temperature {self.fit.temperature:.2f}, calibration error {self.fit.error_before:.3f} -> "
-            f"{self.fit.error_after:.3f} on {self.clips:,} held-out training clips"
+            f"temperature {self.fit.temperature:.2f}, fitted on {self.clips:,} held-out training clips "
+            f"(negative log likelihood {self.fit.loss_before:.3f} -> {self.fit.loss_after:.3f})"
         )
+
+
+def calibrate(logits: Logits, label: Labels) -> Calibration:
+    """The calibration by held-out clips; arguments as for `fit_temperature`.
+
+    Too few clips have no temperature, and clips that are all labelled correctly would have the lowest: any
+    probability but 1 would be too low for them.
+    """
+    clips = len(label)
+    if clips < FEWEST_CLIPS:
+        return Calibration(clips, reason=f"somebody is seen in {clips} held-out training clips")
+    if (logits.argmax(axis=1) == label).all():
+        return Calibration(clips, reason=f"all {clips} held-out training clips are labelled correctly")
+    return Calibration(clips, fit_temperature(logits, label))
 
 
 def fit_temperature(logits: Logits, label: Labels) -> Fit:

@@ -17,7 +17,7 @@ from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, loa
 from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
 from skdpipe.dataset.subset import evenly_spread
 from skdpipe.dataset.training_clips import describe_training_clips
-from skdpipe.distill.calibration import FEWEST_CLIPS, Calibration, fit_temperature
+from skdpipe.distill.calibration import FEWEST_CLIPS, Calibration, calibrate
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
 from skdpipe.distill.methods import TEACHER, Method
 from skdpipe.distill.objective import (
@@ -106,9 +106,7 @@ def _calibrate(run: RunContext, method: Method) -> Calibration | None:
     clips = clips_of(run, method, held_out)
     logits, label = logits_of(network, clips, method.quality, experiment.recipe.batch, run.device)
     seen = ~logits.isnan().any(dim=1)
-    if (count := int(seen.sum())) < FEWEST_CLIPS:
-        return Calibration(count, reason=f"somebody is seen in {count} held-out training clips")
-    return Calibration(count, fit_temperature(logits[seen].numpy(), label[seen].numpy()))
+    return calibrate(logits[seen].numpy(), label[seen].numpy())
 
 
 def _reason_not_to_calibrate(whole: Manifest, part: Manifest, method: Method, held_out: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ def _all() -> Callable[[float], bool]:
 
 def _read_file(path: Path, sampling: Sampling | None) -> Generator[Picture]:
     """The chosen frames of a file. If it is not decoded as foreseen, it is decoded again in full."""
-    given: list[tuple[float, bool]] = []  # times, and whether chosen
+    given, chosen = array("d"), bytearray()  # the times so far, and whether the frames were chosen
     if sampling is not None:
         with open_container(path) as (container, stream):
             outline = outline_of(container, stream)
@@ -153,9 +154,10 @@ def _read_file(path: Path, sampling: Sampling | None) -> Generator[Picture]:
             with suppress(UnforeseenFrameError), closing(_read_wanted(path, outline, sampling())) as pictures:
                 for image, size, seconds in pictures:
                     yield image, size, seconds
-                    given.append((seconds, image is not None))
+                    given.append(seconds)
+                    chosen.append(image is not None)
                 return
-    before = iter(given)
+    before = zip(given, chosen, strict=True)
     with closing(_read_in_full(path, (sampling or _all)())) as pictures:
         for image, size, seconds in pictures:
             expected = next(before, None)
