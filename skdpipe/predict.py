@@ -10,7 +10,7 @@ from skdpipe.config import Estimator, OpenPifPafSettings, PluginSettings, Runtim
 from skdpipe.errors import BundleError, in_brief
 from skdpipe.inference import Predictor
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
-from skdpipe.pose.estimate import SampledEstimator
+from skdpipe.pose.decoding import SampledEstimator
 from skdpipe.pose.load import load_estimator
 from skdpipe.runtime import open_continual_runtime, open_runtime
 

@@ -23,7 +23,8 @@ import torch
 from skdpipe.config import OpenPifPafSettings, Precision, Thresholds
 from skdpipe.networks import multiply_adds_in
 from skdpipe.pose import PoseEstimator
-from skdpipe.pose.estimate import SampledEstimator, estimate_video
+from skdpipe.pose.decoding import SampledEstimator
+from skdpipe.pose.estimate import estimate_video
 from skdpipe.pose.load import load_estimator
 from skdpipe.pose.openpifpaf import OpenPifPaf, TorchFields, build, load_weights, save_weights
 from skdpipe.pose.openpifpaf.networks import PoseNetwork, openpifpaf

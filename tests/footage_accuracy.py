@@ -50,8 +50,10 @@ from skdpipe import (
 )
 from skdpipe.config import Degradation, EstimatorNoise, OpenPifPafSettings
 from skdpipe.degradation import degrade
-from skdpipe.inference.footage import FootageLabeller, FootageSettings, format_of, frames_of, windows_of
+from skdpipe.inference.footage import FootageLabeller
+from skdpipe.inference.pose_footage import format_of, frames_of
 from skdpipe.inference.timeline import Segment, Timeline
+from skdpipe.inference.window_settings import FootageSettings, windows_of
 from skdpipe.runtime import open_runtime
 from skdpipe.skeleton import PoseSequence
 from skdpipe.video import read_frames, write_video

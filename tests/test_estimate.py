@@ -10,7 +10,8 @@ from plain_tracking import plain_track
 from standing_figure import people, person
 
 from skdpipe.errors import PoseError
-from skdpipe.pose.estimate import SampledEstimator, estimate_frames
+from skdpipe.pose.decoding import SampledEstimator
+from skdpipe.pose.estimate import estimate_frames
 from skdpipe.skeleton import PENN_13, Keypoints, Origin
 from skdpipe.skeleton.people import select_people
 

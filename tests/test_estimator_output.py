@@ -9,7 +9,8 @@ from squares import SquareFinder
 
 from skdpipe.config import PluginSettings
 from skdpipe.errors import PoseError
-from skdpipe.pose.estimate import SampledEstimator, estimate_frames
+from skdpipe.pose.decoding import SampledEstimator
+from skdpipe.pose.estimate import estimate_frames
 from skdpipe.pose.load import load_estimator
 from skdpipe.pose.protocol import detect_people
 from skdpipe.skeleton import COCO_17, Origin

@@ -37,7 +37,8 @@ from skdpipe.degradation import sample_frames
 from skdpipe.errors import CacheError, DataError, PoseError
 from skdpipe.extraction import ExtractionReport, Source, extract_videos, open_sources
 from skdpipe.extraction.video_list import VideoItem, find_videos, shard, shard_of
-from skdpipe.pose.estimate import SampledEstimator, estimate_video
+from skdpipe.pose.decoding import SampledEstimator
+from skdpipe.pose.estimate import estimate_video
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
 from skdpipe.skeleton.timing import FrameSampler, Timing, timing_of

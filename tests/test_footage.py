@@ -15,8 +15,10 @@ from skdpipe.config import ClipFormat, NetworkChoice
 from skdpipe.errors import BundleError, ConfigError
 from skdpipe.inference import BundleMetadata, Predictor
 from skdpipe.inference.continual import ContinualScorer
-from skdpipe.inference.footage import FootageLabeller, FootageSettings, Labels, frames_of, windows_of
+from skdpipe.inference.footage import FootageLabeller, Labels
+from skdpipe.inference.pose_footage import frames_of
 from skdpipe.inference.timeline import Segment, Span, Timeline
+from skdpipe.inference.window_settings import FootageSettings, windows_of
 from skdpipe.inference.windows import FootageFormat, RecentFrames
 from skdpipe.runtime import TorchContinualRuntime
 from skdpipe.skeleton import COCO_17, PoseSequence

@@ -14,8 +14,8 @@ from skdpipe.config import ClipFormat, NetworkChoice
 from skdpipe.errors import BundleError, ConfigError, DataError
 from skdpipe.inference import BundleMetadata, model_input
 from skdpipe.inference.continual import ContinualScorer, PeopleScores
-from skdpipe.inference.footage import format_of, frames_of
 from skdpipe.inference.frame_input import FrameInput, StepInput
+from skdpipe.inference.pose_footage import format_of, frames_of
 from skdpipe.inference.prediction import probabilities_of
 from skdpipe.networks import GraphNetwork, st_2sgcn
 from skdpipe.runtime import TorchContinualRuntime

@@ -15,7 +15,7 @@ from skdpipe.errors import BundleError, DataError
 from skdpipe.inference import FootageSettings, LivePredictor, Predictor
 from skdpipe.inference.footage import Labels
 from skdpipe.inference.metadata import TrainingClips
-from skdpipe.pose.estimate import SampledEstimator
+from skdpipe.pose.decoding import SampledEstimator
 
 SETTINGS = FootageSettings(window=1.0, stride=0.25)
 ALONG, UP = ACTIONS

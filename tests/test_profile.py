@@ -19,7 +19,8 @@ from squares import SquareFinder, square_frames
 
 from skdpipe.config import Extraction, OpenPifPafSettings, PluginSettings
 from skdpipe.errors import ConfigError, DataError, PoseError, SkdpipeError, VideoError
-from skdpipe.pose.estimate import SampledEstimator, estimate_video
+from skdpipe.pose.decoding import SampledEstimator
+from skdpipe.pose.estimate import estimate_video
 from skdpipe.pose.load import load_estimator
 from skdpipe.profile import (
     EstimatorProfile,

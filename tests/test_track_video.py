@@ -16,14 +16,9 @@ from numpy.typing import NDArray
 from squares import SquareFinder, square_frames
 
 from skdpipe.errors import PoseError, VideoError
-from skdpipe.pose.estimate import (
-    Extent,
-    SampledEstimator,
-    TimedFrame,
-    estimate_video,
-    track_frames,
-    track_video,
-)
+from skdpipe.pose.decoding import SampledEstimator
+from skdpipe.pose.estimate import estimate_video
+from skdpipe.pose.follow import Extent, TimedFrame, track_frames, track_video
 from skdpipe.skeleton import COCO_17, Keypoints, Origin
 from skdpipe.skeleton.tracks import TrackedFrame
 

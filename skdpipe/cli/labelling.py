@@ -13,8 +13,8 @@ from skdpipe.errors import ConfigError, SkdpipeError
 
 if TYPE_CHECKING:
     from skdpipe.inference import Predictor
-    from skdpipe.inference.footage import FootageSettings
     from skdpipe.inference.timeline import Timeline
+    from skdpipe.inference.window_settings import FootageSettings
     from skdpipe.skeleton import PoseSequence
     from skdpipe.skeleton.tracks import TrackedFrame
 
@@ -43,7 +43,7 @@ class Wanted:
         Raises:
             ConfigError: if one is out of its range.
         """
-        from skdpipe.inference.footage import FootageSettings
+        from skdpipe.inference.window_settings import FootageSettings
 
         given = {} if self.min_probability is None else {"min_probability": self.min_probability}
         return FootageSettings(self.window, self.stride, per_person=self.per_person, **given)
@@ -107,7 +107,7 @@ class Labelling:
 
     def _label_clip(self, clip: Path | PoseSequence, frames: list[TrackedFrame]) -> Timeline:
         """The label of a whole clip; its people are appended to the frames if they are drawn."""
-        from skdpipe.inference.footage import frames_of, timeline_of_clip
+        from skdpipe.inference.pose_footage import frames_of, timeline_of_clip
 
         sequence = self._predictor.estimate_poses(clip) if isinstance(clip, Path) else clip
         prediction = self._predictor.predict(sequence, min_probability=self._wanted.min_probability or 0.0)
@@ -118,7 +118,7 @@ class Labelling:
 
     def _label_footage(self, clip: Path | PoseSequence, frames: list[TrackedFrame]) -> Timeline:
         """The segments of footage; its people are appended to the frames if they are drawn."""
-        from skdpipe.inference.footage import windows_of
+        from skdpipe.inference.window_settings import windows_of
         from skdpipe.progress import Progress
         from skdpipe.video import probe
 

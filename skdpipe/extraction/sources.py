@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from skdpipe.cache import Quality, settings_slug
 from skdpipe.config import Estimator, Extraction
 from skdpipe.pose import PoseEstimator
-from skdpipe.pose.estimate import SampledEstimator
+from skdpipe.pose.decoding import SampledEstimator
 from skdpipe.pose.load import load_estimator
 
 if TYPE_CHECKING:

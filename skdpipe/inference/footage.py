@@ -2,123 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import numpy as np
-
-from skdpipe.errors import BundleError, ConfigError
+from skdpipe.errors import ConfigError
 from skdpipe.inference.continual import ContinualRuntime, ContinualScorer, PeopleScores
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.inference.model_input import batch_input
-from skdpipe.inference.prediction import Prediction, probabilities_of
+from skdpipe.inference.prediction import probabilities_of
 from skdpipe.inference.runtimes import Runtime, finite_logits
-from skdpipe.inference.segments import Presence, Probabilities, SegmentBuilder, Thresholds
-from skdpipe.inference.timeline import Reason, Segment, Span, Timeline
+from skdpipe.inference.segments import Presence, Probabilities, SegmentBuilder
+from skdpipe.inference.timeline import Reason, Segment, Span
+from skdpipe.inference.window_settings import Windows
 from skdpipe.inference.windows import FootageFormat, RecentFrames, View
-from skdpipe.pose.estimate import Extent
-from skdpipe.skeleton import PoseSequence
 from skdpipe.skeleton.tracks import TrackedFrame
 
-_STRIDES_OF_A_WINDOW: Final = 4
 _ROUNDING: Final = 1e-6  # seconds
-
-
-@dataclass(frozen=True)
-class FootageSettings:
-    """How footage is labelled.
-
-    Attributes:
-        window: length of a window in seconds; None is that of the student's training clips.
-        stride: seconds from one window to the next, rounded so that a window is a whole number of strides;
-            None is a quarter of the window.
-        min_probability: lowest calibrated probability of a label.
-        hysteresis: a label ends if its probability falls further than this below ``min_probability``, or if
-            another is more probable by more than this.
-        shortest: seconds; a label that lasts for less is none. None is half a window.
-        least_seen: lowest share of the frames of a window in which a person must be detected.
-        per_person: whether each person gets own labels; if not, the people of a window are one clip.
-            None is True for a student of one person, False for a student of several.
-
-    Raises:
-        ConfigError: if a value is out of its range.
-    """
-
-    window: float | None = None
-    stride: float | None = None
-    min_probability: float = 0.5
-    hysteresis: float = 0.1
-    shortest: float | None = None
-    least_seen: float = 0.5
-    per_person: bool | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("window", self.window), ("stride", self.stride)):
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"a {name} of {value:g} s; expected more than 0 seconds")
-        if self.shortest is not None and not 0 <= self.shortest < math.inf:
-            raise ConfigError(f"shortest is {self.shortest:g} s; expected 0 or more seconds")
-        for name in ("min_probability", "hysteresis", "least_seen"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name):g}; expected 0 to 1")
-        if self.window is not None and self.stride is not None and self.stride > self.window:
-            raise ConfigError(
-                f"a stride of {self.stride:g} s with windows of {self.window:g} s leaves out frames; "
-                "expected at most the length of a window"
-            )
-
-
-@dataclass(frozen=True)
-class Windows:
-    """The windows of a student: `FootageSettings` with all values.
-
-    Attributes:
-        seconds: length of a window.
-        overlap: number of strides in a window.
-        thresholds: when a label begins and ends.
-        least_seen, per_person: as in `FootageSettings`.
-    """
-
-    seconds: float
-    overlap: int
-    thresholds: Thresholds
-    least_seen: float
-    per_person: bool
-
-    @property
-    def stride(self) -> float:
-        """Seconds from one window to the next."""
-        return self.seconds / self.overlap
-
-
-def windows_of(metadata: BundleMetadata, settings: FootageSettings) -> Windows:
-    """The windows that settings describe for a student.
-
-    Raises:
-        BundleError: if the length of a window is neither set nor known from the training clips.
-        ConfigError: if the stride is longer than the window.
-    """
-    if settings.window is None:
-        if metadata.training_clips is None:
-            raise BundleError(
-                "the bundle does not state how long its training clips are (an earlier version of skdpipe "
-                "wrote it); set the length of a window in seconds with --window, or train again"
-            )
-        settings = replace(settings, window=metadata.training_clips.window)
-    assert settings.window is not None
-    stride = settings.stride or settings.window / _STRIDES_OF_A_WINDOW
-    shortest = settings.window / 2 if settings.shortest is None else settings.shortest
-    per_person = metadata.clip.people == 1 if settings.per_person is None else settings.per_person
-    return Windows(
-        settings.window,
-        max(1, round(settings.window / stride)),
-        Thresholds(settings.min_probability, settings.hysteresis, shortest),
-        settings.least_seen,
-        per_person,
-    )
 
 
 @dataclass
@@ -329,39 +230,3 @@ class FootageLabeller:
         if person in self._builders:
             found.segments.extend(self._builders.pop(person).close())
         found.left.append(self._spans.pop(person))
-
-
-def format_of(sequence: PoseSequence) -> FootageFormat:
-    """The format of footage that is given as a pose sequence."""
-    steps = np.diff(sequence.frame_index)
-    every = max(1, round(float(np.median(steps)))) if len(steps) else 1
-    return FootageFormat(sequence.layout, sequence.size, sequence.fps, every)
-
-
-def frames_of(sequence: PoseSequence) -> Generator[TrackedFrame, None, Extent]:
-    """The frames of a pose sequence as of `track_video`; a person's index is the number of the track."""
-    for row, (frame, seconds) in enumerate(zip(sequence.frame_index, sequence.seconds, strict=True)):
-        numbers = np.flatnonzero(sequence.seen[row].any(axis=-1))
-        yield TrackedFrame(int(frame), float(seconds), numbers, sequence.keypoints[row, numbers])
-    return Extent(sequence.video_frames, sequence.duration, sequence.size)
-
-
-def timeline_of(labels: Labels, source: str, seconds: float, size: tuple[int, int], frames: int) -> Timeline:
-    """The timeline of footage that has ended; people who left and returned have one span."""
-    spans: dict[int, Span] = {}
-    for each in labels.left:
-        before = spans.get(each.person, each)
-        count = each.frames + (before.frames if before is not each else 0)
-        spans[each.person] = Span(
-            each.person, min(before.start, each.start), max(before.end, each.end), count
-        )
-    order = sorted(labels.segments, key=lambda each: (each.start, -1 if each.person is None else each.person))
-    people = tuple(spans[number] for number in sorted(spans))
-    return Timeline(source, seconds, size, tuple(order), people, frames)
-
-
-def timeline_of_clip(prediction: Prediction, clip: PoseSequence) -> Timeline:
-    """The timeline of a clip, which has one segment."""
-    probability = prediction.probabilities[0][1] if prediction.probabilities else 0.0
-    segment = Segment(0.0, clip.duration, prediction.label, probability, reason=prediction.reason)
-    return Timeline(prediction.source, clip.duration, clip.size, (segment,), (), prediction.frames)

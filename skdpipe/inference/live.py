@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
-from skdpipe.inference.footage import FootageLabeller, FootageSettings, Labels, windows_of
+from skdpipe.inference.footage import FootageLabeller, Labels
 from skdpipe.inference.timeline import Segment, Span
+from skdpipe.inference.window_settings import FootageSettings, windows_of
 from skdpipe.inference.windows import FootageFormat
-from skdpipe.pose.estimate import TimedFrame, track_frames
+from skdpipe.pose.follow import TimedFrame, track_frames
 from skdpipe.skeleton.timing import FrameSampler
 
 if TYPE_CHECKING:

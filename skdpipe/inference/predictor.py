@@ -11,22 +11,18 @@ import numpy as np
 
 from skdpipe.errors import BundleError, DataError
 from skdpipe.inference.continual import ContinualRuntime
-from skdpipe.inference.footage import (
-    FootageLabeller,
-    FootageSettings,
-    Labels,
-    format_of,
-    frames_of,
-    timeline_of,
-    windows_of,
-)
+from skdpipe.inference.footage import FootageLabeller, Labels
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.inference.model_input import batch_input
+from skdpipe.inference.pose_footage import format_of, frames_of, timeline_of
 from skdpipe.inference.prediction import Prediction, rank_classes
 from skdpipe.inference.runtimes import Runtime, finite_logits
 from skdpipe.inference.timeline import Reason, Timeline
+from skdpipe.inference.window_settings import FootageSettings, windows_of
 from skdpipe.inference.windows import FootageFormat
-from skdpipe.pose.estimate import Extent, SampledEstimator, estimate_frames, estimate_video, track_video
+from skdpipe.pose.decoding import SampledEstimator
+from skdpipe.pose.estimate import estimate_frames, estimate_video
+from skdpipe.pose.follow import Extent, track_video
 from skdpipe.skeleton import Layout, Origin, PoseSequence, layout_named, map_layout
 from skdpipe.skeleton.plausible import HIGHEST_FPS, LOWEST_FPS, require_plausible
 from skdpipe.skeleton.tracks import TrackedFrame

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from skdpipe.config import Estimator, parse_estimator_settings, to_plain
 from skdpipe.errors import PoseError
 from skdpipe.memory import peak_memory
-from skdpipe.pose.estimate import SampledEstimator, estimate_video
+from skdpipe.pose.decoding import SampledEstimator
+from skdpipe.pose.estimate import estimate_video
 from skdpipe.pose.load import load_estimator
 from skdpipe.skeleton import Origin
 

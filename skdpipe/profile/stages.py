@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
 
 from skdpipe.pose import PoseEstimator
-from skdpipe.pose.estimate import (
-    SampledEstimator,
-    estimate_frames,
-    estimate_video,
-    read_needed_frames,
-    samplers_of,
-)
+from skdpipe.pose.decoding import SampledEstimator, read_needed_frames, samplers_of
+from skdpipe.pose.estimate import estimate_frames, estimate_video
 from skdpipe.pose.protocol import concurrent_calls
 from skdpipe.profile.clip import Clip
 from skdpipe.skeleton import Keypoints, Layout, Origin, PoseSequence
