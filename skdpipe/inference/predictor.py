@@ -160,6 +160,7 @@ class Predictor:
                     extent: Extent = end.value
                     break
                 found.add(labeller.add(frame))
+                found.windows.clear()  # the segments are enough, and windows are many
                 on_frame(frame)
                 count += 1
         found.add(labeller.finish(extent.seconds))
