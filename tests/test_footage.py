@@ -323,3 +323,10 @@ def test_a_stride_below_the_time_between_two_poses_gives_the_same_segments(
     ]
     limits = [time for each in found for time in (each.start, each.end)]
     assert limits == pytest.approx([0, 3, 3, 6, 6, 9], abs=stride + 0.01)
+
+
+@pytest.mark.parametrize("per_person", [True, False])
+def test_footage_of_less_than_half_a_window_gets_the_label_of_its_only_window(per_person: bool) -> None:
+    moves = body(ALONG, 1)[:5]
+    found = label(footage((0, 0, moves)), replace(SETTINGS, per_person=per_person)).segments
+    assert brief(found) == [(0, 0.417, ALONG, 0 if per_person else None)]

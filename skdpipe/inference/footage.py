@@ -216,6 +216,9 @@ class FootageLabeller:
             end -= rest
         self._end_windows(end - self._delay, found)
         self._scorer = None  # which would need the frames after the end
+        if end < self._windows.seconds:  # one window labels all, however short it is
+            self._windows = replace(self._windows, thresholds=replace(self._windows.thresholds, shortest=0.0))
+            self._builders = {None: self._new_builder(None)}
         self._end_windows(end, found)
         labelled = self._end_of(self._next - 1) if self._next else 0.0
         if end > labelled + _ROUNDING:
