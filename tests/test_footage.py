@@ -82,9 +82,11 @@ def label(
     *,
     people: int = 1,
     seconds: float | None = None,
+    every: int = 1,
 ) -> Labels:
     metadata = replace(METADATA, clip=replace(METADATA.clip, people=people))
-    labeller = FootageLabeller(metadata, DirectionOfMotion(), windows_of(metadata, settings), FORMAT)
+    footage_format = replace(FORMAT, every=every)
+    labeller = FootageLabeller(metadata, DirectionOfMotion(), windows_of(metadata, settings), footage_format)
     found = Labels()
     for frame in frames:
         found.add(labeller.add(frame))
@@ -303,3 +305,30 @@ def test_continual_windows_have_the_last_probabilities_before_their_end() -> Non
 def test_continual_inference_needs_each_person_apart() -> None:
     with pytest.raises(ConfigError, match="--per-person"):
         continual_labeller(per_person=False)
+
+
+@pytest.mark.parametrize("stride", [0.02, 0.05, 0.125])
+@pytest.mark.parametrize("per_person", [True, False])
+@pytest.mark.parametrize("digits", [9, 2])
+def test_a_stride_below_the_time_between_two_poses_gives_the_same_segments(
+    stride: float, per_person: bool, digits: int
+) -> None:
+    """Poses are 1/6 s apart, so that most steps have none; containers may round the times."""
+    frames = footage((0, 0.0, body(ALONG, 3)), (1, 6.0, body(UP, 3)))[::2]
+    frames = [replace(each, seconds=round(each.seconds, digits)) for each in frames]
+    settings = FootageSettings(window=1.0, stride=stride, per_person=per_person)
+    found = label(frames, settings, every=2, seconds=9.0).segments
+    assert [(each.text, each.person) for each in found] == [
+        (ALONG, 0 if per_person else None),
+        ("no person", None),
+        (UP, 1 if per_person else None),
+    ]
+    limits = [time for each in found for time in (each.start, each.end)]
+    assert limits == pytest.approx([0, 3, 3, 6, 6, 9], abs=stride + 0.01)
+
+
+@pytest.mark.parametrize("per_person", [True, False])
+def test_footage_of_less_than_half_a_window_gets_the_label_of_its_only_window(per_person: bool) -> None:
+    moves = body(ALONG, 1)[:5]
+    found = label(footage((0, 0, moves)), replace(SETTINGS, per_person=per_person)).segments
+    assert brief(found) == [(0, 0.417, ALONG, 0 if per_person else None)]

@@ -154,6 +154,11 @@ def test_a_bad_clip_does_not_stop_the_others(
         (["--stride", "2"], "a stride of 2 s with windows of 1 s leaves out frames"),
         (["--window", "1", "--one-label"], "--one-label with --window"),
         (["--continual"], "--per-person"),
+        (["--vtt", "labels.txt"], "labels.txt: expected a file that ends in .vtt, or a folder"),
+        (
+            ["--overlay", "labels.avi"],
+            "labels.avi: expected a file that ends in .mp4, .mkv, .mov, or a folder",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(

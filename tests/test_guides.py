@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import glob
+import json
 import re
 import shlex
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
-from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
+from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, write_action_video
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import skdpipe
+from skdpipe.bundle import Bundle, build_network, save_bundle
 from skdpipe.cli.commands import app
-from skdpipe.config import Estimator, parse_config
+from skdpipe.config import ClipFormat, Estimator, NetworkChoice, parse_config
+from skdpipe.inference import BundleMetadata
+from skdpipe.inference.metadata import TrainingClips
+from skdpipe.video import read_frames, write_timed_video
 
 ROOT = Path(__file__).parents[1]
 GUIDES = ("my-videos.md", "skeletons-from-elsewhere.md", "recipes.md")
+FOOTAGE_GUIDE = ROOT / "examples/my-footage.md"
 
 TINY = {
     "extraction": {
@@ -87,6 +95,65 @@ def test_the_commands_of_a_guide_run(guide: str, workplace: Path) -> None:
             assert CliRunner().invoke(app, ["distill", "--folds", "0"]).exit_code == 0
         result = CliRunner().invoke(app, arguments(line))
         assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
+
+
+@pytest.fixture
+def footage(workplace: Path) -> Path:
+    """The folder with a student of clips of a second, videos of 8 seconds, and skeletons of as many."""
+    choice, clip = NetworkChoice("st_2sgcn", width=4), ClipFormat(frames=8)
+    clips = TrainingClips(1.0, 1.0, 1.0, 1.0, 6.0, 1, 0.0, 1.0, 1.0)
+    metadata = BundleMetadata(choice, ACTIONS, clip, "box", training_clips=clips)
+    bundle = Bundle(build_network(choice, clip, len(ACTIONS)), metadata)
+    save_bundle(bundle, workplace / "models/published/student.safetensors")
+    video = write_action_video(workplace / "long.mp4", ACTIONS[0], frames=96)
+    times = [number / 12 for number in range(96)]
+    write_timed_video(workplace / "long.mkv", zip(read_frames(video), times, strict=True), 12)
+    for number in range(2):
+        write_action_video(workplace / f"recordings/{number}.mp4", ACTIONS[number], frames=48)
+    people = a_sequence(ACTIONS[0], frames=200).keypoints[:, 0]
+    results = [
+        {"image_id": number, "category_id": 1, "score": 1.0, "keypoints": pose.ravel().tolist()}
+        for number, pose in enumerate(people)
+    ]
+    (workplace / "poses.json").write_text(json.dumps(results))
+    return workplace
+
+
+def test_the_commands_of_the_guide_to_footage_run(footage: Path) -> None:
+    (footage / "low.yaml").write_text(yaml.safe_dump(TINY["extraction"]["low"]))
+    output = {}
+    for line in commands(FOOTAGE_GUIDE, "sh"):
+        command, _, stdin = line.partition(" < ")
+        words = arguments(command)
+        if "poses.json" not in words:
+            words += ["--estimator", "low.yaml"]
+        if stdin:  # of a process of its own, as the test's is not a file
+            with Path(stdin).open("rb") as file:
+                done = subprocess.run(
+                    [sys.executable, "-m", "skdpipe", *words],
+                    stdin=file, capture_output=True, text=True, check=False,
+                )  # fmt: skip
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            output[line] = done.stdout
+            continue
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
+        output[line] = result.stdout
+    assert all("0:00:0" in text or "seconds" in text for text in output.values()), output  # segments
+    for name in ("segments.csv", "long.vtt", "long.eaf", "labelled.mp4", "all.csv", "subtitles/1.vtt"):
+        assert Path(name).stat().st_size
+
+
+def test_the_python_of_the_guide_to_footage_runs(
+    footage: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    low = parse_config(Estimator, TINY["extraction"]["low"], "low")
+    monkeypatch.setattr(skdpipe, "load_predictor", partial(skdpipe.load_predictor, estimator=low))
+    blocks = re.findall(r"^```python\n(.*?)^```", FOOTAGE_GUIDE.read_text(encoding="utf-8"), re.M | re.S)
+    exec(compile("\n".join(blocks), FOOTAGE_GUIDE.name, "exec"), {})
+    printed = capsys.readouterr().out
+    assert re.search(r"^0\.0 - 8\.0 s: .*, person 0$", printed, re.M)
+    assert printed.count("s: now ") == 29  # windows of 1 s every 0.25 s in 8 s
 
 
 def test_the_python_example_of_the_readme_runs(

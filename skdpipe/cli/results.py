@@ -187,8 +187,20 @@ class Results:
 
 
 def _is_file(option: Path, endings: Sequence[str]) -> bool:
-    """Whether an option names a file, not a folder."""
-    return option.suffix.lower() in endings and not option.is_dir()
+    """Whether an option names a file, not a folder.
+
+    Raises:
+        ConfigError: if it may be either.
+    """
+    if option.is_dir() or not option.suffix:
+        return False
+    if option.suffix.lower() not in endings:
+        found = in_brief(str(option), 100)
+        raise ConfigError(
+            f"{found}: expected a file that ends in {', '.join(endings)}, or a folder; create the folder first "
+            "if its name has a dot"
+        )
+    return True
 
 
 def print_refused(refused: Refused, *, as_json: bool) -> None:

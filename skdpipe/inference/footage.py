@@ -20,6 +20,7 @@ from skdpipe.inference.windows import FootageFormat, RecentFrames, View
 from skdpipe.skeleton.tracks import TrackedFrame
 
 _ROUNDING: Final = 1e-6  # seconds
+_LATEST: Final = 1.5  # pose periods in which there is a frame, even if its time is rounded
 
 
 @dataclass
@@ -77,7 +78,8 @@ class FootageLabeller:
             self._scorer = ContinualScorer(metadata, continual, windows.seconds, format)
         self._delay = self._scorer.delay if self._scorer else 0.0
         self._scores: deque[PeopleScores] = deque()
-        self._recent = RecentFrames(format, windows.seconds + 2 * windows.stride + self._delay)
+        self._near = max(windows.stride, _LATEST * format.pose_period)  # a shorter stride may have no frame
+        self._recent = RecentFrames(format, windows.seconds + 2 * self._near + self._delay)
         self._next = 0  # number of the next window
         self._last = 0.0  # seconds of the last frame
         self._spans: dict[int, Span] = {}
@@ -115,6 +117,9 @@ class FootageLabeller:
             end -= rest
         self._end_windows(end - self._delay, found)
         self._scorer = None  # which would need the frames after the end
+        if end < self._windows.seconds:  # one window labels all, however short it is
+            self._windows = replace(self._windows, thresholds=replace(self._windows.thresholds, shortest=0.0))
+            self._builders = {None: self._new_builder(None)}
         self._end_windows(end, found)
         labelled = self._end_of(self._next - 1) if self._next else 0.0
         if end > labelled + _ROUNDING:
@@ -149,7 +154,7 @@ class FootageLabeller:
         scores = self._score(view, enough)
         for person, builder in self._builders.items():
             builder.add_window(scores.get(person))
-        latest = self._recent.between(end - self._windows.stride, end)
+        latest = self._recent.between(end - self._near, end)
         for person in people:
             reason: Reason = "too little seen" if len(view.numbers) or not view.frames else "no person"
             found.windows.append(self._describe(scores.get(person), reason, person, start, end, latest))
@@ -197,16 +202,19 @@ class FootageLabeller:
 
     def _end_step(self, last: float, found: Labels) -> None:
         """End the next step of all people; ``last`` is the latest time that is known."""
-        stride = self._windows.stride
+        stride, near = self._windows.stride, self._near
         start, end = self._next * stride, min((self._next + 1) * stride, last)
         self._next += 1
         before, during, after = (
             self._recent.between(*limits)
-            for limits in ((start - stride, start), (start, end), (end, end + stride))
+            for limits in ((start - near, start), (start, end), (end, end + near))
         )
+        if not during.frames:  # a step shorter than a pose period
+            during = self._recent.between(start - self._format.pose_period, end)
         both = set(before.numbers.tolist()) & set(after.numbers.tolist())
         here = both | set(during.numbers.tolist())  # a step without a detection between two with one counts
         nobody = not here and not (len(before.numbers) and len(after.numbers))
+        watched = during.frames or (before.frames and after.frames)
         for person, builder in list(self._builders.items()):
             reason: Reason | None = None
             presence: Presence | None = None
@@ -214,10 +222,10 @@ class FootageLabeller:
                 presence = self._presence(person, start, end, during) if person in here else None
             elif nobody or not self._windows.per_person:
                 presence = Presence(start, end)
-                reason = ("no person" if during.frames else "too little seen") if nobody else None
+                reason = ("no person" if watched else "too little seen") if nobody else None
             found.segments.extend(builder.end_step(presence, reason))
         for person, span in list(self._spans.items()):
-            if person not in here and span.end < start - stride:
+            if person not in here and span.end < start - near:
                 self._end_person(person, found)
 
     def _presence(self, person: int, start: float, end: float, during: View) -> Presence | None:
