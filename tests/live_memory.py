@@ -94,15 +94,17 @@ def label(bundle: str, seconds: int) -> None:
     """Label actors on standard input, and print the memory on the way."""
     words = [sys.executable, __file__, "labels", str(seconds * _ACTORS_FPS), "write"]
     marks = [each * seconds for each in _LABELLED]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as writer:
-        with _labelling(bundle, "-", writer.stdout) as command:
-            began = time.perf_counter()
-            for event in _events(command):
-                while marks and event.get("end", 0.0) >= marks[0]:
-                    _print(f"{marks.pop(0) / 60:6.1f} min: {_resident(command.pid):6.1f} MiB resident")
-                if event["event"] == "end":
-                    _print(json.dumps(event))
-                    _print(f"{event['frames'] / (time.perf_counter() - began):.0f} frames/s")
+    with (
+        subprocess.Popen(words, stdout=subprocess.PIPE) as writer,
+        labelling(bundle, "-", given=writer.stdout) as command,
+    ):
+        began = time.perf_counter()
+        for event in label_events(command):
+            while marks and event.get("end", 0.0) >= marks[0]:
+                _print(f"{marks.pop(0) / 60:6.1f} min: {_resident(command.pid):6.1f} MiB resident")
+            if event["event"] == "end":
+                _print(json.dumps(event))
+                _print(f"{event['frames'] / (time.perf_counter() - began):.0f} frames/s")
 
 
 def label_dropping(bundle: str, seconds: int) -> None:
@@ -116,8 +118,8 @@ def label_dropping(bundle: str, seconds: int) -> None:
         sent.append(number)
         yield video.getvalue()
 
-    with served(answer) as address, _labelling(bundle, address) as command:
-        for event in _events(command):
+    with served(answer) as address, labelling(bundle, address) as command:
+        for event in label_events(command):
             if event["event"] == "disconnected" and len(sent) in marks:
                 _print(f"{len(sent):6} min: {_resident(command.pid):6.1f} MiB resident")
                 if len(sent) == max(marks):
@@ -126,12 +128,16 @@ def label_dropping(bundle: str, seconds: int) -> None:
                 _print(json.dumps(event))
 
 
-def _labelling(bundle: str, source: str, given: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    words = ["predict", "--source", source, "--json", "--bundle", bundle, *_WINDOW]
+def labelling(
+    bundle: str, source: str, *options: str, given: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """The command that labels a live source; its standard output are JSON lines."""
+    words = ["predict", "--source", source, "--json", "--bundle", bundle, *_WINDOW, *options]
     return subprocess.Popen([sys.executable, "-m", "skdpipe", *words], stdin=given, stdout=subprocess.PIPE)
 
 
-def _events(command: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+def label_events(command: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    """The JSON lines of a command."""
     assert command.stdout is not None
     return map(json.loads, command.stdout)
 
