@@ -503,10 +503,12 @@ def test_raw_frames_of_another_size() -> None:
         piped(b"", RawVideo((20_000, 20_000), 25))
 
 
-@pytest.mark.parametrize("data", [b"", b"text\n" * 1000, b"#EXTM3U\n#EXTINF:2,\nfile:///etc/passwd\n"])
+@pytest.mark.parametrize("data", [b"text\n" * 1000, b"#EXTM3U\n#EXTINF:2,\nfile:///etc/passwd\n"])
 def test_standard_input_without_a_video(data: bytes) -> None:
     with pytest.raises(VideoError, match="standard input: not a video that can be read without seeking"):
         piped(data)
+    with pytest.raises(VideoError, match="standard input: is empty; expected video"):
+        piped(b"")
 
 
 PROGRAM = """

@@ -16,10 +16,18 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 _LINE: Final = "interrupted; the same command continues where it stopped\n"
+_FINAL_LINE: Final = "interrupted\n"
 _GRACE: Final = 1.0  # seconds for an orderly end
 _PATIENCE: Final = 0.3  # seconds for the last line or for the end of children
 _INTERRUPTED: Final = 130  # the exit code that typer gives a KeyboardInterrupt
 _SHOW_CURSOR: Final = "\x1b[?25h\n"  # a progress bar hides it
+
+
+class NothingToContinue(SystemExit):
+    """Raised for a KeyboardInterrupt by a command that does not continue where it stopped."""
+
+    def __init__(self) -> None:
+        super().__init__(_INTERRUPTED)
 
 
 @contextmanager
@@ -44,7 +52,7 @@ def ending_on_signals() -> Iterator[None]:
             )
             if ending.signal is None and not interrupted:
                 raise
-            ending.in_order()
+            ending.in_order(_FINAL_LINE if isinstance(end, NothingToContinue) else _LINE)
         finally:
             ending.is_over = True
 
@@ -104,12 +112,12 @@ class _Ending:
                 signal.set_wakeup_fd(-1)
                 signal.signal(each, signal.SIG_IGN if each == signal.SIGINT else signal.SIG_DFL)
 
-    def in_order(self) -> NoReturn:
+    def in_order(self, line: str) -> NoReturn:
         """End the children and then this process, with the line."""
         if hasattr(signal, "SIGCHLD"):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler reports killed children
         _end_descendants()
-        self._print(_LINE)
+        self._print(line)
         if self.signal is None:
             sys.exit(_INTERRUPTED)
         with suppress(OSError, ValueError):

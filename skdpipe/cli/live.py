@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from skdpipe.cli.app import print_json, print_line, print_note, print_problem
+from skdpipe.cli.interruption import NothingToContinue
 from skdpipe.cli.results import clock, in_words
 from skdpipe.errors import ConfigError
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from skdpipe.inference.footage import Labels
     from skdpipe.video import LiveEvent, LiveSource, RawVideo
 
+_LATE: Final = 0.5  # seconds for which a frame is waited for at the end of the duration
 _LATENCIES: Final = 10_000  # the last ones, of which the summary has the quantiles
 
 
@@ -76,10 +80,9 @@ class LiveResults:
                 print_json({"event": "label", **segment_to_json(each), **more})
             elif latency is not None and self.labels.get(each.person) != each.text:
                 self.labels[each.person] = each.text
+                share = f" {each.probability:.3f}" if each.probability else ""
                 who = "" if each.person is None else f", person {each.person}"
-                print_line(
-                    f"{clock(each.end)}  now {each.text} {each.probability:.3f}{who} ({latency:.2f} s late)"
-                )
+                print_line(f"{clock(each.end)}  now {each.text}{share}{who} ({latency:.2f} s late)")
         for each in labels.segments:
             if self.as_json:
                 print_json({"event": "segment", **segment_to_json(each)})
@@ -146,24 +149,11 @@ class LiveOptions:
         return RawVideo(self.raw, self.fps)
 
 
-def refuse_files(options: Mapping[str, Path | None]) -> None:
-    """Check that no file is wanted that is complete at the end of a video only.
-
-    Raises:
-        ConfigError: if one is.
-    """
-    for name, path in options.items():
-        if path is not None:
-            raise ConfigError(
-                f"--{name} with --source: a live source has no end; use --json and keep its lines, or "
-                "label a recording"
-            )
-
-
 def label_live(predictor: Predictor, settings: FootageSettings, options: LiveOptions) -> None:
     """Label a live source until it ends, for a time, or until the command is interrupted.
 
     Raises:
+        NothingToContinue: after an interruption.
         VideoError: if the source cannot be opened.
         ConfigError: if the rate of raw frames is not known.
         BundleError: if the length of a window is not known.
@@ -172,9 +162,11 @@ def label_live(predictor: Predictor, settings: FootageSettings, options: LiveOpt
     from skdpipe.video import open_live
 
     results = LiveResults(options.as_json)
-    with open_live(options.source, raw=options.raw_video, on_event=results.print_event) as frames:
+    raw = options.raw_video
+    _warm_up(predictor)
+    with open_live(options.source, raw=raw, on_event=results.print_event) as frames:
         live = LivePredictor(predictor, settings, fps=frames.fps or options.fps)
-        with _ending(live, results, frames):
+        with _ending(live, results, frames), _leaving_after(options.duration, frames):
             for frame in frames:
                 labels = live.update(frame.image, frame.seconds)
                 results.frames += 1
@@ -183,11 +175,35 @@ def label_live(predictor: Predictor, settings: FootageSettings, options: LiveOpt
                     break
 
 
+def _warm_up(predictor: Predictor) -> None:
+    """Run the estimator once; the first call may take a second, in which a live source would drop frames."""
+    from skdpipe.pose.protocol import detect_people
+
+    detect_people(predictor.require_estimator().estimator, [np.zeros((240, 320, 3), np.uint8)])
+
+
+@contextmanager
+def _leaving_after(duration: float | None, source: LiveSource) -> Iterator[None]:
+    """Leave a live source after some seconds even if it gives no frames any more."""
+    if duration is None or source.is_recording:
+        yield
+        return
+    timer = threading.Timer(duration + _LATE, source.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 @contextmanager
 def _ending(live: LivePredictor, results: LiveResults, source: LiveSource) -> Iterator[None]:
     """End the last segments and print the summary, also after an interruption."""
     try:
         yield
+    except KeyboardInterrupt:
+        raise NothingToContinue from None
     finally:
         results.print_labels(live.finish(), None, source.dropped)
         results.print_summary(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -18,7 +19,7 @@ from skdpipe.cli.app import (
 )
 from skdpipe.cli.clips import Refused, each_clip, find_sources
 from skdpipe.cli.labelling import Labelling, Wanted
-from skdpipe.cli.live import LiveOptions, label_live, refuse_files
+from skdpipe.cli.live import LiveOptions, label_live
 from skdpipe.cli.poses import (
     SKELETONS,
     Images,
@@ -31,6 +32,7 @@ from skdpipe.cli.poses import (
     VideoFolder,
 )
 from skdpipe.cli.results import Results, print_refused
+from skdpipe.errors import ConfigError
 
 _FOOTAGE: Final = "Footage: long video, several people"
 _FILES: Final = "Files"
@@ -171,15 +173,28 @@ def predict(
     if bool(clips) == bool(source):
         found = "clips and --source" if source else "nothing to label"
         raise typer.BadParameter(f"{found}; expected videos, skeletons or a live source", param_hint="clips")
+    if source:
+        of_recordings = {"csv": csv, "vtt": vtt, "elan": elan, "overlay": overlay}
+        of_skeletons: dict[str, object] = {"format": format_name, "split": split, "layout": layout}
+        of_skeletons |= {"size": size, "images": images, "space": space, "videos": videos}
+        refuse(
+            of_recordings | {"one-label": True if segments is False else None},
+            "with --source: a live source has no end; use --json and keep its lines, or label a recording",
+        )
+        refuse(of_skeletons, "with --source: it is for files of skeletons; leave it out")
+    else:
+        of_live = {"raw": raw, "duration": duration}
+        refuse(of_live, "without --source: it is for live video; add --source, or leave it out")
     path = bundle or newest_bundle(models)
     other = load_estimator_settings(estimator) if estimator else None
     wanted = Wanted(segments, min_probability, window, stride, per_person, continual)
     if source:
-        refuse_files({"csv": csv, "vtt": vtt, "elan": elan, "overlay": overlay})
         live = LiveOptions(source, raw, fps, duration, as_json)
         predictor = load_predictor(
             path, device=device_name(device), estimator=other, runtime=runtime, continual=continual
         )
+        if not as_json:
+            print_note("bundle", f"{path}, runtime: {predictor.runtime.name}")
         return label_live(predictor, wanted.footage, live)
     options = FormatOptions(split, layout, size=size, fps=fps, images=images, space=space)
     sources = find_sources(clips or [], format_name, options, videos)
@@ -207,3 +222,14 @@ def predict(
     if failed:
         raise typer.Exit(1)
     return None
+
+
+def refuse(options: Mapping[str, object], why: str) -> None:
+    """Check that options are not given that would have no effect.
+
+    Raises:
+        ConfigError: if one is.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"--{name} {why}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", Segment, Span)
 _FPS: Final = 25.0  # of a video whose rate is not known
+_MOST_FPS: Final = 240.0  # believed; some sources state the resolution of their times instead
 
 
 class LivePredictor:
@@ -43,7 +44,8 @@ class LivePredictor:
     Args:
         predictor: with an estimator.
         settings: of windows and labels.
-        fps: frames per second of the video, if known; frames are placed by their times all the same.
+        fps: frames per second of the video, if known; frames are placed by their times all the same. More
+            than 240 count as not known, since some sources state the resolution of their times.
 
     Raises:
         BundleError: if the predictor has no estimator, or the length of a window is not known.
@@ -58,6 +60,8 @@ class LivePredictor:
         trained = predictor.metadata.training_clips
         self._pose_fps = trained.pose_fps if trained else None
         every = self._estimator.every
+        if fps is not None and not 0 < fps <= _MOST_FPS:
+            fps = None
         self._fps = fps or (self._pose_fps or _FPS / every) * every
         self._every = max(1, round(self._fps / self._pose_fps)) if self._pose_fps else every
         self._stretch: _Stretch | None = None
@@ -68,8 +72,8 @@ class LivePredictor:
         """Add the next frame.
 
         Args:
-            frame: RGB ``(height, width, 3)`` uint8. If its size is another than before, segments end, and
-                people get new numbers.
+            frame: RGB ``(height, width, 3)`` uint8. If its size is another than before, or if there was none
+                for the time of a window, segments end, and people get new numbers.
             seconds: when it was taken, after the frame before; any origin.
 
         Returns:
@@ -87,11 +91,13 @@ class LivePredictor:
         if self._last is not None and not seconds > self._last:
             raise DataError(f"a frame at {seconds:g} s after one at {self._last:g} s; expected rising times")
         found = Labels()
-        if self._stretch is not None and self._stretch.size != (frame.shape[1], frame.shape[0]):
+        size = frame.shape[1], frame.shape[0]
+        is_away = self._last is not None and seconds - self._last > self._windows.seconds
+        if self._stretch is not None and (is_away or self._stretch.size != size):
             found.add(self.finish())
         self._last = seconds
         if self._stretch is None:
-            self._stretch = self._begin((frame.shape[1], frame.shape[0]), seconds)
+            self._stretch = self._begin(size, seconds)
         found.add(self._stretch.update(frame, seconds))
         return found
 

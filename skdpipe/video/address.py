@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -106,6 +107,11 @@ def open_address(
 
 def _connect(address: str, name: str, patience: float) -> InputContainer:
     scheme = scheme_of(address)
+    if scheme is None and Path(address).exists():
+        raise VideoError(
+            f"{name}: is a file or a folder; expected an address, the number of a camera, or - "
+            "(predict takes files without --source)"
+        )
     if scheme not in PROTOCOLS:
         raise VideoError(
             f"{name}: not an address of a video stream; expected one that begins with "

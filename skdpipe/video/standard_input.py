@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import sys
@@ -39,11 +40,21 @@ class RawVideo:
         size: width and height in pixels.
         fps: frames per second.
         pixel_format: the order of the three bytes of a pixel.
+
+    Raises:
+        VideoError: if the size or the rate is not positive.
     """
 
     size: tuple[int, int]
     fps: float
     pixel_format: Literal["rgb24", "bgr24"] = "rgb24"
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1 or not 0 < self.fps < math.inf:
+            width, height = self.size
+            raise VideoError(
+                f"raw frames of {width}x{height} at {self.fps:g} frames/s; expected positive numbers"
+            )
 
 
 class Pipe:
@@ -52,14 +63,19 @@ class Pipe:
     Args:
         descriptor: of a pipe, a socket or a file.
         stop: ends a reading that waits for data.
+
+    Attributes:
+        count: number of bytes given by `read`.
     """
 
     def __init__(self, descriptor: int, stop: threading.Event) -> None:
-        self._descriptor, self._stop = descriptor, stop
+        self._descriptor, self._stop, self.count = descriptor, stop, 0
 
     def read(self, most: int) -> bytes:
         """What is there, at most so many bytes; empty at the end."""
-        return os.read(self._descriptor, most) if self._wait() else b""
+        data = os.read(self._descriptor, most) if self._wait() else b""
+        self.count += len(data)
+        return data
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill a buffer; fewer bytes than its size at the end only."""
@@ -109,6 +125,8 @@ def open_input(
             buffer_size=_READ_BYTES,
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if not pipe.count:
+            raise VideoError(f"{NAME}: is empty; expected video from a pipe or a file") from error
         raise VideoError(
             f"{NAME}: not a video that can be read without seeking; expected MPEG-TS, Matroska, fragmented "
             "MP4, MJPEG or Y4M, or raw frames and their size"
