@@ -154,10 +154,10 @@ def test_a_bad_clip_does_not_stop_the_others(
         (["--stride", "2"], "a stride of 2 s with windows of 1 s leaves out frames"),
         (["--window", "1", "--one-label"], "--one-label with --window"),
         (["--continual"], "--per-person"),
-        (["--vtt", "labels.txt"], "labels.txt: expected a file that ends in .vtt, or a folder"),
+        (["--vtt", "labels.txt"], "'labels.txt': expected a file that ends in .vtt, or a folder"),
         (
             ["--overlay", "labels.avi"],
-            "labels.avi: expected a file that ends in .mp4, .mkv, .mov, or a folder",
+            "'labels.avi': expected a file that ends in .mp4, .mkv, .mov, or a folder",
         ),
     ],
 )

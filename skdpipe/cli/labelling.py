@@ -86,7 +86,8 @@ class Labelling:
             label = self._label_footage if self._is_footage(clip) else self._label_clip
             timeline = label(clip, frames)
             layout = self._predictor.layout if isinstance(clip, Path) else clip.layout
-            self._results.write(timeline, places, video, frames, layout)
+            classes = self._predictor.metadata.classes
+            self._results.write(timeline, places, video, frames, layout, classes)
         except SkdpipeError as error:
             return Refused(source, str(error) if source in str(error) else f"{source}: {error}")
         return None

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from skdpipe.cli.app import print_json, print_line, print_note, print_problem
 from skdpipe.cli.interruption import NothingToContinue
 from skdpipe.cli.results import clock, in_words
@@ -177,6 +175,8 @@ def label_live(predictor: Predictor, settings: FootageSettings, options: LiveOpt
 
 def _warm_up(predictor: Predictor) -> None:
     """Run the estimator once; the first call may take a second, in which a live source would drop frames."""
+    import numpy as np
+
     from skdpipe.pose.protocol import detect_people
 
     detect_people(predictor.require_estimator().estimator, [np.zeros((240, 320, 3), np.uint8)])

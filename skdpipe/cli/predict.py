@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -33,6 +33,9 @@ from skdpipe.cli.poses import (
 )
 from skdpipe.cli.results import Results, print_refused
 from skdpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from skdpipe.inference import Predictor
 
 _FOOTAGE: Final = "Footage: long video, several people"
 _FILES: Final = "Files"
@@ -187,32 +190,31 @@ def predict(
         refuse(of_live, "without --source: it is for live video; add --source, or leave it out")
     path = bundle or newest_bundle(models)
     other = load_estimator_settings(estimator) if estimator else None
-    wanted = Wanted(segments, min_probability, window, stride, per_person, continual)
-    if source:
-        live = LiveOptions(source, raw, fps, duration, as_json)
+
+    def open_predictor(*, poses_only: bool) -> Predictor:
         predictor = load_predictor(
-            path, device=device_name(device), estimator=other, runtime=runtime, continual=continual
+            path,
+            device=device_name(device),
+            estimator=other,
+            runtime=runtime,
+            poses_only=poses_only,
+            continual=continual,
         )
         if not as_json:
             print_note("bundle", f"{path}, runtime: {predictor.runtime.name}")
-        return label_live(predictor, wanted.footage, live)
+        return predictor
+
+    wanted = Wanted(segments, min_probability, window, stride, per_person, continual)
+    if source:
+        live = LiveOptions(source, raw, fps, duration, as_json)
+        return label_live(open_predictor(poses_only=False), wanted.footage, live)
     options = FormatOptions(split, layout, size=size, fps=fps, images=images, space=space)
     sources = find_sources(clips or [], format_name, options, videos)
-    needs_estimator = bool(other) or any(isinstance(each, VideoItem) for each in sources)
-    predictor = load_predictor(
-        path,
-        device=device_name(device),
-        estimator=other,
-        runtime=runtime,
-        poses_only=not needs_estimator,
-        continual=continual,
-    )
-    results = Results(top, as_json, csv, vtt, elan, overlay, predictor.metadata.classes)
+    results = Results(top, as_json, csv, vtt, elan, overlay)
     if len(sources) > 1:
         results.require_folders()
-    labelling = Labelling(predictor, wanted, results)
-    if not as_json:
-        print_note("bundle", f"{path}, runtime: {predictor.runtime.name}")
+    poses_only = not other and not any(isinstance(each, VideoItem) for each in sources)
+    labelling = Labelling(open_predictor(poses_only=poses_only), wanted, results)
     failed = False
     for clip in each_clip(sources):
         refused = clip if isinstance(clip, Refused) else labelling.label(clip)

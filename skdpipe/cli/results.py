@@ -41,7 +41,6 @@ class Results:
         as_json: print one JSON object a clip.
         csv: file with the segments of all clips.
         vtt, elan, overlay: file of the only clip, or folder for a file of each clip.
-        classes: of the student.
         table: the results for the CSV so far.
     """
 
@@ -51,7 +50,6 @@ class Results:
     vtt: Path | None
     elan: Path | None
     overlay: Path | None
-    classes: Sequence[str]
     table: list[Timeline] = field(default_factory=list)
     written: set[Path] = field(default_factory=set)
 
@@ -150,6 +148,7 @@ class Results:
         video: Path | None,
         frames: Sequence[TrackedFrame],
         layout: Layout,
+        classes: Sequence[str],
     ) -> None:
         """Write the files that are wanted of a clip or footage.
 
@@ -159,6 +158,7 @@ class Results:
             video: its file.
             frames: its people, for the overlay.
             layout: of the people.
+            classes: of the student.
 
         Raises:
             OSError: if a file cannot be written.
@@ -176,7 +176,7 @@ class Results:
         if places.vtt is not None:
             write_webvtt(timeline, places.vtt)
         if places.elan is not None:
-            write_elan(timeline, places.elan, video, self.classes)
+            write_elan(timeline, places.elan, video, classes)
         if places.overlay is not None and video is not None:
             from skdpipe.overlay import write_overlay
             from skdpipe.progress import Progress
@@ -197,8 +197,8 @@ def _is_file(option: Path, endings: Sequence[str]) -> bool:
     if option.suffix.lower() not in endings:
         found = in_brief(str(option), 100)
         raise ConfigError(
-            f"{found}: expected a file that ends in {', '.join(endings)}, or a folder; create the folder first "
-            "if its name has a dot"
+            f"{found}: expected a file that ends in {', '.join(endings)}, or a folder; create a folder whose "
+            "name has a dot first"
         )
     return True
 
