@@ -33,6 +33,12 @@ True
 >>> black = np.zeros((8, 96, 128, 3), np.uint8)  # frame, height, width, RGB
 >>> print(predictor.predict(black, fps=25.0).label)  # no person was detected
 None
+
+A live predictor labels frames as they come:
+
+>>> live = skdpipe.LivePredictor(predictor, skdpipe.FootageSettings(window=1.0))
+>>> live.update(black[0], seconds=0.0).windows
+[]
 """
 
 import lazy_loader

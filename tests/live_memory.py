@@ -10,7 +10,8 @@ labels: an hour of 12 frames/s of actors who come, act and leave is written to t
 `skdpipe predict --source - --json`. Printed are the resident memory of that process on the way and its last
 line.
 
-dropping: the same from a local server, faster than it is labelled, in connections of a minute of video.
+dropping: ten minutes of the same from a local server, faster than they are labelled, a minute in each
+connection. Such connections are short, so the pauses between them grow to 30 s.
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def _print(line: str) -> None:
 
 def main(kind: str = "mpegts", *rest: str) -> None:
     if kind in {"labels", "dropping"} and rest[-1] != "write":
-        bundle, seconds = rest[0], int(rest[1]) if len(rest) > 1 else 3600
+        bundle, seconds = rest[0], int(rest[1]) if len(rest) > 1 else (3600 if kind == "labels" else 600)
         (label if kind == "labels" else label_dropping)(bundle, seconds)
     elif rest and rest[-1] in {"write", "read"}:
         (write if rest[-1] == "write" else read)(kind, int(rest[0]))

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 import torch
 from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
+from stream_server import served
 from typer.testing import CliRunner
 
+import skdpipe
 from skdpipe.cache import PoseCache
 from skdpipe.cli.commands import app
 from skdpipe.config import Estimator, Experiment, Extraction, PluginSettings, load_config
@@ -269,6 +271,14 @@ def test_own_videos_then_a_loss_of_one_s_own(tmp_path: Path) -> None:
     assert result.figures["student"].top1 == 100
     for action, clip in new.items():
         assert own_videos.label(clip, result.folder / "student.safetensors", str(config)).label == action
+
+    settings = load_config(Extraction, config, section="extraction")
+    predictor = skdpipe.load_predictor(result.folder / "student.safetensors", estimator=settings.low)
+    windows = skdpipe.FootageSettings(window=1.0)
+    for action, clip in new.items():
+        with served(lambda *_, clip=clip: clip.read_bytes()) as address:
+            labels = list(example("live_camera").labels_of(predictor, address, windows))
+        assert {each.label for each in labels} == {action}
 
     experiment = load_config(Experiment, config, section="experiment")
     figures = example("own_loss").train_student(experiment, cache, result.folder, weight=1.0)

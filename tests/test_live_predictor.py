@@ -112,12 +112,36 @@ def test_frames_of_another_size_are_other_footage() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fps", "stride"),
+    [(1.2, 0.25), (6, 0.25), (24, 0.25), (120, 0.25), (1000, 0.25), (None, 0.25), (FPS, 0.02)],
+)
+def test_a_wrong_rate_or_a_stride_below_a_frame_leaves_the_segments_as_they_are(
+    fps: float | None, stride: float
+) -> None:
+    live = LivePredictor(predictor(), FootageSettings(window=1.0, stride=stride), fps=fps)
+    found = run(live, [ALONG] * 48)
+    (segment,) = [each for each in found.segments if each.person == 0]
+    assert (segment.label, segment.start, segment.end) == (ALONG, 0, pytest.approx(4, abs=0.1))
+
+
+def test_after_an_outage_longer_than_a_window_there_are_new_people_and_no_labels_of_it() -> None:
+    times = [frame / FPS for frame in range(18)] + [36_000 + frame / FPS for frame in range(18)]
+    found = run(LivePredictor(predictor(), SETTINGS, fps=FPS), [ALONG] * 36, times)
+    assert [(each.person, each.label, each.start, each.end) for each in found.segments] == [
+        (0, ALONG, 0, pytest.approx(1.5)),
+        (1, ALONG, 36_000, pytest.approx(36_001.5)),
+    ]
+    assert all(each.end - each.start <= 1 + 1e-6 for each in found.windows)
+    assert len(found.windows) == 6
+
+
+@pytest.mark.parametrize(
     ("frame", "seconds", "message"),
     [
         (np.zeros((4, 4), np.uint8), 1.0, r"a frame of shape \(4, 4\), uint8; expected RGB"),
         (np.zeros((4, 4, 3), np.float32), 1.0, "float32; expected RGB"),
         (picture(ALONG, 0), 0.0, "a frame at 0 s after one at 0 s; expected rising times"),
-        (picture(ALONG, 0), float("nan"), "expected rising times"),
+        (picture(ALONG, 0), float("nan"), "a frame at nan s; expected a finite time"),
     ],
 )
 def test_other_frames_are_refused(frame: NDArray[np.uint8], seconds: float, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -80,7 +81,7 @@ class LivePredictor:
             What the frame has completed; times have the same origin.
 
         Raises:
-            DataError: if the frame has another form, or the time does not rise.
+            DataError: if the frame has another form, or the time is not finite or does not rise.
             PoseError: if the estimator fails.
             BundleError: if the student's output is not finite.
         """
@@ -88,6 +89,8 @@ class LivePredictor:
             raise DataError(
                 f"a frame of shape {frame.shape}, {frame.dtype}; expected RGB (height, width, 3) uint8"
             )
+        if not math.isfinite(seconds):
+            raise DataError(f"a frame at {seconds:g} s; expected a finite time")
         if self._last is not None and not seconds > self._last:
             raise DataError(f"a frame at {seconds:g} s after one at {self._last:g} s; expected rising times")
         found = Labels()
@@ -140,13 +143,17 @@ class _Stretch:
         self.size, self.people = format.size, people
         self._labeller, self._format, self._start = labeller, format, start
         self._first_person, self._frame, self._last = people, -1, 0.0
+        self._period = 1 / format.fps
         self._sampler = FrameSampler(format.every, format.fps)
         self._waiting: deque[TimedFrame] = deque()
         self._tracked = track_frames(iter(self._waiting.popleft, None), estimator)
 
     def update(self, image: NDArray[np.uint8], seconds: float) -> Labels:
         """Add the next frame."""
-        self._last = seconds - self._start
+        elapsed = seconds - self._start
+        if elapsed > self._last:
+            self._period = min(1 / self._format.fps, elapsed - self._last)  # the stated rate may be too low
+        self._last = elapsed
         if not self._sampler.chooses(self._last):
             return Labels()
         self._frame = max(self._frame + 1, round(self._last * self._format.fps))
@@ -159,7 +166,7 @@ class _Stretch:
     def finish(self) -> Labels:
         """End the video."""
         self._tracked.close()
-        return self._shifted(self._labeller.finish(self._last + 1 / self._format.fps))
+        return self._shifted(self._labeller.finish(self._last + self._period))
 
     def _shifted(self, labels: Labels) -> Labels:
         """The labels with times of the origin of the frames' times."""

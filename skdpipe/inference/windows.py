@@ -18,6 +18,7 @@ from skdpipe.skeleton.tracks import TrackedFrame
 
 _ROUNDING = 1e-6  # seconds
 _DROPPED = 4  # one frame in so many is enough
+_ENOUGH = 8  # regular frames in a window, whatever the stated rate is
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,16 @@ class View:
         """The share of this time in which a person is seen; None: anybody.
 
         It is the share of the frames with a detection, times the share of the time with frames: a few that
-        were dropped in between are not missed, the time in which a camera was away is.
+        were dropped in between are not missed, the time in which a camera was away is. A stated rate that
+        is too high does not matter.
         """
+        if not self.frames:
+            return 0.0
         present = self.present.any(axis=1) if person is None else self.present[:, self._row_of(person)]
-        times = [self.start, *(each.seconds for each in self.frames), self.end]
-        covered = np.minimum(np.diff(times), _DROPPED * self.format.pose_period).sum()
-        return float(present.mean() * covered / self.seconds) if self.frames else 0.0
+        apart = np.diff([self.start, *(each.seconds for each in self.frames), self.end])
+        period = max(self.format.pose_period, min(float(np.median(apart)), self.seconds / _ENOUGH))
+        covered = np.minimum(apart, _DROPPED * period).sum()
+        return float(present.mean() * covered / self.seconds)
 
     def box_of(self, person: int) -> Box | None:
         """The median box of a person; None where no joint is seen or a person has three coordinates."""

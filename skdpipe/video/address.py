@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -107,7 +107,7 @@ def open_address(
 
 def _connect(address: str, name: str, patience: float) -> InputContainer:
     scheme = scheme_of(address)
-    if scheme is None and Path(address).exists():
+    if scheme is None and os.path.exists(address):
         raise VideoError(
             f"{name}: is a file or a folder; expected an address, the number of a camera, or - "
             "(predict takes files without --source)"
