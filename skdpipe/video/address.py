@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -107,7 +107,7 @@ def open_address(
 
 def _connect(address: str, name: str, patience: float) -> InputContainer:
     scheme = scheme_of(address)
-    if scheme is None and os.path.exists(address):
+    if scheme is None and _is_path(address):
         raise VideoError(
             f"{name}: is a file or a folder; expected an address, the number of a camera, or - "
             "(predict takes files without --source)"
@@ -156,6 +156,13 @@ def _why(error: Exception, address: str, patience: float) -> str:
             return "the connection broke off before a video stream was found; try again, or correct the path"
         case _:
             return f"cannot be opened ({getattr(error, 'strerror', None) or type(error).__name__})"
+
+
+def _is_path(source: str) -> bool:
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
 
 
 def _is_known_host(address: str) -> bool:
