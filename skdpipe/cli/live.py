@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from skdpipe.cli.app import print_json, print_line, print_note, print_problem
 from skdpipe.cli.interruption import NothingToContinue
 from skdpipe.cli.results import clock, in_words
