@@ -160,6 +160,19 @@ def test_scores_are_those_of_each_person_alone() -> None:
         np.testing.assert_allclose(scores.probabilities, expected, atol=1e-6)
 
 
+def test_who_has_left_has_scores_up_to_the_last_detection() -> None:
+    """The network's delay, 20 frames, is longer than a window of 8."""
+    metadata, network = student(CLIP)
+    runtime = TorchContinualRuntime(network, CLIP.frames, "cpu")
+    present = a_sequence("sideways", frames=24)
+    scorer = ContinualScorer(metadata, runtime, WINDOW, format_of(present))
+    away = [tracked(frame) for frame in range(24, 72)]
+    found = [scores for frame in (*frames_of(present), *away) for scores in scorer.add(frame)]
+    ends = [each.end for each in found if each.numbers.tolist() == [0]]
+    assert ends == pytest.approx([frame / 12 for frame in (3, 7, 11, 15, 19, 23, 27)])
+    assert not found[-1].numbers.size
+
+
 def test_probabilities_are_calibrated() -> None:
     metadata, network = student(CLIP)
     sequence = a_sequence("sideways", frames=24)

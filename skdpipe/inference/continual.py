@@ -142,7 +142,8 @@ class ContinualScorer:
         format: FootageFormat,  # noqa: A002
     ) -> None:
         self._metadata, self._runtime, self._window = metadata, runtime, window
-        self._input = FrameInput(metadata.clip, format, window, runtime.format.stride)
+        steps = runtime.format
+        self._input = FrameInput(metadata.clip, format, window, steps.stride, steps.delay)
         self.delay = runtime.format.delay / self._input.rate
         self._numbers = np.zeros(0, np.intp)
         self._state = runtime.format.start([])

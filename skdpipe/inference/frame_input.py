@@ -77,7 +77,7 @@ class StepInput:
 class FrameInput:
     """Makes the steps of a continual network from frames that are given one by one.
 
-    Tracks that are not detected for a window are left out from then on. If no frame comes for longer than a
+    Tracks that are not detected for a window and the network's delay are left out from then on. If no frame comes for longer than a
     window, all tracks begin again.
 
     Args:
@@ -85,6 +85,7 @@ class FrameInput:
         format: of the footage.
         window: seconds of a window.
         step: number of network frames of a step.
+        delay: number of network frames after that of an output on which the output depends.
 
     Attributes:
         rate: network frames a second.
@@ -93,9 +94,17 @@ class FrameInput:
         ConfigError: see `require_frame_by_frame`.
     """
 
-    def __init__(self, clip: ClipFormat, format: FootageFormat, window: float, step: int) -> None:  # noqa: A002
+    def __init__(
+        self,
+        clip: ClipFormat,
+        format: FootageFormat,  # noqa: A002
+        window: float,
+        step: int,
+        delay: int = 0,
+    ) -> None:
         require_frame_by_frame(clip)
         self._clip, self._format, self._window, self._step = clip, format, window, step
+        self._memory = clip.frames + delay
         self._layout = layout_named(clip.layout)
         self.rate = clip.frames / window
         self._tracks: dict[int, _Track] = {}
@@ -160,7 +169,7 @@ class FrameInput:
     def _make_step(self, end: float) -> StepInput:
         begin = self._next - self._step
         for number, track in list(self._tracks.items()):
-            if track.last_seen <= self._next - 1 - self._clip.frames:
+            if track.last_seen <= self._next - 1 - self._memory:
                 del self._tracks[number]
         numbers = sorted(self._tracks)
         tracks = [self._tracks[number] for number in numbers]
