@@ -77,8 +77,8 @@ class StepInput:
 class FrameInput:
     """Makes the steps of a continual network from frames that are given one by one.
 
-    Tracks that are not detected for a window and the network's delay are left out from then on. If no frame comes for longer than a
-    window, all tracks begin again.
+    Tracks that are not detected for a window and the network's delay are left out from then on. If no frame
+    comes for longer than a window, all tracks begin again.
 
     Args:
         clip: format that the student was trained with.
