@@ -166,6 +166,7 @@ class Results:
         from skdpipe.inference.segment_files import write_csv, write_elan, write_webvtt
 
         if self.csv is not None:
+            self.csv.parent.mkdir(parents=True, exist_ok=True)
             self.table.append(timeline)
             write_csv(self.table, self.csv)
         for path in filter(None, (places.vtt, places.elan, places.overlay)):

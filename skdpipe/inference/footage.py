@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -112,7 +113,8 @@ class FootageLabeller:
         """
         found = Labels()
         end = max(seconds, self._last)
-        rest = end % self._windows.stride
+        stride = self._windows.stride
+        rest = end - stride * math.floor(end / stride + _ROUNDING)
         if rest < min(end, self._format.pose_period) / 2:  # rounded times
             end -= rest
         self._end_windows(end - self._delay, found)

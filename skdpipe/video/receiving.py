@@ -126,7 +126,10 @@ class Receiver:
                 self.on_corrupt()
                 unreadable += 1
                 if unreadable > _MOST_UNREADABLE:
-                    raise VideoError(f"{self.name}: sends data that cannot be read") from None
+                    raise VideoError(
+                        f"{self.name}: sends data that cannot be read one after the other; expected MPEG-TS, for "
+                        "example (ffmpeg -i FILE -c copy -f mpegts -)"
+                    ) from None
             except av.error.ExitError:
                 raise VideoError(self._stalled()) from None
             except (av.error.FFmpegError, OSError) as error:
