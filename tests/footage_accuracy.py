@@ -330,7 +330,12 @@ def calibration(
         right = float((logits.argmax(axis=1) == label).mean())
         print(f"temperature {used}, {len(label)} test clips: {error=:.3f} {loss=:.3f} {right=:.3f}")  # noqa: T201
         one = Predictor(replace(predictor.metadata, temperature=used), predictor.runtime)
-        pairs = [pair for material in materials for pair in windows_in_actions(material, one)]
+        found = [label_windows(each, one, FootageSettings(min_probability=0.0)) for each in materials]
+        pairs = [
+            pair
+            for material, windows in zip(materials, found, strict=True)
+            for pair in inside_actions(material.truth, windows)
+        ]
         confidence, hit = np.array(pairs).T
         error = calibration_error(confidence[:, None] * [[1, 0]], np.where(hit, 0, 1))
         print(f"  {len(pairs)} windows: {error=:.3f} {confidence.mean()=:.3f} {hit.mean()=:.3f}")  # noqa: T201
@@ -344,13 +349,12 @@ def score_test_clips(cache: Path, predictor: Predictor) -> tuple[NDArray[np.floa
     return logits, np.array([predictor.metadata.classes.index(clip.origin.label or "") for clip in tests])
 
 
-def windows_in_actions(material: Material, predictor: Predictor) -> list[tuple[float, bool]]:
-    """Of each window inside one action: the highest probability, and whether that class is right."""
-    found = label_windows(material, predictor, FootageSettings(min_probability=0.0))
+def inside_actions(truth: Timeline, windows: Sequence[Segment]) -> list[tuple[float, bool]]:
+    """Of each labelled window inside one action: its probability, and whether its label is right."""
     return [
         (window.probability, window.label == true.label)
-        for window in found
-        for true in material.truth.segments
+        for window in windows
+        for true in truth.segments
         if true.label and true.start <= window.start and window.end <= true.end
         if window.label and window.person == true.person
     ]
