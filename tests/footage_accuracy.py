@@ -1,12 +1,19 @@
 """Accuracy of the labels of footage with exact truth, beside what a user would do otherwise.
 
     python tests/footage_accuracy.py actors FOLDER [--pieces N]
+    python tests/footage_accuracy.py curve FOLDER [--pieces N]
+    python tests/footage_accuracy.py calibration FOLDER [--pieces N]
     python tests/footage_accuracy.py penn BUNDLE CACHE [--pieces N]
     python tests/footage_accuracy.py clips BUNDLE
 
 ``actors``: FOLDER is the output of `skdpipe demo`. Its student labels footage of other actors (see
 `actor_footage`): rendered H.264 videos with the demonstration's low-cost estimator, and, for larger numbers,
 exact poses with the fitted errors of that estimator.
+
+``curve``: the simulated footage of other seeds with other lowest probabilities of a label.
+
+``calibration``: how good the probabilities of that student are, on its test clips and on windows of footage
+that are inside one action.
 
 ``penn``: annotated skeletons of test clips of Penn Action, one after the other, with pauses without anybody.
 CACHE is a pose cache written by `skdpipe import penn`, BUNDLE a student that was trained on it.
@@ -24,7 +31,7 @@ footage   `Predictor.label_footage`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -37,6 +44,7 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 from actor_footage import FPS, Footage, nobody, one_at_a_time, side_by_side
+from numpy.typing import NDArray
 from real_footage import JOINED_FPS, concatenate, describe_identities, draw_test_clips, join_videos
 from segment_accuracy import SegmentAccuracy, delays, measure_segments
 
@@ -48,10 +56,14 @@ from skdpipe import (
     load_predictor,
     read_metadata,
 )
+from skdpipe.cache import PoseCache
 from skdpipe.config import Degradation, EstimatorNoise, OpenPifPafSettings
 from skdpipe.degradation import degrade
+from skdpipe.distill.calibration import calibration_error, negative_log_likelihood
 from skdpipe.inference.footage import FootageLabeller
+from skdpipe.inference.model_input import batch_input
 from skdpipe.inference.pose_footage import format_of, frames_of
+from skdpipe.inference.prediction import probabilities_of
 from skdpipe.inference.timeline import Segment, Timeline
 from skdpipe.inference.window_settings import FootageSettings, windows_of
 from skdpipe.runtime import open_runtime
@@ -194,11 +206,22 @@ HEADINGS: Final = (
 )  # fmt: skip
 
 
-def show(name: str, materials: Iterable[Material], predictor: Predictor, settings: FootageSettings) -> None:
-    """Print a row of a Markdown table for each method; shares in per cent."""
+METHODS: Final = ("by hand", "pieces", "sliding", "footage")
+
+
+def show(
+    name: str,
+    materials: Iterable[Material],
+    predictor: Predictor,
+    settings: FootageSettings,
+    methods: Container[str] = METHODS,
+) -> None:
+    """Print a row of a Markdown table for each of the methods; shares in per cent."""
     made, window = list(materials), windows_of(predictor.metadata, settings).seconds
     minutes = sum(material.truth.seconds for material in made) / 60
     for method, label in methods_of(predictor, settings).items():
+        if method not in methods:
+            continue
         total, late, taken = SegmentAccuracy(), list[float | None](), 0.0
         for material in made:
             start = perf_counter()
@@ -271,6 +294,72 @@ def actors(
             paths = [Path(name, f"{kind} {seed}.mp4") for seed in range(videos)]
             materials = [rendered(at_scale, each, path) for each, path in zip(made, paths, strict=True)]
             show(f"{kind}, video", materials, at_scale, settings)
+
+
+@app.command()
+def curve(
+    folder: Annotated[Path, typer.Argument(help="Output of `skdpipe demo`.")],
+    pieces: Annotated[int, typer.Option(help="Number of pieces of each kind.")] = 10,
+    first: Annotated[int, typer.Option(help="Seed of the first; those of `actors` begin with 0.")] = 200,
+) -> None:
+    """Footage of actors as skeletons, with other lowest probabilities of a label."""
+    predictor = load_predictor(folder / "models/demo/student.safetensors")
+    noise = load_config(EstimatorNoise, folder / "noise-low.yaml")
+    show_headings()
+    for kind, make in (("one at a time", one_at_a_time), ("two side by side", side_by_side)):
+        materials = [simulated(predictor, make(seed), noise) for seed in range(first, first + pieces)]
+        for least in (0.3, 0.4, 0.5, 0.6, 0.7):
+            settings = FootageSettings(min_probability=least)
+            show(f"{kind}, probability {least}", materials, predictor, settings, methods=["footage"])
+
+
+@app.command()
+def calibration(
+    folder: Annotated[Path, typer.Argument(help="Output of `skdpipe demo`.")],
+    pieces: Annotated[int, typer.Option(help="Number of pieces of each kind of footage.")] = 10,
+    first: Annotated[int, typer.Option(help="Seed of the first; those of `actors` begin with 0.")] = 200,
+) -> None:
+    """The probabilities of the demonstration's student without and with its temperature."""
+    predictor = load_predictor(folder / "models/demo/student.safetensors")
+    temperature = predictor.metadata.temperature
+    noise = load_config(EstimatorNoise, folder / "noise-low.yaml")
+    made = [make(seed) for make in (one_at_a_time, side_by_side) for seed in range(first, first + pieces)]
+    materials = [simulated(predictor, each, noise) for each in made]
+    logits, label = score_test_clips(folder / "pose_cache", predictor)
+    for used in (None, temperature):
+        error = calibration_error(probabilities_of(logits, used), label)
+        loss = negative_log_likelihood(logits, label, used or 1.0)
+        right = float((logits.argmax(axis=1) == label).mean())
+        print(f"temperature {used}, {len(label)} test clips: {error=:.3f} {loss=:.3f} {right=:.3f}")  # noqa: T201
+        one = Predictor(replace(predictor.metadata, temperature=used), predictor.runtime)
+        found = [label_windows(each, one, FootageSettings(min_probability=0.0)) for each in materials]
+        pairs = [
+            pair
+            for material, windows in zip(materials, found, strict=True)
+            for pair in inside_actions(material.truth, windows)
+        ]
+        confidence, hit = np.array(pairs).T
+        error = calibration_error(confidence[:, None] * [[1, 0]], np.where(hit, 0, 1))
+        print(f"  {len(pairs)} windows: {error=:.3f} {confidence.mean()=:.3f} {hit.mean()=:.3f}")  # noqa: T201
+
+
+def score_test_clips(cache: Path, predictor: Predictor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Logits ``(clip, class)`` and labels of the test clips in low quality in which somebody is seen."""
+    loaded = (PoseCache(cache).load(path) for path in sorted((cache / "low").rglob("*.safetensors")))
+    tests = [clip for clip in loaded if clip.origin.split == "test" and not clip.is_empty]
+    logits = predictor.runtime(*batch_input(tests, predictor.metadata.clip))
+    return logits, np.array([predictor.metadata.classes.index(clip.origin.label or "") for clip in tests])
+
+
+def inside_actions(truth: Timeline, windows: Sequence[Segment]) -> list[tuple[float, bool]]:
+    """Of each labelled window inside one action: its probability, and whether its label is right."""
+    return [
+        (window.probability, window.label == true.label)
+        for window in windows
+        for true in truth.segments
+        if true.label and true.start <= window.start and window.end <= true.end
+        if window.label and window.person == true.person
+    ]
 
 
 def _at_scale(predictor: Predictor, width: int) -> OpenPifPafSettings:

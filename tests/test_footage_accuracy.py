@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from footage_accuracy import Material, by_hand, cells, columns_of, cut_poses, in_pieces
+from footage_accuracy import Material, by_hand, cells, columns_of, cut_poses, in_pieces, inside_actions
 from real_footage import JOINED_FPS, concatenate, describe_identities, join_videos
 from segment_accuracy import SegmentAccuracy
 from sequences import make_sequence
@@ -67,6 +68,18 @@ def test_columns_around_a_person_stay_in_the_picture() -> None:
     assert columns(40, 0, 50, 30) == slice(30, 60)
     assert columns(2, 0, 98, 30) == slice(0, 100)
     assert columns_of(None, 100) == slice(0, 100)
+
+
+def test_windows_inside_an_action_are_those_of_its_person() -> None:
+    truth = replace(TRUTH, segments=(Segment(1, 4, "wave", 1.0, 0), Segment(4, 9, "clap", 1.0, 1)))
+    windows = [
+        Segment(1, 3, "wave", 0.9, 0),
+        Segment(2, 4, "clap", 0.6, 0),
+        Segment(3, 5, "wave", 0.7, 0),  # not only the action
+        Segment(5, 7, "clap", 0.8, 0),  # of somebody else
+        Segment(5, 7, None, 0.0, 1, reason="too little seen"),
+    ]
+    assert inside_actions(truth, windows) == [(0.9, True), (0.6, False)]
 
 
 def test_the_cells_of_a_row() -> None:

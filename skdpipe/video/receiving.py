@@ -127,8 +127,8 @@ class Receiver:
                 unreadable += 1
                 if unreadable > _MOST_UNREADABLE:
                     raise VideoError(
-                        f"{self.name}: sends data that cannot be read one after the other; expected, for example, "
-                        "MPEG-TS (ffmpeg -i FILE -c copy -f mpegts -)"
+                        f"{self.name}: sends data that cannot be read one after the other; expected, for "
+                        "example, MPEG-TS (ffmpeg -i FILE -c copy -f mpegts -)"
                     ) from None
             except av.error.ExitError:
                 raise VideoError(self._stalled()) from None
