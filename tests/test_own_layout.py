@@ -158,7 +158,8 @@ def test_info_draws_the_mean_pose_with_joint_names(tmp_path: Path) -> None:
 def test_info_needs_a_format_if_the_name_does_not_show_it(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["info", str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
-    assert "is not clear from its name; name one of cache, penn" in str(result.exception)
+    assert "is not clear (no file in it" in str(result.exception)
+    assert "name one with --format: cache, penn" in str(result.exception)
 
 
 def test_a_layout_file_is_a_config(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from skdpipe.cli import main
 from skdpipe.config import ClipFormat, NetworkChoice
 from skdpipe.errors import BundleError, DataError
 from skdpipe.formats import load_poses, save_poses
-from skdpipe.inference import BundleMetadata
+from skdpipe.inference import BundleMetadata, TrainingClips
 from skdpipe.predict import load_predictor
 from skdpipe.skeleton import OPENPOSE_18, PoseSequence, map_layout
 
@@ -61,7 +61,8 @@ def a_student(folder: Path, layout: str = "coco-17", coordinates: int = 2) -> Pa
     scale = "image" if coordinates == 2 else "body"
     clip = ClipFormat(frames=8, layout=layout, coordinates=coordinates, scale=scale)
     choice = NetworkChoice("st_2sgcn", width=4)
-    metadata = BundleMetadata(choice, ACTIONS, clip, "eyes")
+    clips = TrainingClips(1.0, 1.0, 1.0, 1.0, 12.0, 1, 0.0, 1.0, 1.0)
+    metadata = BundleMetadata(choice, ACTIONS, clip, "eyes", training_clips=clips)
     path = folder / f"{layout}-{coordinates}.safetensors"
     save_bundle(Bundle(build_network(choice, clip, len(ACTIONS)), metadata), path)
     return path
@@ -314,12 +315,12 @@ def test_long_skeletons_get_segments_and_the_rate_of_their_times(run: Run, tmp_p
     output = run(*arguments, "--window", 1)
     assert output.code == 0
     first, *segments = output.out.splitlines()
-    assert first.endswith(".openpifpaf.json: 0:00:10.0")  # 300 frames at the rate that is assumed
+    assert first.endswith(".openpifpaf.json: 0:00:10.0, 1 person")  # 300 frames at the rate that is assumed
     assert segments
     note = "note: times are at 30 frames per second, as assumed where skeletons do not record it; --fps gives"
     assert [line.startswith(note) for line in output.err.splitlines()].count(True) == 1
     output = run(*arguments, "--window", 1, "--fps", 15)
-    assert output.out.splitlines()[0].endswith(": 0:00:20.0")
+    assert output.out.splitlines()[0].endswith(": 0:00:20.0, 1 person")
     assert note not in output.err
     output = run(*arguments, "--one-label")
     assert len(output.out.splitlines()) == 1

@@ -81,7 +81,8 @@ class Results:
         if self.as_json:
             print_json(to_json(timeline))
             return
-        people = f", {len(timeline.people)} people" if timeline.people else ""
+        count = len(timeline.people)
+        people = f", {count} {'person' if count == 1 else 'people'}" if count else ""
         print_line(f"{timeline.source}: {clock(timeline.seconds)}{people}")
         for each in timeline.segments:
             print_line(f"  {in_words(each)}")
