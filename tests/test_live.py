@@ -37,10 +37,10 @@ def paced(data: bytes, pieces: int = 50, seconds: float = 0.01) -> Iterator[byte
 
 
 def received(address: str, most: int, **options) -> tuple[list[LiveFrame], list[LiveEvent], int]:
-    """Frames, events, and the number of corrupt packets."""
+    """Frames, events, and the number of corrupt packets; frames wait, so that a slow machine drops none."""
     events: list[LiveEvent] = []
     frames: list[LiveFrame] = []
-    with open_live(address, on_event=events.append, **options) as source:
+    with open_live(address, on_event=events.append, capacity=100, **options) as source:
         for frame in source:
             frames.append(frame)
             if len(frames) == most:
