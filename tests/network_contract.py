@@ -101,6 +101,20 @@ def trained(build: Build, *, people: int = 2, width: int = 6) -> GraphNetwork:
     return network.eval()
 
 
+def perturbed(network: GraphNetwork) -> GraphNetwork:
+    """In evaluation mode, with no weight or statistic at its initial value."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2)
+    return network.eval()
+
+
 def shapes_for_any_layout_people_and_frames(build: Build) -> None:
     usual = ((PENN_13, 3, 9), (COCO_17, 2, 15), (NTU_25, 2, 10))
     for layout, people, frames in (*usual, (CHAIN, 1, 8), (APART, 4, 14)):

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from network_contract import NTU_25
+from network_contract import NTU_25, perturbed
 from plain_st_gcn import plain_block
 from torch import Tensor, nn
 
@@ -33,20 +33,6 @@ each_network = pytest.mark.parametrize("name", FAMILY)
 def trained(name: str, layout: Layout = PENN_13, width: int = 6, **settings: str) -> GraphNetwork:
     torch.manual_seed(0)
     return perturbed(build_network(name, layout, 5, people=2, width=width, dropout=0.5, **settings))
-
-
-def perturbed(network: GraphNetwork) -> GraphNetwork:
-    """In evaluation mode, with no weight or statistic at its initial value."""
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                assert module.running_mean is not None
-                assert module.running_var is not None
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.5, 2)
-    return network.eval()
 
 
 def footage(rows: int, frames: int, joints: int = 13) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from network_contract import perturbed
 from torch import Tensor, nn
 
 from skdpipe.networks import NETWORKS, GraphNetwork, Network, NetworkOutput, build_network, deployed, to_onnx
@@ -22,17 +23,7 @@ MASK = torch.tensor([[True, True], [True, False], [False, True], [False, False]]
 def trained(name: str = "st_2sgcn") -> GraphNetwork:
     """In evaluation mode, with no weight or statistic at its initial value."""
     torch.manual_seed(0)
-    network = build_network(name, PENN_13, 5, people=2, width=6, dropout=0.5)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.1)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                assert module.running_mean is not None
-                assert module.running_var is not None
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.5, 2)
-    return network.eval()
+    return perturbed(build_network(name, PENN_13, 5, people=2, width=6, dropout=0.5))
 
 
 def clips(mask: Tensor = MASK, frames: int = 8) -> Tensor:
