@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -31,7 +31,7 @@ from skdpipe.distill.run_folder import RunFolder
 from skdpipe.distill.training import Objective, planned_epochs, train
 from skdpipe.distill.training_state import Curve
 from skdpipe.evaluate import Figures, evaluate, logits_of, predicted_classes
-from skdpipe.inference.metadata import BundleMetadata, read_metadata
+from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metadata
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
@@ -62,6 +62,21 @@ class RunContext:
     device: torch.device
     progress: Progress
     initial: Path | None
+    _training_clips: dict[Quality, TrainingClips] = field(default_factory=dict, init=False, repr=False)
+
+    def training_clips(self, quality: Quality) -> TrainingClips:
+        """The labelled training clips of a quality; they are described once for all methods."""
+        if quality not in self._training_clips:
+            experiment = self.experiment
+            self._training_clips[quality] = describe_training_clips(
+                self.cache,
+                self.manifest.part(train=True, quality=quality, labelled=True),
+                quality,
+                self.manifest.clip_format(experiment.clip, quality),
+                experiment.derive_low,
+                experiment.seed,
+            )
+        return self._training_clips[quality]
 
     def clip_format(self, method: Method, quality: Quality | None = None) -> ClipFormat:
         """The format of a method's clips of a quality, by default the one it is trained on."""
@@ -287,17 +302,15 @@ def _metadata(
     run: RunContext, method: Method, figures: Figures, curves: list[Curve], calibration: Calibration | None
 ) -> BundleMetadata:
     fingerprint, estimator = skeleton_source(run, method)
-    experiment, clip = run.experiment, run.clip_format(method)
-    labelled = run.manifest.part(train=True, quality=method.quality, labelled=True)
     return BundleMetadata(
         network_choice(run, method),
         run.manifest.classes,
-        clip,
+        run.clip_format(method),
         fingerprint,
         estimator,
         run={
             "method": method.name,
-            "experiment": to_plain(experiment),
+            "experiment": to_plain(run.experiment),
             "data": to_plain(run.data),
             "figures": asdict(figures),
             "curves": [asdict(curve) for curve in curves],
@@ -305,7 +318,5 @@ def _metadata(
             "calibration": asdict(calibration) if calibration else None,
         },
         temperature=calibration.fit.temperature if calibration and calibration.fit else None,
-        training_clips=describe_training_clips(
-            run.cache, labelled, method.quality, clip, experiment.derive_low, experiment.seed
-        ),
+        training_clips=run.training_clips(method.quality),
     )
