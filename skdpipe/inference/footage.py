@@ -157,8 +157,8 @@ class FootageLabeller:
         for person, builder in self._builders.items():
             builder.add_window(scores.get(person))
         latest = self._recent.between(end - self._near, end)
+        reason: Reason = "too little seen" if len(view.numbers) or not view.frames else "no person"
         for person in people:
-            reason: Reason = "too little seen" if len(view.numbers) or not view.frames else "no person"
             found.windows.append(self._describe(scores.get(person), reason, person, start, end, latest))
         self._end_step(end, found)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.inference.timeline import Box
-from skdpipe.skeleton import Keypoints, Layout, PoseSequence
+from skdpipe.skeleton import Keypoints, Layout, PoseSequence, is_seen
 from skdpipe.skeleton.people import box_corners
 from skdpipe.skeleton.sequence import unseen_joint
 from skdpipe.skeleton.tracks import TrackedFrame
@@ -81,9 +81,7 @@ class View:
     @cached_property
     def present(self) -> NDArray[np.bool_]:
         """``(frame, person)``: who is detected."""
-        present = np.zeros((len(self.frames), len(self.numbers)), bool)
-        for row, each in enumerate(self.frames):
-            present[row, np.searchsorted(self.numbers, each.numbers)] = True
+        present: NDArray[np.bool_] = np.any(is_seen(self.keypoints), axis=-1)
         return present
 
     def seen_share(self, person: int | None) -> float:
