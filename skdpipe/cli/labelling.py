@@ -97,13 +97,9 @@ class Labelling:
 
         if self._segments is not None:
             return self._segments
-        if self._predictor.metadata.training_clips is None and not self._noted_length:
-            self._noted_length = True
-            print_note(
-                "clips",
-                "a bundle of an earlier version does not state the length of its training clips: each video "
-                "gets one label; --window gives segments",
-            )
+        if self._predictor.metadata.training_clips is None:
+            self._note_length()
+            return False
         return self._predictor.is_footage(measure_duration(clip) if isinstance(clip, Path) else clip.duration)
 
     def _label_clip(self, clip: Path | PoseSequence, frames: list[TrackedFrame]) -> Timeline:
@@ -153,6 +149,16 @@ class Labelling:
                 "labels each",
             )
         return timeline
+
+    def _note_length(self) -> None:
+        """Print a note once that nothing is known to be longer than the training clips."""
+        if not self._noted_length:
+            self._noted_length = True
+            print_note(
+                "clips",
+                "a bundle of an earlier version does not state the length of its training clips: each video "
+                "gets one label; --window gives segments",
+            )
 
     def _note_rate(self, clip: PoseSequence) -> None:
         """Print a note once if the times may rest on a frame rate that is assumed."""
