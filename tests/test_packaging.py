@@ -24,7 +24,7 @@ from skdpipe.video import write_video
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = ("onnx", "openvino", "report", "rtmlib", "train-pose")
+EXTRAS = ("app", "onnx", "openvino", "report", "rtmlib", "tensorboard", "train-pose")
 
 Command = Callable[..., CompletedProcess[str]]
 
