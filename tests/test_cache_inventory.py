@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from sequences import make_sequence
 
 from skdpipe.cache import FORMAT, PoseCache
-from skdpipe.cache.inventory import CacheFinding, summarise, verify, verify_file
+from skdpipe.cache.inventory import CacheFinding, summarise_cache, verify_cache, verify_file
 from skdpipe.progress import Progress
 from skdpipe.skeleton import UNSEEN, Origin, PoseSequence
 from skdpipe.tensor_file import read_header, read_tensors, write_tensors
@@ -40,7 +40,7 @@ def without_checksum(path: Path, **metadata: str) -> None:
 
 
 def findings_of(cache: PoseCache) -> list[CacheFinding]:
-    return list(verify(cache, QUIET).findings)
+    return list(verify_cache(cache, QUIET).findings)
 
 
 def test_a_summary_counts_the_files_of_each_folder(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_summary_counts_the_files_of_each_folder(tmp_path: Path) -> None:
     os.utime(later, (15, 15))
     os.utime(damaged, (16, 16))
 
-    high, second = summarise(cache, QUIET)
+    high, second = summarise_cache(cache, QUIET)
     assert (high.quality, high.settings) == ("high", "e-1")
     assert high.estimators == ("eyes", "other eyes")
     assert high.files == 6
@@ -75,13 +75,13 @@ def test_a_summary_counts_the_files_of_each_folder(tmp_path: Path) -> None:
     assert (high.oldest, high.newest) == (10.0, 40.0)
     assert (second.quality, second.settings, second.files) == ("low", "e-2", 1)
     assert (second.leftovers, second.others) == (1, ("notes.txt",))
-    assert summarise(PoseCache(tmp_path / "nowhere")) == []
+    assert summarise_cache(PoseCache(tmp_path / "nowhere")) == []
 
 
 def test_a_whole_cache_has_no_findings(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path)
     paths = [cache.save(clip("01"), quality, "e-1") for quality in ("high", "low")]
-    report = verify(cache, QUIET)
+    report = verify_cache(cache, QUIET)
     assert (report.files, report.bytes) == (2, sum(path.stat().st_size for path in paths))
     assert (report.findings, report.unverifiable) == ((), ())
 
@@ -132,7 +132,7 @@ def test_files_of_earlier_versions_are_unverifiable(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path)
     path = cache.save(clip("0a"), "high", "e-1")
     without_checksum(path)
-    assert verify(cache, QUIET).unverifiable == (path,)
+    assert verify_cache(cache, QUIET).unverifiable == (path,)
     assert findings_of(cache) == []
     without_checksum_fields = {"sha255": "0" * 64}  # the checksum's name with an altered byte
     cache.save(clip("0a"), "high", "e-1")

@@ -1,6 +1,6 @@
 """What a pose cache contains, and whether its files are whole.
 
-`summarise` reads the headers only. `verify` reads every file in full and compares its checksum.
+`summarise_cache` reads the headers only. `verify_cache` reads every file in full and compares its checksum.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class CacheFinding:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The result of `verify`.
+    """The result of `verify_cache`.
 
     Attributes:
         files: number of files read.
@@ -118,7 +118,7 @@ class VerifyReport:
         return sum(finding.kind == kind for finding in self.findings)
 
 
-def summarise(cache: PoseCache, progress: Progress | None = None) -> list[FolderSummary]:
+def summarise_cache(cache: PoseCache, progress: Progress | None = None) -> list[FolderSummary]:
     """What each settings folder contains, high quality first; only headers are read.
 
     Args:
@@ -178,7 +178,7 @@ def _summarise(folder: Path, progress: Progress) -> FolderSummary:
     )
 
 
-def verify(cache: PoseCache, progress: Progress) -> VerifyReport:
+def verify_cache(cache: PoseCache, progress: Progress) -> VerifyReport:
     """Read every file in full: compare its checksum, check its values, and its path against its content.
 
     Args:
