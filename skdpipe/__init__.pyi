@@ -1,5 +1,12 @@
 from .bundle import Bundle, load_bundle, save_bundle
 from .cache import PoseCache
+from .cache.inventory import (
+    CacheFinding,
+    FolderSummary,
+    VerifyReport,
+    summarise_cache,
+    verify_cache,
+)
 from .check import CheckReport, Finding, check_data
 from .compare import ComparisonResult, run_comparison
 from .config import (
@@ -93,6 +100,7 @@ __all__ = [
     "BundleError",
     "BundleMetadata",
     "CacheError",
+    "CacheFinding",
     "CheckReport",
     "ClipFormat",
     "Comparison",
@@ -111,6 +119,7 @@ __all__ = [
     "ExtractionReport",
     "Figures",
     "Finding",
+    "FolderSummary",
     "FootageSettings",
     "FormatError",
     "Frame",
@@ -140,6 +149,7 @@ __all__ = [
     "Timeline",
     "TrainingClips",
     "Variant",
+    "VerifyReport",
     "VideoError",
     "VideoItem",
     "VideoList",
@@ -180,7 +190,9 @@ __all__ = [
     "save_bundle",
     "save_noise",
     "save_poses",
+    "summarise_cache",
     "summarise_poses",
     "train_pose",
+    "verify_cache",
     "write_report",
 ]

@@ -85,29 +85,47 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Delete the unfinished files in a folder whose process no longer exists.
+    """Delete the unfinished files in a folder whose process no longer exists (`find_leftovers`).
 
-    Files without a lock, which earlier versions and other libraries leave behind, are deleted a day after
-    their last change. Subfolders are not searched. What cannot be deleted, stays.
+    What cannot be deleted, stays.
 
     Returns:
         Number of files deleted.
     """
     removed = 0
+    for path in find_leftovers(folder):
+        with suppress(OSError):  # another process may have deleted it meanwhile
+            path.unlink()
+            removed += 1
+    return removed
+
+
+def find_leftovers(folder: Path) -> Iterator[Path]:
+    """The unfinished files in a folder whose process no longer exists.
+
+    Files without a lock, which earlier versions and other libraries leave behind, are found a day after their
+    last change. Subfolders are not searched.
+    """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):  # another process may have finished the file meanwhile
                 if _is_abandoned(entry):
-                    Path(entry).unlink()
-                    removed += 1
-    return removed
+                    yield Path(entry)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is unfinished; its process may be running."""
+    return _has_lock(name) or _WITHOUT_LOCK.fullmatch(name) is not None
+
+
+def _has_lock(name: str) -> bool:
+    return name.startswith(_PREFIX) and name.endswith(PARTIAL_SUFFIX)
 
 
 def _is_abandoned(entry: os.DirEntry[str]) -> bool:
-    has_lock = entry.name.startswith(_PREFIX) and entry.name.endswith(PARTIAL_SUFFIX)
-    if not (has_lock or _WITHOUT_LOCK.fullmatch(entry.name)) or not entry.is_file(follow_symlinks=False):
+    if not is_unfinished(entry.name) or not entry.is_file(follow_symlinks=False):
         return False
-    if not has_lock or sys.platform == "win32":
+    if not _has_lock(entry.name) or sys.platform == "win32":
         return time.time() - entry.stat().st_mtime > _OLD
     descriptor = os.open(entry.path, os.O_RDWR)
     try:
@@ -124,7 +142,7 @@ def _locked(part: Path) -> Iterator[None]:
         return
     while True:
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        _lock(descriptor)
+        _lock(descriptor, wait=True)
         if part.exists():  # otherwise another process deleted it before it had the lock
             break
         os.close(descriptor)
@@ -134,12 +152,12 @@ def _locked(part: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, *, wait: bool = False) -> bool:
     """Lock a file until the descriptor is closed; False if another process holds the lock."""
     import fcntl  # not on Windows
 
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:  # also a file system without locks, on which leftovers stay
         return False
     return True

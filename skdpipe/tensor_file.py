@@ -23,7 +23,8 @@ from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.errors import in_one_line
 from skdpipe.file_format import is_newer
 
-_CHECKSUM: Final = "sha256"
+CHECKSUM: Final = "sha256"
+"""Name of the checksum in the metadata."""
 
 
 class TensorFileError(ValueError):
@@ -79,7 +80,7 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Map
     length, header = _split(content)
     digest = hashlib.sha256(_encode(header))
     digest.update(content[length:])
-    encoded = _encode({**header, "__metadata__": {**metadata, _CHECKSUM: digest.hexdigest()}})
+    encoded = _encode({**header, "__metadata__": {**metadata, CHECKSUM: digest.hexdigest()}})
     write_bytes_atomically(path, len(encoded).to_bytes(8, "little"), encoded, content[length:])
 
 
@@ -122,13 +123,22 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         RecursionError,
     ) as error:  # KeyError: a type without numpy's
         raise TensorFileError(in_one_line(error)) from error
-    stated = header.get("__metadata__", {}).pop(_CHECKSUM, None)
+    stated = header.get("__metadata__", {}).pop(CHECKSUM, None)
     if stated is not None:
         digest = hashlib.sha256(_encode(header))
         digest.update(memoryview(content)[length:])
         if digest.hexdigest() != stated:
             raise TensorFileError("its content does not have the checksum that it states")
     return tensors
+
+
+def has_valid_checksum(path: Path) -> bool:
+    """Whether a file states a checksum, and its content has it."""
+    try:
+        read_tensors(path)
+        return CHECKSUM in read_header(path).metadata
+    except (OSError, TensorFileError):
+        return False
 
 
 def digest_of_tensors(path: Path) -> str:

@@ -101,16 +101,16 @@ class PoseCache:
             CacheError: at the first damaged file, unless these are skipped; delete it or extract its video
                 again.
         """
-        for folder in self._folders(quality):
+        for folder in self.folders(quality):
             if settings in (None, folder.name):
-                names = sorted(name for name in os.listdir(folder) if _is_entry(name))  # noqa: PTH208
+                names = sorted(name for name in os.listdir(folder) if is_entry(name))  # noqa: PTH208
                 for name in names:
                     with suppress(CacheError) if skip_damaged else nullcontext():
                         yield self.describe(folder / name)
 
     def settings_of(self, quality: Quality) -> tuple[str, ...]:
         """Names of the settings folders of a quality, sorted."""
-        return tuple(folder.name for folder in self._folders(quality))
+        return tuple(folder.name for folder in self.folders(quality))
 
     def choose_settings(self, quality: Quality, wanted: str = "") -> str:
         """The settings folder with the given name, or the only folder if no name is given.
@@ -152,9 +152,14 @@ class PoseCache:
         Returns:
             Number of files deleted.
         """
-        return sum(map(remove_leftovers, self._folders(None)))
+        return sum(map(remove_leftovers, self.folders(None)))
 
-    def _folders(self, quality: Quality | None) -> list[Path]:
+    def folders(self, quality: Quality | None = None) -> list[Path]:
+        """The settings folders of a quality, or of both, sorted.
+
+        Raises:
+            CacheError: if they cannot be listed.
+        """
         if quality is not None:
             _require_quality(quality)
         roots = [Path(self.root) / name for name in ([quality] if quality else sorted(get_args(Quality)))]
@@ -173,7 +178,8 @@ class PoseCache:
             ) from error
 
 
-def _is_entry(name: str) -> bool:
+def is_entry(name: str) -> bool:
+    """Whether a file of this name in a settings folder is one of a sequence."""
     return name.endswith(_SUFFIX) and not name.startswith(".")
 
 

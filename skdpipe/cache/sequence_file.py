@@ -28,6 +28,7 @@ from skdpipe.errors import (
 from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence, describe_layout, layout_named
 from skdpipe.skeleton.plausible import require_plausible, require_plausible_video
 from skdpipe.tensor_file import (
+    CHECKSUM,
     Header,
     NewerFormatError,
     OtherFormatError,
@@ -47,6 +48,13 @@ FORMAT: Final = "skdpipe-sequence-1"
 _OF_ONE_PATH: Final = {errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG}
 
 _OPTIONAL: Final = ("label", "split", "subject")
+KNOWN_FIELDS: Final = frozenset(
+    {
+        *("format", "layout", "joints", "layout_description", "fps", "width", "height", "video_frames"),
+        *("empty", "quality", "settings", "source", "key", "estimator", *_OPTIONAL, CHECKSUM),
+    }
+)
+"""The fields that the metadata of a file may have."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Entry:
         people: length of the person axis; some people may be unseen in all frames.
         coordinates: 2 or 3.
         empty: True if no joint is seen in any frame.
+        checksum: as the file states it; None in files of earlier versions.
     """
 
     path: Path
@@ -77,6 +86,7 @@ class Entry:
     people: int
     coordinates: int
     empty: bool
+    checksum: str | None = None
 
 
 def write_sequence(path: Path, sequence: PoseSequence, quality: Quality, settings: str) -> None:
@@ -117,6 +127,11 @@ def read_sequence(path: Path) -> PoseSequence:
         NewerVersionError: if a later version of skdpipe wrote it.
         CacheError: if the file is missing or damaged.
     """
+    return read_whole(path)[1]
+
+
+def read_whole(path: Path) -> tuple[Entry, PoseSequence]:
+    """As `read_sequence`, with the header."""
     entry = read_entry(path)
     with _errors_of(path):
         tensors = read_tensors(path)
@@ -131,7 +146,7 @@ def read_sequence(path: Path) -> PoseSequence:
             times=tensors.get("times"),
         )
         require_plausible(sequence)
-    return sequence
+    return entry, sequence
 
 
 def read_entry(path: Path) -> Entry:
@@ -222,6 +237,7 @@ def _to_entry(path: Path, header: Header) -> Entry:
         people=shape[1],
         coordinates=shape[3] - 1,
         empty=metadata["empty"] == "true",
+        checksum=metadata.get(CHECKSUM),
     )
 
 
