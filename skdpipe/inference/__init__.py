@@ -1,27 +1,8 @@
-"""Inference: from pose sequences to labels with numpy alone; this package never imports torch."""
+"""Inference: from pose sequences to labels with numpy alone; this package never imports torch.
 
-from skdpipe.inference.live import LivePredictor
-from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metadata
-from skdpipe.inference.model_input import batch_input, model_input
-from skdpipe.inference.prediction import Prediction, rank_classes
-from skdpipe.inference.predictor import Predictor
-from skdpipe.inference.runtimes import ExportedRuntime, Runtime
-from skdpipe.inference.timeline import Segment, Timeline
-from skdpipe.inference.window_settings import FootageSettings
+Names are imported on first use.
+"""
 
-__all__ = [
-    "BundleMetadata",
-    "ExportedRuntime",
-    "FootageSettings",
-    "LivePredictor",
-    "Prediction",
-    "Predictor",
-    "Runtime",
-    "Segment",
-    "Timeline",
-    "TrainingClips",
-    "batch_input",
-    "model_input",
-    "rank_classes",
-    "read_metadata",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
