@@ -54,9 +54,8 @@ def read_corrections(file: Path, cache: PoseCache, progress: Progress | None = N
         for number, row in enumerate(rows, 1):
             key = row.fields.get("key") or _key_of_path(row, file.parent, index, keys, sources)
             if key not in keys:
-                unknown.append(
-                    f"{row.where}: {row.fields.get('key') or row.fields['path']} is not in the cache"
-                )
+                name = row.fields.get("key") or row.fields["path"]
+                unknown.append(f"{row.where}: {name} is not in the cache; correct it, or extract the video")
             else:
                 right = Correction(row.label, row.split, row.subject)
                 known, where = found.setdefault(key, (right, row.where))
