@@ -269,7 +269,7 @@ def verify_cache(cache: PoseCache, progress: Progress) -> VerifyReport:
     Raises:
         CacheError: if a folder cannot be read.
     """
-    paths = [folder / name for folder in cache.folders() for name in names_in(folder) if is_entry(name)]
+    paths = [path for folder in cache.folders() for path in cache.files_in(folder)]
     findings, unverifiable = list[CacheFinding](), list[Path]()
     files = size = 0
     with progress.task("verifying", len(paths), unit="files") as task:

@@ -107,13 +107,17 @@ class PoseCache:
         """
         for folder in self.folders(quality):
             if settings in (None, folder.name):
-                yield from self.entries_in(folder, skip_damaged=skip_damaged)
+                for path in self.files_in(folder):
+                    with suppress(CacheError) if skip_damaged else nullcontext():
+                        yield self.describe(path)
 
-    def entries_in(self, folder: Path, *, skip_damaged: bool = False) -> Iterator[Entry]:
-        """Headers of all sequences in a settings folder, sorted by path. Errors as for `entries`."""
-        for name in filter(is_entry, names_in(folder)):
-            with suppress(CacheError) if skip_damaged else nullcontext():
-                yield self.describe(folder / name)
+    def files_in(self, folder: Path) -> Iterator[Path]:
+        """Paths of all sequences in a settings folder, sorted, whether they can be used or not.
+
+        Raises:
+            CacheError: if the folder cannot be read.
+        """
+        return (folder / name for name in names_in(folder) if is_entry(name))
 
     def settings_of(self, quality: Quality) -> tuple[str, ...]:
         """Names of the settings folders of a quality, sorted."""

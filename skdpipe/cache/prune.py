@@ -15,7 +15,7 @@ from typing import Literal
 
 from skdpipe.atomic_file import find_leftovers
 from skdpipe.cache.inventory import ESTIMATOR_FILE, verify_file
-from skdpipe.cache.pose_cache import PoseCache, is_entry, names_in
+from skdpipe.cache.pose_cache import PoseCache
 from skdpipe.cache.sequence_file import read_entry
 from skdpipe.errors import CacheError, CacheWriteError
 from skdpipe.progress import Progress
@@ -89,7 +89,7 @@ def prune_cache(
     for folder in inside:
         for path in find_leftovers(folder):
             _add(removals, path, "leftover")
-        paths = [folder / name for name in names_in(folder) if is_entry(name)]
+        paths = list(cache.files_in(folder))
         if folder in whole:
             for path in _removable(paths, kept, progress):
                 _add(removals, path, "settings")

@@ -70,6 +70,8 @@ def list_(
     print_line(f"{root}: {sum(each.files for each in folders):,} sequences, {decimal(size)}")
     for each in folders:
         _print_folder(each)
+    if folder:
+        return
     print_line(
         f"clips: {pairs.both:,} in both qualities, {pairs.high_only:,} in high only, "
         f"{pairs.low_only:,} in low only"
@@ -96,11 +98,9 @@ def _print_folder(folder: FolderSummary) -> None:
         first, last = (strftime("%Y-%m-%d", localtime(each)) for each in (folder.oldest, folder.newest))
         print_line(f"  written: {first}" + (f" to {last}" if last != first else ""))
     by_size = sorted(folder.labels.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{label} {count:,}" for label, count in by_size[:_SHOWN])
-    more = f" and {len(by_size) - _SHOWN} more" if len(by_size) > _SHOWN else ""
-    print_line(
-        f"  labels: {folder.labelled:,} in {folder.classes} classes" + f" ({shown}{more})" * bool(shown)
-    )
+    shown = [f"{label} {count:,}" for label, count in by_size[:_SHOWN]]
+    shown += [f"{len(by_size) - _SHOWN} more"] * (len(by_size) > _SHOWN)
+    print_line(f"  labels: {folder.labelled:,} in {folder.classes} classes: {', '.join(shown) or 'none'}")
     for count, what, remedy in (
         (folder.damaged, "damaged", "`skdpipe cache verify` names them"),
         (folder.unknown, "of a later version or another format", "`skdpipe cache verify` names them"),
@@ -112,16 +112,22 @@ def _print_folder(folder: FolderSummary) -> None:
 
 def _print_clips(opened: PoseCache, folder: str) -> None:
     """Print the sequences of a folder, or of all, as CSV."""
-    _print_row(
-        "quality", "settings", "key", "source", "label", "split", "subject", "frames", "people", "bytes"
-    )
+    _print_row(*_COLUMNS)
+    left_out = 0
     for found in opened.folders_named(folder) if folder else opened.folders():
-        for entry in opened.entries_in(found, skip_damaged=True):
+        for path in opened.files_in(found):
+            try:
+                entry, size = opened.describe(path), path.stat().st_size
+            except (CacheError, OSError):
+                left_out += 1
+                continue
             origin = entry.origin
             _print_row(
                 found.parent.name, found.name, origin.key, origin.source, origin.label, origin.split,
-                origin.subject, entry.frames, entry.people, entry.path.stat().st_size,
+                origin.subject, entry.frames, entry.people, size,
             )  # fmt: skip
+    if left_out:
+        print_problem("yellow", "left out", f"{left_out:,} files; `skdpipe cache verify` names them")
 
 
 def _print_row(*values: object) -> None:
@@ -237,9 +243,7 @@ def relabel(
     from skdpipe import Progress, read_corrections, relabel_cache, rename_label, undo_corrections
 
     if bool(old) != bool(new) or (bool(old) + undo + (labels is not None and not undo)) != 1:
-        raise DataError(
-            "expected one of: a CSV of labels; --from OLD and --to NEW; --undo, perhaps with a CSV"
-        )
+        raise DataError("expected a CSV of labels, or --from OLD and --to NEW, or --undo, perhaps with a CSV")
     opened, progress = _open(root), Progress(stderr)
     unknown: Sequence[str] = ()
     if labels is None:
