@@ -1,12 +1,26 @@
 from .bundle import Bundle, load_bundle, save_bundle
 from .cache import PoseCache
+from .cache.corrections import (
+    Correction,
+    LabelChange,
+    RelabelReport,
+    correct_label,
+    relabel_cache,
+    rename_label,
+    undo_corrections,
+)
 from .cache.inventory import (
     CacheFinding,
     FolderSummary,
+    OtherFile,
+    Pairs,
     VerifyReport,
+    count_pairs,
+    list_other_files,
     summarise_cache,
     verify_cache,
 )
+from .cache.prune import PruneReport, Removal, prune_cache
 from .check import CheckReport, Finding, check_data
 from .compare import ComparisonResult, run_comparison
 from .config import (
@@ -56,6 +70,8 @@ from .extraction import (
     find_videos,
     open_sources,
 )
+from .extraction.label_corrections import LabelList, read_corrections
+from .extraction.orphans import find_orphans
 from .formats.convert import convert_poses
 from .formats.importing import import_poses
 from .formats.poses import load_poses, save_poses
@@ -107,6 +123,7 @@ __all__ = [
     "ComparisonResult",
     "ConfigError",
     "ConfigFile",
+    "Correction",
     "DataError",
     "Degradation",
     "DemoResult",
@@ -124,12 +141,16 @@ __all__ = [
     "FormatError",
     "Frame",
     "Keypoints",
+    "LabelChange",
+    "LabelList",
     "Layout",
     "LayoutDescription",
     "LivePredictor",
     "MissingDependencyError",
     "OpenPifPafSettings",
     "Origin",
+    "OtherFile",
+    "Pairs",
     "PluginSettings",
     "PoseCache",
     "PoseError",
@@ -141,6 +162,9 @@ __all__ = [
     "Predictor",
     "Profile",
     "Progress",
+    "PruneReport",
+    "RelabelReport",
+    "Removal",
     "Report",
     "RtmlibSettings",
     "Segment",
@@ -157,6 +181,8 @@ __all__ = [
     "config_path",
     "config_schema",
     "convert_poses",
+    "correct_label",
+    "count_pairs",
     "cross_validate",
     "describe_config",
     "describe_layout",
@@ -164,6 +190,7 @@ __all__ = [
     "evaluate_bundles",
     "extract_videos",
     "fetch_pose_weights",
+    "find_orphans",
     "find_videos",
     "finetune_student",
     "fit_noise",
@@ -171,6 +198,7 @@ __all__ = [
     "import_poses",
     "layout_named",
     "list_configs",
+    "list_other_files",
     "list_pose_weights",
     "load_bundle",
     "load_config",
@@ -183,8 +211,12 @@ __all__ = [
     "newest_bundle",
     "open_sources",
     "profile_estimators",
+    "prune_cache",
+    "read_corrections",
     "read_frames",
     "read_metadata",
+    "relabel_cache",
+    "rename_label",
     "run_comparison",
     "run_demo",
     "save_bundle",
@@ -193,6 +225,7 @@ __all__ = [
     "summarise_cache",
     "summarise_poses",
     "train_pose",
+    "undo_corrections",
     "verify_cache",
     "write_report",
 ]

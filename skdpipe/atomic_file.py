@@ -135,6 +135,29 @@ def _is_abandoned(entry: os.DirEntry[str]) -> bool:
 
 
 @contextmanager
+def holding_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a file during the block, after other processes and threads that hold it.
+
+    The file is created with its folder, and stays. On Windows and on a file system without locks nothing is
+    locked.
+
+    Raises:
+        OSError: if the file cannot be created.
+    """
+    _create_folder(path.parent)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+    except PermissionError:  # another user's file
+        descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if sys.platform != "win32":
+            _lock(descriptor, wait=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def _locked(part: Path) -> Iterator[None]:
     """Create a file and hold its lock during the block."""
     if sys.platform == "win32":  # an open file cannot be renamed there

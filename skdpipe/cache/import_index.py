@@ -12,7 +12,8 @@ from skdpipe.cache.sequence_file import Quality
 FileState = tuple[int, int]
 """Size in bytes and modification time in nanoseconds."""
 
-_NAME: Final = "import-index.jsonl"
+IMPORT_INDEX: Final = "import-index.jsonl"
+"""Name of the file in the root of the cache."""
 
 
 def state_of(file: Path) -> FileState:
@@ -33,7 +34,7 @@ class ImportIndex:
     """
 
     def __init__(self, root: Path, quality: Quality, settings: str, imported: Path) -> None:
-        self._path = Path(root) / _NAME
+        self._path = Path(root) / IMPORT_INDEX
         self._start = [version("skdpipe"), quality, settings, str(imported.absolute())]
         self._known: set[tuple[str, int, int, str]] = set()
         for line in read_lines(self._path):

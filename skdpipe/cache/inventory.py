@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from skdpipe.atomic_file import find_leftovers, is_unfinished
-from skdpipe.cache.pose_cache import PoseCache, is_entry
+from skdpipe.cache.import_index import IMPORT_INDEX
+from skdpipe.cache.pose_cache import LABELS_LOCK, PoseCache, is_entry, names_in
 from skdpipe.cache.sequence_file import KNOWN_FIELDS, Entry, Quality, read_entry, read_whole
+from skdpipe.cache.video_index import VIDEO_INDEX
 from skdpipe.errors import CacheError, in_brief, in_one_line
 from skdpipe.progress import Progress
 from skdpipe.tensor_file import (
@@ -27,7 +28,15 @@ from skdpipe.tensor_file import (
 
 Kind = Literal["damaged", "misplaced", "unreadable", "unknown"]
 
-_OF_FOLDER: Final = "estimator.yaml"
+ESTIMATOR_FILE: Final = "estimator.yaml"
+"""Name of the file with the estimator's settings in a settings folder."""
+_KNOWN: Final = {
+    ESTIMATOR_FILE: "settings of the estimator",
+    VIDEO_INDEX: "index of videos",
+    IMPORT_INDEX: "index of imported files",
+    LABELS_LOCK: "lock of the labels",
+    "README.md": "description",
+}
 
 
 @dataclass(frozen=True)
@@ -118,22 +127,92 @@ class VerifyReport:
         return sum(finding.kind == kind for finding in self.findings)
 
 
-def summarise_cache(cache: PoseCache, progress: Progress | None = None) -> list[FolderSummary]:
+def summarise_cache(
+    cache: PoseCache, progress: Progress | None = None, name: str = ""
+) -> list[FolderSummary]:
     """What each settings folder contains, high quality first; only headers are read.
 
     Args:
         cache: the pose cache; a folder that does not exist has no settings folders.
         progress: shows the number of files.
+        name: of a settings folder, NAME or high/NAME, the only one that is read.
+
+    Raises:
+        DataError: if there is no folder of this name.
+        CacheError: if a folder cannot be read.
+    """
+    progress = progress or Progress(quiet=True)
+    return [_summarise(each, progress) for each in (cache.folders_named(name) if name else cache.folders())]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Number of clips in the cache by quality, in any settings."""
+
+    both: int
+    high_only: int
+    low_only: int
+
+
+def count_pairs(cache: PoseCache) -> Pairs:
+    """Count the clips by quality, by the names of their files.
 
     Raises:
         CacheError: if a folder cannot be read.
     """
-    progress = progress or Progress(quiet=True)
-    return [_summarise(folder, progress) for folder in cache.folders()]
+    high, low = (cache.all_keys(cache.folders(quality)) for quality in get_args(Quality))
+    return Pairs(len(high & low), len(high - low), len(low - high))
+
+
+@dataclass(frozen=True)
+class OtherFile:
+    """A file or folder in the cache that is no sequence.
+
+    Attributes:
+        path: from the root.
+        bytes: its size; of a folder 0.
+        what: an index, the settings of an estimator, an unfinished file..., or unknown.
+    """
+
+    path: Path
+    bytes: int
+    what: str
+
+
+def list_other_files(cache: PoseCache) -> list[OtherFile]:
+    """What lies in the root, in the folders of the qualities, and in the settings folders, sorted by path.
+
+    Raises:
+        CacheError: if a folder cannot be read.
+    """
+    root = Path(cache.root)
+    settings = cache.folders()
+    above = {root / quality for quality in get_args(Quality)}
+    found = []
+    for folder in (root, *(each for each in sorted(above) if each.is_dir()), *settings):
+        for name in names_in(folder):
+            path = folder / name
+            is_sequence = folder in settings and is_entry(name)
+            if not is_sequence and path not in settings and path not in above:
+                found.append(OtherFile(path.relative_to(root), _size_of(path), _what_is(path)))
+    return sorted(found, key=lambda each: each.path)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _what_is(path: Path) -> str:
+    if is_unfinished(path.name):
+        return "unfinished"
+    return _KNOWN.get(path.name, "unknown")
 
 
 def _summarise(folder: Path, progress: Progress) -> FolderSummary:
-    names = _names_in(folder)
+    names = names_in(folder)
     files = [name for name in names if is_entry(name)]
     estimators, labels, counts = set[str](), Counter[str](), Counter[str]()
     sizes, times = 0, list[float]()
@@ -155,6 +234,7 @@ def _summarise(folder: Path, progress: Progress) -> FolderSummary:
                 labels.update([entry.origin.label] if entry.origin.label else [])
                 counts["unlabelled"] += not entry.origin.label
                 counts["empty"] += entry.empty
+                counts["corrected"] += bool(entry.origin.corrected)
             counts["files"] += 1
             sizes += status.st_size
             times = [min([*times[:1], status.st_mtime]), max([*times[1:], status.st_mtime])]
@@ -166,12 +246,13 @@ def _summarise(folder: Path, progress: Progress) -> FolderSummary:
         bytes=sizes,
         labels=dict(sorted(labels.items())),
         unlabelled=counts["unlabelled"],
+        corrected=counts["corrected"],
         empty=counts["empty"],
         damaged=counts["damaged"],
         unknown=counts["unknown"],
         leftovers=sum(1 for _ in find_leftovers(folder)),
         others=tuple(
-            name for name in names if not (is_entry(name) or name == _OF_FOLDER or is_unfinished(name))
+            name for name in names if not (is_entry(name) or name == ESTIMATOR_FILE or is_unfinished(name))
         ),
         oldest=times[0] if times else 0.0,
         newest=times[1] if times else 0.0,
@@ -188,7 +269,7 @@ def verify_cache(cache: PoseCache, progress: Progress) -> VerifyReport:
     Raises:
         CacheError: if a folder cannot be read.
     """
-    paths = [folder / name for folder in cache.folders() for name in _names_in(folder) if is_entry(name)]
+    paths = [path for folder in cache.folders() for path in cache.files_in(folder)]
     findings, unverifiable = list[CacheFinding](), list[Path]()
     files = size = 0
     with progress.task("verifying", len(paths), unit="files") as task:
@@ -295,10 +376,3 @@ def _reason_of(error: CacheError) -> str:
         case Exception() as cause:
             return str(cause) if isinstance(cause, TensorFileError | CacheError) else in_one_line(cause)
     return str(error)
-
-
-def _names_in(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))  # noqa: PTH208  # of hundreds of thousands
-    except OSError as error:
-        raise CacheError(f"{folder} cannot be read ({error.strerror}); change its permissions") from error

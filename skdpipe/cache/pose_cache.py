@@ -11,18 +11,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
 
-from skdpipe.atomic_file import remove_leftovers
+from skdpipe.atomic_file import holding_lock, remove_leftovers
 from skdpipe.cache.sequence_file import Entry, Quality, read_entry, read_sequence, write_sequence
-from skdpipe.errors import CacheError, DataError
+from skdpipe.errors import CacheError, CacheWriteError, DataError
 from skdpipe.skeleton import Origin, PoseSequence
 
+LABELS_LOCK: Final = "labels.lock"
+"""Name of the file in the root that a process locks while it changes labels."""
+
 _SUFFIX: Final = ".safetensors"
+_KEY: Final = r"[0-9a-f]+"
 
 
 def settings_slug(prefix: str, description: str) -> str:
@@ -49,7 +53,7 @@ class PoseCache:
         """
         _require_quality(quality)
         _require(r"[A-Za-z0-9][A-Za-z0-9._-]*", settings, "settings", "a name of letters, digits and . _ -")
-        _require(r"[0-9a-f]+", key, "video key", "a lower-case hexadecimal digest")
+        _require(_KEY, key, "video key", "a lower-case hexadecimal digest")
         return Path(self.root) / quality / settings / f"{key}{_SUFFIX}"
 
     def has(self, quality: Quality, settings: str, key: str) -> bool:
@@ -103,10 +107,17 @@ class PoseCache:
         """
         for folder in self.folders(quality):
             if settings in (None, folder.name):
-                names = sorted(name for name in os.listdir(folder) if is_entry(name))  # noqa: PTH208
-                for name in names:
+                for path in self.files_in(folder):
                     with suppress(CacheError) if skip_damaged else nullcontext():
-                        yield self.describe(folder / name)
+                        yield self.describe(path)
+
+    def files_in(self, folder: Path) -> Iterator[Path]:
+        """Paths of all sequences in a settings folder, sorted, whether they can be used or not.
+
+        Raises:
+            CacheError: if the folder cannot be read.
+        """
+        return (folder / name for name in names_in(folder) if is_entry(name))
 
     def settings_of(self, quality: Quality) -> tuple[str, ...]:
         """Names of the settings folders of a quality, sorted."""
@@ -129,8 +140,77 @@ class PoseCache:
             raise DataError(f"{self.root} has {len(found)} {quality} settings ({listed}); {hint}")
         return found[0]
 
+    def folders_named(self, name: str) -> list[Path]:
+        """The settings folders of a name, in both qualities, or the one that ``high/NAME`` stands for.
+
+        Raises:
+            DataError: if there is none.
+            CacheError: if the folders cannot be listed.
+        """
+        folders = {folder: f"{folder.parent.name}/{folder.name}" for folder in self.folders()}
+        named = [folder for folder, full in folders.items() if name in (folder.name, full)]
+        if not named:
+            listed = ", ".join(folders.values()) or "none"
+            raise DataError(f"{self.root} has no settings folder '{name:.100}'; found {listed}")
+        return named
+
+    def all_keys(self, folders: Iterable[Path] | None = None) -> set[str]:
+        """The keys of all clips in the settings folders, by the names of the files.
+
+        Raises:
+            CacheError: if a folder cannot be read.
+        """
+        return {
+            name.removesuffix(_SUFFIX)
+            for folder in (self.folders() if folders is None else folders)
+            for name in names_in(folder)
+            if is_entry(name) and re.fullmatch(_KEY, name.removesuffix(_SUFFIX))
+        }
+
+    def paths_of(self, key: str, folders: Iterable[Path] | None = None) -> Iterator[Path]:
+        """Paths of all sequences of a clip, of both qualities and all settings.
+
+        Args:
+            key: of the clip.
+            folders: the settings folders that are searched; by default `folders`.
+
+        Raises:
+            CacheError: if the key is no digest, or a folder cannot be read.
+        """
+        _require(_KEY, key, "video key", "a lower-case hexadecimal digest")
+        for folder in self.folders() if folders is None else folders:
+            path = folder / f"{key}{_SUFFIX}"
+            if path.is_file():
+                yield path
+
+    def with_corrections(self, origin: Origin) -> Origin:
+        """The origin with the labels of its video that were corrected by hand."""
+        for path in self.paths_of(origin.key):
+            with suppress(CacheError):
+                origin = origin.with_corrections_of(self.describe(path).origin)
+        return origin
+
+    @contextmanager
+    def changing_labels(self) -> Iterator[None]:
+        """Hold the lock of the labels during the block, in which those of one video are read and written.
+
+        Raises:
+            CacheWriteError: if nothing can be written to the cache.
+        """
+        path = Path(self.root) / LABELS_LOCK
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(holding_lock(path))
+            except OSError as error:
+                raise CacheWriteError(
+                    f"cannot write {path} ({error.strerror}); choose another folder"
+                ) from error
+            yield
+
     def relabel(self, path: Path, origin: Origin) -> Entry:
         """Change source, label, split and subject of a file; the keypoints do not change.
+
+        If other processes may do the same, it is to be called within `changing_labels`.
 
         Raises:
             CacheError: if the origin has another video key or estimator, or as `load` and `save`.
@@ -143,8 +223,8 @@ class PoseCache:
                 f"{path} contains video {entry.origin.key} by {entry.origin.estimator}, and the new labels "
                 f"are for {origin.key} by {origin.estimator}; relabel the file of that video"
             )
-        sequence = replace(self.load(path), origin=origin)
-        return self.describe(self.save(sequence, entry.quality, entry.settings))
+        write_sequence(path, replace(self.load(path), origin=origin), entry.quality, entry.settings)
+        return self.describe(path)
 
     def remove_leftovers(self) -> int:
         """Delete the unfinished files of processes that no longer exist.
@@ -172,15 +252,30 @@ class PoseCache:
                 if folder.is_dir()
             ]
         except OSError as error:
-            raise CacheError(
-                f"{error.filename} cannot be read ({error.strerror}); change its permissions, or choose "
-                "another cache"
-            ) from error
+            raise _unreadable(error.filename, error) from error
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of what is in a settings folder, sorted.
+
+    Raises:
+        CacheError: if it cannot be read.
+    """
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208  # of hundreds of thousands
+    except OSError as error:
+        raise _unreadable(folder, error) from error
 
 
 def is_entry(name: str) -> bool:
     """Whether a file of this name in a settings folder is one of a sequence."""
     return name.endswith(_SUFFIX) and not name.startswith(".")
+
+
+def _unreadable(folder: Path | str, error: OSError) -> CacheError:
+    return CacheError(
+        f"{folder} cannot be read ({error.strerror}); change its permissions, or choose another cache"
+    )
 
 
 def _require(pattern: str, text: str, what: str, expected: str) -> None:

@@ -48,10 +48,11 @@ FORMAT: Final = "skdpipe-sequence-1"
 _OF_ONE_PATH: Final = {errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG}
 
 _OPTIONAL: Final = ("label", "split", "subject")
+_CORRECTED: Final = "corrected"
 KNOWN_FIELDS: Final = frozenset(
     {
         *("format", "layout", "joints", "layout_description", "fps", "width", "height", "video_frames"),
-        *("empty", "quality", "settings", "source", "key", "estimator", *_OPTIONAL, CHECKSUM),
+        *("empty", "quality", "settings", "source", "key", "estimator", *_OPTIONAL, _CORRECTED, CHECKSUM),
     }
 )
 """The fields that the metadata of a file may have."""
@@ -228,6 +229,7 @@ def _to_entry(path: Path, header: Header) -> Entry:
             label=metadata.get("label"),
             split=metadata.get("split"),
             subject=metadata.get("subject"),
+            corrected=_corrections_in(metadata),
         ),
         layout=layout,
         fps=fps,
@@ -262,9 +264,20 @@ def _to_metadata(sequence: PoseSequence, quality: Quality, settings: str) -> dic
         "key": origin.key,
         "estimator": origin.estimator,
         **optional,
+        **({_CORRECTED: json.dumps(dict(origin.corrected))} if origin.corrected else {}),
     }
     # Python represents a file name that is not UTF-8 with lone surrogates, which UTF-8 cannot encode.
     return {name: text.encode("utf-8", "backslashreplace").decode() for name, text in fields.items()}
+
+
+def _corrections_in(metadata: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
+    """The labels that were corrected, with their values before."""
+    corrected = json.loads(metadata.get(_CORRECTED, "{}"))
+    if not isinstance(corrected, dict) or any(
+        name not in _OPTIONAL or not isinstance(value, str | None) for name, value in corrected.items()
+    ):
+        raise TensorFileError(f"corrected labels {in_brief(metadata[_CORRECTED])}")
+    return tuple(sorted(corrected.items()))
 
 
 def _layout_in(metadata: Mapping[str, str], path: Path) -> Layout:

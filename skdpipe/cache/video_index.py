@@ -10,7 +10,8 @@ from skdpipe.cache.json_lines import append_line, is_settled, read_lines
 from skdpipe.errors import CacheError, VideoError
 from skdpipe.video import content_key, is_image_series
 
-_NAME: Final = "video-index.jsonl"
+VIDEO_INDEX: Final = "video-index.jsonl"
+"""Name of the file in the root of the cache."""
 
 
 class VideoIndex:
@@ -22,7 +23,7 @@ class VideoIndex:
     """
 
     def __init__(self, root: Path) -> None:
-        self._path = Path(root) / _NAME
+        self._path = Path(root) / VIDEO_INDEX
         self._keys = _read_keys(self._path)
         self._is_writable = True
 

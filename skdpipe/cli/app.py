@@ -185,9 +185,13 @@ def print_problem(colour: str, what: str, about: object) -> None:
 
 def print_json(value: dict[str, object] | list[dict[str, object]]) -> None:
     """Print one JSON value in one line of ASCII; a number that is not finite is null."""
-    text = to_strict_json(value).replace("\x7f", r"\u007f")
+    print_plain(to_strict_json(value).replace("\x7f", r"\u007f"))
+
+
+def print_plain(line: str) -> None:
+    """Print a line that is printable already, as fast as possible."""
     try:
-        print(text, flush=True)  # noqa: T201
+        print(line, flush=True)  # noqa: T201
     except BrokenPipeError:
         _end_without_reader()
 

@@ -12,6 +12,7 @@ from skdpipe.cli import (  # noqa: F401, I001
     experiments,
     profile,
     pose,
+    cache,
     settings,
 )
 from skdpipe.cli.app import app, run

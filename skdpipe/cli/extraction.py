@@ -118,6 +118,7 @@ def find_all(paths: Sequence[Path]) -> tuple[list[VideoItem], list[tuple[Path, D
 def print_extraction(report: ExtractionReport, cache: Path) -> None:
     """Print the number of videos, how well the people of both qualities match, and the problems."""
     changed = f"{report.relabelled} labels changed, " if report.relabelled else ""
+    changed += f"{report.corrected} corrected labels kept, " if report.corrected else ""
     print_line(
         f"{cache}: {report.done} videos extracted, {report.skipped} already present, {changed}"
         f"{len(report.failed)} failed"

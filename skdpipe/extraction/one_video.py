@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 
@@ -88,9 +88,12 @@ class VideoExtractor:
     ) -> dict[Quality, PoseSequence]:
         """Save the new sequences of a video; return all its qualities, those in the cache too."""
         found: dict[Quality, PoseSequence] = {}
-        for source, sequence in zip(missing, sequences, strict=True):
-            self.cache.save(sequence, source.quality, source.settings)
-            found[source.quality] = sequence
+        with self.cache.changing_labels():
+            for source, sequence in zip(missing, sequences, strict=True):
+                # They may have been corrected while the video was extracted.
+                origin = self.cache.with_corrections(sequence.origin.uncorrected())
+                found[source.quality] = replace(sequence, origin=origin)
+                self.cache.save(found[source.quality], source.quality, source.settings)
         for source in self.sources:
             if source.quality not in found:
                 path = self.cache.path_of(source.quality, source.settings, job.origin.key)

@@ -45,6 +45,7 @@ class ExtractionPlan:
         jobs: videos to decode.
         skipped: number of videos without a job, because they are in the cache or more than once in the list.
         relabelled: number of videos in the cache whose label, split or subject changed.
+        corrected: number of videos whose label, split or subject was corrected by hand and kept.
         without_people: skipped videos in which an estimator detected no person.
         failed: path and reason for each video that cannot be extracted.
     """
@@ -52,6 +53,7 @@ class ExtractionPlan:
     jobs: tuple[ExtractionJob, ...]
     skipped: int
     relabelled: int
+    corrected: int
     without_people: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
 
@@ -64,7 +66,7 @@ def plan_extraction(
     people: int,
     progress: Progress,
 ) -> ExtractionPlan:
-    """Find out what the cache lacks, and update the labels of what it contains.
+    """Find out what the cache lacks, and update the labels of what it contains, except corrected ones.
 
     A sequence that is damaged, or has another number of people, counts as missing. Any error of one video is
     the reason for which it fails; the others go on.
@@ -83,7 +85,7 @@ def plan_extraction(
     jobs: list[ExtractionJob] = []
     failed: list[tuple[Path, str]] = []
     without_people: list[Path] = []
-    relabelled = 0
+    relabelled = corrected = 0
     first_with: dict[str, VideoItem] = {}  # by content key
     with progress.task("looking up", len(items), unit="videos") as task:
         for number, item in enumerate(items, 1):
@@ -95,9 +97,12 @@ def plan_extraction(
                     _require_same_labels(item, first_with[key])
                 else:
                     first_with[key] = item
-                    entries = [_find_entry(source, cache, key, people) for source in sources]
-                    origin = _origin_of(item, key, entries)
-                    relabelled += _relabel(origin, entries, cache)
+                    origin, entries = _look_up(item, key, sources, cache, people)
+                    if _labels_differ(origin, entries):
+                        with cache.changing_labels():  # another process may have corrected them meanwhile
+                            origin, entries = _look_up(item, key, sources, cache, people)
+                            relabelled += _relabel(origin, entries, cache)
+                    corrected += bool(origin.corrected)
                     job = _job_of(item, origin, sources, entries, info)
                     if job is not None:
                         jobs.append(job)
@@ -109,7 +114,7 @@ def plan_extraction(
                 failed.append((item.path, reason_of(item.path, error)))
             task.advance_to(number)
     skipped = len(items) - len(jobs) - len(failed)
-    return ExtractionPlan(tuple(jobs), skipped, relabelled, tuple(without_people), tuple(failed))
+    return ExtractionPlan(tuple(jobs), skipped, relabelled, corrected, tuple(without_people), tuple(failed))
 
 
 def _require_same_labels(item: VideoItem, first: VideoItem) -> None:
@@ -144,25 +149,35 @@ def _find_entry(source: Source, cache: PoseCache, key: str, people: int) -> Entr
     return entry if entry.people == people else None
 
 
-def _origin_of(item: VideoItem, key: str, entries: Sequence[Entry | None]) -> Origin:
-    """The labels of a video, those that are not specified from its cached sequences."""
-    origin = Origin(str(item.path), key, "", item.label, item.split, item.subject)
+def _look_up(
+    item: VideoItem, key: str, sources: Sequence[Source], cache: PoseCache, people: int
+) -> tuple[Origin, list[Entry | None]]:
+    """The labels of a video, and its cached sequences.
+
+    Labels that were corrected by hand in any settings are kept; those that are not specified are those of its
+    cached sequences.
+    """
+    entries = [_find_entry(source, cache, key, people) for source in sources]
+    origin = cache.with_corrections(Origin(str(item.path), key, "", item.label, item.split, item.subject))
     for entry in entries:
         if entry is not None:
             origin = origin.with_labels_of(entry.origin)
-    return origin
+    return origin, entries
+
+
+def _labels_differ(origin: Origin, entries: Sequence[Entry | None]) -> bool:
+    return any(
+        entry is not None and entry.origin != replace(origin, estimator=entry.origin.estimator)
+        for entry in entries
+    )
 
 
 def _relabel(origin: Origin, entries: Sequence[Entry | None], cache: PoseCache) -> bool:
     """Relabel the cached sequences of a video; whether label, split or subject of one of them changed."""
-    changed = False
     for entry in entries:
         if entry is not None:
-            relabelled = replace(origin, estimator=entry.origin.estimator)
-            changed |= relabelled != replace(entry.origin, source=origin.source)
-            if entry.origin != relabelled:
-                cache.relabel(entry.path, relabelled)
-    return changed
+            cache.relabel(entry.path, replace(origin, estimator=entry.origin.estimator))
+    return any(entry is not None and entry.origin.labels != origin.labels for entry in entries)
 
 
 def _job_of(

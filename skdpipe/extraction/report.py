@@ -23,6 +23,7 @@ class ExtractionReport:
         pairs: how the people of both qualities match, for each video extracted now.
         frames: number of frames decoded.
         relabelled: number of videos in the cache whose label, split or subject changed.
+        corrected: number of videos whose label, split or subject was corrected by hand and kept.
     """
 
     done: int = 0
@@ -32,6 +33,7 @@ class ExtractionReport:
     pairs: tuple[PairReport, ...] = ()
     frames: int = 0
     relabelled: int = 0
+    corrected: int = 0
 
     @property
     def oks(self) -> float:

@@ -92,7 +92,14 @@ def extract_videos(
             decoded += video.frames
             shown.finish(job)
     return ExtractionReport(
-        done, plan.skipped, tuple(failed), tuple(without_people), tuple(pairs), decoded, plan.relabelled
+        done,
+        plan.skipped,
+        tuple(failed),
+        tuple(without_people),
+        tuple(pairs),
+        decoded,
+        plan.relabelled,
+        plan.corrected,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from skdpipe.errors import DataError
+from skdpipe.extraction.label_rows import read_label_rows
 from skdpipe.folders import folders_below
-from skdpipe.names import require_label
 from skdpipe.regular_file import kind_of
 from skdpipe.skeleton import SPLITS
 from skdpipe.skeleton.sequence import split_named
@@ -201,41 +200,8 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _in_csv(file: Path) -> list[VideoItem]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            rows = [[field.strip() for field in row] for row in csv.reader(text)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} is not a readable UTF-8 CSV ({error})") from error
-    columns = rows[0] if rows else []
-    if not {"path", "label"} <= set(columns):
-        raise DataError(
-            f"{file} has the columns {', '.join(columns) or '(none)':.200}; expected path, label and, "
-            "optionally, split, subject, separated by commas"
-        )
-    items = [_in_row(file, number, columns, row) for number, row in enumerate(rows[1:], 2) if any(row)]
-    if not items:
-        raise DataError(f"{file} has a header but no rows; expected a row for each video")
-    return items
-
-
-def _in_row(file: Path, number: int, columns: Sequence[str], row: Sequence[str]) -> VideoItem:
-    fields = dict(zip(columns, row, strict=False))
-    if len(row) > len(columns) or not fields.get("path"):
-        raise DataError(
-            f"{file}: row {number} has {len(row)} fields ({', '.join(row):.200}); expected a path and at "
-            f"most {len(columns)} fields: put quotes around a field with commas"
-        )
-    label, split, subject = (fields.get(name) or None for name in ("label", "split", "subject"))
-    known = split_named(split) if split else None
-    if split and not known:
-        raise DataError(
-            f"{file}: row {number} has the split '{split:.40}'; expected one of {', '.join(sorted(SPLITS))}: "
-            "correct it"
-        )
-    for what, value in (("label", label), ("subject", subject)):
-        if value is not None:
-            require_label(value, f"{file}: row {number}", what)
-    return VideoItem(file.parent / fields["path"], label, known, subject)
+    rows = read_label_rows(file, ("path",), "a path")
+    return [VideoItem(file.parent / row.fields["path"], row.label, row.split, row.subject) for row in rows]
 
 
 def shard(items: Sequence[T], index: int, count: int) -> list[T]:

@@ -16,7 +16,7 @@ from skdpipe.cache.video_index import VideoIndex
 from skdpipe.errors import CacheError, CacheWriteError, DataError
 from skdpipe.formats.reading import Reading, ReadingReport, read_clips
 from skdpipe.progress import Progress
-from skdpipe.skeleton import Origin, PoseSequence
+from skdpipe.skeleton import PoseSequence
 
 
 def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress: Progress) -> ReadingReport:
@@ -103,12 +103,12 @@ class _CacheFolder:
         source = _absolute(sequence.origin.source)
         known = self.by_source.get(source)
         key = known.origin.key if known is not None and self.keeps_keys else sequence.origin.key
-        origin = replace(sequence.origin, source=source, key=key)
+        origin = self.cache.with_corrections(replace(sequence.origin, source=source, key=key))
         cached = self.by_key.get(key)
         moved = (known or self._former(sequence)) if cached is None else None  # its key has changed
         before = cached or moved
         if before is not None:
-            origin = origin.with_labels_of(before.origin)
+            origin = origin.with_corrections_of(before.origin).with_labels_of(before.origin)
         same = before is not None and self._holds(before, sequence)
         if cached is not None and not same and _absolute(cached.origin.source) != source:
             raise _other_skeletons(source, cached)
@@ -122,7 +122,7 @@ class _CacheFolder:
         self.report.done += before is None
         self.report.skipped += same
         self.report.replaced += before is not None and not same
-        self.report.relabelled += before is not None and same and _labels(before.origin) != _labels(origin)
+        self.report.relabelled += before is not None and same and before.origin.labels != origin.labels
 
     def _former(self, sequence: PoseSequence) -> Entry | None:
         """The entry of these skeletons whose file no longer exists."""
@@ -167,10 +167,6 @@ def _other_skeletons(source: str, cached: Entry) -> DataError:
     )
     error.kind = f"other skeletons than of {Path(cached.origin.source).parent}"
     return error
-
-
-def _labels(origin: Origin) -> tuple[str | None, str | None, str | None]:
-    return origin.label, origin.split, origin.subject
 
 
 def _digest(sequence: PoseSequence) -> str:

@@ -9,6 +9,7 @@ The confidence is 1 if the source has none. An unseen joint has NaN as coordinat
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -71,6 +72,8 @@ class Origin:
             or from the clip's name (`clip_key`) if there are only skeletons.
         estimator: fingerprint of the pose estimator or of the annotation.
         label, split, subject: as specified by the user, or None.
+        corrected: which of label, split and subject were corrected by hand, sorted, each with its value
+            before, which `uncorrected` restores.
     """
 
     source: str = ""
@@ -79,6 +82,12 @@ class Origin:
     label: str | None = None
     split: str | None = None
     subject: str | None = None
+    corrected: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def labels(self) -> tuple[str | None, str | None, str | None]:
+        """Label, split and subject."""
+        return self.label, self.split, self.subject
 
     def with_labels_of(self, other: Origin) -> Origin:
         """The origin with label, split and subject of another one where it specifies none."""
@@ -88,6 +97,48 @@ class Origin:
             split=self.split or other.split,
             subject=self.subject or other.subject,
         )
+
+    def correct(
+        self, label: str | None = None, split: str | None = None, subject: str | None = None
+    ) -> Origin:
+        """The origin with corrected labels, None leaves one as it is.
+
+        The value before the first correction is kept; what is corrected to that value again is not corrected
+        any more.
+        """
+        given = {"label": label, "split": split, "subject": subject}
+        new = {name: value for name, value in given.items() if value is not None}
+        before = {name: getattr(self, name) for name in new} | dict(self.corrected)
+        return self._with_labels(new, before)
+
+    def uncorrected(self) -> Origin:
+        """The origin with the labels that it had before they were corrected."""
+        return self._with_labels(dict(self.corrected), {})
+
+    def with_corrections_of(self, other: Origin) -> Origin:
+        """The origin with the corrected labels of another one, which replace its own.
+
+        An own label that is equal to the corrected one needs no correction.
+        """
+        before = dict(self.corrected)
+        new: dict[str, str | None] = {}
+        for name, value in other.corrected:
+            own, corrected = getattr(self, name), getattr(other, name)
+            if name not in before and own != corrected:
+                new[name] = corrected
+                before[name] = value if own is None else own
+        return self._with_labels(new, before)
+
+    def _with_labels(self, new: Mapping[str, str | None], before: Mapping[str, str | None]) -> Origin:
+        """The origin with new labels, and with the values before of those that were corrected."""
+        changed = replace(
+            self,
+            label=new.get("label", self.label),
+            split=new.get("split", self.split),
+            subject=new.get("subject", self.subject),
+        )
+        corrected = sorted((name, value) for name, value in before.items() if value != getattr(changed, name))
+        return replace(changed, corrected=tuple(corrected))
 
 
 def clip_key(name: str) -> str:
