@@ -156,6 +156,7 @@ def _print_reading(report: ReadingReport, where: str, done: str) -> None:
     for count, what in (
         (report.replaced, "replaced"),
         (report.relabelled, "labels changed"),
+        (report.corrected, "corrected labels kept"),
         (report.left_out, "left out"),
     ):
         counts += [f"{count} {what}"] * bool(count)

@@ -23,10 +23,10 @@ def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress:
     """Read clips and save those that the cache lacks.
 
     A clip whose skeletons are in the cache is already present; its label, split and subject replace those in
-    the cache, unless they are not specified now. This includes clips whose file was moved to another class
-    folder: the same skeletons, whose former file no longer exists, are the same clip. Other skeletons from
-    the same source replace those in the cache. Other skeletons from another source are refused. Files with
-    one clip each that have not changed since they were imported are not read.
+    the cache, unless they are not specified now or were corrected by hand. This includes clips whose file was
+    moved to another class folder: the same skeletons, whose former file no longer exists, are the same clip.
+    Other skeletons from the same source replace those in the cache. Other skeletons from another source are
+    refused. Files with one clip each that have not changed since they were imported are not read.
 
     Args:
         reading: the data set.
@@ -122,6 +122,7 @@ class _CacheFolder:
         self.report.done += before is None
         self.report.skipped += same
         self.report.replaced += before is not None and not same
+        self.report.corrected += bool(origin.corrected)
         self.report.relabelled += before is not None and same and before.origin.labels != origin.labels
 
     def _former(self, sequence: PoseSequence) -> Entry | None:

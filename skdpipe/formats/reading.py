@@ -30,6 +30,7 @@ class ReadingReport:
         skipped: clips already in the cache.
         replaced: clips whose skeletons in the cache were others, from the same file.
         relabelled: clips already in the cache whose label, split or subject changed.
+        corrected: clips whose label, split or subject was corrected by hand and kept.
         left_out: clips that the user excluded.
         failed: the reason for each clip or file that could not be read; one reason for all clips of a file
             that share it.
@@ -42,6 +43,7 @@ class ReadingReport:
     skipped: int = 0
     replaced: int = 0
     relabelled: int = 0
+    corrected: int = 0
     left_out: int = 0
     failed: list[str] = field(default_factory=list)
     failures: int = 0
