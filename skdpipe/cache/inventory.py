@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -18,6 +19,7 @@ from skdpipe.cache.sequence_file import KNOWN_FIELDS, Entry, Quality, read_entry
 from skdpipe.cache.video_index import VIDEO_INDEX
 from skdpipe.errors import CacheError, in_brief, in_one_line
 from skdpipe.progress import Progress
+from skdpipe.runtimes import available_cores
 from skdpipe.tensor_file import (
     NewerFormatError,
     OtherFormatError,
@@ -30,6 +32,7 @@ Kind = Literal["damaged", "misplaced", "unreadable", "unknown"]
 
 ESTIMATOR_FILE: Final = "estimator.yaml"
 """Name of the file with the estimator's settings in a settings folder."""
+_BATCH: Final = 200  # files that wait for a thread
 _KNOWN: Final = {
     ESTIMATOR_FILE: "settings of the estimator",
     VIDEO_INDEX: "index of videos",
@@ -273,17 +276,13 @@ def verify_cache(cache: PoseCache, progress: Progress) -> VerifyReport:
     findings, unverifiable = list[CacheFinding](), list[Path]()
     files = size = 0
     with progress.task("verifying", len(paths), unit="files") as task:
-        for number, path in enumerate(paths, 1):
-            found = verify_file(path)
+        for number, (path, found) in enumerate(verify_files(paths), 1):
+            if found is not None:
+                files += 1
+                size += found.bytes
+                findings += [found.finding] if found.finding else []
+                unverifiable += [path] if not (found.finding or found.has_checksum) else []
             task.advance_to(number)
-            if found is None:  # deleted meanwhile
-                continue
-            files += 1
-            size += found.bytes
-            if found.finding is not None:
-                findings.append(found.finding)
-            elif not found.has_checksum:
-                unverifiable.append(path)
     return VerifyReport(files, size, tuple(findings), tuple(unverifiable))
 
 
@@ -300,6 +299,17 @@ class VerifiedFile:
     bytes: int
     finding: CacheFinding | None
     has_checksum: bool
+
+
+def verify_files(paths: Sequence[Path]) -> Iterator[tuple[Path, VerifiedFile | None]]:
+    """As `verify_file` for each path, several at once: reading and checksums run beside each other."""
+    pool = ThreadPoolExecutor(available_cores())
+    try:
+        for start in range(0, len(paths), _BATCH):
+            batch = paths[start : start + _BATCH]
+            yield from zip(batch, pool.map(verify_file, batch), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def verify_file(path: Path) -> VerifiedFile | None:
