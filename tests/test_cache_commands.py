@@ -90,7 +90,7 @@ def test_verify_names_what_is_wrong(cache: PoseCache, run: Run) -> None:
     output = run("cache", "verify", "--cache", cache.root)
     assert output.code == 1
     lines = output.out.splitlines()
-    assert lines[0].startswith("damaged: 1 (→ extract the video again")
+    assert lines[0].startswith("damaged: 1 (→ delete it (`skdpipe cache prune --damaged --yes`), and extract")
     assert lines[1] == f"  {damaged}: its content does not have the checksum that it states"
     assert lines[2:4] == ["without a checksum, by an earlier version: 1", f"  {old}"]
     found = json.loads(run("cache", "verify", "--cache", cache.root, "--json").out)

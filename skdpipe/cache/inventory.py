@@ -346,9 +346,7 @@ def _refused(path: Path, error: CacheError) -> CacheFinding:
 
 
 def _damaged(path: Path, text: str) -> CacheFinding:
-    remedy = (
-        "extract the video again (`skdpipe extract VIDEOS`), or delete it (`skdpipe cache prune --damaged`)"
-    )
+    remedy = "delete it (`skdpipe cache prune --damaged --yes`), and extract the video again"
     return CacheFinding(path, "damaged", text, remedy)
 
 

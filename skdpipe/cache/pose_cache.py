@@ -183,11 +183,20 @@ class PoseCache:
             if path.is_file():
                 yield path
 
-    def with_corrections(self, origin: Origin) -> Origin:
-        """The origin with the labels of its video that were corrected by hand."""
+    def with_corrections(self, origin: Origin, entries: Iterable[Entry] = ()) -> Origin:
+        """The origin with the labels of its video that were corrected by hand, in any settings.
+
+        Args:
+            origin: of the video.
+            entries: headers of its sequences that were read already; the others are read.
+
+        Raises:
+            CacheError: as `paths_of`.
+        """
+        read = {entry.path: entry for entry in entries}
         for path in self.paths_of(origin.key):
             with suppress(CacheError):
-                origin = origin.with_corrections_of(self.describe(path).origin)
+                origin = origin.with_corrections_of((read.get(path) or self.describe(path)).origin)
         return origin
 
     @contextmanager

@@ -158,10 +158,11 @@ def _look_up(
     cached sequences.
     """
     entries = [_find_entry(source, cache, key, people) for source in sources]
-    origin = cache.with_corrections(Origin(str(item.path), key, "", item.label, item.split, item.subject))
-    for entry in entries:
-        if entry is not None:
-            origin = origin.with_labels_of(entry.origin)
+    cached = [entry for entry in entries if entry is not None]
+    specified = Origin(str(item.path), key, "", item.label, item.split, item.subject)
+    origin = cache.with_corrections(specified, cached)
+    for entry in cached:
+        origin = origin.with_labels_of(entry.origin)
     return origin, entries
 
 
