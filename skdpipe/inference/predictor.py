@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -30,6 +30,10 @@ from skdpipe.skeleton.tracks import TrackedFrame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_NO_ESTIMATOR: Final = (
+    "this predictor has no estimator and labels pose sequences only; name an estimator to label videos"
+)
+
 
 class Predictor:
     """Labels clips with a low-cost estimator and a trained network.
@@ -42,6 +46,7 @@ class Predictor:
         estimator: detects people in frames; None if only pose sequences are labelled.
         batch: number of frames in one call of the estimator.
         continual: runs the trained network frame by frame on footage; None for sliding windows.
+        without: why there is no estimator and what to do, for the error that a video then gives.
 
     Raises:
         BundleError: if the estimator's joints cannot be mapped to the bundle's.
@@ -55,12 +60,14 @@ class Predictor:
         *,
         batch: int = 16,
         continual: ContinualRuntime | None = None,
+        without: str = _NO_ESTIMATOR,
     ) -> None:
         self.metadata = metadata
         self.runtime = runtime
         self.continual = continual
         self._estimator = estimator
         self._batch = batch
+        self._without = without
         if estimator is not None:
             _require_mappable(estimator, metadata)
 
@@ -71,10 +78,7 @@ class Predictor:
             BundleError: if there is none.
         """
         if self._estimator is None:
-            raise BundleError(
-                "this predictor has no estimator and labels pose sequences only; name an estimator "
-                "to label videos"
-            )
+            raise BundleError(self._without)
         return self._estimator
 
     @property
