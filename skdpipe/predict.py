@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skdpipe.config import Estimator, OpenPifPafSettings, RuntimeChoice
-from skdpipe.errors import BundleError, ConfigError
+from skdpipe.errors import BundleError, ConfigError, explaining_missing_extras
 from skdpipe.inference import Predictor
 from skdpipe.inference.exported import is_export, load_export
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from skdpipe.bundle import Bundle
 
 
+@explaining_missing_extras()
 def load_predictor(
     bundle: str | Path | Bundle,
     *,
@@ -50,7 +51,7 @@ def load_predictor(
         BundleError: if the bundle cannot be read, was trained on three coordinates, names no estimator or one
             that would execute code, or the estimator's weights have changed since the training.
         PoseError: if the estimator or its weights are not available.
-        MissingDependencyError: if the runtime is not installed.
+        MissingDependencyError: if the runtime is not installed, or PyTorch, which a bundle needs.
     """
     where = Path(bundle) if isinstance(bundle, str | Path) else bundle
     if isinstance(where, Path) and is_export(where):

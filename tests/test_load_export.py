@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -334,3 +335,45 @@ def test_a_missing_runtime_is_named(export: Path, monkeypatch: pytest.MonkeyPatc
 def test_continual_inference_needs_the_bundle(export: Path) -> None:
     with pytest.raises(ConfigError, match=r"continual inference with the export .*; expected a bundle"):
         load_predictor(export, continual=True)
+
+
+# What is imported
+
+PROGRAM = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        absent = {"torch", "torchvision", "openpifpaf", "sklearn", "scipy", "onnx", "matplotlib"}
+        return None if name.partition(".")[0] in absent else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+import numpy as np
+from skdpipe.inference import load_export
+from skdpipe.skeleton import COCO_17, PoseSequence
+
+before = len([name for name in sys.modules if name.startswith("skdpipe")])
+export, video = sys.argv[1:]
+people = np.random.default_rng(0).random((12, 2, 17, 3), np.float32)
+poses = PoseSequence(people * (64, 48, 1), np.arange(12, dtype=np.int32), 12, COCO_17, 12.0, (64, 48))
+predictor = load_export(export, poses_only=True)
+assert predictor.predict(poses).label in predictor.metadata.classes
+assert predictor.label_footage(poses).seconds == 1.0
+print(*sorted({"cv2", "av", "PIL", "typer", "rich"} & sys.modules.keys()))
+print(before)
+print(load_export(export).predict(video).people)
+"""
+
+
+def test_labelling_imports_only_what_it_uses(export: Path, frames: Frame, tmp_path: Path) -> None:
+    """The import takes 0.25 s; unlike the time, the number of modules is the same on a loaded machine."""
+    write_video(tmp_path / "push.mp4", frames, 12.0)
+    command = [sys.executable, "-c", PROGRAM, str(export), str(tmp_path / "push.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    unneeded, modules, people = done.stdout.splitlines()
+    assert unneeded == ""
+    assert int(modules) <= 70
+    assert people == "2"

@@ -17,14 +17,18 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from exported_student import a_student
 from packaging.requirements import Requirement
 from squares import square_frames
 
+from skdpipe.bundle import save_bundle
 from skdpipe.video import write_video
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = ("app", "onnx", "openvino", "report", "rtmlib", "tensorboard", "train-pose")
+EXTRAS = (
+    "app", "onnx", "openvino", "report", "rtmlib", "runner", "tensorboard", "train", "train-pose",
+)  # fmt: skip
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -115,8 +119,16 @@ def test_extras_are_complete(metadata: Message) -> None:
 
 
 def test_openpifpaf_is_built_with_the_range_of_torch_that_it_runs_with() -> None:
-    (torch,) = (text for text in PROJECT["project"]["dependencies"] if text.startswith("torch>"))
+    train = PROJECT["project"]["optional-dependencies"]["train"]
+    (torch,) = (text for text in train if text.startswith("torch>"))
     assert torch in PROJECT["tool"]["uv"]["extra-build-dependencies"]["openpifpaf"]
+
+
+def test_the_base_and_the_runner_require_nothing_of_the_training() -> None:
+    project = PROJECT["project"]
+    runner = [*project["dependencies"], *project["optional-dependencies"]["runner"]]
+    names = {Requirement(each).name for each in runner}
+    assert names & {"torch", "torchvision", "openpifpaf", "scikit-learn", "scipy", "skdpipe"} == set()
 
 
 # What is imported --------------------------------------------------------------------------------
@@ -132,6 +144,7 @@ HEAVY = ("torch", "openpifpaf", "matplotlib", "sklearn", "onnxruntime", "openvin
         ("skdpipe.skeleton", (*HEAVY, "cv2", "av")),
         ("skdpipe.cache", (*HEAVY, "cv2", "av")),
         ("skdpipe.video", HEAVY),
+        ("skdpipe.inference.exported", (*HEAVY, "scipy", "cv2", "av", "PIL", "typer", "rich")),
     ],
 )
 def test_importing_a_module_loads_only_what_it_uses(module: str, absent: tuple[str, ...]) -> None:
@@ -153,6 +166,67 @@ sys.modules[sys.argv.pop(1)] = None  # as if it were not installed
 from skdpipe.cli import main
 main()
 """
+
+
+WITHOUT_TRAINING = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        absent = {"torch", "torchvision", "openpifpaf", "sklearn", "scipy"}
+        return None if name.partition(".")[0] in absent else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+"""
+COMMANDS_THAT_TRAIN = {
+    "extract": ["clip.mp4", "--cache", "cache"],
+    "distill": [],
+    "finetune": ["student.safetensors"],
+    "compare": ["penn-small"],
+    "evaluate": ["student.safetensors"],
+    "report": ["run"],
+    "predict": ["clip.mp4", "--bundle", "student.safetensors"],
+    "fit-noise": ["noise.yaml"],
+    "profile": [],
+    "train-pose": ["pose-actors-low", "out.safetensors"],
+    "measure-pose": [],
+    "demo": [],
+}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a video and a bundle."""
+    folder = tmp_path_factory.mktemp("workplace")
+    write_video(folder / "clip.mp4", square_frames(frames=3), fps=10)
+    save_bundle(a_student(), folder / "student.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS_THAT_TRAIN)
+def test_without_the_extra_for_training_a_command_that_needs_it_says_so_in_one_line(
+    command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    program = f"{WITHOUT_TRAINING}\nfrom skdpipe.cli import main\nmain()"
+    done = python(program, command, *COMMANDS_THAT_TRAIN[command], code=1)
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(
+        ' not found; expected the optional packages of this command: run `pip install "skdpipe[train]"`'
+    )
+
+
+@pytest.mark.parametrize(
+    "call", ["skdpipe.distill_student", "skdpipe.load_predictor('student.safetensors', runtime='torch')"]
+)
+def test_in_python_a_missing_extra_is_an_error_with_the_remedy(
+    call: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    done = python(f"{WITHOUT_TRAINING}\nimport skdpipe\n{call}", code=1)
+    assert done.stderr.splitlines()[-1].startswith("skdpipe.errors.MissingDependencyError: torch not found")
 
 
 def test_a_report_without_its_extra_is_refused_in_one_line(tmp_path: Path) -> None:
