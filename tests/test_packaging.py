@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,11 +19,15 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from exported_student import a_student
+from exported_student import a_student, write_export
+from moving_body import a_sequence
 from packaging.requirements import Requirement
 from squares import square_frames
 
 from skdpipe.bundle import save_bundle
+from skdpipe.formats import save_poses
+from skdpipe.predict import load_predictor
+from skdpipe.synthetic import make_scene, render_clip
 from skdpipe.video import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -389,3 +395,55 @@ def test_a_plugin_among_the_examples_is_found_and_names_the_weights_that_it_lack
     done = run("extract", demonstration / "videos", "-c", "movenet", code=1)
     assert "no MoveNet weights at" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+# The runner --------------------------------------------------------------------------------------
+
+OF_TRAINING = {"torch", "torchvision", "openpifpaf", "scikit-learn", "scipy"}
+
+
+@pytest.fixture(scope="module")
+def runner(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment of its own with the wheel and the extra ``runner``, from uv's cache or the network."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("no uv")
+    folder = tmp_path_factory.mktemp("runner")
+    environment = bare_environment()
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True, env=environment)
+    install = [uv, "pip", "install", "-q", "--python", folder / "bin/python", f"{wheel}[runner]"]
+    subprocess.run(install, check=True, env=environment)
+    listed = [uv, "pip", "list", "--format=freeze", "--python", folder / "bin/python"]
+    found = subprocess.run(listed, check=True, env=environment, capture_output=True, text=True).stdout
+    assert OF_TRAINING & {line.partition("=")[0] for line in found.splitlines()} == set()
+    return folder / "bin/skdpipe"
+
+
+@pytest.mark.slow
+def test_the_runner_labels_skeletons_and_videos_with_an_export(runner: Path, tmp_path: Path) -> None:
+    export = write_export(tmp_path, a_student())
+    frames = render_clip(make_scene("push", subject=1, take=0, seed=7, frames=16, fps=12.0)).frames
+    write_video(tmp_path / "push.mp4", frames, 12.0)
+    save_poses([a_sequence("sideways", 3)], tmp_path / "poses.pkl", "pyskl")
+    expected = load_predictor(tmp_path / "student.safetensors", runtime="torch")
+
+    def predict(*arguments: object) -> CompletedProcess[str]:
+        command = [runner, "predict", *map(str, arguments)]
+        environment = {**bare_environment(), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+        )
+
+    done = predict("push.mp4", "poses.pkl", "--bundle", export, "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("note: poses by pyskl annotation; the student was trained on poses by")
+    video, poses = (json.loads(line) for line in done.stdout.splitlines())
+    assert video["label"] == expected.predict(tmp_path / "push.mp4").label
+    assert poses["label"] == expected.predict(a_sequence("sideways", 3)).label
+    done = predict("push.mp4", "--bundle", export, "--per-person", "--window", 0.5, "--overlay", "seen.mp4")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "seen.mp4").stat().st_size > 1000
+    done = predict("push.mp4", "--bundle", "student.safetensors")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert '`pip install "skdpipe[train]"`' in line
