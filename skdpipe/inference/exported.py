@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -31,9 +31,11 @@ from skdpipe.inference.metadata import BundleMetadata, parse_description, unfit
 from skdpipe.inference.predictor import Predictor
 from skdpipe.inference.runtimes import ExportedRuntime
 from skdpipe.inference.trained_estimator import estimator_settings, require_trained_estimator
-from skdpipe.pose.decoding import SampledEstimator
 from skdpipe.runtimes import ExportRuntime, Session, available_cores, choose_runtime_of_export, open_session
 from skdpipe.skeleton import layout_named
+
+if TYPE_CHECKING:
+    from skdpipe.pose.decoding import SampledEstimator
 
 _FASTEST: Final[tuple[ExportRuntime, ...]] = ("onnx", "openvino")  # for graph networks: configs/RESULTS.md
 _FASTEST_FOR_POSES: Final[tuple[ExportRuntime, ...]] = ("openvino", "onnx")
@@ -185,6 +187,7 @@ def _open_estimator(
             f"no {POSE} in {folder}, so pose sequences can be labelled, but no videos; run `skdpipe export` "
             "again with the pose network, or name an estimator with --estimator FILE"
         )
+    from skdpipe.pose.decoding import SampledEstimator
     from skdpipe.pose.rtmlib import Rtmlib
 
     try:
@@ -212,6 +215,7 @@ def _open_pose_network(file: Path, metadata: BundleMetadata, choice: RuntimeChoi
     Raises:
         BundleError: if it is damaged, or not the one that the student was trained with.
     """
+    from skdpipe.pose.decoding import SampledEstimator
     from skdpipe.pose.openpifpaf.estimator import NetworkDescription, OpenPifPaf  # with OpenCV
     from skdpipe.pose.openpifpaf.exported_fields import ExportedFields
 

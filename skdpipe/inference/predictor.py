@@ -1,4 +1,7 @@
-"""Labels for new videos, frames or pose sequences: numpy in, labels out."""
+"""Labels for new videos, frames or pose sequences: numpy in, labels out.
+
+What footage and videos need is imported by the first of them: a clip of skeletons is labelled sooner.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,22 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from skdpipe.errors import BundleError, DataError
-from skdpipe.inference.continual import ContinualRuntime
-from skdpipe.inference.footage import FootageLabeller, Labels
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.inference.model_input import batch_input
-from skdpipe.inference.pose_footage import format_of, frames_of, timeline_of
 from skdpipe.inference.prediction import Prediction, rank_classes
 from skdpipe.inference.runtimes import Runtime, finite_logits
-from skdpipe.inference.timeline import Reason, Timeline
-from skdpipe.inference.window_settings import FootageSettings, windows_of
-from skdpipe.inference.windows import FootageFormat
-from skdpipe.pose.decoding import SampledEstimator
-from skdpipe.pose.estimate import estimate_frames, estimate_video
-from skdpipe.pose.follow import Extent, track_video
 from skdpipe.skeleton import Layout, Origin, PoseSequence, layout_named, map_layout
 from skdpipe.skeleton.plausible import HIGHEST_FPS, LOWEST_FPS, require_plausible
-from skdpipe.skeleton.tracks import TrackedFrame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from skdpipe.inference.continual import ContinualRuntime
+    from skdpipe.inference.timeline import Reason, Timeline
+    from skdpipe.inference.window_settings import FootageSettings
+    from skdpipe.pose.decoding import SampledEstimator
+    from skdpipe.pose.follow import Extent
+    from skdpipe.skeleton.tracks import TrackedFrame
 
 _NO_ESTIMATOR: Final = (
     "this predictor has no estimator and labels pose sequences only; name an estimator to label videos"
@@ -142,12 +142,18 @@ class Predictor:
             BundleError, DataError, VideoError: as :meth:`predict`; `BundleError` also if the length of a
                 window is not known.
         """
+        from skdpipe.inference.footage import FootageLabeller, Labels
+        from skdpipe.inference.pose_footage import format_of, frames_of, timeline_of
+        from skdpipe.inference.window_settings import FootageSettings, windows_of
+        from skdpipe.inference.windows import FootageFormat
+
         windows = windows_of(self.metadata, settings or FootageSettings())
         frames: Generator[TrackedFrame, None, Extent]
         if isinstance(footage, PoseSequence):
             require_plausible(footage)
             source, format, frames = footage.origin.source, format_of(footage), frames_of(footage)  # noqa: A001
         else:
+            from skdpipe.pose.follow import track_video
             from skdpipe.video import probe
 
             estimator, source = self.require_estimator(), str(footage)
@@ -172,6 +178,8 @@ class Predictor:
 
     def estimate_poses(self, clip: str | Path | NDArray[np.uint8], fps: float | None = None) -> PoseSequence:
         """Detect and track the people of a video or of frames; arguments as for :meth:`predict`."""
+        from skdpipe.pose.estimate import estimate_frames, estimate_video
+
         estimator, people = self.require_estimator(), self.metadata.clip.people
         if isinstance(clip, np.ndarray):
             if (
