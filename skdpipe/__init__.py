@@ -43,4 +43,11 @@ A live predictor labels frames as they come:
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from skdpipe.errors import explaining_missing_extras
+
+_getattr, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    with explaining_missing_extras():
+        return _getattr(name)

@@ -16,10 +16,15 @@ Each message is one line: what was found, what was expected, what to do.
 """
 
 import reprlib
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import islice
 from numbers import Number
+from typing import Final
+
+_OF_TRAINING: Final = frozenset({"torch", "torchvision", "openpifpaf", "sklearn", "scipy"})
+"""Modules that are imported wherever they are needed, without a check: those of the extra ``train``."""
 
 
 class SkdpipeError(Exception):
@@ -118,7 +123,27 @@ def require_extra(extra: str, *modules: str) -> None:
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise MissingDependencyError(
-            f"{', '.join(missing)} not found; expected the optional packages of this command: run "
-            f'`pip install "skdpipe[{extra}]"`'
-        )
+        raise _missing(extra, ", ".join(missing))
+
+
+@contextmanager
+def explaining_missing_extras() -> Iterator[None]:
+    """Turn the import of a module of the extra ``train`` that is not installed into an error with a remedy.
+
+    Raises:
+        MissingDependencyError: if such a module is imported.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in _OF_TRAINING:
+            raise
+        raise _missing("train", module) from error
+
+
+def _missing(extra: str, modules: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"{modules} not found; expected the optional packages of this command: run "
+        f'`pip install "skdpipe[{extra}]"`'
+    )

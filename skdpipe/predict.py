@@ -1,4 +1,4 @@
-"""From a bundle to a predictor: the network, its runtime and its estimator."""
+"""From a bundle or an export to a predictor: the network, its runtime and its estimator."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skdpipe.config import Estimator, OpenPifPafSettings, PluginSettings, RuntimeChoice
-from skdpipe.errors import BundleError, in_brief
+from skdpipe.config import Estimator, OpenPifPafSettings, RuntimeChoice
+from skdpipe.errors import BundleError, ConfigError, explaining_missing_extras
 from skdpipe.inference import Predictor
+from skdpipe.inference.exported import is_export, load_export
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
+from skdpipe.inference.trained_estimator import estimator_settings, require_trained_estimator
 from skdpipe.pose.decoding import SampledEstimator
 from skdpipe.pose.load import load_estimator
 from skdpipe.runtime import open_continual_runtime, open_runtime
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from skdpipe.bundle import Bundle
 
 
+@explaining_missing_extras()
 def load_predictor(
     bundle: str | Path | Bundle,
     *,
@@ -29,12 +32,12 @@ def load_predictor(
     poses_only: bool = False,
     continual: bool = False,
 ) -> Predictor:
-    """Load a trained student and its estimator.
+    """Load a trained student and its estimator, from a bundle or from an export, which needs no PyTorch.
 
     A bundle never executes code: an estimator that is a plugin or a pickle must be named by the caller.
 
     Args:
-        bundle: the student's bundle, or its path.
+        bundle: the student's bundle, its path, or that of an export (see `skdpipe.inference.load_export`).
         device: where the estimator and, with the runtime torch, the student run.
         estimator: settings of the estimator. By default those stored in the bundle; needed for videos if the
             student was trained on imported skeletons.
@@ -44,13 +47,25 @@ def load_predictor(
             the ST-GCN family and people who are labelled apart.
 
     Raises:
-        ConfigError: if the network cannot run frame by frame.
+        ConfigError: if the network cannot run frame by frame, or the runtime cannot run an export.
         BundleError: if the bundle cannot be read, was trained on three coordinates, names no estimator or one
             that would execute code, or the estimator's weights have changed since the training.
         PoseError: if the estimator or its weights are not available.
-        MissingDependencyError: if the runtime is not installed.
+        MissingDependencyError: if the runtime is not installed, or PyTorch, which a bundle needs.
     """
     where = Path(bundle) if isinstance(bundle, str | Path) else bundle
+    if isinstance(where, Path) and is_export(where):
+        if continual:
+            raise ConfigError(
+                f"continual inference with the export {where}; expected a bundle (.safetensors), which "
+                "PyTorch runs frame by frame: name it, or use sliding windows"
+            )
+        alone = poses_only or estimator is not None
+        predictor = load_export(where, runtime=runtime, poses_only=alone, device=str(device))
+        if poses_only or estimator is None:
+            return predictor
+        found = _open_estimator(predictor.metadata, estimator, str(device), runtime)
+        return Predictor(predictor.metadata, predictor.runtime, found)
     metadata = read_metadata(where) if isinstance(where, Path) else where.metadata
     sampled = None if poses_only else _open_estimator(metadata, estimator, str(device), runtime)
     return Predictor(
@@ -64,44 +79,13 @@ def load_predictor(
 def _open_estimator(
     metadata: BundleMetadata, given: Estimator | None, device: str, runtime: RuntimeChoice
 ) -> SampledEstimator:
-    if metadata.clip.coordinates == 3:
-        raise BundleError(
-            "the student was trained on three coordinates (x, y, z), and estimators find two in a video; "
-            "distil a student on skeletons in two dimensions, with a teacher in three if you like"
-        )
-    settings = given or metadata.estimator
-    if settings is None:
-        raise BundleError(
-            f"the bundle was trained on imported skeletons ({metadata.fingerprint}) and names no estimator; "
-            "name the one that should process the video with --estimator FILE"
-        )
-    if given is None:
-        _require_no_code(settings)
+    settings = estimator_settings(metadata, given)
     in_runtime = settings
     if runtime != "auto" and isinstance(settings, OpenPifPafSettings):
         in_runtime = replace(settings, runtime=runtime)
     estimator = load_estimator(in_runtime, device)
-    if settings == metadata.estimator and estimator.fingerprint != metadata.fingerprint:
-        raise BundleError(
-            f"the bundle was trained with '{metadata.fingerprint}', but the estimator found here is "
-            f"'{estimator.fingerprint}'; install the same weights or train again"
-        )
+    require_trained_estimator(metadata, settings, estimator.fingerprint)
     return SampledEstimator(estimator, settings.every)
-
-
-def _require_no_code(settings: Estimator) -> None:
-    """Refuse an estimator that runs code and is named by the bundle alone."""
-    match settings:
-        case PluginSettings(plugin=code):
-            pass
-        case OpenPifPafSettings(weights=code) if Path(code).is_file() and Path(code).suffix != ".safetensors":
-            pass
-        case _:
-            return
-    raise BundleError(
-        f"the bundle's estimator is code outside skdpipe ({in_brief(code, 200)}), which is never run on the "
-        "word of a bundle; if you trust it, name it with --estimator FILE"
-    )
 
 
 def newest_bundle(models: Path) -> Path:

@@ -20,7 +20,7 @@ from skdpipe.pose.openpifpaf.export import to_onnx
 from skdpipe.pose.openpifpaf.exported_fields import ExportedFields
 from skdpipe.pose.openpifpaf.networks import build_2019
 from skdpipe.pose.openpifpaf.weights_file import describe_weights, embedded_path
-from skdpipe.runtimes import user_cache
+from skdpipe.runtimes import open_session, user_cache
 from skdpipe.runtimes.session import openvino_has_bfloat16
 from skdpipe.skeleton import is_seen
 from skdpipe.video import Frame, read_frames
@@ -75,7 +75,8 @@ def test_the_fields_of_networks_of_2019_are_those_of_pytorch(runtime: Literal["o
 
 
 def assert_same_fields(network: PoseNetwork, runtime: Literal["onnx", "openvino"]) -> None:
-    exported = ExportedFields(to_onnx(network), network.description, runtime, threads=2)
+    session = open_session(to_onnx(network), runtime, calls=2)
+    exported = ExportedFields(session, network.description, calls=2)
     in_torch = TorchFields(network)
     for size in ((65, 81), (97, 65), (49, 129)):
         for count in (1, 3):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,14 +19,22 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from exported_student import a_student, write_export
+from moving_body import a_sequence
 from packaging.requirements import Requirement
 from squares import square_frames
 
+from skdpipe.bundle import save_bundle
+from skdpipe.formats import save_poses
+from skdpipe.predict import load_predictor
+from skdpipe.synthetic import make_scene, render_clip
 from skdpipe.video import write_video
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-EXTRAS = ("app", "onnx", "openvino", "report", "rtmlib", "tensorboard", "train-pose")
+EXTRAS = (
+    "app", "onnx", "openvino", "report", "rtmlib", "runner", "tensorboard", "train", "train-pose",
+)  # fmt: skip
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -115,8 +125,16 @@ def test_extras_are_complete(metadata: Message) -> None:
 
 
 def test_openpifpaf_is_built_with_the_range_of_torch_that_it_runs_with() -> None:
-    (torch,) = (text for text in PROJECT["project"]["dependencies"] if text.startswith("torch>"))
+    train = PROJECT["project"]["optional-dependencies"]["train"]
+    (torch,) = (text for text in train if text.startswith("torch>"))
     assert torch in PROJECT["tool"]["uv"]["extra-build-dependencies"]["openpifpaf"]
+
+
+def test_the_base_and_the_runner_require_nothing_of_the_training() -> None:
+    project = PROJECT["project"]
+    runner = [*project["dependencies"], *project["optional-dependencies"]["runner"]]
+    names = {Requirement(each).name for each in runner}
+    assert names & {"torch", "torchvision", "openpifpaf", "scikit-learn", "scipy", "skdpipe"} == set()
 
 
 # What is imported --------------------------------------------------------------------------------
@@ -132,6 +150,7 @@ HEAVY = ("torch", "openpifpaf", "matplotlib", "sklearn", "onnxruntime", "openvin
         ("skdpipe.skeleton", (*HEAVY, "cv2", "av")),
         ("skdpipe.cache", (*HEAVY, "cv2", "av")),
         ("skdpipe.video", HEAVY),
+        ("skdpipe.inference.exported", (*HEAVY, "scipy", "cv2", "av", "PIL", "typer", "rich")),
     ],
 )
 def test_importing_a_module_loads_only_what_it_uses(module: str, absent: tuple[str, ...]) -> None:
@@ -153,6 +172,67 @@ sys.modules[sys.argv.pop(1)] = None  # as if it were not installed
 from skdpipe.cli import main
 main()
 """
+
+
+WITHOUT_TRAINING = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        absent = {"torch", "torchvision", "openpifpaf", "sklearn", "scipy"}
+        return None if name.partition(".")[0] in absent else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+"""
+COMMANDS_THAT_TRAIN = {
+    "extract": ["clip.mp4", "--cache", "cache"],
+    "distill": [],
+    "finetune": ["student.safetensors"],
+    "compare": ["penn-small"],
+    "evaluate": ["student.safetensors"],
+    "report": ["run"],
+    "predict": ["clip.mp4", "--bundle", "student.safetensors"],
+    "fit-noise": ["noise.yaml"],
+    "profile": [],
+    "train-pose": ["pose-actors-low", "out.safetensors"],
+    "measure-pose": [],
+    "demo": [],
+}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a video and a bundle."""
+    folder = tmp_path_factory.mktemp("workplace")
+    write_video(folder / "clip.mp4", square_frames(frames=3), fps=10)
+    save_bundle(a_student(), folder / "student.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS_THAT_TRAIN)
+def test_without_the_extra_for_training_a_command_that_needs_it_says_so_in_one_line(
+    command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    program = f"{WITHOUT_TRAINING}\nfrom skdpipe.cli import main\nmain()"
+    done = python(program, command, *COMMANDS_THAT_TRAIN[command], code=1)
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(
+        ' not found; expected the optional packages of this command: run `pip install "skdpipe[train]"`'
+    )
+
+
+@pytest.mark.parametrize(
+    "call", ["skdpipe.distill_student", "skdpipe.load_predictor('student.safetensors', runtime='torch')"]
+)
+def test_in_python_a_missing_extra_is_an_error_with_the_remedy(
+    call: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    done = python(f"{WITHOUT_TRAINING}\nimport skdpipe\n{call}", code=1)
+    assert done.stderr.splitlines()[-1].startswith("skdpipe.errors.MissingDependencyError: torch not found")
 
 
 def test_a_report_without_its_extra_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -315,3 +395,55 @@ def test_a_plugin_among_the_examples_is_found_and_names_the_weights_that_it_lack
     done = run("extract", demonstration / "videos", "-c", "movenet", code=1)
     assert "no MoveNet weights at" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+# The runner --------------------------------------------------------------------------------------
+
+OF_TRAINING = {"torch", "torchvision", "openpifpaf", "scikit-learn", "scipy"}
+
+
+@pytest.fixture(scope="module")
+def runner(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment of its own with the wheel and the extra ``runner``, from uv's cache or the network."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("no uv")
+    folder = tmp_path_factory.mktemp("runner")
+    environment = bare_environment()
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True, env=environment)
+    install = [uv, "pip", "install", "-q", "--python", folder / "bin/python", f"{wheel}[runner]"]
+    subprocess.run(install, check=True, env=environment)
+    listed = [uv, "pip", "list", "--format=freeze", "--python", folder / "bin/python"]
+    found = subprocess.run(listed, check=True, env=environment, capture_output=True, text=True).stdout
+    assert OF_TRAINING & {line.partition("=")[0] for line in found.splitlines()} == set()
+    return folder / "bin/skdpipe"
+
+
+@pytest.mark.slow
+def test_the_runner_labels_skeletons_and_videos_with_an_export(runner: Path, tmp_path: Path) -> None:
+    export = write_export(tmp_path, a_student())
+    frames = render_clip(make_scene("push", subject=1, take=0, seed=7, frames=16, fps=12.0)).frames
+    write_video(tmp_path / "push.mp4", frames, 12.0)
+    save_poses([a_sequence("sideways", 3)], tmp_path / "poses.pkl", "pyskl")
+    expected = load_predictor(tmp_path / "student.safetensors", runtime="torch")
+
+    def predict(*arguments: object) -> CompletedProcess[str]:
+        command = [runner, "predict", *map(str, arguments)]
+        environment = {**bare_environment(), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+        )
+
+    done = predict("push.mp4", "poses.pkl", "--bundle", export, "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("note: poses by pyskl annotation; the student was trained on poses by")
+    video, poses = (json.loads(line) for line in done.stdout.splitlines())
+    assert video["label"] == expected.predict(tmp_path / "push.mp4").label
+    assert poses["label"] == expected.predict(a_sequence("sideways", 3)).label
+    done = predict("push.mp4", "--bundle", export, "--per-person", "--window", 0.5, "--overlay", "seen.mp4")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "seen.mp4").stat().st_size > 1000
+    done = predict("push.mp4", "--bundle", "student.safetensors")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert '`pip install "skdpipe[train]"`' in line

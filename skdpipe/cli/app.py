@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.rich_utils import rich_format_error
 
-from skdpipe.errors import ConfigError, SkdpipeError, in_one_line
+from skdpipe.errors import ConfigError, SkdpipeError, explaining_missing_extras, in_one_line
 from skdpipe.printable import printable
 from skdpipe.strict_json import to_strict_json
 
@@ -110,7 +110,7 @@ def run() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an encoding without all characters
     try:
-        with _warnings_as_lines():
+        with _warnings_as_lines(), explaining_missing_extras():
             sys.exit(app(standalone_mode=False))
     except SkdpipeError as error:
         print_problem("red", "error", error)

@@ -58,6 +58,7 @@ from skdpipe.formats.format import (
 from skdpipe.pose.tracker import MOST_PEOPLE
 from skdpipe.regular_file import read_regular
 from skdpipe.skeleton import NTU_25, Origin, PoseSequence
+from skdpipe.skeleton.assignment import assign_cheapest
 from skdpipe.skeleton.tracks import Track
 
 ESTIMATOR: Final = "ntu kinect"
@@ -263,7 +264,7 @@ def _continue_people(people: Sequence[_Body], bodies: Sequence[_Body], reach: fl
         distances = distances.reshape(len(people), len(new))
         joined = {
             number: person
-            for person, number in _assign(np.minimum(distances, 2 * _UNKNOWN_DISTANCE))
+            for person, number in assign_cheapest(np.minimum(distances, 2 * _UNKNOWN_DISTANCE))
             if np.isfinite(distances[person, number]) and distances[person, number] <= reach
         }
         for number, body in enumerate(new):
@@ -272,15 +273,6 @@ def _continue_people(people: Sequence[_Body], bodies: Sequence[_Body], reach: fl
             else:
                 people.append(body)
     return people
-
-
-def _assign(distances: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Pairs of row and column with the smallest sum of distances."""
-    if not distances.size:
-        return []
-    from scipy.optimize import linear_sum_assignment  # slow to import, and most files have one body
-
-    return [(int(row), int(column)) for row, column in zip(*linear_sum_assignment(distances), strict=True)]
 
 
 def _read_bodies(path: Path) -> tuple[list[_Body], int]:

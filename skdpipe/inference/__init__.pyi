@@ -1,3 +1,4 @@
+from .exported import load_export
 from .live import LivePredictor
 from .metadata import BundleMetadata, TrainingClips, read_metadata
 from .model_input import batch_input, model_input
@@ -19,6 +20,7 @@ __all__ = [
     "Timeline",
     "TrainingClips",
     "batch_input",
+    "load_export",
     "model_input",
     "rank_classes",
     "read_metadata",

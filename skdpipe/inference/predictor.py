@@ -1,34 +1,38 @@
-"""Labels for new videos, frames or pose sequences: numpy in, labels out."""
+"""Labels for new videos, frames or pose sequences: numpy in, labels out.
+
+What footage and videos need is imported by the first of them: a clip of skeletons is labelled sooner.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from skdpipe.errors import BundleError, DataError
-from skdpipe.inference.continual import ContinualRuntime
-from skdpipe.inference.footage import FootageLabeller, Labels
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.inference.model_input import batch_input
-from skdpipe.inference.pose_footage import format_of, frames_of, timeline_of
 from skdpipe.inference.prediction import Prediction, rank_classes
 from skdpipe.inference.runtimes import Runtime, finite_logits
-from skdpipe.inference.timeline import Reason, Timeline
-from skdpipe.inference.window_settings import FootageSettings, windows_of
-from skdpipe.inference.windows import FootageFormat
-from skdpipe.pose.decoding import SampledEstimator
-from skdpipe.pose.estimate import estimate_frames, estimate_video
-from skdpipe.pose.follow import Extent, track_video
 from skdpipe.skeleton import Layout, Origin, PoseSequence, layout_named, map_layout
 from skdpipe.skeleton.plausible import HIGHEST_FPS, LOWEST_FPS, require_plausible
-from skdpipe.skeleton.tracks import TrackedFrame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from skdpipe.inference.continual import ContinualRuntime
+    from skdpipe.inference.timeline import Reason, Timeline
+    from skdpipe.inference.window_settings import FootageSettings
+    from skdpipe.pose.decoding import SampledEstimator
+    from skdpipe.pose.follow import Extent
+    from skdpipe.skeleton.tracks import TrackedFrame
+
+_NO_ESTIMATOR: Final = (
+    "this predictor has no estimator and labels pose sequences only; name an estimator to label videos"
+)
 
 
 class Predictor:
@@ -42,6 +46,7 @@ class Predictor:
         estimator: detects people in frames; None if only pose sequences are labelled.
         batch: number of frames in one call of the estimator.
         continual: runs the trained network frame by frame on footage; None for sliding windows.
+        without: why there is no estimator and what to do, for the error that a video then gives.
 
     Raises:
         BundleError: if the estimator's joints cannot be mapped to the bundle's.
@@ -55,12 +60,14 @@ class Predictor:
         *,
         batch: int = 16,
         continual: ContinualRuntime | None = None,
+        without: str = _NO_ESTIMATOR,
     ) -> None:
         self.metadata = metadata
         self.runtime = runtime
         self.continual = continual
         self._estimator = estimator
         self._batch = batch
+        self._without = without
         if estimator is not None:
             _require_mappable(estimator, metadata)
 
@@ -71,10 +78,7 @@ class Predictor:
             BundleError: if there is none.
         """
         if self._estimator is None:
-            raise BundleError(
-                "this predictor has no estimator and labels pose sequences only; name an estimator "
-                "to label videos"
-            )
+            raise BundleError(self._without)
         return self._estimator
 
     @property
@@ -138,12 +142,18 @@ class Predictor:
             BundleError, DataError, VideoError: as :meth:`predict`; `BundleError` also if the length of a
                 window is not known.
         """
+        from skdpipe.inference.footage import FootageLabeller, Labels
+        from skdpipe.inference.pose_footage import format_of, frames_of, timeline_of
+        from skdpipe.inference.window_settings import FootageSettings, windows_of
+        from skdpipe.inference.windows import FootageFormat
+
         windows = windows_of(self.metadata, settings or FootageSettings())
         frames: Generator[TrackedFrame, None, Extent]
         if isinstance(footage, PoseSequence):
             require_plausible(footage)
             source, format, frames = footage.origin.source, format_of(footage), frames_of(footage)  # noqa: A001
         else:
+            from skdpipe.pose.follow import track_video
             from skdpipe.video import probe
 
             estimator, source = self.require_estimator(), str(footage)
@@ -168,6 +178,8 @@ class Predictor:
 
     def estimate_poses(self, clip: str | Path | NDArray[np.uint8], fps: float | None = None) -> PoseSequence:
         """Detect and track the people of a video or of frames; arguments as for :meth:`predict`."""
+        from skdpipe.pose.estimate import estimate_frames, estimate_video
+
         estimator, people = self.require_estimator(), self.metadata.clip.people
         if isinstance(clip, np.ndarray):
             if (

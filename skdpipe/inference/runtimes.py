@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -40,21 +41,26 @@ class ExportedRuntime:
     """Runs a network that was exported to ONNX, on the CPU in single precision.
 
     Args:
-        model: as exported by :func:`skdpipe.networks.to_onnx`.
+        model: as exported by :func:`skdpipe.networks.to_onnx`, or the path of a file.
         name: of the runtime.
         threads: number of threads.
+
+    Attributes:
+        session: runs the model.
 
     Raises:
         MissingDependencyError: if the runtime is not installed.
     """
 
-    def __init__(self, model: bytes, name: Literal["onnx", "openvino"], threads: int) -> None:
+    def __init__(self, model: bytes | Path, name: Literal["onnx", "openvino"], threads: int) -> None:
         self.name: str = name
-        self._session = open_session(model, name, threads=threads)
+        self.session = open_session(model, name, threads=threads)
 
     def __call__(self, x: Floats, mask: Mask) -> Floats:
-        """See :class:`Runtime`."""
-        (logits,) = self._session({"x": x, "mask": mask})
+        """See :class:`Runtime`; a model for one clip is called for each."""
+        if self.session.inputs["x"][0] == 1 < len(x):
+            return np.concatenate([self(x[i : i + 1], mask[i : i + 1]) for i in range(len(x))])
+        (logits,) = self.session({"x": x, "mask": mask})
         return logits
 
 

@@ -1,6 +1,13 @@
 """Runtimes of exported networks: ONNX Runtime and OpenVINO; this package never imports torch."""
 
-from skdpipe.runtimes.choice import Runtime, available_cores, choose_runtime, has_nvidia_gpu
+from skdpipe.runtimes.choice import (
+    ExportRuntime,
+    Runtime,
+    available_cores,
+    choose_runtime,
+    choose_runtime_of_export,
+    has_nvidia_gpu,
+)
 from skdpipe.runtimes.exported_files import exported_network, user_cache
 from skdpipe.runtimes.session import (
     OnnxSession,
@@ -12,6 +19,7 @@ from skdpipe.runtimes.session import (
 )
 
 __all__ = [
+    "ExportRuntime",
     "OnnxSession",
     "OpenVinoSession",
     "Requests",
@@ -19,6 +27,7 @@ __all__ = [
     "Session",
     "available_cores",
     "choose_runtime",
+    "choose_runtime_of_export",
     "exported_network",
     "has_nvidia_gpu",
     "open_session",

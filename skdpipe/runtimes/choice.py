@@ -14,6 +14,7 @@ from skdpipe.errors import ConfigError, require_extra
 from skdpipe.runtimes.session import openvino_has_bfloat16
 
 Runtime = Literal["torch", "onnx", "openvino"]
+ExportRuntime = Literal["onnx", "openvino"]
 
 _PACKAGES: Final = {"onnx": ("onnxruntime", "onnx"), "openvino": ("openvino", "onnx")}  # onnx exports
 _PRECISIONS: Final = {
@@ -54,12 +55,37 @@ def choose_runtime(
         )
     if choice != "torch":
         require_extra(choice, *_PACKAGES[choice])
-    if not _processor_has(choice, precision):
-        raise ConfigError(
-            "precision bfloat16, which this processor does not have; set precision to float32 (its joints "
-            "differ a little), or the runtime to torch, which is slow in bfloat16"
-        )
+    _require_processor(choice, precision)
     return choice
+
+
+def choose_runtime_of_export(
+    choice: RuntimeChoice, precision: Precision, *, fastest: Sequence[ExportRuntime]
+) -> ExportRuntime:
+    """The runtime of an exported network, which needs neither PyTorch nor the package that exports.
+
+    Args:
+        choice: auto takes the first of the fastest that is installed and has the precision.
+        precision: in which the network computes.
+        fastest: the runtimes that can read the file, the fastest first.
+
+    Raises:
+        MissingDependencyError: if no such runtime is installed.
+        ConfigError: if the chosen runtime cannot read the file or does not have the precision.
+    """
+    able = [each for each in fastest if precision in _PRECISIONS[each]]
+    if choice == "auto":
+        installed = [each for each in able if find_spec(_PACKAGES[each][0])]
+        chosen = (installed or able)[0]
+    elif choice in able:
+        chosen = choice
+    else:
+        raise ConfigError(
+            f"runtime {choice} for an exported network in {precision}; expected {' or '.join(able)}, or auto"
+        )
+    require_extra({"onnx": "runner"}.get(chosen, chosen), _PACKAGES[chosen][0])
+    _require_processor(chosen, precision)
+    return chosen
 
 
 def _fastest(precision: Precision, device: str, candidates: Sequence[Runtime]) -> Runtime:
@@ -70,6 +96,14 @@ def _fastest(precision: Precision, device: str, candidates: Sequence[Runtime]) -
         if precision in _PRECISIONS[runtime] and installed and _processor_has(runtime, precision):
             return runtime
     return "torch"
+
+
+def _require_processor(runtime: Runtime, precision: Precision) -> None:
+    if not _processor_has(runtime, precision):
+        raise ConfigError(
+            "precision bfloat16, which this processor does not have; set precision to float32 (its joints "
+            "differ a little), or the runtime to torch, which is slow in bfloat16"
+        )
 
 
 def _processor_has(runtime: Runtime, precision: Precision) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, Final, Literal, Protocol
@@ -16,6 +17,7 @@ from skdpipe.errors import require_extra
 
 Arrays = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float32]
+Shape = tuple[int | None, ...]
 _OPENVINO_STATISTICS: Final = "openvino_telemetry"
 _MOST_SHAPES: Final = 4  # for which OpenVINO keeps a compiled model
 
@@ -25,9 +27,13 @@ class Session(Protocol):
 
     Attributes:
         name: of the runtime, for messages and reports.
+        metadata: texts in the file of the model.
+        inputs: shapes by name; None where a length is not fixed.
     """
 
     name: str
+    metadata: Mapping[str, str]
+    inputs: Mapping[str, Shape]
 
     def __call__(self, inputs: Arrays) -> list[Floats]:
         """The outputs of the model, in its order, for its inputs by name."""
@@ -35,7 +41,7 @@ class Session(Protocol):
 
 
 def open_session(
-    model: bytes,
+    model: bytes | Path,
     runtime: Literal["onnx", "openvino"],
     *,
     calls: int = 1,
@@ -45,7 +51,7 @@ def open_session(
     """A session for a model.
 
     Args:
-        model: ONNX.
+        model: ONNX, or the path of a file; OpenVINO also reads files of its own format.
         runtime: what runs it; ONNX Runtime computes in float32 alone.
         calls: number of calls that run at once.
         threads: number of threads of each call.
@@ -64,7 +70,7 @@ class OnnxSession:
     """A model in ONNX Runtime; any number of calls run at once.
 
     Args:
-        model: ONNX.
+        model: ONNX, or the path of a file.
         threads: number of threads of a call.
 
     Raises:
@@ -73,14 +79,19 @@ class OnnxSession:
 
     name = "onnx"
 
-    def __init__(self, model: bytes, threads: int) -> None:
-        require_extra("onnx", "onnxruntime")
+    def __init__(self, model: bytes | Path, threads: int) -> None:
+        require_extra("runner", "onnxruntime")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.inputs: Mapping[str, Shape] = {
+            each.name: tuple(length if isinstance(length, int) else None for length in each.shape)
+            for each in self._session.get_inputs()
+        }
 
     def __call__(self, inputs: Arrays) -> list[Floats]:
         """See :class:`Session`."""
@@ -93,7 +104,7 @@ class OpenVinoSession:
     A model with a fixed size is faster; for each size of the input, apart from the batch, one is compiled.
 
     Args:
-        model: ONNX.
+        model: ONNX, or the path of a file in ONNX or OpenVINO's format.
         threads: number of threads of a call.
         calls: number of calls that run at once; others wait.
         precision: float32 or bfloat16.
@@ -104,8 +115,16 @@ class OpenVinoSession:
 
     name = "openvino"
 
-    def __init__(self, model: bytes, threads: int, calls: int = 1, precision: str = "float32") -> None:
-        self._core, self._model = openvino_core(), model
+    def __init__(self, model: bytes | Path, threads: int, calls: int = 1, precision: str = "float32") -> None:
+        self._core = openvino_core()
+        self._model: Any = self._core.read_model(model)
+        self.metadata: Mapping[str, str] = _texts_in(self._model)
+        self.inputs: Mapping[str, Shape] = {
+            each.any_name: tuple(
+                length.get_length() if length.is_static else None for length in each.partial_shape
+            )
+            for each in self._model.inputs
+        }
         self._settings = {
             "INFERENCE_NUM_THREADS": threads * calls,
             "NUM_STREAMS": calls,
@@ -125,9 +144,17 @@ class OpenVinoSession:
         return requests.run(inputs)
 
     def _compile(self, inputs: Arrays) -> Any:
-        model = self._core.read_model(self._model)
-        model.reshape({name: [-1, *each.shape[1:]] for name, each in inputs.items()})
+        model = self._model.clone()
+        model.reshape({name: [self.inputs[name][0] or -1, *each.shape[1:]] for name, each in inputs.items()})
         return self._core.compile_model(model, "CPU", self._settings)
+
+
+def _texts_in(model: Any) -> dict[str, str]:
+    """The texts in the metadata of a model; OpenVINO keeps those of an ONNX file apart, under "framework"."""
+    stated = dict(model.get_rt_info().items())
+    values = {**stated.pop("framework", {}), **stated}
+    texts = {name: getattr(value, "value", value) for name, value in values.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
 class Requests:

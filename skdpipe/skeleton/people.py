@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdpipe.errors import DataError
+from skdpipe.skeleton.assignment import assign_cheapest
 from skdpipe.skeleton.sequence import Keypoints, PoseSequence, is_seen, unseen_joint
 
 Floats = NDArray[np.float64]
@@ -129,10 +130,7 @@ def assign(score: Floats) -> list[tuple[int, int]]:
     rows, columns = (index.tolist() for index in np.nonzero(best))
     if len(rows) == len(set(rows)) == len(set(columns)):  # no two rows compete for a column
         return list(zip(rows, columns, strict=True))
-    from scipy.optimize import linear_sum_assignment  # takes longer to import than all else in this module
-
-    pairs = zip(*linear_sum_assignment(score, maximize=True), strict=True)
-    return [(int(r), int(c)) for r, c in pairs if score[r, c] > 0]
+    return [(row, column) for row, column in assign_cheapest(-score) if score[row, column] > 0]
 
 
 def select_people(keypoints: Keypoints, count: int = 2) -> Keypoints:

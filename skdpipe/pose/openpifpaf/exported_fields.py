@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skdpipe.config import Precision
+from skdpipe.errors import PoseError
 from skdpipe.pose.openpifpaf.estimator import Floats, NetworkDescription
-from skdpipe.runtimes import open_session
+from skdpipe.runtimes import Session
+
+_SHAPES: Final = ((17, 5), (19, 8))  # of the fields of a cell
 
 
 class ExportedFields:
     """A `FieldNetwork` that was exported.
 
     Args:
-        model: as exported by `skdpipe.pose.openpifpaf.export.to_onnx`.
+        session: runs a model as exported by `skdpipe.pose.openpifpaf.export.to_onnx`, on the processor.
         description: which network it is.
-        runtime: what runs it, on the processor.
-        threads: number of calls at once, each on one thread.
+        calls: number of calls at once, each on one thread.
         precision: number format in which it computes.
-
-    Raises:
-        MissingDependencyError: if the runtime is not installed.
     """
 
     def __init__(
         self,
-        model: bytes,
+        session: Session,
         description: NetworkDescription,
-        runtime: Literal["onnx", "openvino"],
         *,
-        threads: int,
+        calls: int,
         precision: Precision = "float32",
     ) -> None:
         self.description = description
-        self.runtime: str = runtime
+        self.runtime: str = session.name
         self.precision: Precision = precision
-        self.calls = threads
-        self._session = open_session(model, runtime, calls=threads, precision=precision)
+        self.calls = calls
+        self._session = session
 
     def __call__(self, images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """See `FieldNetwork`."""
-        cif, caf = self._session({"images": images})
+        """See `FieldNetwork`.
+
+        Raises:
+            PoseError: if the model is not one of OpenPifPaf's networks for the joints of COCO.
+        """
+        fields = self._session({"images": images})
+        if tuple(each.shape[1:3] for each in fields) != _SHAPES:
+            found = " and ".join(str(each.shape) for each in fields)
+            raise PoseError(
+                f"the exported pose network puts out arrays {found}; expected fields of 17 joints and 19 "
+                "associations: export it again"
+            )
+        cif, caf = fields
         return cif, caf

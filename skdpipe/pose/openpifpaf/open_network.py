@@ -8,7 +8,7 @@ from skdpipe.config import OpenPifPafSettings
 from skdpipe.pose.openpifpaf.estimator import FieldNetwork
 from skdpipe.pose.openpifpaf.exported_fields import ExportedFields
 from skdpipe.pose.openpifpaf.weights_file import describe_weights, weights_file
-from skdpipe.runtimes import choose_runtime, exported_network
+from skdpipe.runtimes import choose_runtime, exported_network, open_session
 
 if TYPE_CHECKING:
     from skdpipe.pose.openpifpaf.networks import PoseNetwork
@@ -43,7 +43,8 @@ def open_network(settings: OpenPifPafSettings, device: str, threads: int) -> Fie
         description = network.description
     key = f"{settings.backbone}-{description.checksum[:32]}-{_EXPORT_VERSION}"
     model = exported_network(key, lambda: _export(network or _load(settings)))
-    return ExportedFields(model, description, runtime, threads=threads, precision=settings.precision)
+    session = open_session(model, runtime, calls=threads, precision=settings.precision)
+    return ExportedFields(session, description, calls=threads, precision=settings.precision)
 
 
 def _load(settings: OpenPifPafSettings) -> PoseNetwork:
