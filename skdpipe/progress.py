@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
@@ -55,7 +54,7 @@ class _Bar(Task):
         self._bar.update(self._id, completed=done, rate=_pace(rate, self._unit), note=printable(note, _MOST))
 
     def show_table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         for number, heading in enumerate(headings):
             table.add_column(_cell(heading), justify="right" if number else "left", no_wrap=True)
         for row in rows:

@@ -358,7 +358,7 @@ def _follower(
     )
 
     def follow(curves: Sequence[Curve]) -> None:
-        task.show_table(*training_table(title, curves, epochs, earlier))
+        task.show_table(*training_table(method.title, curves, epochs, earlier))
         log.write(curves)
         if len(curves) == judged < epochs:
             problem = describe_standstill(title, curves, epochs, labels, balanced=recipe.balanced)

@@ -12,7 +12,6 @@ import io
 import os
 import socket
 import time
-import uuid
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -138,7 +137,7 @@ class CsvLog:
 class TensorBoardLog:
     """A scalar for each value, with the epoch's number as step, and the settings of the run as text.
 
-    Each start of a training writes a new event file with all its epochs so far, in place of the earlier one.
+    Each start of a training writes a new event file with all its epochs so far, which replace the earlier.
     Events are written by this thread, so that an error is raised here: `SummaryWriter` has a thread for them.
     """
 
@@ -166,21 +165,21 @@ class TensorBoardLog:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from torch.utils.tensorboard.summary import text
 
-        before, now = list(self.path.glob(f"{_EVENT_FILE}*")), time.time()
+        before, now = sorted(self.path.glob(f"{_EVENT_FILE}*")), time.time()
         self.path.mkdir(parents=True, exist_ok=True)
-        name = f"{_EVENT_FILE}{int(now):010d}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}"
+        name = f"{_EVENT_FILE}{now:.6f}.{socket.gethostname()}.{os.getpid()}"  # read in their order
         self._file = (self.path / name).open("xb")
         settings = yaml.safe_dump(to_plain(self._experiment), sort_keys=False)
         code = "".join(f"    {printable(line)}\n" for line in settings.splitlines())  # in Markdown
         for event in (
             Event(wall_time=now, file_version="brain.Event:2"),
-            # A running TensorBoard forgets the steps of the earlier file.
+            # A reader forgets the steps of earlier files.
             Event(wall_time=now, step=0, session_log=SessionLog(status=SessionLog.START)),
             Event(wall_time=now, step=0, summary=text("settings", code)),  # type: ignore[no-untyped-call]
         ):
             _append(self._file, event)
         self._file.flush()
-        for each in before:
+        for each in before[:-1]:  # a running TensorBoard may be reading the last one
             each.unlink()
         return self._file
 

@@ -46,10 +46,10 @@ def training_table(
             [
                 name,
                 epoch,
-                *(_number(curve.losses.get(each)) for each in losses),
+                *(_loss(curve.losses.get(each)) for each in losses),
                 _percent(curve.training_top1),
                 *([_percent(curve.test_top1)] if with_test else []),
-                _number(curve.learning_rate),
+                "" if curve.learning_rate is None else f"{curve.learning_rate:.2g}",
             ]
             for name, epoch, curve in rows
         ],
@@ -64,8 +64,10 @@ def _best(curves: Sequence[Curve]) -> int:
     return min(range(len(curves)), key=rank)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+def _loss(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
 
 
 def _percent(value: float | None) -> str:
