@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Table
+from rich.text import Text
 
 from skdpipe.printable import printable
 
@@ -23,9 +25,24 @@ class Task:
     def advance_to(self, done: float, note: str = "") -> None:
         """Set the amount of finished work, in the task's unit, and the note behind the bar."""
 
+    def show_table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Show a table above the bar while the task runs, instead of the one before; only on a terminal."""
+
+
+class _Display(RichProgress):
+    """Bars below a table."""
+
+    table: Table | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is shown."""
+        if self.table is not None:
+            yield self.table
+        yield from super().get_renderables()
+
 
 class _Bar(Task):
-    def __init__(self, bar: RichProgress, name: str, total: float | None, unit: str) -> None:
+    def __init__(self, bar: _Display, name: str, total: float | None, unit: str) -> None:
         self._bar, self._unit = bar, unit
         self._start = time.monotonic()
         self._first: float | None = None
@@ -35,6 +52,14 @@ class _Bar(Task):
         self._first = done if self._first is None else self._first
         rate = (done - self._first) / max(1e-9, time.monotonic() - self._start)
         self._bar.update(self._id, completed=done, rate=_pace(rate, self._unit), note=printable(note, _MOST))
+
+    def show_table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        table = Table(box=None, pad_edge=False)
+        for number, heading in enumerate(headings):
+            table.add_column(_cell(heading), justify="right" if number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(_cell, row))
+        self._bar.table = table
 
 
 @dataclass
@@ -60,6 +85,10 @@ class _Lines(Task):
         left = f", {(self.total - done) / rate:.0f} s left" if self.total and rate else ""
         line = f"{self.name}: {done:g}{total} {self.unit}, {_pace(rate)}{left} {note}".rstrip()
         self.console.print(printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _cell(text: str) -> Text:
+    return Text(printable(text, _MOST))
 
 
 def _pace(rate: float, unit: str = "") -> str:
@@ -96,7 +125,10 @@ class Progress:
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}", markup=False),
             )
-            with RichProgress(*columns, console=self._console) as bar:
-                yield _Bar(bar, name, total, unit)
+            with _Display(*columns, console=self._console) as bar:
+                try:
+                    yield _Bar(bar, name, total, unit)
+                finally:
+                    bar.table = None
         else:
             yield _Lines(self._console, name, total, unit)

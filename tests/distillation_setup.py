@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +88,8 @@ class DistillationSetup:
         until: float = math.inf,
         objective: Objective | None = None,
         distil_from: int = 0,
+        test: Callable[[int], float | None] | None = None,
+        follow: Callable[[Sequence[Curve]], None] | None = None,
     ) -> list[Curve]:
         def transform(batch: Batch, rng: np.random.Generator) -> Batch:
             return augment(batch, rng, mirror=COCO_17.mirror, settings=Augmentation())
@@ -104,6 +106,8 @@ class DistillationSetup:
             state_file=folder / "student.state",
             task=task_until(until),
             distil_from=distil_from,
+            test=test,
+            follow=follow,
         )
 
 

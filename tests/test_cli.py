@@ -228,9 +228,10 @@ def test_the_results_are_printed_if_the_default_cross_validation_is_impossible(
     [
         (["--folds", "1"], "--folds 1: a cross-validation has two or more parts, or 0 for none"),
         (["--folds", "2", "--teacher", "x"], "leave out --folds or --teacher"),
+        (["--log", "csv", "--log", "x\x1b\n"], r"unknown log 'x\x1b\n'; expected csv or tensorboard"),
     ],
 )
-def test_impossible_folds_are_refused(run: Run, stage: Stage, options: list[str], expected: str) -> None:
+def test_impossible_options_are_refused(run: Run, stage: Stage, options: list[str], expected: str) -> None:
     output = run("distill", *stage.options("config", "cache"), *options)
     assert (output.code, output.out) == (1, "")
     assert expected in output.err

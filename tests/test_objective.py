@@ -26,6 +26,7 @@ from skdpipe.config import Distillation
 from skdpipe.dataset import Batch, PairedClips, batches
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.distill.objective import (
+    are_correct,
     baseline_objective,
     cache_teacher_outputs,
     student_objective,
@@ -76,6 +77,27 @@ def test_teacher_and_baseline_use_their_own_quality(data: PairedClips) -> None:
     assert (
         baseline_objective(network, RECIPE)(batch).task == teacher_objective(network, RECIPE)(same_view).task
     )
+
+
+def test_correct_clips_are_counted_where_somebody_is_seen() -> None:
+    logits = torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]])
+    mask = torch.tensor([[True, False], [True, True], [False, False]])
+    assert are_correct(logits, torch.tensor([1, 1, 1]), mask).tolist() == [True, False, False]
+
+
+def test_the_student_counts_labelled_clips_alone(data: PairedClips) -> None:
+    batch = first_batch(data)
+    labelled = torch.arange(8) % 4 == 0
+    setup = DistillationSetup()
+    setup.modules.eval()
+    correct = setup.objective(batch._replace(labelled=labelled)).correct
+    assert correct is not None
+    own = setup.student(batch.low, batch.low_mask).logits.argmax(dim=1) == batch.label
+    assert correct.tolist() == own[labelled].tolist()
+    teacher = teacher_objective(setup.teacher, RECIPE)(batch).correct
+    assert teacher is not None
+    expected = setup.teacher(batch.high, batch.high_mask).logits.argmax(dim=1) == batch.label
+    assert teacher.tolist() == expected.tolist()
 
 
 def test_the_recipe_selects_the_task_loss(data: PairedClips) -> None:

@@ -324,6 +324,13 @@ def test_curves_are_drawn_unchanged() -> None:
     task, kl = draw_losses(curves).axes
     assert [list(line.get_ydata()) for line in task.lines] == [[2, 1], [3, 1.5]]
     assert [list(line.get_ydata()) for line in kl.lines] == [[0.5, 0.25]]
+    known = [
+        Curve({"task": 1.0}, training_top1=top1, test_top1=test) for top1, test in ((40, None), (60, 55))
+    ]
+    task, accuracy = draw_losses({"teacher": known, "baseline": [Curve({"task": 3.0})] * 2}).axes
+    assert len(task.lines) == 2
+    assert [list(line.get_ydata()) for line in accuracy.lines[:2]] == [[40, 60], [55]]
+    assert list(accuracy.lines[1].get_xdata()) == [2]
     share, cosine = draw_conflicts({"student": curves["student"]}).axes
     assert list(share.lines[0].get_ydata()) == [75, 0]
     assert [-0.25, 0.5] in [list(line.get_ydata()) for line in cosine.lines]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -407,6 +407,22 @@ def test_a_state_of_an_earlier_version_continues(data: PairedClips, tmp_path: Pa
     assert equal_states(state_of(resumed.modules), state_of(uninterrupted.modules))
 
 
+def test_a_state_with_the_curves_of_an_earlier_version_continues(data: PairedClips, tmp_path: Path) -> None:
+    """They had no learning rate, clips and accuracies."""
+    uninterrupted = DistillationSetup()
+    curves = uninterrupted.train(data, tmp_path / "uninterrupted")
+    path = interrupted_state(data, tmp_path / "earlier")
+    stored = json.loads(state_header(path)["curves"])
+    former = [{name: curve[name] for name in ("losses", "cosines", "revised", "seconds")} for curve in stored]
+    rewrite_state(path, stored_tensors(path.parent), curves=json.dumps(former))
+    resumed = DistillationSetup()
+    found = resumed.train(data, path.parent)
+    assert equal_states(state_of(resumed.modules), state_of(uninterrupted.modules))
+    assert [curve.training_top1 is None for curve in found] == [True, True, False]
+    assert found[2] == curves[2]
+    assert [curve.losses for curve in found] == [curve.losses for curve in curves]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_dd_net_is_trained_on_a_gpu_with_adamw_and_continues(data: PairedClips, tmp_path: Path) -> None:
     recipe, device = replace(ADAMW, augment=None, epochs=6), torch.device("cuda")
@@ -449,6 +465,11 @@ def interrupted_state(data: PairedClips, folder: Path, recipe: Recipe = RECIPE) 
     with pytest.raises(InterruptionError):
         DistillationSetup(recipe=recipe).train(data, folder, until=2.5)
     return folder / "student.state"
+
+
+def state_header(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata())
 
 
 def rewrite_state(path: Path, tensors: dict[str, Tensor], **changes: str | None) -> None:
@@ -649,6 +670,45 @@ def test_the_loss_scale_is_a_factor_of_the_gradients(
         gradients.extend(parameter.grad.clone() for parameter in parameters)
     for one, other in zip(plain, scaled, strict=True):
         torch.testing.assert_close(other / scale, one, rtol=1e-4, atol=1e-6)
+
+
+def test_the_training_accuracy_counts_the_labelled_clips_of_all_steps(
+    data: PairedClips, tmp_path: Path
+) -> None:
+    """Of steps of different sizes; a step without labelled clips does not count."""
+    weight = nn.Linear(1, 1, bias=False)
+    correct = iter([torch.tensor([True, True, False]), torch.tensor([False]), torch.tensor([]).bool()] * 2)
+    recipe = Recipe(2, batch=3, learning_rate=0.1, milestones=(9,))
+    curves = train(
+        weight, lambda batch: Losses(weight.weight.sum(), correct=next(correct)), data, recipe, seed=0,
+        device=CPU, revision="none", augment=None, state_file=tmp_path / "state", task=task_until(),
+    )  # fmt: skip
+    assert [(curve.training_top1, curve.clips) for curve in curves] == [(50.0, 8)] * 2
+    assert [curve.learning_rate for curve in curves] == [0.1, 0.1]
+
+
+def test_a_training_is_followed_and_tested_without_an_effect(data: PairedClips, tmp_path: Path) -> None:
+    """Also if the test uses random numbers and leaves the network in evaluation mode."""
+    plain, tested = (
+        DistillationSetup(recipe=replace(RECIPE, augment=Augmentation()), dropout=0.3) for _ in "ab"
+    )
+    curves = plain.train(data, tmp_path / "plain")
+    followed: list[list[float | None]] = []
+
+    def test(epoch: int) -> float | None:
+        tested.modules.eval()
+        torch.rand(epoch)
+        return 10.0 * epoch if epoch != 2 else None
+
+    def follow(found: Sequence[Curve]) -> None:
+        followed.append([curve.test_top1 for curve in found])
+        state = tmp_path / "tested/student.state"
+        assert len(json.loads(state_header(state)["curves"]) if found else []) == len(found)
+
+    found = tested.train(data, tmp_path / "tested", test=test, follow=follow)
+    assert followed == [[], [10.0], [10.0, None], [10.0, None, 30.0]]
+    assert [replace(curve, test_top1=None) for curve in found] == curves
+    assert equal_states(state_of(plain.modules), state_of(tested.modules))
 
 
 def test_divergence_raises_an_error_and_leaves_no_state(data: PairedClips, tmp_path: Path) -> None:

@@ -36,6 +36,23 @@ if TYPE_CHECKING:
 
 _TOP_5: Final = 5  # with as many classes it is always 100 %
 
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Write losses, accuracies and times of each epoch into METHOD.training.csv or "
+        "tensorboard/METHOD in the run's folder; may be repeated. The result is the same without it.",
+        metavar="[csv|tensorboard]",
+    ),
+]
+TestEvery = Annotated[
+    int,
+    typer.Option(
+        help="Number of epochs after which the accuracy on the test clips is measured, for the curves only: "
+        "nothing is chosen by it. 0: never.",
+        min=0,
+    ),
+]
+
 
 @app.command(rich_help_panel=EVERYDAY)
 def distill(
@@ -55,6 +72,8 @@ def distill(
             min=0,
         ),
     ] = None,
+    log: Log = None,
+    test_every: TestEvery = 0,
 ) -> None:
     """Train teacher, baselines and student on the cached skeletons."""
     from skdpipe import Experiment, PoseCache, Progress, cross_validate, distill_student, load_config
@@ -67,7 +86,14 @@ def distill(
     _require_folds(folds, teacher)
     progress = Progress(stderr)
     result = distill_student(
-        experiment, PoseCache(cache), models, device=device_of(device), progress=progress, teacher=teacher
+        experiment,
+        PoseCache(cache),
+        models,
+        device=device_of(device),
+        progress=progress,
+        teacher=teacher,
+        log=log or (),
+        test_every=test_every,
     )
     parts, validated, reason = folds, None, None
     if parts is None:
@@ -106,6 +132,8 @@ def finetune(
     cache: Cache = Path("pose_cache"),
     models: Models = Path("models"),
     device: Device = "",
+    log: Log = None,
+    test_every: TestEvery = 0,
 ) -> None:
     """Finetune a trained network on other classes, with low-quality skeletons alone."""
     from skdpipe import Experiment, PoseCache, Progress, finetune_student, load_config
@@ -114,7 +142,14 @@ def finetune(
     keep_freed_memory()
     experiment = load_config(Experiment, config, overrides or (), section="experiment")
     result = finetune_student(
-        bundle, experiment, PoseCache(cache), models, device=device_of(device), progress=Progress(stderr)
+        bundle,
+        experiment,
+        PoseCache(cache),
+        models,
+        device=device_of(device),
+        progress=Progress(stderr),
+        log=log or (),
+        test_every=test_every,
     )
     print_results(result, device_of(device))
 

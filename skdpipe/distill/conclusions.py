@@ -10,7 +10,12 @@ from skdpipe.distill.methods import BASELINE, FOREST_HIGH, STUDENT, TEACHER
 from skdpipe.distill.results import MethodResult, Results, recovered_gap
 
 _OVERFITTED: Final = 20.0  # points between training and test accuracy
-_LEARNED: Final = 90.0  # training accuracy in percent
+LEARNED: Final = 90.0
+"""Training accuracy in percent from which a network has learned its training clips."""
+NOT_LEARNED: Final = (
+    "too few steps (recipe.steps), an unsuitable learning rate, or wrong labels. Run `skdpipe check`."
+)
+"""Why a network does not learn its training clips, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,14 @@ def _reason(result: MethodResult) -> str:
     training = result.training_top1
     if training is None:
         return "Run `skdpipe check`."
-    if training >= _LEARNED or training - result.top1.estimate >= _OVERFITTED:
+    if training >= LEARNED or training - result.top1.estimate >= _OVERFITTED:
         return (
             f"It classifies {training:.1f} % of its training clips, so it has memorised them: too few clips, "
             "wrong labels, or skeletons that do not show what distinguishes the classes. Run `skdpipe check`."
         )
     return (
-        f"It classifies only {training:.1f} % of its training clips, so it has not learned them: too few "
-        "steps (recipe.steps), an unsuitable learning rate, or wrong labels. Run `skdpipe check`."
+        f"It classifies only {training:.1f} % of its training clips, so it has not learned them: "
+        f"{NOT_LEARNED}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from skdpipe.distill.records import RunConfig
 from skdpipe.distill.results import Results, read_test_results, recovered_gap, require_test_clips
 from skdpipe.distill.run_folder import RunFolder, describe_data, open_run_folder
 from skdpipe.distill.trained_teacher import adopt_teacher, load_teacher, require_comparable
+from skdpipe.distill.training_log import require_log_formats
 from skdpipe.errors import DataError
 from skdpipe.evaluate import Figures, time_networks
 from skdpipe.inference.metadata import read_metadata
@@ -93,6 +95,8 @@ def distill_student(
     progress: Progress | None = None,
     teacher: Path | None = None,
     initial: Path | None = None,
+    log: Collection[str] = (),
+    test_every: int = 0,
 ) -> DistillationResult:
     """Train the methods of an experiment, test them, and write their bundles.
 
@@ -108,13 +112,19 @@ def distill_student(
         teacher: a bundle to use instead of training a teacher.
         initial: a bundle of the student's network with the initial weights of the baselines, except the
             classifier's (see :func:`finetune_student`).
+        log: formats in which the curves of each method are logged in the run's folder: ``csv``, as
+            ``METHOD.training.csv``, and ``tensorboard``, as ``tensorboard/METHOD``.
+        test_every: number of epochs after which the accuracy on the test clips is measured, for the curves
+            only: nothing is chosen by it, and the weights are the same without it; 0: never.
 
     Raises:
         DataError: if the cache lacks clips that the experiment needs, the run's folder contains another run
             or is damaged, or a student has no teacher.
         BundleError: if the given teacher does not fit, or a bundle in the folder is damaged.
-        ConfigError: if the feature maps of teacher and student have different joints.
+        ConfigError: if the feature maps of teacher and student have different joints, or a log is unknown.
+        MissingDependencyError: if the package of a log is not installed.
     """
+    require_log_formats(log)
     manifest = build_manifest(cache, experiment)
     if initial is not None:
         manifest.clip_format(read_metadata(initial).clip, "low")  # refuses other coordinates
@@ -123,7 +133,7 @@ def distill_student(
     folder = RunFolder(models / experiment.name)
     data = describe_data(manifest, teacher, initial)
     progress = progress or Progress(quiet=True)
-    run = RunContext(experiment, cache, manifest, folder, data, device, progress, initial)
+    run = RunContext(experiment, cache, manifest, folder, data, device, progress, initial, log, test_every)
 
     methods = [method for method in METHODS if method.name in experiment.methods]
     distilled = [method for method in methods if method.distilled]
@@ -157,6 +167,8 @@ def finetune_student(
     *,
     device: torch.device,
     progress: Progress | None = None,
+    log: Collection[str] = (),
+    test_every: int = 0,
 ) -> DistillationResult:
     """Continue training a network on other classes, on low-quality skeletons only (the paper's Table IV).
 
@@ -166,7 +178,7 @@ def finetune_student(
     Args:
         bundle: the network with the initial weights.
         experiment: data and recipe.
-        cache, models, device, progress: as for :func:`distill_student`.
+        cache, models, device, progress, log, test_every: as for :func:`distill_student`.
 
     Raises:
         BundleError: if the bundle cannot be read.
@@ -181,4 +193,13 @@ def finetune_student(
         clip=replace(metadata.clip, smoothing=1, coordinates=None),
         smoothing_window=metadata.clip.smoothing,
     )
-    return distill_student(tuned, cache, models, device=device, progress=progress, initial=bundle)
+    return distill_student(
+        tuned,
+        cache,
+        models,
+        device=device,
+        progress=progress,
+        initial=bundle,
+        log=log,
+        test_every=test_every,
+    )

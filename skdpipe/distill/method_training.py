@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +17,12 @@ from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, vers
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_estimator_settings, to_plain
 from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
+from skdpipe.dataset.loader import clips_per_epoch, steps_per_epoch
 from skdpipe.dataset.subset import evenly_spread
 from skdpipe.dataset.training_clips import describe_training_clips
 from skdpipe.distill.calibration import FEWEST_CLIPS, Calibration, calibrate
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
-from skdpipe.distill.methods import TEACHER, Method
+from skdpipe.distill.methods import METHODS, TEACHER, Method
 from skdpipe.distill.objective import (
     baseline_objective,
     cache_teacher_outputs,
@@ -28,12 +31,15 @@ from skdpipe.distill.objective import (
 )
 from skdpipe.distill.records import RunData, record_of_bundle
 from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill.standstill import describe_standstill, epoch_of_judgement
 from skdpipe.distill.training import Objective, planned_epochs, train
+from skdpipe.distill.training_log import TrainingLog, training_log
 from skdpipe.distill.training_state import Curve
-from skdpipe.evaluate import Figures, evaluate, logits_of, predicted_classes
+from skdpipe.distill.training_table import training_table
+from skdpipe.evaluate import Figures, accuracy, evaluate, logits_of, predicted_classes
 from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metadata
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
-from skdpipe.progress import Progress
+from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import layout_named
 
 _TRAINING_CLIPS_TESTED: Final = 1000
@@ -52,6 +58,8 @@ class RunContext:
         device: where to train.
         progress: shows epochs and time left.
         initial: a bundle with the initial weights of the baselines, except the classifier's.
+        log: formats in which the curves are logged.
+        test_every: number of epochs after which the accuracy on the test clips is measured; 0: never.
     """
 
     experiment: Experiment
@@ -62,6 +70,8 @@ class RunContext:
     device: torch.device
     progress: Progress
     initial: Path | None
+    log: Collection[str] = ()
+    test_every: int = 0
     _training_clips: dict[Quality, TrainingClips] = field(default_factory=dict, init=False, repr=False)
 
     def training_clips(self, quality: Quality) -> TrainingClips:
@@ -93,8 +103,11 @@ def train_method(run: RunContext, method: Method) -> None:
         figures = evaluate_method(run, method, network)
         bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves, calibration))
         save_bundle(bundle, path)
-    elif not run.folder.predictions(method.name).is_file():
-        evaluate_method(run, method, load_bundle(path).network)
+    else:
+        if not run.folder.predictions(method.name).is_file():
+            evaluate_method(run, method, load_bundle(path).network)
+        with _log_of(run, method) as log:
+            log.write(record_of_bundle(read_metadata(path), path).curves)
     run.folder.write_results(method.name, record_of_bundle(read_metadata(path), path))
     state = run.folder.training_state(method.name)
     if state.exists():  # a complete run may be in a read-only place
@@ -112,7 +125,7 @@ def _calibrate(run: RunContext, method: Method) -> Calibration | None:
     manifest, held_out = run.manifest.hold_out(method.quality, experiment.calibration, experiment.seed)
     if reason := _reason_not_to_calibrate(run.manifest, manifest, method, len(held_out)):
         return Calibration(len(held_out), reason=reason)
-    part, teacher = replace(run, manifest=manifest), None
+    part, teacher = replace(run, manifest=manifest, log=(), test_every=0), None
     if method.distilled and experiment.distillation.warm_start:
         choice = read_metadata(run.folder.bundle(TEACHER.name)).choice
         teachers = replace(part, experiment=replace(experiment, teacher=choice))
@@ -215,7 +228,8 @@ def _train_network(
     network = untrained_network(run, method)
     clips = _training_clips(run, method)
     modules, objective = _objective(run, method, network, clips, teacher)
-    return network, _train(run, f"training {method.title}{purpose}", modules, objective, clips, state)
+    test = _test_of(run, method, network)
+    return network, _train(run, method, purpose, modules, objective, clips, state, test)
 
 
 def _training_clips(run: RunContext, method: Method) -> PairedClips:
@@ -270,11 +284,13 @@ def _cached_outputs(run: RunContext, teacher: Network, clips: PairedClips) -> Ne
 
 def _train(
     run: RunContext,
-    title: str,
+    method: Method,
+    purpose: str,
     modules: nn.ModuleDict,
     objective: Objective,
     clips: PairedClips,
     state: Path,
+    test: Callable[[int], float | None] | None,
 ) -> list[Curve]:
     recipe, distillation = run.experiment.recipe, run.experiment.distillation
     transform: Augment | None = None
@@ -282,7 +298,11 @@ def _train(
         mirror = layout_named(run.experiment.clip.layout).mirror
         transform = partial(augment, mirror=mirror, settings=recipe.augment)
     epochs = planned_epochs(recipe, len(clips))
-    with run.progress.task(title, epochs, unit="epochs") as task:
+    title = f"{method.title}{purpose}"
+    with (
+        run.progress.task(f"training {title}", epochs, unit="epochs") as task,
+        _log_of(run, method) as log,
+    ):
         return train(
             modules,
             objective,
@@ -295,7 +315,57 @@ def _train(
             state_file=state,
             task=task,
             distil_from=distillation.start,
+            test=test,
+            follow=_follower(run, method, title, clips.labels, epochs, task, log),
         )
+
+
+def _log_of(run: RunContext, method: Method) -> AbstractContextManager[TrainingLog]:
+    return training_log(run.log, run.folder, method, run.experiment)
+
+
+def _test_of(run: RunContext, method: Method, network: GraphNetwork) -> Callable[[int], float | None] | None:
+    """Measures the accuracy on the test clips after the epochs that the run names; changes no weight."""
+    if not run.test_every:
+        return None
+    clips = clips_of(run, method, run.manifest.part(train=False))
+    batch = run.experiment.recipe.batch
+
+    def test(epoch: int) -> float | None:
+        if epoch % run.test_every:
+            return None
+        network_in_use = deployed(network.eval())
+        return accuracy(*logits_of(network_in_use, clips, method.quality, batch, run.device), 1)
+
+    return test
+
+
+def _follower(
+    run: RunContext,
+    method: Method,
+    title: str,
+    labels: Sequence[int],
+    epochs: int,
+    task: Task,
+    log: TrainingLog,
+) -> Callable[[Sequence[Curve]], None]:
+    """Shows and logs the curves after each epoch, and warns once if the network does not learn."""
+    recipe, records = run.experiment.recipe, run.folder.read_results()
+    before = METHODS[: METHODS.index(method)]
+    earlier = {each.title: records[each.name].curves for each in before if each.name in records}
+    judged = epoch_of_judgement(
+        epochs, steps_per_epoch(clips_per_epoch(labels, balanced=recipe.balanced), recipe.batch)
+    )
+
+    def follow(curves: Sequence[Curve]) -> None:
+        task.show_table(*training_table(method.title, curves, epochs, earlier))
+        log.write(curves)
+        if len(curves) == judged < epochs:
+            problem = describe_standstill(title, curves, epochs, labels, balanced=recipe.balanced)
+            if problem:
+                warnings.warn(problem, stacklevel=2)
+
+    return follow
 
 
 def _metadata(

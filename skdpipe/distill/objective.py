@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from skdpipe.cache import Quality
 from skdpipe.config import Distillation, Recipe
 from skdpipe.dataset import Batch, PairedClips, batches
 from skdpipe.distill.alignment import same_frames
@@ -47,12 +48,26 @@ def pooled(features: Tensor) -> Tensor:
 
 def teacher_objective(network: GraphNetwork, recipe: Recipe) -> Objective:
     """The task loss on high-quality skeletons."""
-    return lambda batch: Losses(task_loss(network(batch.high, batch.high_mask).logits, batch.label, recipe))
+    return _task_objective(network, recipe, "high")
 
 
 def baseline_objective(network: GraphNetwork, recipe: Recipe) -> Objective:
     """The task loss on low-quality skeletons."""
-    return lambda batch: Losses(task_loss(network(batch.low, batch.low_mask).logits, batch.label, recipe))
+    return _task_objective(network, recipe, "low")
+
+
+def _task_objective(network: GraphNetwork, recipe: Recipe, quality: Quality) -> Objective:
+    def losses(batch: Batch) -> Losses:
+        x, mask = batch.of_quality(quality)
+        logits = network(x, mask).logits
+        return Losses(task_loss(logits, batch.label, recipe), correct=are_correct(logits, batch.label, mask))
+
+    return losses
+
+
+def are_correct(logits: Tensor, label: Tensor, mask: Tensor) -> Tensor:
+    """Whether each clip's most probable class is its label, and somebody was detected in it; ``(clip,)``."""
+    return (logits.detach().argmax(dim=1) == label) & mask.any(dim=1)
 
 
 def student_objective(
@@ -81,9 +96,10 @@ def student_objective(
     def losses(batch: Batch) -> Losses:
         own = student(batch.low, batch.low_mask)
         task = settings.task * labelled_task_loss(own.logits, batch)
+        correct = are_correct(own.logits, batch.label, batch.low_mask)[batch.labelled]
         has_high = batch.high_mask.any(dim=1)
         if not has_high.any():
-            return Losses(task)
+            return Losses(task, correct=correct)
         target = teacher_output(batch, has_high)
         distillation = {}
         if settings.kl:
@@ -94,7 +110,7 @@ def student_objective(
             adapted = adaptation(own.features[batch.paired]).float()
             features = target.features[batch.paired[has_high]].float()
             distillation |= _feature_losses(*same_frames(adapted, features), settings)
-        return Losses(task, distillation)
+        return Losses(task, distillation, correct)
 
     def labelled_task_loss(logits: Tensor, batch: Batch) -> Tensor:
         if not batch.labelled.any():

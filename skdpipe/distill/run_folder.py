@@ -71,6 +71,14 @@ class RunFolder:
         """
         return self.path / f"{method}.calibration-{fraction}.state"
 
+    def training_table(self, method: MethodName) -> Path:
+        """The curves of a method's training as CSV, if they are logged."""
+        return self.path / f"{method}.training.csv"
+
+    def event_files(self, method: MethodName) -> Path:
+        """The folder of a method's training for TensorBoard, if it is logged."""
+        return self.path / "tensorboard" / method
+
     @property
     def calibration_states(self) -> list[Path]:
         """The states of all trainings for calibration."""

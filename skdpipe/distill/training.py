@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -31,10 +31,12 @@ class Losses(NamedTuple):
     Attributes:
         task: the task loss.
         distillation: further losses by name, already weighted.
+        correct: for each labelled clip whether its most probable class is its label; None if unknown.
     """
 
     task: Tensor
     distillation: Mapping[str, Tensor] = {}
+    correct: Tensor | None = None
 
     def values(self) -> dict[str, float]:
         """All losses by name, as numbers."""
@@ -42,6 +44,16 @@ class Losses(NamedTuple):
 
 
 Objective = Callable[[Batch], Losses]
+
+
+class _Step(NamedTuple):
+    """What is known of a step after it."""
+
+    losses: dict[str, float]
+    report: RevisionReport | None
+    clips: int
+    labelled: int
+    correct: int
 
 
 def train(
@@ -57,6 +69,8 @@ def train(
     state_file: Path,
     task: Task,
     distil_from: int = 0,
+    test: Callable[[int], float | None] | None = None,
+    follow: Callable[[Sequence[Curve]], None] | None = None,
 ) -> list[Curve]:
     """Train in place. If ``state_file`` exists, training continues after its last complete epoch.
 
@@ -72,6 +86,9 @@ def train(
         state_file: safetensors file with weights, optimiser state and curves, written after each epoch.
         task: shows the progress in epochs.
         distil_from: the first of the recipe's epochs in which the distillation losses count.
+        test: returns the accuracy on the test clips after an epoch with a number from 1, or None if it is not
+            measured then; for the curve only.
+        follow: called with the curves so far, at the start and after each epoch, whose state is saved then.
 
     Returns:
         The curve of each epoch, including those trained before an interruption.
@@ -86,6 +103,8 @@ def train(
     curves = load_training_state(state_file, modules, optimiser, scaler)
     steps = steps_per_epoch(clips_per_epoch(data.labels, balanced=recipe.balanced), recipe.batch)
     epochs = planned_epochs(recipe, len(data))
+    if follow is not None:
+        follow(curves)
 
     for epoch in range(len(curves), epochs):
         start = time.perf_counter()
@@ -93,7 +112,7 @@ def train(
         torch.manual_seed(int(dropout.integers(2**63)))
         data.begin_epoch(epoch)
         modules.train()
-        found: list[tuple[dict[str, float], RevisionReport | None]] = []
+        found: list[_Step] = []
 
         for step, batch in enumerate(
             batches(
@@ -113,7 +132,7 @@ def train(
             with torch.autocast(device.type, torch.float16, enabled=half_precision):
                 losses = objective(on_device)
             if epoch * recipe.epochs < distil_from * epochs:
-                losses = Losses(losses.task)
+                losses = losses._replace(distillation={})
             report = compute_gradients(losses, parameters, scaler, revision)
             if recipe.clip_gradients:
                 scaler.unscale_(optimiser)
@@ -121,11 +140,11 @@ def train(
             scaler.step(optimiser)
             scaler.update()
 
-            values = losses.values()
+            found.append(_step_of(losses, report, len(batch.label)))
             del losses  # frees the graph before the next step builds its own
-            _require_finite(values, epoch)
-            found.append((values, report))
-            task.advance_to(epoch + (step + 1) / steps, f"loss {values['task']:.3f}")
+            _require_finite(found[-1].losses, epoch)
+            task.advance_to(epoch + (step + 1) / steps, f"loss {found[-1].losses['task']:.3f}")
+        seconds = time.perf_counter() - start
 
         statistics = [each for each in modules.buffers() if each.is_floating_point()]
         for name, tensors in (
@@ -133,8 +152,13 @@ def train(
             ("running statistics", statistics),
         ):
             _require_finite({name: sum(float(each.detach().sum()) for each in tensors)}, epoch)
-        curves.append(_curve(found, time.perf_counter() - start))
+        curve = _curve(found, seconds, optimiser.param_groups[0]["lr"])
+        if test is not None:
+            curve.test_top1 = test(epoch + 1)
+        curves.append(curve)
         save_training_state(state_file, modules, optimiser, scaler, curves)
+        if follow is not None:
+            follow(curves)
     modules.eval()
     return curves
 
@@ -195,14 +219,25 @@ def compute_gradients(
     return report
 
 
-def _curve(steps: list[tuple[dict[str, float], RevisionReport | None]], seconds: float) -> Curve:
+def _step_of(losses: Losses, report: RevisionReport | None, clips: int) -> _Step:
+    correct = losses.correct
+    if correct is None:
+        return _Step(losses.values(), report, clips, 0, 0)
+    return _Step(losses.values(), report, clips, len(correct), int(correct.sum()))
+
+
+def _curve(steps: Sequence[_Step], seconds: float, learning_rate: float) -> Curve:
     # A report that is not finite belongs to a step that the scaler skipped.
-    reports = [report for _, report in steps if report is not None and report.finite]
+    reports = [each.report for each in steps if each.report is not None and each.report.finite]
+    labelled = sum(each.labelled for each in steps)
     return Curve(
-        losses=_means(values for values, _ in steps),
+        losses=_means(each.losses for each in steps),
         cosines=_means(report.cosine for report in reports),
         revised=_means(report.revised for report in reports),
         seconds=seconds,
+        learning_rate=learning_rate,
+        clips=sum(each.clips for each in steps),
+        training_top1=100 * sum(each.correct for each in steps) / labelled if labelled else None,
     )
 
 

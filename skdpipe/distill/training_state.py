@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import torch
-from pydantic import FiniteFloat, TypeAdapter
+from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
@@ -20,22 +20,40 @@ from skdpipe.training_tensors import Arrays, read_training, restore_training, tr
 
 _FORMAT: Final = "skdpipe-training-1"
 
+Percent = Annotated[FiniteFloat, Field(ge=0, le=100)]
+
 
 @dataclass
 class Curve:
-    """The course of one epoch.
+    """The course of one epoch; curves of earlier versions have no learning rate, clips and accuracies.
 
     Attributes:
         losses: mean of each loss over the steps.
         cosines: mean cosine between each distillation gradient and the task gradient.
         revised: share of the steps in which each distillation gradient was revised.
-        seconds: duration; not compared.
+        seconds: duration of the steps; not compared.
+        learning_rate: of the last step.
+        clips: number of clips in all steps.
+        training_top1: top-1 accuracy in percent on the labelled clips of the steps: augmented, with dropout,
+            by the weights before each step; a clip in which nobody was detected is not correct. It is lower
+            than the accuracy of the trained network on the same clips.
+        test_top1: top-1 accuracy in percent on the test clips after the epoch, if it was measured. Nothing
+            is chosen by it.
     """
 
     losses: dict[str, FiniteFloat] = field(default_factory=dict)
     cosines: dict[str, FiniteFloat] = field(default_factory=dict)
     revised: dict[str, FiniteFloat] = field(default_factory=dict)
     seconds: FiniteFloat = field(default=0.0, compare=False)
+    learning_rate: FiniteFloat | None = None
+    clips: NonNegativeInt | None = None
+    training_top1: Percent | None = None
+    test_top1: Percent | None = None
+
+    @property
+    def clips_per_second(self) -> float | None:
+        """Number of clips divided by the duration; None if one of them is unknown."""
+        return self.clips / self.seconds if self.clips and self.seconds else None
 
 
 def save_training_state(

@@ -227,6 +227,14 @@ def _losses(run: LoadedRun) -> Section:
         "The task loss of each method and the distillation losses of the students, with their weights in the "
         "total loss. Curves that still fall in the last epoch mean that more epochs may help."
     )
+    measured = [curve for each in curves.values() for curve in each]
+    if any(curve.training_top1 is not None for curve in measured):
+        caption += (
+            " The accuracy is that on the augmented training clips of an epoch, with dropout and by the "
+            "weights before each step: lower than that of the trained network on the same clips."
+        )
+    if any(curve.test_top1 is not None for curve in measured):
+        caption += " Dotted lines with hollow markers: on the test clips; nothing was chosen by it."
     return Section("losses", title, caption, [draw_losses(curves)])
 
 

@@ -1,4 +1,4 @@
-"""Figures of the training: losses and gradient conflicts over epochs."""
+"""Figures of the training: losses, accuracies and gradient conflicts over epochs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ _MOST_MARKERS: Final = 30
 
 
 def draw_losses(curves: Mapping[str, Sequence[Curve]]) -> Figure:
-    """A panel for each loss, a line over epochs for each method that has this loss."""
+    """A panel for each loss, and one for the accuracies if known, with a line over epochs for each method.
+
+    The dotted lines with hollow markers are accuracies on the test clips.
+    """
     names = list(dict.fromkeys(name for each in curves.values() for curve in each for name in curve.losses))
-    figure = Figure((3.1 * max(2, len(names)), 3.7), layout="constrained")
-    row = figure.subplots(1, len(names), squeeze=False)[0]
-    for axes, name in zip(row, names, strict=True):
+    with_accuracy = any(curve.training_top1 is not None for each in curves.values() for curve in each)
+    panels = len(names) + with_accuracy
+    figure = Figure((3.1 * max(2, panels), 3.7), layout="constrained")
+    row = figure.subplots(1, panels, squeeze=False)[0]
+    for axes, name in zip(row, names, strict=False):
         lowest, highest = np.inf, 0.0
         for method, each in curves.items():
             values = [curve.losses.get(name, np.nan) for curve in each]
@@ -35,8 +40,27 @@ def draw_losses(curves: Mapping[str, Sequence[Curve]]) -> Figure:
         axes.set_title(as_text(name))
         tidy(axes)
     row[0].set_ylabel("weighted loss, mean over the epoch")
+    if with_accuracy:
+        _draw_accuracies(row[-1], curves)
     _legend_below(figure, row[0])
     return figure
+
+
+def _draw_accuracies(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
+    for method, each in curves.items():
+        look, title = look_of(method), method_named(method).title
+        _over_epochs(axes, [_or_nan(curve.training_top1) for curve in each], look, title)
+        tested = [(n, curve.test_top1) for n, curve in enumerate(each, 1) if curve.test_top1 is not None]
+        if tested:
+            epochs, values = zip(*tested, strict=True)
+            axes.plot(epochs, values, f"{look.marker}:", color=look.colour, markerfacecolor="none")
+    axes.set_title("accuracy (%)")
+    axes.set_ylim(-3, 103)
+    tidy(axes)
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def draw_conflicts(curves: Mapping[str, Sequence[Curve]]) -> Figure:
