@@ -69,6 +69,7 @@ __all__ = [
     "Subset",
     "TSne",
     "Thresholds",
+    "WrongClips",
     "change_config",
     "config_path",
     "config_schema",

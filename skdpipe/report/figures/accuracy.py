@@ -16,6 +16,7 @@ from skdpipe.distill.methods import BASELINE, STUDENT, TEACHER, method_named
 from skdpipe.report.figures.style import GREY, MARKERS, as_text, look_of, tidy
 from skdpipe.speed import Timing
 
+_FRONT: Final = "Pareto front"
 _MOST_NAMES: Final = 60
 _MOST_WITH_NUMBERS: Final = 15
 
@@ -127,16 +128,22 @@ class CostPoint:
 def draw_cost(points: Sequence[CostPoint]) -> Figure:
     """Top-1 against GFLOPs and against time; areas grow with the parameters, markers stand for runs.
 
-    A horizontal line at a time shows the shortest and the longest round.
+    A horizontal line at a time shows the shortest and the longest round. A grey line joins the networks that
+    are more accurate than every cheaper one.
     """
     runs = list(dict.fromkeys(point.run for point in points))
     largest = max(point.parameters for point in points)
-    figure = Figure((11, 4.2), layout="constrained")
+    figure = Figure((11, max(4.2, 0.17 * len(points) + 0.8)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, cost, label in (
         (left, [point.gflops for point in points], "GFLOPs per clip"),
         (right, [1000 * point.time.median for point in points], "ms per clip, all networks in turn"),
     ):
+        front = pareto_front(cost, [point.top1 for point in points])
+        axes.plot(
+            [cost[index] for index in front], [points[index].top1 for index in front],
+            color="#808080", linewidth=1.2, linestyle="--", label=_FRONT, zorder=1,
+        )  # fmt: skip
         for x, point in zip(cost, points, strict=True):
             look, marker = look_of(point.method), MARKERS[runs.index(point.run) % len(MARKERS)]
             area = max(25.0, 360 * point.parameters / largest)
@@ -160,7 +167,7 @@ def draw_cost(points: Sequence[CostPoint]) -> Figure:
         tidy(axes)
     left.set_ylabel("top-1 (%)")
     figure.suptitle("Accuracy against cost")
-    handles, labels = [], []
+    handles, labels = left.get_legend_handles_labels()
     for point in sorted(points, key=lambda point: -point.top1):
         marker = MARKERS[runs.index(point.run) % len(MARKERS)]
         colour = look_of(point.method).colour
@@ -170,6 +177,15 @@ def draw_cost(points: Sequence[CostPoint]) -> Figure:
         labels.append(f"{prefix}{title}: {point.top1:.1f} %, {parameters} parameters")
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     return figure
+
+
+def pareto_front(cost: Sequence[float], accuracy: Sequence[float]) -> list[int]:
+    """Indices of what is more accurate than everything of the same or a lower cost, the cheapest first."""
+    front: list[int] = []
+    for index in sorted(range(len(cost)), key=lambda index: (cost[index], -accuracy[index])):
+        if not front or accuracy[index] > accuracy[front[-1]]:
+            front.append(index)
+    return front
 
 
 def _in_millions(parameters: int) -> str:
