@@ -42,7 +42,8 @@ from skdpipe.report.figures import (
     draw_losses,
     draw_map,
 )
-from skdpipe.report.figures.style import as_text, numbered_look, to_svg
+from skdpipe.report.figures.accuracy import pareto_front
+from skdpipe.report.figures.style import as_text, describe, numbered_look, to_svg
 from skdpipe.report.measures import (
     accuracy_by_class,
     confusion_matrix,
@@ -68,7 +69,9 @@ from skdpipe.speed import Timing
 
 CPU = torch.device("cpu")
 QUIET = Progress(quiet=True)
-BRIEF = Report(robustness=Robustness(occlusion=(0.5,), frame_loss=(0.5,), jitter=(0.1,)), moments=3)
+BRIEF = Report(
+    robustness=Robustness(occlusion=(0.5,), frame_loss=(0.5,), jitter=(0.1,), crop=(0.4,)), moments=3
+)
 
 
 @pytest.fixture(scope="module")
@@ -251,12 +254,13 @@ def test_top1_under_a_degradation_is_the_accuracy_on_the_degraded_clips(
 
 def test_networks_are_evaluated_with_and_without_smoothing(run_folder: Path) -> None:
     evaluated = {
-        (each.method, each.clip.smoothing, each.smoothed_for_test)
+        (each.method, each.quality, each.clip.smoothing, each.smoothed_for_test)
         for each in evaluated_networks(load_run(run_folder))
     }
     assert evaluated == {
-        ("baseline", 1, False), ("baseline", 3, True), ("student", 1, False), ("student", 3, True),
-        ("smoothed", 3, False), ("student_smoothed", 3, False),
+        ("teacher", "high", 1, False), ("baseline", "low", 1, False), ("baseline", "low", 3, True),
+        ("student", "low", 1, False), ("student", "low", 3, True), ("smoothed", "low", 3, False),
+        ("student_smoothed", "low", 3, False),
     }  # fmt: skip
 
 
@@ -337,8 +341,14 @@ def test_networks_are_drawn_at_their_cost() -> None:
     gflops, milliseconds = draw_cost(points).axes
     for axes, expected in ((gflops, [(2, 90), (0.1, 80)]), (milliseconds, [(8, 90), (3, 80)])):
         assert [tuple(each.get_offsets()[0]) for each in axes.collections] == expected  # type: ignore[index]
-    spreads = [list(line.get_xdata()) for line in milliseconds.lines if len(line.get_xdata()) == 2]
-    assert spreads == [[7, 9], [2, 5]]
+    front, *others = milliseconds.lines
+    assert [list(line.get_xdata()) for line in others if len(line.get_xdata()) == 2] == [[7, 9], [2, 5]]
+    assert [tuple(point) for point in front.get_xydata()] == [(3, 80), (8, 90)]
+
+
+def test_the_pareto_front_is_more_accurate_than_all_that_is_cheaper() -> None:
+    cost, top1 = [3, 1, 2, 2, 4, 1], [70, 50, 60, 65, 69, 40]
+    assert pareto_front(cost, top1) == [1, 3, 0]
 
 
 # The HTML page
@@ -403,13 +413,14 @@ def test_a_complete_run_has_every_figure(run_folder: Path, cache: PoseCache, tmp
     output = tmp_path / "made" / "report.html"
     page = write_and_read(run_folder, cache, output, beside=[run_folder])
     assert page.headings == [
-        "Summary", "Data check", "Accuracy against cost", "Accuracy by class", "Confusion matrices",
-        "t-SNE of the logits", "Response by joint", "Robustness", "Learning curves", "Gradient conflicts",
-        "Settings",
+        "Summary", "Data check", "Accuracy against cost", "Accuracy by class", "Wrong clips",
+        "Confusion matrices", "Calibration", "t-SNE of the logits", "Response by joint", "Robustness",
+        "Learning curves", "Gradient conflicts", "Settings",
     ]  # fmt: skip
     text = output.read_text(encoding="utf-8")
-    assert text.count("<svg") == 7 + 2
     run = load_run(run_folder)
+    wrong = sum(not each for each in run.results["student"].correct.values()) - run.results["student"].unseen
+    assert text.count("<svg") == 7 + 2 + 2 + 2 * wrong
     for each in run.methods:
         assert f"{each.figures.parameters:,}" in text
         assert f">{each.figures.top1:.2f}</td>" in text
@@ -473,7 +484,6 @@ def test_one_method_is_enough(cache: PoseCache, tmp_path: Path, method: str) -> 
     write_and_read(folder, cache, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No gradient was revised" in text
-    assert ("no network with low-quality input" in text) == (method == "teacher")
 
 
 def test_test_clips_without_people(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def draw_cost(points: Sequence[CostPoint]) -> Figure:
     """
     runs = list(dict.fromkeys(point.run for point in points))
     largest = max(point.parameters for point in points)
-    figure = Figure((11, max(4.2, 0.17 * len(points) + 0.8)), layout="constrained")
+    figure = Figure((11, max(4.2, 0.17 * len(runs) + 2.0)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, cost, label in (
         (left, [point.gflops for point in points], "GFLOPs per clip"),
@@ -167,16 +167,31 @@ def draw_cost(points: Sequence[CostPoint]) -> Figure:
         tidy(axes)
     left.set_ylabel("top-1 (%)")
     figure.suptitle("Accuracy against cost")
+    entries = _entries_of_runs(points, runs) if len(runs) > 1 else _entries_of_points(points)
     handles, labels = left.get_legend_handles_labels()
-    for point in sorted(points, key=lambda point: -point.top1):
-        marker = MARKERS[runs.index(point.run) % len(MARKERS)]
-        colour = look_of(point.method).colour
-        handles.append(Line2D([], [], marker=marker, color=colour, linestyle=""))
-        prefix = f"{as_text(point.run, 20)}: " if len(runs) > 1 else ""
-        title, parameters = method_named(point.method).title, _in_millions(point.parameters)
-        labels.append(f"{prefix}{title}: {point.top1:.1f} %, {parameters} parameters")
+    handles += [Line2D([], [], marker=marker, color=colour, linestyle="") for _, marker, colour in entries]
+    labels += [text for text, _, _ in entries]
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     return figure
+
+
+def _entries_of_points(points: Sequence[CostPoint]) -> list[tuple[str, str, str]]:
+    """Text, marker and colour of each network in the legend, the most accurate first."""
+    entries = []
+    for point in sorted(points, key=lambda point: -point.top1):
+        title, parameters = method_named(point.method).title, _in_millions(point.parameters)
+        text = f"{title}: {point.top1:.1f} %, {parameters} parameters"
+        entries.append((text, MARKERS[0], look_of(point.method).colour))
+    return entries
+
+
+def _entries_of_runs(points: Sequence[CostPoint], runs: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Colours of the methods, then markers of the runs."""
+    methods = dict.fromkeys(point.method for point in points)
+    return [
+        *((method_named(name).title, MARKERS[0], look_of(name).colour) for name in methods),
+        *((as_text(run, 40), MARKERS[number % len(MARKERS)], GREY) for number, run in enumerate(runs)),
+    ]
 
 
 def pareto_front(cost: Sequence[float], accuracy: Sequence[float]) -> list[int]:
