@@ -132,10 +132,10 @@ def wrong_section(
     unseen = int((predicted == NOBODY).sum())
     caption = (
         f"{title} labels {is_wrong.sum():,} of {len(label):,} test clips wrongly; {len(shown)} of them are "
-        f"shown, at most {chosen.of_class} of a class, the most confident first. Left high, right low "
-        f"quality, {chosen.poses} poses at the same moments: the left limbs are blue, the right ones orange, "
-        "and an empty picture is a moment in which nobody was detected. Clips of more than four "
-        "seconds are played faster."
+        f"shown, at most {chosen.of_class} of a class, the most confident first. The first picture is of high "
+        f"and the second of low quality, each with {chosen.poses} poses at the same moments. Left limbs are "
+        "blue, right ones orange; in an empty picture nobody was detected. A clip of more than four seconds "
+        "is played faster."
     )
     if unseen:
         caption += f" The {unseen:,} clips in which nobody was detected are wrong and not shown."
@@ -152,7 +152,7 @@ def _answers(network: TrainedMethod, run: LoadedRun, predictions: Predictions) -
     def answer(index: int) -> Answer:
         found = int(predicted[index])
         text = "nobody detected" if found == NOBODY else run.classes[found]
-        of_text = "" if found == NOBODY else f"{100 * probability[index]:.0f} %"
+        of_text = "" if found == NOBODY else f"{100 * probability[index]:.0f}\N{NO-BREAK SPACE}%"
         return Answer(network.method.title, text, of_text, found == predictions.label[index])
 
     return answer
