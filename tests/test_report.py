@@ -821,7 +821,7 @@ def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
     }  # fmt: skip
     assert not [name for name in page.attributes if name.startswith("on")]
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert not {character for character in text if not character.isprintable()} - {"\n"}
+    assert not {character for character in text if not character.isprintable()} - set("\n\xa0")
     shown = [printable(name) for name in HOSTILE]
     for section in ("classes", "confusion", "tsne"):
         drawn = "".join(page.data[section, "text"])

@@ -34,7 +34,7 @@ from .pose import (
     Extraction,
     PoseTraining,
 )
-from .report import Report, Robustness, TSne
+from .report import Report, Robustness, TSne, WrongClips
 from .schema import config_schema
 
 __all__ = [

@@ -132,8 +132,8 @@ def wrong_section(
     unseen = int((predicted == NOBODY).sum())
     caption = (
         f"{title} labels {is_wrong.sum():,} of {len(label):,} test clips wrongly; {len(shown)} of them are "
-        f"shown, at most {chosen.of_class} of a class, the most confident first. The first picture is of high "
-        f"and the second of low quality, each with {chosen.poses} poses at the same moments. Left limbs are "
+        f"shown, at most {chosen.of_class} of a class, the most confident first. The first picture is of "
+        f"high and the second of low quality, with {chosen.poses} poses at the same moments. Left limbs are "
         "blue, right ones orange; in an empty picture nobody was detected. A clip of more than four seconds "
         "is played faster."
     )
