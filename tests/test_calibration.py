@@ -22,10 +22,12 @@ from skdpipe.dataset import build_manifest
 from skdpipe.distill import DistillationResult, distill_student
 from skdpipe.distill.calibration import (
     Calibration,
+    brier_score,
     calibrate,
     calibration_error,
     fit_temperature,
     negative_log_likelihood,
+    reliability_bins,
 )
 from skdpipe.inference import read_metadata
 from skdpipe.inference.prediction import rank_classes
@@ -75,6 +77,13 @@ def test_hand_derived_errors() -> None:
     label = np.array([0, 1, 1, 0])
     # bins: 0.9 twice, half of them right; 0.7 right; 1.0 right
     assert calibration_error(probabilities, label) == pytest.approx((2 * 0.4 + 0.3) / 4)
+    bins = reliability_bins(probabilities, label)
+    assert np.flatnonzero(bins.clips).tolist() == [10, 13, 14]
+    assert bins.clips[[10, 13, 14]].tolist() == [1, 2, 1]
+    np.testing.assert_allclose(bins.accuracy[[10, 13, 14]], [1, 0.5, 1])
+    np.testing.assert_allclose(bins.confidence[[10, 13, 14]], [0.7, 0.9, 1])
+    assert np.isnan(bins.accuracy[0])
+    assert brier_score(probabilities, label) == pytest.approx((0.02 + 1.62 + 0.18 + 0) / 4)
     logits = np.log(np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
     expected = -(np.log(0.9) + np.log(0.2)) / 2
     assert negative_log_likelihood(logits, np.array([0, 0]), 1.0) == pytest.approx(expected, rel=1e-5)

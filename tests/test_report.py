@@ -7,9 +7,11 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,8 @@ from skdpipe.distill import distill_student
 from skdpipe.distill.methods import METHODS
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import DataError, MissingDependencyError
+from skdpipe.inference.prediction import probabilities_of
+from skdpipe.printable import printable
 from skdpipe.progress import Progress
 from skdpipe.report import write_report
 from skdpipe.report.figures import (
@@ -39,36 +43,51 @@ from skdpipe.report.figures import (
     draw_conflicts,
     draw_confusion,
     draw_cost,
+    draw_coverage,
     draw_losses,
     draw_map,
+    draw_reliability,
 )
-from skdpipe.report.figures.style import as_text, numbered_look, to_svg
+from skdpipe.report.figures.accuracy import pareto_front
+from skdpipe.report.figures.style import as_text, describe, numbered_look, to_svg
 from skdpipe.report.measures import (
     accuracy_by_class,
     confusion_matrix,
     evenly_spaced,
     feature_frames_at,
+    frequent_confusions,
     map_to_plane,
     rank_by_gain,
     response_magnitude,
 )
+from skdpipe.report.pose_strips import CELL, draw_strips
 from skdpipe.report.predictions import DeployedNetworks, Predictions, predict_clips
+from skdpipe.report.reliability import Coverage, coverage, coverage_curve, measure_reliability
 from skdpipe.report.response import measure_response, select_example_clips
 from skdpipe.report.robustness import (
     DegradationAxis,
+    EvaluatedNetwork,
+    RobustnessCurve,
+    crop,
     degradation_axes,
     drop_frames_evenly,
     evaluated_networks,
     measure_robustness,
+    strength_at_fall,
 )
+from skdpipe.report.robustness_card import conclude_robustness, tabulate_falls
 from skdpipe.report.run_results import load_run
+from skdpipe.report.test_clips import ClipPair
 from skdpipe.report.test_clips import TestClips as ClipsOfRun  # pytest collects names that begin with Test
-from skdpipe.skeleton import PoseSequence
+from skdpipe.report.wrong_clips import count_by_wrong_networks, select_wrong_clips
+from skdpipe.skeleton import Layout, PoseSequence
 from skdpipe.speed import Timing
 
 CPU = torch.device("cpu")
 QUIET = Progress(quiet=True)
-BRIEF = Report(robustness=Robustness(occlusion=(0.5,), frame_loss=(0.5,), jitter=(0.1,)), moments=3)
+BRIEF = Report(
+    robustness=Robustness(occlusion=(0.5,), frame_loss=(0.5,), jitter=(0.1,), crop=(0.4,)), moments=3
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +135,13 @@ def test_accuracy_by_class_by_hand() -> None:
     label = np.array([0, 0, 0, 0, 2])
     predicted = np.array([0, 0, 0, 1, 1])
     np.testing.assert_array_equal(accuracy_by_class(label, predicted, 3), [75, np.nan, 0])
+
+
+def test_frequent_confusions_by_hand() -> None:
+    label = np.array([0, 0, 0, 1, 1, 2, 2])
+    predicted = np.array([0, 1, 1, 0, 2, -1, 2])
+    assert frequent_confusions(label, predicted) == [(0, 1, 2), (1, 0, 1), (1, 2, 1)]
+    assert frequent_confusions(label, label) == []
 
 
 def test_classes_are_ranked_by_gain_with_those_without_clips_last() -> None:
@@ -175,6 +201,152 @@ def test_example_clips_are_first_those_that_only_the_student_classifies_correctl
     assert select_example_clips(predictions, 5) == [4, 1, 3, 0, 2]
     without_shared = replace(predictions, shared_person=np.array([0, 0, 0, 0, -1]))
     assert select_example_clips(without_shared, 2) == [3, 1]
+
+
+# Wrong clips
+
+
+def test_wrong_clips_are_shown_by_class_and_the_most_confident_first() -> None:
+    label = np.array([1, 1, 1, 0, 0, 1, 0])
+    predicted = np.array([0, 0, 0, 1, 0, -1, 1])  # clip 4 is right, in clip 5 nobody was detected
+    probability = np.array([0.5, 0.9, 0.7, 0.6, 1.0, 0.99, 0.8])
+    assert select_wrong_clips(label, predicted, probability, 5, 50) == [6, 3, 1, 2, 0]
+    assert select_wrong_clips(label, predicted, probability, 2, 50) == [6, 3, 1, 2]
+    # Each class has one clip before any has two; the more confident of two second clips is clip 2.
+    assert select_wrong_clips(label, predicted, probability, 5, 3) == [6, 1, 2]
+    assert select_wrong_clips(label, predicted, probability, 5, 1) == [1]
+    assert select_wrong_clips(label, predicted, probability, 0, 50) == []
+    assert select_wrong_clips(label, label, probability, 5, 50) == []
+
+
+@given(st.integers(0, 5), st.integers(0, 30), st.integers(0, 1000))
+def test_the_numbers_of_shown_clips_are_bounded_and_even(of_class: int, most: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    label, predicted, probability = rng.integers(6, size=90), rng.integers(6, size=90), rng.random(90)
+    chosen = select_wrong_clips(label, predicted, probability, of_class, most)
+    wrong = np.bincount(label[label != predicted], minlength=6)
+    shown = np.bincount(label[chosen], minlength=6)
+    assert len(chosen) == min(most, int(np.minimum(wrong, of_class).sum()))
+    assert (label[chosen] != predicted[chosen]).all()
+    assert shown.max() <= of_class
+    not_all = shown < np.minimum(wrong, of_class)
+    assert not not_all.any() or shown.max() - shown[not_all].min() <= 1
+
+
+def test_clips_are_counted_by_the_networks_that_are_wrong() -> None:
+    label = np.array([0, 0, 1, 1, 1])
+    predicted = {"baseline": np.array([0, 1, 0, 0, 1]), "student": np.array([0, 0, 0, -1, 0])}
+    counts = {("baseline", "student"): 2, ("baseline",): 1, ("student",): 1}
+    assert count_by_wrong_networks(label, predicted) == counts
+
+
+def polylines(strip: str) -> list[list[tuple[int, int]]]:
+    """The points of all polylines of a strip."""
+    lines = []
+    for x, y, steps in re.findall(r"M(-?\d+) (-?\d+)l([^Mz\"]*)", strip):
+        points = [(int(x), int(y))]
+        numbers = [int(number) for number in re.findall(r"-?\d+", steps)]
+        for dx, dy in zip(numbers[::2], numbers[1::2], strict=True):
+            points.append((points[-1][0] + dx, points[-1][1] + dy))
+        lines.append(points)
+    return lines
+
+
+def bones_of(strip: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    return [bone for line in polylines(strip) for bone in pairwise(line)]
+
+
+def a_triangle(keypoints: object, **changes: object) -> PoseSequence:
+    """A person of three joints, one row for each pose."""
+    values: dict[str, object] = {
+        "keypoints": np.array(keypoints, np.float32)[:, None], "video_frames": len(keypoints),  # type: ignore[arg-type]
+        "frame_index": np.arange(len(keypoints), dtype=np.int32),  # type: ignore[arg-type]
+        "layout": TRIANGLE, "fps": 10.0, "size": (40, 40),
+    }  # fmt: skip
+    return PoseSequence(**{**values, **changes})  # type: ignore[arg-type]
+
+
+TRIANGLE = Layout(
+    "triangle", ("head", "left_foot", "right_foot"),
+    (("head", "left_foot"), ("head", "right_foot"), ("left_foot", "right_foot")), "head", (0.1, 0.1, 0.1),
+)  # fmt: skip
+STANDING = [(20, 0, 1), (40, 40, 1), (0, 40, 1)]
+
+
+def test_a_strip_shows_every_bone_at_its_place() -> None:
+    still = a_triangle([STANDING, STANDING])
+    high, low = draw_strips(ClipPair(still, still, {0}), TRIANGLE, 2)
+    assert high == low
+    # 40 pixels are 84 units in a cell of 100; the second pose is in the second cell.
+    head, left, right = (50, 8), (92, 92), (8, 92)
+    first = {(head, left), (head, right), (left, right)}
+    second = {tuple((x + CELL, y) for x, y in bone) for bone in first}
+    assert sorted(bones_of(high)) == sorted(first | second)
+    assert re.findall(r'class="(\w+)" d="([^"]*)"', high) == [
+        ("middle", "M92 92l-84 0M192 92l-84 0"), ("left", "M50 8l42 84M150 8l42 84"),
+        ("right", "M50 8l-42 84M150 8l-42 84"),
+    ]  # fmt: skip
+
+
+def test_both_strips_have_the_same_scale_and_the_same_moments() -> None:
+    poses = [[(20 + shift, 0, 1), (40 + shift, 40, 1), (0 + shift, 40, 1)] for shift in (0, 0, 40, 40)]
+    high = a_triangle(poses)
+    low = a_triangle(poses[::3], frame_index=np.array([0, 3], np.int32), video_frames=4)
+    one, other = draw_strips(ClipPair(high, low, {0}), TRIANGLE, 4)
+    assert one == other  # the row nearest to each moment
+
+
+def test_missing_joints_are_not_drawn_and_one_without_neighbours_is_a_dot() -> None:
+    lonely = [(20, 0, 1), (np.nan, np.nan, 0), (np.nan, np.nan, 0)]
+    high, low = draw_strips(ClipPair(a_triangle([STANDING]), a_triangle([lonely]), {0}), TRIANGLE, 1)
+    assert len(bones_of(high)) == 3
+    assert {tuple(line) for line in polylines(low)} == {((50, 8), (50, 8))}
+    nobody = a_triangle([[(np.nan, np.nan, 0)] * 3])
+    assert draw_strips(ClipPair(nobody, nobody, set()), TRIANGLE, 1)[0].count("<path") == 0
+
+
+def test_outliers_stay_in_their_cell() -> None:
+    wild = [STANDING] * 60 + [[(1e7, -1e7, 1), *STANDING[1:]]]
+    high, _ = draw_strips(ClipPair(a_triangle(wild), a_triangle(wild), {0}), TRIANGLE, 61)
+    cells = [{x // CELL for x, _ in line} for line in polylines(high)]
+    assert all(len(cell) == 1 for cell in cells)
+    assert all(0 <= y <= CELL for line in polylines(high) for _, y in line)
+    assert (50, 8) in polylines(high)[61]  # the others fill theirs
+
+
+def test_three_coordinates_are_upright_and_have_a_scale_of_their_own() -> None:
+    y_up = [(20, 40, 2, 1), (40, 0, 2, 1), (0, 0, 2, 1)]
+    in_metres = np.array(y_up) * (0.05, 0.05, 0.05, 1)
+    upright = a_triangle([in_metres], size=(0, 0))
+    high, low = draw_strips(ClipPair(upright, a_triangle([STANDING]), {0}), TRIANGLE, 1)
+    assert high == low
+
+
+# Reliability
+
+
+def test_the_coverage_by_hand() -> None:
+    logits = np.log(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]], np.float32))
+    measured = measure_reliability("student", logits, np.array([0, 1, 0, 0]), None)
+    assert measured.surplus == pytest.approx(0.75 - 0.75, abs=1e-6)
+    assert measured.brier == pytest.approx((0.02 + 0.32 + 1.28 + 0.18) / 4, abs=1e-6)
+    # A fifth clip is without people.
+    none, some, most = coverage(measured, 5, (0.5, 0.75, 0.95))
+    assert none == (0.5, 4, 0.8, 0.75)
+    assert some == (0.75, 2, 0.4, 0.5)
+    assert most[:3] == (0.95, 0, 0)
+    assert np.isnan(most.accuracy)
+    labelled, accuracy = coverage_curve(measured, 5)
+    np.testing.assert_allclose(labelled, [0.2, 0.4, 0.6, 0.8])
+    np.testing.assert_allclose(accuracy, [1, 1 / 2, 2 / 3, 3 / 4])
+
+
+def test_clips_of_equal_probability_are_labelled_together() -> None:
+    logits = np.array([[1, 0], [1, 0], [0, 1], [3, 0]], np.float32)
+    measured = measure_reliability("student", logits, np.array([0, 1, 1, 0]), None)
+    labelled, accuracy = coverage_curve(measured, 4)
+    np.testing.assert_allclose(labelled, [0.25, 1])
+    np.testing.assert_allclose(accuracy, [1, 0.75])
 
 
 # Results of a run
@@ -251,12 +423,13 @@ def test_top1_under_a_degradation_is_the_accuracy_on_the_degraded_clips(
 
 def test_networks_are_evaluated_with_and_without_smoothing(run_folder: Path) -> None:
     evaluated = {
-        (each.method, each.clip.smoothing, each.smoothed_for_test)
+        (each.method, each.quality, each.clip.smoothing, each.smoothed_for_test)
         for each in evaluated_networks(load_run(run_folder))
     }
     assert evaluated == {
-        ("baseline", 1, False), ("baseline", 3, True), ("student", 1, False), ("student", 3, True),
-        ("smoothed", 3, False), ("student_smoothed", 3, False),
+        ("teacher", "high", 1, False), ("baseline", "low", 1, False), ("baseline", "low", 3, True),
+        ("student", "low", 1, False), ("student", "low", 3, True), ("smoothed", "low", 3, False),
+        ("student_smoothed", "low", 3, False),
     }  # fmt: skip
 
 
@@ -266,6 +439,61 @@ def test_frames_are_dropped_evenly(share: float, kept: int) -> None:
     frames = drop_frames_evenly(sequence, share, np.random.default_rng(0)).frame_index
     assert len(frames) == kept
     assert len(set(np.diff(frames).tolist())) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_cropping_hides_a_share_of_the_extent_at_one_side(share: float) -> None:
+    xy = np.stack(np.meshgrid(np.linspace(0, 40, 41), np.linspace(0, 40, 41)), axis=-1).reshape(-1, 1, 1, 2)
+    keypoints = np.concatenate([xy, np.ones_like(xy[..., :1])], axis=-1).astype(np.float32)
+    dot = Layout("dot", ("head",), (), "head", (0.1,))
+    rows = np.arange(len(keypoints), dtype=np.int32)
+    sequence = PoseSequence(keypoints, rows, len(rows), dot, 10.0, (50, 50))
+    sides = set()
+    for seed in range(20):
+        left = crop(sequence, share, np.random.default_rng(seed)).keypoints
+        seen = left[left[..., -1] > 0][:, :2]
+        extent = tuple(np.concatenate([seen.min(axis=0), seen.max(axis=0)]).tolist())
+        sides.add(extent)
+        assert len(seen) == 41 * (41 - round(40 * share))
+    cut = 40 * share
+    expected = {(cut, 0, 40, 40), (0, cut, 40, 40), (0, 0, 40 - cut, 40), (0, 0, 40, 40 - cut)}
+    assert sides == expected
+
+
+def test_the_strength_of_a_fall_is_between_the_measured_ones() -> None:
+    strengths = (0, 0.2, 0.4, 0.8)
+    assert strength_at_fall(strengths, (80, 79, 69, 10), 5) == pytest.approx(0.28)
+    assert strength_at_fall(strengths, (80, 75, 80, 80), 5) == pytest.approx(0.2)  # the first fall counts
+    assert strength_at_fall(strengths, (80, 90, 90, 75.1), 5) is None
+
+
+def test_the_robustness_card_by_hand() -> None:
+    clip = tiny_experiment().clip
+    student, baseline = (
+        EvaluatedNetwork(name, "low", clip, smoothed_for_test=False) for name in ("student", "baseline")
+    )
+    smoothed = student._replace(smoothed_for_test=True)
+    lost, shaken = (
+        DegradationAxis(name, "share", (0.5, 1.0), remove_people) for name in ("joints lost", "joints shaken")
+    )
+    curves = [
+        RobustnessCurve(
+            lost, (0, 0.5, 1), {baseline: (70, 60, 50), student: (80, 78, 68), smoothed: (9, 9, 9)}
+        ),
+        RobustnessCurve(
+            shaken, (0, 0.5, 1), {baseline: (70, 69, 68), student: (80, 70, 60), smoothed: (9, 9, 9)}
+        ),
+    ]
+    table = tabulate_falls(curves)
+    assert table.header == ("degradation", "strength", "LQS-S", "SKD")
+    assert table.rows == [
+        ["joints lost", "share", ("0.25", 0.25), ("0.65", 0.65)],
+        ["joints shaken", "share", ("above 1", 1.0), ("0.25", 0.25)],
+    ]
+    assert conclude_robustness(curves) == (
+        "SKD loses most with joints shaken: 20 points at 1. In 1 of 2 degradations it loses 5 points at a "
+        "higher strength than LQS-S, in 1 at a lower one."
+    )
 
 
 @pytest.mark.parametrize("index", range(len(degradation_axes(Robustness()))))
@@ -344,8 +572,35 @@ def test_networks_are_drawn_at_their_cost() -> None:
     gflops, milliseconds = draw_cost(points).axes
     for axes, expected in ((gflops, [(2, 90), (0.1, 80)]), (milliseconds, [(8, 90), (3, 80)])):
         assert [tuple(each.get_offsets()[0]) for each in axes.collections] == expected  # type: ignore[index]
-    spreads = [list(line.get_xdata()) for line in milliseconds.lines if len(line.get_xdata()) == 2]
-    assert spreads == [[7, 9], [2, 5]]
+    front, *others = milliseconds.lines
+    assert [list(line.get_xdata()) for line in others if len(line.get_xdata()) == 2] == [[7, 9], [2, 5]]
+    assert [tuple(point) for point in front.get_xydata()] == [(3, 80), (8, 90)]
+
+
+def test_the_pareto_front_is_more_accurate_than_all_that_is_cheaper() -> None:
+    cost, top1 = [3, 1, 2, 2, 4, 1], [70, 50, 60, 65, 69, 40]
+    assert pareto_front(cost, top1) == [1, 3, 0]
+
+
+def test_a_figure_is_described_by_its_titles_and_axes() -> None:
+    curves = {"student": (np.array([0.5, 1.0]), np.array([1.0, 0.5]))}
+    figure = draw_coverage(curves, "student", [Coverage(0.5, 10, 1.0, 0.5)])
+    assert describe(figure) == (
+        "Accuracy of the labelled clips: of these, correct (%) against test clips that get a label (%)"
+    )
+    figure.suptitle(as_text("_$x$"))
+    assert describe(figure).startswith("_$x$; ")
+
+
+def test_a_reliability_diagram_shows_accuracy_and_clips_of_each_bin() -> None:
+    logits = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6]], np.float32))
+    label = np.array([0, 1, 1])
+    figure = draw_reliability([measure_reliability("student", logits, label, each) for each in (None, 1.5)])
+    upper, _, lower, _ = figure.axes
+    heights = {round(bar.get_x(), 2): bar.get_height() for bar in upper.patches}  # type: ignore[attr-defined]
+    assert {x: height for x, height in heights.items() if np.isfinite(height)} == {0.6: 100, 0.87: 50}
+    assert [text.get_text().strip() for text in lower.texts] == ["1", "2"]
+    assert "temperature 1.50" in svg_of(figure)
 
 
 # The HTML page
@@ -362,8 +617,16 @@ class PageReader(HTMLParser):
         self.references: list[str] = []
         self.named: list[tuple[str, str]] = []
         self.headings: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
+        self.data: dict[tuple[str, str], list[str]] = defaultdict(list)  # by section and element
+        self.section = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        if tag == "section":
+            self.section = dict(attrs)["id"] or ""
         self.references += [
             value or "" for name, value in attrs if name in {"href", "src", "xlink:href", "srcset"}
         ]
@@ -386,6 +649,8 @@ class PageReader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open[-1:] == ["h2"]:
             self.headings.append(data)
+        if self.open:
+            self.data[self.section, self.open[-1]].append(data)
 
 
 def read_page(path: Path) -> PageReader:
@@ -406,29 +671,36 @@ def write_and_read(folder: Path, cache: PoseCache, output: Path, **options: obje
     return read_page(output)
 
 
-def test_a_complete_run_has_every_figure(run_folder: Path, cache: PoseCache, tmp_path: Path) -> None:
-    output = tmp_path / "made" / "report.html"
-    page = write_and_read(run_folder, cache, output, beside=[run_folder])
+@pytest.fixture(scope="module")
+def page_file(run_folder: Path, cache: PoseCache, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the run with all methods, beside itself."""
+    output = tmp_path_factory.mktemp("page") / "made" / "report.html"
+    write_and_read(run_folder, cache, output, beside=[run_folder])
+    return output
+
+
+def test_a_complete_run_has_every_figure(run_folder: Path, page_file: Path) -> None:
+    page = read_page(page_file)
     assert page.headings == [
-        "Summary", "Data check", "Accuracy against cost", "Accuracy by class", "Confusion matrices",
-        "t-SNE of the logits", "Response by joint", "Robustness", "Learning curves", "Gradient conflicts",
-        "Settings",
+        "Summary", "Data check", "Accuracy against cost", "Accuracy by class", "Wrong clips",
+        "Confusion matrices", "Calibration", "t-SNE of the logits", "Response by joint", "Robustness",
+        "Learning curves", "Gradient conflicts", "Settings",
     ]  # fmt: skip
-    text = output.read_text(encoding="utf-8")
-    assert text.count("<svg") == 7 + 2
+    text = page_file.read_text(encoding="utf-8")
     run = load_run(run_folder)
+    wrong = sum(not each for each in run.results["student"].correct.values()) - run.results["student"].unseen
+    assert text.count("<svg") == 7 + 2 + 2 + 2 * wrong
     for each in run.methods:
         assert f"{each.figures.parameters:,}" in text
         assert f">{each.figures.top1:.2f}</td>" in text
     assert len(shown_times(text)) == 2 * len(run.methods)
-    assert [path.name for path in output.parent.iterdir()] == ["report.html"]
+    assert [path.name for path in page_file.parent.iterdir()] == ["report.html"]
 
 
 def test_the_page_shows_the_findings_of_the_data_check(
-    run_folder: Path, cache: PoseCache, tmp_path: Path
+    run_folder: Path, cache: PoseCache, page_file: Path
 ) -> None:
-    write_and_read(run_folder, cache, tmp_path / "report.html")
-    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    source = page_file.read_text(encoding="utf-8")
     assert "<code>skdpipe " in source
     text = html.unescape(source).replace("<code>", "`").replace("</code>", "`")
     report = check_data(cache, load_run(run_folder).experiment)
@@ -449,11 +721,8 @@ def shown_times(page: str) -> list[tuple[float, float, float]]:
     ]
 
 
-def test_two_identical_networks_have_times_that_overlap(
-    run_folder: Path, cache: PoseCache, tmp_path: Path
-) -> None:
-    write_and_read(run_folder, cache, tmp_path / "report.html", beside=[run_folder])
-    times = shown_times((tmp_path / "report.html").read_text(encoding="utf-8"))
+def test_two_identical_networks_have_times_that_overlap(run_folder: Path, page_file: Path) -> None:
+    times = shown_times(page_file.read_text(encoding="utf-8"))
     count = len(load_run(run_folder).methods)
     for (median, low, high), (_, other_low, other_high) in zip(times[:count], times[count:], strict=True):
         assert 0 < low <= median <= high
@@ -480,7 +749,6 @@ def test_one_method_is_enough(cache: PoseCache, tmp_path: Path, method: str) -> 
     write_and_read(folder, cache, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No gradient was revised" in text
-    assert ("no network with low-quality input" in text) == (method == "teacher")
 
 
 def test_test_clips_without_people(tmp_path: Path) -> None:
@@ -496,24 +764,81 @@ def test_test_clips_without_people(tmp_path: Path) -> None:
     assert "No test clip contains the same person" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_names_are_text_and_not_markup(tmp_path: Path) -> None:
+def test_the_page_shows_the_wrong_clips_of_the_student(
+    run_folder: Path, cache: PoseCache, page_file: Path
+) -> None:
+    page = page_file.read_text(encoding="utf-8")
+    section = re.search(r'<section id="wrong">.*?</section>', page, re.DOTALL)
+    assert section
+    run = load_run(run_folder)
+    clips = ClipsOfRun(run, cache)
+    predictions = predict_clips(run, clips, DeployedNetworks(run, CPU), QUIET)
+    label, predicted = predictions.label, predictions.predicted["student"]
+    probability = probabilities_of(predictions.logits["student"], None).max(axis=1)
+    shown = sorted(
+        np.flatnonzero((predicted != label) & (predicted >= 0)), key=lambda i: (label[i], -probability[i])
+    )
+    cards = re.findall(r'<figure class="clip">.*?</figure>', section[0], re.DOTALL)
+    assert len(cards) == len(shown) > 0
+    for index, card in zip(shown, cards, strict=True):
+        answers = re.findall(r'<div class="(\w+)"><span class="name">(.*?)</span> (.*?)</div>', card)
+        expected = []
+        for name, title in (("student", "SKD"), ("teacher", "HQS-T"), ("baseline", "LQS-S")):
+            found = predictions.predicted[name][index]
+            percent = 100 * probabilities_of(predictions.logits[name][index], None).max()
+            correctness = "right" if found == label[index] else "wrong"
+            expected.append((correctness, title, f"{run.classes[found]} {percent:.0f}\N{NO-BREAK SPACE}%"))
+        assert answers == expected
+        assert f"<small>{clips.clips[index].source}</small>" in card
+        assert card.count("<svg") == 2
+    wrong = int((predicted != label).sum())
+    assert f"SKD labels {wrong} of 5 test clips wrongly; {len(shown)} of them are shown" in section[0]
+    rows = re.findall(r'<td class="text">([^<]*)</td><td class="text">[^<]*</td><td>(\d+)</td>', section[0])
+    in_rows = {names: int(count) for names, count in rows}
+    assert len(in_rows) == 7
+    assert sum(count for names, count in in_rows.items() if "SKD" in names) == wrong
+    assert f"The {int((predicted < 0).sum())} clips in which nobody was detected" in section[0]
+
+
+HOSTILE = (
+    "<script>x()</script>", '"><img onerror=x()>', "{{7*7}}", "\u202egnp.exe",
+    "a\x1b[31m\x07b", "]]>", "$x_1$", r"$\frac$ \$y\$", "</style></svg><b>", "--><!-- &lt; &#60;",
+    "' onload='alert(1)", "\udc80",
+)  # fmt: skip
+
+
+def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
     cache = PoseCache(tmp_path / "cache")
-    for action, label in zip(ACTIONS, ("<i>\"wave\"</i>\n& 'bow'", "</pre>$x$"), strict=True):
-        for number in range(4):
-            sequence = a_sequence(action, number, split="train" if number else "test", label=label)
-            cache.save(sequence, "high", "eyes-1")
+    for number, name in enumerate(HOSTILE):
+        for split in ("train", "test"):
+            where = {"split": split, "label": name, "source": f"{split} {name}", "estimator": name}
+            cache.save(
+                a_sequence(ACTIONS[number % 2], 2 * number + (split == "test"), **where), "high", "eyes"
+            )
     folder = train_run(
-        cache, tmp_path, name='<b>&"run', methods=("baseline",), derive_low=Degradation(occlusion=0.3),
-        recipe=Recipe(epochs=1),
+        cache, tmp_path, name='<b>&"{{run}}$y$', methods=("teacher", "baseline", "student"),
+        derive_low=Degradation(occlusion=0.3), recipe=Recipe(epochs=1, batch=4),
     )  # fmt: skip
-    write_and_read(folder, cache, tmp_path / "report.html")
+    page = write_and_read(folder, cache, tmp_path / "report.html", beside=[folder])
+    assert set(page.tags) <= {
+        "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "nav", "ol", "ul", "li", "a",
+        "section", "p", "code", "div", "span", "small", "br", "label", "input", "table", "thead", "tbody",
+        "tr", "th", "td", "figure", "figcaption", "details", "summary", "pre", "svg", "defs", "g", "path",
+        "use", "text", "clippath", "rect", "image",
+    }  # fmt: skip
+    assert not [name for name in page.attributes if name.startswith("on")]
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "<title>Report on the run &lt;b&gt;&amp;&#34;run</title>" in text
-    assert "&lt;i&gt;&#34;wave&#34;&lt;/i&gt;\\n&amp; &#39;bow&#39;" in text  # in the table
-    assert "&lt;i&gt;\"wave\"&lt;/i&gt;\\n&amp; 'bow'" in text  # in the figures
-    assert "&lt;/pre&gt;$x$" in text
-    assert "<i>" not in text
-    assert "<b>" not in text
+    assert not {character for character in text if not character.isprintable()} - set("\n\xa0")
+    shown = [printable(name) for name in HOSTILE]
+    for section in ("classes", "confusion", "tsne"):
+        drawn = "".join(page.data[section, "text"])
+        assert not [name for name in shown if name not in drawn]
+    sources = [text for text in page.data["wrong", "small"] if text.startswith("test ")]
+    assert len(sources) == text.count('<figure class="clip">') > 0
+    assert set(sources) <= {f"test {name}" for name in shown}
+    assert set(page.data["wrong", "h3"]) <= {*(f"{name} " for name in shown)}
+    assert {printable(name) for name in load_run(folder).classes} == set(shown)
+    assert page.data["", "title"] == ["Report on the run " + printable(folder.name)]
 
 
 @pytest.mark.parametrize(
@@ -609,10 +934,15 @@ def test_the_command_writes_into_the_runs_folder(run_folder: Path, cache: PoseCa
         "robustness={occlusion: [0.5], frame_loss: [0.5], jitter: []}",
         "--set",
         "response_clips=0",
+        "--set",
+        "wrong.clips=0",
     )
     code, out, _ = run("report", run_folder, "--cache", cache.root, "--device", "cpu", *settings)
     assert (code, out) == (0, f"{run_folder / 'report.html'}\n")
     read_page(run_folder / "report.html")
+    text = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert "; 0 of them are shown" in text
+    assert '<figure class="clip">' not in text
 
 
 def test_the_command_reports_a_missing_cache_in_one_line(

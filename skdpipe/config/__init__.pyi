@@ -34,7 +34,7 @@ from .pose import (
     Extraction,
     PoseTraining,
 )
-from .report import Report, Robustness, TSne
+from .report import Report, Robustness, TSne, WrongClips
 from .schema import config_schema
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "Subset",
     "TSne",
     "Thresholds",
+    "WrongClips",
     "change_config",
     "config_path",
     "config_schema",

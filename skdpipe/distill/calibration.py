@@ -120,17 +120,59 @@ def negative_log_likelihood(logits: Logits, label: Labels, temperature: float) -
     return max(0.0, float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - of_label)))
 
 
-def calibration_error(probabilities: Floats, label: Labels) -> float:
-    """Expected calibration error: ``Σ_b n_b/n |accuracy_b - confidence_b|`` over 15 bins of the confidence.
+@dataclass(frozen=True)
+class ReliabilityBins:
+    """Clips in 15 bins of equal width of their confidence, the probability of the most probable class.
 
-    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015. The confidence
-    is the probability of the most probable class; the bins have equal widths.
+    Attributes:
+        clips: ``(bin,)``, their number.
+        accuracy, confidence: ``(bin,)``, means of the clips of a bin; NaN for a bin without clips.
+    """
+
+    clips: NDArray[np.intp]
+    accuracy: Floats
+    confidence: Floats
+
+
+def reliability_bins(probabilities: Floats, label: Labels) -> ReliabilityBins:
+    """How often the most probable class is right, by its probability.
 
     Args:
         probabilities: ``(clip, class)``.
         label: ``(clip,)`` class indices.
     """
     confidence = probabilities.max(axis=1)
-    surplus = (probabilities.argmax(axis=1) == label) - confidence
+    correct = probabilities.argmax(axis=1) == label
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    return float(np.abs(np.bincount(bins, surplus, _BINS)).sum() / len(label))
+    clips = np.bincount(bins, minlength=_BINS)
+    with np.errstate(invalid="ignore"):
+        return ReliabilityBins(
+            clips, np.bincount(bins, correct, _BINS) / clips, np.bincount(bins, confidence, _BINS) / clips
+        )
+
+
+def calibration_error(probabilities: Floats, label: Labels) -> float:
+    """Expected calibration error: ``Σ_b n_b/n |accuracy_b - confidence_b|`` over the `reliability_bins`.
+
+    Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
+
+    Args:
+        probabilities: ``(clip, class)``.
+        label: ``(clip,)`` class indices.
+    """
+    bins = reliability_bins(probabilities, label)
+    return float(np.nansum(bins.clips * np.abs(bins.accuracy - bins.confidence)) / len(label))
+
+
+def brier_score(probabilities: Floats, label: Labels) -> float:
+    """Mean over clips of ``Σ_c (p_c - y_c)²``, where ``y`` is 1 for the true class and 0 otherwise.
+
+    It is 0 for certain and correct predictions, 2 for certain and wrong ones. Brier, "Verification of
+    Forecasts Expressed in Terms of Probability", Monthly Weather Review 78, 1950.
+
+    Args:
+        probabilities: ``(clip, class)``.
+        label: ``(clip,)`` class indices.
+    """
+    of_label = np.take_along_axis(probabilities, label[:, None], axis=1)[:, 0]
+    return float(np.mean((probabilities**2).sum(axis=1) - 2 * of_label + 1))

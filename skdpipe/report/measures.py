@@ -28,6 +28,14 @@ def accuracy_by_class(label: Indices, predicted: Indices, classes: int) -> Float
     return 100 * np.diagonal(confusion_matrix(label, predicted, classes))
 
 
+def frequent_confusions(label: Indices, predicted: Indices) -> list[tuple[int, int, int]]:
+    """True class, predicted class and number of clips of each confusion, the most frequent first."""
+    wrong = (predicted != label) & (predicted >= 0)
+    pairs, counts = np.unique(np.stack((label[wrong], predicted[wrong])), axis=1, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [(*pairs[:, index].tolist(), int(counts[index])) for index in order]
+
+
 def rank_by_gain(accuracy: Floats, reference: Floats) -> Indices:
     """Class indices by descending ``accuracy - reference``; classes without a clip (NaN) are last."""
     return np.argsort(-(accuracy - reference), kind="stable")

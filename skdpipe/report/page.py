@@ -20,12 +20,13 @@ from skdpipe.distill.conclusions import conclude
 from skdpipe.distill.methods import BASELINE, TEACHER, method_named
 from skdpipe.distill.results import MethodResult, Results, recovered_gap
 from skdpipe.printable import printable
-from skdpipe.report.figures.style import look_of, to_svg
+from skdpipe.report.figures.style import describe, look_of, to_svg
 from skdpipe.report.run_results import LoadedRun, NetworkTimes
-from skdpipe.report.sections import Section
+from skdpipe.report.section import Section
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _CODE: Final = re.compile(r"`([^`]*)`")
+_LONGEST_NAME: Final = 80
 _PAGE_WIDTH: Final = 13.0  # inches; wider figures extend over the margins of the page
 
 
@@ -54,10 +55,12 @@ class Drawing(NamedTuple):
 
     Attributes:
         svg: the element.
+        alt: what it shows, for those who cannot see it.
         is_wide: whether it is wider than the page.
     """
 
     svg: Markup
+    alt: str
     is_wide: bool
 
 
@@ -88,7 +91,7 @@ def render_page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"with_code": _with_code, "in_lines": _in_lines}
+    environment.filters |= {"with_code": _with_code, "in_lines": _in_lines, "brief": _brief}
     configs = {"experiment": run.experiment, "report": settings}
     return environment.get_template("report.html").render(
         run=run,
@@ -101,6 +104,7 @@ def render_page(
         ],
         facts=[*_facts(run), ("times taken on", _place(device))],
         first_few=first_few,
+        poses=settings.wrong.poses,
         sections=[
             (section, [_drawing(figure, f"{section.anchor}{n}") for n, figure in enumerate(section.figures)])
             for section in sections
@@ -117,6 +121,11 @@ def _with_code(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(printable(text)))))
 
 
+def _brief(text: str) -> str:
+    """A name of bounded length."""
+    return printable(text, _LONGEST_NAME)
+
+
 def _in_lines(text: str) -> Markup:
     """Text of several lines as markup."""
     return Markup("\n").join(map(printable, text.split("\n")))
@@ -128,7 +137,7 @@ def _shown(value: object) -> object:
 
 
 def _drawing(figure: Figure, name: str) -> Drawing:
-    return Drawing(Markup(to_svg(figure, name)), figure.get_figwidth() > _PAGE_WIDTH)
+    return Drawing(Markup(to_svg(figure, name)), describe(figure), figure.get_figwidth() > _PAGE_WIDTH)
 
 
 def _rows(results: Results, times: NetworkTimes) -> list[ResultRow]:

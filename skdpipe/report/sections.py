@@ -3,58 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from skdpipe.cache import PoseCache
-from skdpipe.check import CheckReport, Finding, check_data
+from skdpipe.check import CheckReport, check_data
 from skdpipe.config import Report
-from skdpipe.distill.methods import BASELINE, STUDENT
+from skdpipe.distill.methods import TEACHER
 from skdpipe.progress import Progress
+from skdpipe.report.accuracy_sections import (
+    calibration_section,
+    class_section,
+    confusion_section,
+    wrong_section,
+)
 from skdpipe.report.figures import (
     CostPoint,
-    draw_accuracy_by_class,
     draw_conflicts,
-    draw_confusion,
     draw_cost,
     draw_losses,
     draw_map,
     draw_response,
     draw_robustness,
 )
-from skdpipe.report.measures import (
-    accuracy_by_class,
-    confusion_matrix,
-    evenly_spaced,
-    map_to_plane,
-    rank_by_gain,
-)
+from skdpipe.report.measures import evenly_spaced, map_to_plane
 from skdpipe.report.predictions import DeployedNetworks, Predictions, predict_clips
 from skdpipe.report.response import measure_response, select_example_clips
-from skdpipe.report.robustness import degradation_axes, evaluated_networks, measure_robustness
+from skdpipe.report.robustness import degradation_axes, measure_robustness
+from skdpipe.report.robustness_card import conclude_robustness, tabulate_falls
 from skdpipe.report.run_results import LoadedRun, NetworkTimes
+from skdpipe.report.section import Section
 from skdpipe.report.test_clips import TestClips
-
-
-class Section(NamedTuple):
-    """A section of the report.
-
-    Attributes:
-        anchor: its id in links, only letters.
-        title: its heading.
-        caption: what the figures show, or why there are none.
-        figures: drawn one below the other.
-        findings: shown in a table.
-    """
-
-    anchor: str
-    title: str
-    caption: str
-    figures: Sequence[Figure] = ()
-    findings: Sequence[Finding] = ()
 
 
 def build_sections(
@@ -82,8 +61,10 @@ def build_sections(
     return [
         _data_check(check_data(cache, run.experiment, progress)),
         _cost([run, *others], times),
-        _classes(run, predictions),
-        _confusion(run, predictions),
+        class_section(run, predictions),
+        wrong_section(run, clips, predictions, settings, progress),
+        confusion_section(run, clips, predictions),
+        calibration_section(run, predictions),
         _map(run, predictions, settings, progress),
         _response(run, clips, networks, predictions, settings),
         _robustness(run, clips, networks, settings, progress),
@@ -117,48 +98,10 @@ def _cost(runs: Sequence[LoadedRun], times: Sequence[NetworkTimes]) -> Section:
     caption = (
         "Top-1 accuracy against the cost of one clip. The area of a marker grows with the number of "
         "parameters, and the line at a time shows the shortest and the longest round. A network is better "
-        "the higher and the further left it is."
+        "the higher and the further left it is; the dashed line joins those that no other network beats in "
+        "both. The cost of the pose estimator is not included: see `skdpipe profile`."
     )
     return Section("cost", "Accuracy against cost", caption, [draw_cost(points)])
-
-
-def _classes(run: LoadedRun, predictions: Predictions) -> Section:
-    count = len(run.classes)
-    clips = np.bincount(predictions.label, minlength=count)
-    accuracy = {
-        each.name: accuracy_by_class(predictions.label, predictions.predicted[each.name], count)
-        for each in run.compared
-    }
-    if {BASELINE.name, STUDENT.name} <= accuracy.keys():
-        student, baseline = accuracy[STUDENT.name], accuracy[BASELINE.name]
-        order, gain = rank_by_gain(student, baseline), student - baseline
-        caption = (
-            f"Top-1 accuracy on the test clips of each class, in the order of the gain of {STUDENT.title} "
-            f"over {BASELINE.title}. The right margin shows the gain in percentage points: {STUDENT.title} "
-            f"is better in {np.sum(gain > 0)} and worse in {np.sum(gain < 0)} of {count} classes."
-        )
-    else:
-        order = rank_by_gain(next(iter(accuracy.values())), np.zeros(count))
-        caption = "Top-1 accuracy on the test clips of each class, in descending order."
-    figure = draw_accuracy_by_class(
-        {method: values[order] for method, values in accuracy.items()},
-        [run.classes[index] for index in order],
-        clips[order].tolist(),
-    )
-    return Section("classes", "Accuracy by class", caption, [figure])
-
-
-def _confusion(run: LoadedRun, predictions: Predictions) -> Section:
-    matrices = {
-        each.name: confusion_matrix(predictions.label, predictions.predicted[each.name], len(run.classes))
-        for each in run.compared
-    }
-    caption = (
-        "Each row shows which classes are predicted for the test clips of one true class. Bright cells off "
-        "the diagonal are pairs of classes that the network confuses. A row adds up to less than 1 if nobody "
-        "was detected in some clips."
-    )
-    return Section("confusion", "Confusion matrices", caption, [draw_confusion(matrices, run.classes)])
 
 
 def _map(run: LoadedRun, predictions: Predictions, settings: Report, progress: Progress) -> Section:
@@ -203,19 +146,20 @@ def _response(
 def _robustness(
     run: LoadedRun, clips: TestClips, networks: DeployedNetworks, settings: Report, progress: Progress
 ) -> Section:
-    title, chosen = "Robustness", settings.robustness
-    if not evaluated_networks(run):
-        return Section("robustness", title, "The run has no network with low-quality input.")
+    chosen = settings.robustness
     curves = measure_robustness(
         run, clips, networks, degradation_axes(chosen), chosen.clips, settings.seed, progress
     )
     caption = (
-        f"Top-1 accuracy on {min(len(clips), chosen.clips)} test clips whose low-quality skeletons are "
-        "degraded further; strength 0 leaves them unchanged. The flatter a line, the more robust the "
-        "network. Dashed lines: the same network with input smoothed by a sliding-window average over "
-        f"{run.experiment.smoothing_window} frames."
+        f"Top-1 accuracy on {min(len(clips), chosen.clips)} test clips whose skeletons are degraded further: "
+        f"those of high quality for {TEACHER.title}, those of low quality for the others. Strength 0 leaves "
+        "them unchanged. The flatter a line, the more robust the network. Dashed lines: the same network "
+        f"with input smoothed by a sliding-window average over {run.experiment.smoothing_window} frames."
     )
-    return Section("robustness", title, caption, [draw_robustness(curves)])
+    return Section(
+        "robustness", "Robustness", caption, [draw_robustness(curves)],
+        conclusion=conclude_robustness(curves), tables=[tabulate_falls(curves)],
+    )  # fmt: skip
 
 
 def _losses(run: LoadedRun) -> Section:

@@ -16,6 +16,7 @@ from skdpipe.distill.methods import BASELINE, STUDENT, TEACHER, method_named
 from skdpipe.report.figures.style import GREY, MARKERS, as_text, look_of, tidy
 from skdpipe.speed import Timing
 
+_FRONT: Final = "Pareto front"
 _MOST_NAMES: Final = 60
 _MOST_WITH_NUMBERS: Final = 15
 
@@ -127,16 +128,22 @@ class CostPoint:
 def draw_cost(points: Sequence[CostPoint]) -> Figure:
     """Top-1 against GFLOPs and against time; areas grow with the parameters, markers stand for runs.
 
-    A horizontal line at a time shows the shortest and the longest round.
+    A horizontal line at a time shows the shortest and the longest round. A grey line joins the networks that
+    are more accurate than every cheaper one.
     """
     runs = list(dict.fromkeys(point.run for point in points))
     largest = max(point.parameters for point in points)
-    figure = Figure((11, 4.2), layout="constrained")
+    figure = Figure((11, max(4.2, 0.17 * len(runs) + 2.0)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, cost, label in (
         (left, [point.gflops for point in points], "GFLOPs per clip"),
         (right, [1000 * point.time.median for point in points], "ms per clip, all networks in turn"),
     ):
+        front = pareto_front(cost, [point.top1 for point in points])
+        axes.plot(
+            [cost[index] for index in front], [points[index].top1 for index in front],
+            color="#808080", linewidth=1.2, linestyle="--", label=_FRONT, zorder=1,
+        )  # fmt: skip
         for x, point in zip(cost, points, strict=True):
             look, marker = look_of(point.method), MARKERS[runs.index(point.run) % len(MARKERS)]
             area = max(25.0, 360 * point.parameters / largest)
@@ -160,16 +167,40 @@ def draw_cost(points: Sequence[CostPoint]) -> Figure:
         tidy(axes)
     left.set_ylabel("top-1 (%)")
     figure.suptitle("Accuracy against cost")
-    handles, labels = [], []
-    for point in sorted(points, key=lambda point: -point.top1):
-        marker = MARKERS[runs.index(point.run) % len(MARKERS)]
-        colour = look_of(point.method).colour
-        handles.append(Line2D([], [], marker=marker, color=colour, linestyle=""))
-        prefix = f"{as_text(point.run, 20)}: " if len(runs) > 1 else ""
-        title, parameters = method_named(point.method).title, _in_millions(point.parameters)
-        labels.append(f"{prefix}{title}: {point.top1:.1f} %, {parameters} parameters")
+    entries = _entries_of_runs(points, runs) if len(runs) > 1 else _entries_of_points(points)
+    handles, labels = left.get_legend_handles_labels()
+    handles += [Line2D([], [], marker=marker, color=colour, linestyle="") for _, marker, colour in entries]
+    labels += [text for text, _, _ in entries]
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     return figure
+
+
+def _entries_of_points(points: Sequence[CostPoint]) -> list[tuple[str, str, str]]:
+    """Text, marker and colour of each network in the legend, the most accurate first."""
+    entries = []
+    for point in sorted(points, key=lambda point: -point.top1):
+        title, parameters = method_named(point.method).title, _in_millions(point.parameters)
+        text = f"{title}: {point.top1:.1f} %, {parameters} parameters"
+        entries.append((text, MARKERS[0], look_of(point.method).colour))
+    return entries
+
+
+def _entries_of_runs(points: Sequence[CostPoint], runs: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Colours of the methods, then markers of the runs."""
+    methods = dict.fromkeys(point.method for point in points)
+    return [
+        *((method_named(name).title, MARKERS[0], look_of(name).colour) for name in methods),
+        *((as_text(run, 40), MARKERS[number % len(MARKERS)], GREY) for number, run in enumerate(runs)),
+    ]
+
+
+def pareto_front(cost: Sequence[float], accuracy: Sequence[float]) -> list[int]:
+    """Indices of what is more accurate than everything of the same or a lower cost, the cheapest first."""
+    front: list[int] = []
+    for index in sorted(range(len(cost)), key=lambda index: (cost[index], -accuracy[index])):
+        if not front or accuracy[index] > accuracy[front[-1]]:
+            front.append(index)
+    return front
 
 
 def _in_millions(parameters: int) -> str:

@@ -14,7 +14,7 @@ from skdpipe.report.robustness import RobustnessCurve
 def draw_robustness(curves: Sequence[RobustnessCurve]) -> Figure:
     """A panel for each degradation, a line for each network; dashed if smoothed only for the test."""
     columns = 3
-    rows = -(-(len(curves) + 1) // columns)
+    rows = -(-len(curves) // columns)
     figure = Figure((12, 3.5 * rows))
     cells = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     figure.set_layout_engine("constrained", hspace=0.08)
@@ -37,8 +37,8 @@ def draw_robustness(curves: Sequence[RobustnessCurve]) -> Figure:
         tidy(axes)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel("top-1 (%)")
-    unused = list(cells)
-    for axes in unused:
+    for axes in cells:
         axes.set_axis_off()
-    unused[0].legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
     return figure

@@ -66,6 +66,17 @@ def tidy(axes: Axes, *, grid: str = "both") -> None:
     axes.set_axisbelow(True)
 
 
+def describe(figure: Figure) -> str:
+    """What a figure shows, from its titles and the labels of its axes."""
+    panels = []
+    for axes in figure.axes:
+        x, y, title = axes.get_xlabel(), axes.get_ylabel(), axes.get_title()
+        quantities = f"{y} against {x}" if x and y else x or y
+        panels.append(": ".join(filter(None, (title, quantities))))
+    text = "; ".join(filter(None, (figure.get_suptitle(), *panels)))
+    return " ".join(text.split()).replace(r"\$", "$")
+
+
 def to_svg(figure: Figure, name: str) -> str:
     """The figure as an SVG element; ``name`` is the prefix of its ids, which must be unique in a page."""
     file = io.StringIO()
