@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ from skdpipe.dataset.subset import evenly_spread
 from skdpipe.dataset.training_clips import describe_training_clips
 from skdpipe.distill.calibration import FEWEST_CLIPS, Calibration, calibrate
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
-from skdpipe.distill.methods import TEACHER, Method
+from skdpipe.distill.methods import STUDENT, TEACHER, Method
 from skdpipe.distill.objective import (
     baseline_objective,
     cache_teacher_outputs,
@@ -27,7 +28,7 @@ from skdpipe.distill.objective import (
     teacher_objective,
 )
 from skdpipe.distill.records import RunData, record_of_bundle
-from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill.run_folder import RunFolder, write_card
 from skdpipe.distill.training import Objective, planned_epochs, train
 from skdpipe.distill.training_state import Curve
 from skdpipe.evaluate import Figures, evaluate, logits_of, predicted_classes
@@ -35,6 +36,7 @@ from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metad
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
 from skdpipe.progress import Progress
 from skdpipe.skeleton import layout_named
+from skdpipe.training_record import Skeletons
 
 _TRAINING_CLIPS_TESTED: Final = 1000
 
@@ -92,9 +94,11 @@ def train_method(run: RunContext, method: Method) -> None:
         network, curves = _train_network(run, method, run.folder.training_state(method.name))
         figures = evaluate_method(run, method, network)
         bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves, calibration))
+        run.folder.card(method.name).unlink(missing_ok=True)  # of a bundle that was deleted
         save_bundle(bundle, path)
     elif not run.folder.predictions(method.name).is_file():
         evaluate_method(run, method, load_bundle(path).network)
+    write_card(run.folder, method.name)
     run.folder.write_results(method.name, record_of_bundle(read_metadata(path), path))
     state = run.folder.training_state(method.name)
     if state.exists():  # a complete run may be in a read-only place
@@ -316,7 +320,26 @@ def _metadata(
             "curves": [asdict(curve) for curve in curves],
             "versions": versions(),
             "calibration": asdict(calibration) if calibration else None,
+            "confusions": asdict(run.folder.read_confusions(method.name)),
+            "labelled": _labelled_clips(run, method),
+            "skeletons": _skeletons(run),
         },
         temperature=calibration.fit.temperature if calibration and calibration.fit else None,
         training_clips=run.training_clips(method.quality),
     )
+
+
+def _labelled_clips(run: RunContext, method: Method) -> list[int]:
+    """Number of labelled training clips of each class."""
+    labelled = run.manifest.part(train=True, quality=method.quality, labelled=True)
+    counts = Counter(clip.label for clip in labelled)
+    return [counts[name] for name in run.manifest.classes]
+
+
+def _skeletons(run: RunContext) -> dict[Quality, dict[str, Any]]:
+    """The skeletons of both qualities, as plain values."""
+    derived = run.experiment.derive_low is not None
+    return {
+        "high": to_plain(Skeletons(run.manifest.high, *skeleton_source(run, TEACHER))),
+        "low": to_plain(Skeletons(run.manifest.low, *skeleton_source(run, STUDENT), derived)),
+    }
