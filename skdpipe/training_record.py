@@ -212,8 +212,8 @@ def confusions_of(label: Sequence[int], predicted: Sequence[int]) -> Confusions:
 
 
 @dataclass(frozen=True)
-class _Epoch:
-    """What is needed of the curve of an epoch."""
+class Epoch:
+    """Losses and duration of an epoch, of all that its curve contains."""
 
     losses: Mapping[str, FiniteFloat] = field(default_factory=dict)
     seconds: FiniteFloat = 0.0
@@ -271,7 +271,7 @@ class TrainingRecord:
 def read_record(metadata: BundleMetadata) -> TrainingRecord:
     """What a bundle states about its training."""
     parts, classes = _Parts(metadata.run), len(metadata.classes)
-    curves: list[_Epoch] = parts.read("curves", list[_Epoch]) or []
+    curves: list[Epoch] = parts.read("curves", list[Epoch]) or []
     figures: Figures | None = parts.read("figures", Figures)
     return TrainingRecord(
         method=parts.read("method", str) or "",
