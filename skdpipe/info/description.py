@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,7 +95,7 @@ class Description:
         width = max((len(fact.name) for fact in self.facts), default=0) + 2
         lines = [printable(f"{self.path}: {self.title}")]
         for fact in self.facts:
-            for name, line in zip((fact.name, *repeat("")), fact.lines, strict=False):
+            for name, line in zip(chain([fact.name], repeat("")), fact.lines, strict=False):
                 lines.append(f"{printable(name):{width}}{printable(line)}".rstrip())
         return "\n".join(lines)
 
