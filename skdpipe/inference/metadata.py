@@ -113,23 +113,36 @@ def read_metadata(path: Path) -> BundleMetadata:
         header = read_header(path)
         header.require_format(FORMAT)
     try:
-        content = json.loads(header.metadata["description"])
-        estimator, classes, run = content["estimator"], content["classes"], content["run"]
-        temperature, clips = content.get("temperature"), content.get("training_clips")
-        if not _is_list_of_names(classes) or not isinstance(run, dict):
-            raise ValueError("classes should be different names, and run the facts of its training")
-        return BundleMetadata(
-            parse_config(NetworkChoice, content["choice"], str(path)),
-            tuple(classes),
-            _clip_format(content, str(path)),
-            str(content["fingerprint"]),
-            parse_estimator_settings(estimator, str(path)) if estimator else None,
-            run,
-            temperature=_temperature(temperature) if temperature is not None else None,
-            training_clips=_training_clips(clips, str(path)) if clips is not None else None,
-        )
+        return parse_description(header.metadata["description"], str(path))
     except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise unfit(path, error) from error
+
+
+def parse_description(description: str, where: str) -> BundleMetadata:
+    """The metadata in the field ``description`` of a header.
+
+    Args:
+        description: JSON.
+        where: start of an error message.
+
+    Raises:
+        SkdpipeError, KeyError, TypeError, ValueError, RecursionError: if it does not fit this version.
+    """
+    content = json.loads(description)
+    estimator, classes, run = content["estimator"], content["classes"], content["run"]
+    temperature, clips = content.get("temperature"), content.get("training_clips")
+    if not _is_list_of_names(classes) or not isinstance(run, dict):
+        raise ValueError("classes should be different names, and run the facts of its training")
+    return BundleMetadata(
+        parse_config(NetworkChoice, content["choice"], where),
+        tuple(classes),
+        _clip_format(content, where),
+        str(content["fingerprint"]),
+        parse_estimator_settings(estimator, where) if estimator else None,
+        run,
+        temperature=_temperature(temperature) if temperature is not None else None,
+        training_clips=_training_clips(clips, where) if clips is not None else None,
+    )
 
 
 @contextmanager
@@ -190,6 +203,6 @@ def _clip_format(content: Mapping[str, Any], where: str) -> ClipFormat:
     return clip
 
 
-def unfit(path: Path, error: Exception) -> BundleError:
-    """The error for a bundle whose content does not fit this version."""
-    return BundleError(f"{path} does not fit this version of skdpipe ({in_one_line(error)}); train it again")
+def unfit(path: Path, error: Exception, remedy: str = "train it again") -> BundleError:
+    """The error for a bundle or an export whose content does not fit this version."""
+    return BundleError(f"{path} does not fit this version of skdpipe ({in_one_line(error)}); {remedy}")

@@ -149,8 +149,8 @@ def _cost(record: TrainingRecord) -> Iterator[Fact]:
     yield Fact(
         "cost",
         values | {"training_seconds": record.seconds},
-        f"{figures.parameters:,} parameters, {figures.gflops:.3g} GFLOPs a clip; {figures.milliseconds:.3g} ms "
-        f"a clip, measured once on the machine of the training, which took {record.seconds:,.0f} s",
+        f"{figures.parameters:,} parameters, {figures.gflops:.3g} GFLOPs a clip; {figures.milliseconds:.3g} "
+        f"ms a clip, measured once on the machine of the training, which took {record.seconds:,.0f} s",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from skdpipe.cache.sequence_file import FORMAT as SEQUENCE
-from skdpipe.config.yaml_text import parse_yaml
+from skdpipe.config.yaml_text import parse_yaml, read_yaml
 from skdpipe.errors import ConfigError, DataError, SkdpipeError, VideoError, in_brief
 from skdpipe.extraction.video_list import VideoList, find_videos
 from skdpipe.formats.format import Format, FormatOptions
@@ -24,6 +24,7 @@ from skdpipe.info.cache import (
 )
 from skdpipe.info.config import describe_config_file, kinds_of_config
 from skdpipe.info.description import Description, Fact
+from skdpipe.info.export import describe_export, is_export, is_litert, is_onnx, is_openvino, read_fields
 from skdpipe.info.pose_network import describe_checkpoint, describe_pose_network, is_checkpoint
 from skdpipe.info.run import (
     COMPARISON,
@@ -45,7 +46,7 @@ from skdpipe.regular_file import kind_of
 from skdpipe.tensor_file import TensorFileError
 from skdpipe.video import EXTENSIONS, is_image_series
 
-_START: Final = 64  # bytes
+_START: Final = 256  # bytes
 _LARGEST_YAML: Final = 1_000_000
 _LISTED: Final = 100  # entries of a folder that are looked at
 _EXPECTED: Final = (
@@ -112,6 +113,8 @@ def _describe_file(path: Path, progress: Progress) -> Description:
         return _describe_tensors(path, progress)
     if is_checkpoint(path, start):
         return describe_checkpoint(path)
+    if is_onnx(start) or is_openvino(start) or is_litert(start):
+        return _describe_exported(path, start)
     if path.suffix.lower() in ENDINGS:
         _refuse_file_of_run(path)
         return describe_skeletons(path, format_of(path, None), FormatOptions(), progress)
@@ -124,6 +127,15 @@ def _describe_file(path: Path, progress: Progress) -> Description:
             raise
         what = "text" if _is_text(start) else "a file of an unknown kind"
         raise DataError(f"{path}: {what}; {_EXPECTED}") from error
+
+
+def _describe_exported(path: Path, start: bytes) -> Description:
+    if is_litert(start):
+        raise DataError(
+            f"{path}: a network for LiteRT, whose metadata skdpipe does not read; expected the folder of its "
+            "export"
+        )
+    return describe_export(path)
 
 
 def _describe_tensors(path: Path, progress: Progress) -> Description:
@@ -197,6 +209,8 @@ def _describe_folder(folder: Path, progress: Progress) -> Description:
         return describe_run(folder)
     if is_cross_validation(folder):
         return describe_cross_validation(folder)
+    if is_export(folder):
+        return describe_export(folder)
     if is_cache(folder):
         return describe_cache(folder, progress)
     if is_quality(folder):
@@ -257,6 +271,10 @@ def _what_is(path: Path) -> str:
             }
             named = {_name_of(each): text for each, text in words.items()}
             return named.get(name, "the state of a training" if name in STATES else "")
+        if path.suffix in {".yaml", ".yml"}:
+            return "a config" if kinds_of_config(read_yaml(path)) else ""
+        if path.suffix == ".onnx":
+            return "an exported network" if read_fields(path).get("format", "").startswith("skdpipe") else ""
     except SkdpipeError:
         return "damaged"
     return ""
@@ -267,6 +285,7 @@ def _what_folder_is(folder: Path) -> str:
         (is_run, "a run"),
         (is_cross_validation, "a cross-validation"),
         (is_cache, "a pose cache"),
+        (is_export, "an exported network"),
     ):
         if is_kind(folder):
             return what

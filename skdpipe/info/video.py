@@ -54,14 +54,14 @@ def describe_video(path: Path) -> Description:
             f"{path}: {stored.missing:.1f} s are missing that its header states; the file is probably "
             "truncated: download or convert it again"
         )
-    title = f"a video of {seconds:.1f} s, {stored.codec} in {stored.container}"
+    title = f"a video of {seconds:.1f} s, {stored.codec}"
     return Description(path, "video", title, facts, tuple(problems))
 
 
 def _facts_of_storage(stored: StoredVideo) -> Iterator[Fact]:
     width, height = stored.size
     yield Fact("codec", stored.codec)
-    yield Fact("container", stored.container)
+    yield Fact("container", stored.container, stored.container.partition(",")[0])
     yield Fact("stored size", list(stored.size), f"{width} x {height} pixels")
     if stored.aspect is not None and stored.aspect not in (0, 1):
         yield Fact("pixel aspect", float(stored.aspect), str(stored.aspect))
