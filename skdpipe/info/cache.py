@@ -104,7 +104,7 @@ def describe_entry(path: Path, progress: Progress) -> Description:
         Fact("estimator", origin.estimator),
         Fact("key", origin.key),
         Fact("video", {"fps": entry.fps, "size": list(entry.size), "frames": entry.video_frames},
-             f"{entry.video_frames:,} frames of {entry.size[0]} x {entry.size[1]} pixels, {entry.fps:.4g} fps"),
+             f"{entry.video_frames:,} frames of {entry.size[0]} x {entry.size[1]}, {entry.fps:.4g} fps"),
         Fact("sequence", {"frames": entry.frames, "people": entry.people, "coordinates": entry.coordinates},
              f"{entry.frames:,} frames, {entry.people} people, {entry.layout.name} in {entry.coordinates} "
              "coordinates"),

@@ -176,9 +176,13 @@ def _kinds_of_config(path: Path, start: bytes) -> dict[str, object]:
         return {}
     try:
         values = parse_yaml(path.read_bytes()[: _LARGEST_YAML + 1].decode("utf-8-sig"), str(path))
-    except (ConfigError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         if named:
-            raise ConfigError(f"{path}: not a config ({in_brief(str(error), 300)}); expected YAML") from error
+            raise ConfigError(f"{path} is not YAML: {error}") from error
+        return {}
+    except ConfigError:
+        if named:
+            raise
         return {}
     if isinstance(values, dict) and {"experiment", "data"} <= values.keys():
         raise DataError(

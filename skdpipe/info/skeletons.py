@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from skdpipe.errors import DataError
 from skdpipe.formats.format import Format, FormatOptions, refuse_useless
 from skdpipe.formats.reading import ReadingReport, read_clips, reading_of
 from skdpipe.info.description import Description, Fact
@@ -39,7 +40,11 @@ def describe_skeletons(path: Path, known: Format, options: FormatOptions, progre
             counts["empty"] += sequence.is_empty
             yield sequence
 
-    summary = summarise_poses(counted())
+    try:
+        summary = summarise_poses(counted())
+    except DataError as error:
+        rest = f" (and {report.failures - 1} more failures)" if report.failures > 1 else ""
+        raise DataError(f"{report.failed[0]}{rest}" if report.failed else f"{path}: {error}") from error
     clips, frames = summary.clips, counts["frames"] / summary.clips
     layout, joints = summary.layout, len(summary.layout)
     never = [joint for joint, share in zip(layout.joints, summary.mean[:, -1], strict=True) if share == 0]

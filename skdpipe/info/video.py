@@ -61,7 +61,7 @@ def describe_video(path: Path) -> Description:
 def _facts_of_storage(stored: StoredVideo) -> Iterator[Fact]:
     width, height = stored.size
     yield Fact("codec", stored.codec)
-    yield Fact("container", stored.container, stored.container.partition(",")[0])
+    yield Fact("container", stored.container)
     yield Fact("stored size", list(stored.size), f"{width} x {height} pixels")
     if stored.aspect is not None and stored.aspect not in (0, 1):
         yield Fact("pixel aspect", float(stored.aspect), str(stored.aspect))
