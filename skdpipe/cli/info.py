@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skdpipe.cli.app import EVERYDAY, app, print_json, print_line, print_lines, print_problem, stderr
 from skdpipe.cli.poses import Images, Labels, Rate, Size, SourceFormat, SourceLayout, Space, Split
+from skdpipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from skdpipe.info import Description
 
 
 @app.command(rich_help_panel=EVERYDAY)
@@ -24,9 +28,9 @@ def info(
         SourceFormat | None,
         typer.Option("--format", help="Format of skeletons; needed if the files do not show it."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Picture of the mean pose to write, of skeletons.")] = Path(
-        "skeletons.png"
-    ),
+    output: Annotated[
+        Path | None, typer.Option(help="Picture of the mean pose of skeletons; by default skeletons.png.")
+    ] = None,
     split: Split = None,
     layout: SourceLayout = None,
     labels: Labels = None,
@@ -44,11 +48,7 @@ def info(
 
     options = FormatOptions(split, layout, labels, size, fps, images, space=space)
     found = describe_path(path, format=format_name, options=options, progress=Progress(stderr))
-    picture = output if found.poses is not None else None
-    if found.poses is not None:
-        from skdpipe.overlay import draw_summary, write_image
-
-        write_image(output, draw_summary(found.poses))
+    picture = _draw(found, output)
     if as_json:
         print_json({**found.to_plain(), "mean_pose": None if picture is None else str(picture)})
     else:
@@ -61,3 +61,16 @@ def info(
         print_problem("red", "problem", problem)
     if found.problems:
         raise typer.Exit(1)
+
+
+def _draw(found: Description, output: Path | None) -> Path | None:
+    """Draw the mean pose of skeletons; nothing is drawn of anything else."""
+    if found.poses is None:
+        if output is not None:
+            raise ConfigError(f"{found.path} is a {found.kind}; --output draws skeletons: leave it out")
+        return None
+    from skdpipe.overlay import draw_summary, write_image
+
+    picture = output or Path("skeletons.png")
+    write_image(picture, draw_summary(found.poses))
+    return picture

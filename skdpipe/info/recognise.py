@@ -221,8 +221,8 @@ def _describe_folder(folder: Path, progress: Progress) -> Description:
         return describe_cache(folder.absolute().parent, progress, "high" if folder.name == "high" else "low")
     if is_settings_folder(folder):
         return describe_settings_folder(folder, progress)
-    if (listing := _describe_listing(folder)) is not None:
-        return listing
+    if (found := _describe_entries(folder)) is not None:
+        return found
     return _describe_foreign_folder(folder, progress)
 
 
@@ -246,7 +246,7 @@ def _with_labels(folder: Path, videos: VideoList) -> VideoList:
         return videos
 
 
-def _describe_listing(folder: Path) -> Description | None:
+def _describe_entries(folder: Path) -> Description | None:
     """A folder of runs, bundles or weights; None if it holds nothing of the kind."""
     entries = sorted(each for each in islice(folder.iterdir(), _LISTED) if not each.name.startswith("."))
     known = {each: what for each in entries if (what := _what_is(each))}

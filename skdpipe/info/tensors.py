@@ -74,7 +74,7 @@ def check_tensors(path: Path, remedy: str) -> tuple[Fact, str]:
 
 
 def checksum_fact(has_checksum: bool) -> Fact:
-    """The fact about a whole file."""
+    """The fact about a file that is not damaged."""
     if not has_checksum:
         return Fact("intact", None, "complete; an earlier version wrote it without a checksum")
     return Fact("intact", True, "yes, it has the checksum that it states")
