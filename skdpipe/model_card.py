@@ -15,7 +15,7 @@ import yaml
 
 from skdpipe.inference.metadata import BundleMetadata
 from skdpipe.printable import printable
-from skdpipe.training_record import Calibration, Confusions, TrainingRecord, read_record
+from skdpipe.training_record import METHODS, Calibration, Confusions, TrainingRecord, read_record
 from skdpipe.training_summary import length_in_words, summarise_training
 
 LICENCE: Final = "AGPL-3.0-or-later"
@@ -122,7 +122,7 @@ def _what_it_is(metadata: BundleMetadata, record: TrainingRecord) -> list[str]:
 
 
 def _how_to_use(metadata: BundleMetadata, record: TrainingRecord) -> list[str]:
-    file = f"{record.method or 'student'}.safetensors"
+    file = f"{record.method if record.method in METHODS else 'student'}.safetensors"
     video = metadata.clip.coordinates != 3
     option = "" if metadata.estimator is not None else " --estimator ESTIMATOR.yaml"
     commands = [f"skdpipe predict VIDEO.mp4 --bundle {file}{option}"] * video

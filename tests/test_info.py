@@ -192,6 +192,9 @@ def test_a_run_names_what_is_missing_and_what_is_damaged(run: Path) -> None:
     assert sorted(problem.split("/")[-1].split()[0] for problem in found.problems) == [
         "baseline.safetensors", "teacher.safetensors:",
     ]  # fmt: skip
+    (run / "baseline.predictions.json").write_text('{"label": [], "predicted": []}')
+    (run / "forest_low.predictions.json").write_text('{"label": [], "predicted": []}')
+    assert any("forest_low.predictions.json is damaged" in problem for problem in describe_path(run).problems)
     (run / "config.yaml").write_text("experiment: [")
     assert any("config.yaml" in problem for problem in describe_path(run).problems)
 
@@ -219,10 +222,18 @@ def test_a_comparison_shows_its_table(tmp_path: Path) -> None:
     assert "comparison.json is damaged" in reason(tmp_path)
 
 
+def test_a_bundle_without_its_run_is_an_entry_of_a_folder(run: Path) -> None:
+    (run / "config.yaml").unlink()
+    found = describe_path(run)
+    assert found.kind == "folder"
+    assert found.values["entries"]["student.safetensors"] == "a trained network"
+
+
 def test_a_folder_of_runs_lists_them(run: Path) -> None:
     (run.parent / "notes.txt").write_text("mine")
     found = describe_path(run.parent)
-    assert (found.kind, found.values["tiny"], found.values["others"]) == ("folder", "a run", ["notes.txt"])
+    assert (found.kind, found.values["others"]) == ("folder", ["notes.txt"])
+    assert found.values["entries"] == {"tiny": "a run"}
 
 
 def test_a_file_of_a_run_leads_to_its_folder(run: Path) -> None:
@@ -236,10 +247,11 @@ def test_a_file_of_a_run_leads_to_its_folder(run: Path) -> None:
 def test_the_levels_of_a_cache(cache: PoseCache) -> None:
     root = describe_path(cache.root)
     assert (root.kind, root.values["sequences"]) == ("pose cache", 24)
-    assert root.values["low/squint_1"]["labels"] == dict.fromkeys(sorted(ACTIONS), 6)
+    assert [each["settings"] for each in root.values["folders"]] == ["eyes-1", "squint-1"]
+    assert root.values["folders"][1]["labels"] == dict.fromkeys(sorted(ACTIONS), 6)
     quality = describe_path(cache.root / "low")
     assert quality.values["sequences"] == 12
-    assert "high/eyes_1" not in quality.values
+    assert [each["settings"] for each in quality.values["folders"]] == ["squint-1"]
     settings = describe_path(cache.root / "low/squint-1")
     assert (settings.kind, settings.values["clips"]) == ("pose cache", 12)
     assert settings.poses is not None
@@ -278,7 +290,7 @@ def test_the_embedded_weights(name: str) -> None:
     found = describe_path(embedded_path(name))
     assert (found.kind, found.problems) == ("pose network", ())
     assert found.title.endswith(f"embedded as {name}")
-    assert found.values["settings"]["seed"] == 0
+    assert found.values["training"]["settings"]["seed"] == 0
     assert found.values["commands"][0].endswith(f"--set low.weights={name}")
 
 
@@ -548,7 +560,7 @@ def test_the_command_prints_one_json_object(run: Path) -> None:
     flip_byte(path)
     result = CliRunner().invoke(app, ["info", str(path), "--json"])
     assert result.exit_code == 1
-    assert json.loads(result.stdout)["intact"] is False
+    assert json.loads(result.stdout)["facts"]["intact"] is False
     assert "problem:" in result.stderr
 
 

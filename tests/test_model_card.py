@@ -105,6 +105,18 @@ def test_the_name_of_a_class_is_one_cell_without_markup(name: str) -> None:
     ]
 
 
+def test_a_method_of_another_program_is_no_markup() -> None:
+    card = card_of(a_network(method="x\n```\n# y <b>"))
+    assert "student.safetensors" in card
+    assert [line for line in card.splitlines() if line.startswith("```")] == [
+        "```sh",
+        "```",
+        "```bibtex",
+        "```",
+    ]
+    assert "<b>" not in card.partition("---\n\n")[2]
+
+
 def test_long_names_and_many_classes_are_bounded() -> None:
     many = tuple(f"action {number}" for number in range(2000))
     card = card_of(a_network(many, confusions=None, labelled=[1] * 1999 + [2]))

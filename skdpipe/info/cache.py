@@ -59,7 +59,7 @@ def describe_cache(root: Path, progress: Progress, quality: Quality | None = Non
     path = root if quality is None else root / quality
     files = sum(each.files for each in found)
     facts = [Fact("sequences", files, f"{files:,}"), bytes_as_fact(sum(each.bytes for each in found))]
-    facts += [Fact(f"{each.quality}/{each.settings}", _plain(each), _in_words(each)) for each in found]
+    facts.append(Fact("folders", list(map(_plain, found)), tuple(map(_in_words, found))))
     if quality is None:
         facts.append(
             commands_for(
@@ -138,7 +138,8 @@ def _plain(summary: FolderSummary) -> dict[str, Any]:
 
 def _in_words(summary: FolderSummary) -> str:
     parts = [
-        f"{summary.files:,} sequences, {summary.labelled:,} with one of {summary.classes:,} labels",
+        f"{summary.quality}/{summary.settings}: {summary.files:,} sequences",
+        f"{summary.labelled:,} with one of {summary.classes:,} labels",
         *bytes_as_fact(summary.bytes).lines,
     ]
     counts = Counter({"without people": summary.empty, "unfinished": summary.leftovers})

@@ -37,16 +37,19 @@ class Fact:
     Attributes:
         name: what it is about, in lower case.
         value: plain value as in JSON.
-        text: the same for people; by default the value, of a list each item in a line.
+        text: the same for people, in one or several lines; by default the value, of a list each item in a
+            line.
     """
 
     name: str
     value: Any
-    text: str = ""
+    text: str | tuple[str, ...] = ""
 
     @property
     def lines(self) -> list[str]:
         """The lines for people; none without a value."""
+        if isinstance(self.text, tuple):
+            return list(self.text)
         if self.text or self.value is None:
             return [self.text] if self.text else []
         return list(map(str, self.value)) if isinstance(self.value, list) else [str(self.value)]
@@ -85,7 +88,7 @@ class Description:
             "path": str(self.path),
             "kind": self.kind,
             "title": self.title,
-            **self.values,
+            "facts": self.values,
             "notes": list(self.notes),
             "problems": list(self.problems),
         }

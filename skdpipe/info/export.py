@@ -37,6 +37,7 @@ _REMEDY: Final = "run `skdpipe export` again"
 _MOST_TEXT: Final = 16 << 20  # bytes of a field of the metadata
 _METADATA: Final = 14  # field numbers of ONNX's ModelProto
 _FIELDS: Final = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
+_OF_POSE: Final = {"backbone", "checksum", "fingerprint", "settings", "upsample"}
 _VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
 
 
@@ -137,11 +138,9 @@ def _parity(fields: Mapping[str, str], file: Path, problems: list[str]) -> Itera
 
 def _facts_of_pose(fields: Mapping[str, str], file: Path) -> Iterator[Fact]:
     try:
-        content: Any = json.loads(fields["description"])
-        yield from (
-            Fact(str(name), value, listed(value) if isinstance(value, dict) else "")
-            for name, value in content.items()
-        )
+        content: dict[str, Any] = json.loads(fields["description"])
+        for name in sorted(_OF_POSE & content.keys()):
+            yield Fact(name, content[name], listed(content[name]) if name == "settings" else "")
     except (KeyError, ValueError, AttributeError, RecursionError) as error:
         raise unfit(file, error, _REMEDY) from error
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from skdpipe.file_digest import sha256_of
 from skdpipe.info.description import Description, Fact, commands_for, listed, size_of
@@ -39,7 +39,7 @@ def describe_pose_network(path: Path) -> Description:
         ),
         Fact("upsample", header.upsample),
         Fact("values", parameters, f"{parameters:,} in {len(header.tensors)} tensors"),
-        *_notes(header.notes),
+        Fact("training", header.notes, listed(header.notes) if isinstance(header.notes, Mapping) else ""),
         Fact("weights", name or str(path)),
         Fact("licence", LICENSE),
     ]
@@ -59,15 +59,6 @@ def describe_pose_network(path: Path) -> Description:
 
 def _is_same(one: Path, other: Path) -> bool:
     return one.exists() and one.samefile(other)
-
-
-def _notes(notes: Any) -> Iterator[Fact]:
-    """How the network was trained, or where it comes from, as the file states it."""
-    if not isinstance(notes, Mapping):
-        return
-    for name, value in notes.items():
-        text = listed(value) if isinstance(value, Mapping) else str(value)
-        yield Fact(str(name), value, text)
 
 
 def is_checkpoint(path: Path, start: bytes) -> bool:

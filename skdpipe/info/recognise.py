@@ -89,16 +89,15 @@ def describe_path(
         if is_image_series(path):
             return describe_video(path)
         raise DataError(f"{path}: no such file or folder; {_EXPECTED}") from error
-    if kind == "folder":
-        return _describe_folder(path, progress)
-    if kind != "file":
+    if kind not in {"folder", "file"}:
         raise DataError(f"{path}: a {kind}; {_EXPECTED}")
     try:
-        return _describe_file(path, progress)
+        return (_describe_folder if kind == "folder" else _describe_file)(path, progress)
     except TensorFileError as error:
         raise DataError(f"{path}: damaged ({error}); copy it again") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); change its permissions") from error
+        where = error.filename or path
+        raise DataError(f"{where}: cannot be read ({error.strerror}); change its permissions") from error
 
 
 # Files
@@ -202,11 +201,8 @@ def _is_text(start: bytes) -> bool:
 
 
 def _describe_folder(folder: Path, progress: Progress) -> Description:
-    try:
-        if not any(folder.iterdir()):
-            raise DataError(f"{folder}: an empty folder; {_EXPECTED}")
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror}); change its permissions") from error
+    if not any(folder.iterdir()):
+        raise DataError(f"{folder}: an empty folder; {_EXPECTED}")
     if (folder / COMPARISON).is_file():
         return describe_comparison(folder)
     if is_run(folder):
@@ -252,7 +248,8 @@ def _describe_entries(folder: Path) -> Description | None:
     known = {each: what for each in entries if (what := _what_is(each))}
     if not known:
         return None
-    facts = [Fact(each.name, what) for each, what in known.items()]
+    words = {each.name: what for each, what in known.items()}
+    facts = [Fact("entries", words, tuple(f"{name}: {what}" for name, what in words.items()))]
     others = [each.name for each in entries if each not in known]
     if others:
         facts.append(Fact("others", others, ", ".join(others)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import FiniteFloat, NonNegativeInt, TypeAdapter
+from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter
 
 from skdpipe.config.yaml_text import read_yaml
 from skdpipe.errors import DataError, SkdpipeError
@@ -20,7 +20,7 @@ from skdpipe.info.tensors import check_tensors
 from skdpipe.json_shape import LARGEST_JSON, parse_json
 from skdpipe.regular_file import is_regular, read_regular
 from skdpipe.significance import accuracy_interval
-from skdpipe.training_record import METHODS, Confusions, TrainingRecord, confusions_of, read_record
+from skdpipe.training_record import METHODS, Confusions, Predicted, TrainingRecord, confusions_of, read_record
 from skdpipe.training_summary import summarise_training
 
 COMPARISON: Final = "comparison.json"
@@ -31,8 +31,8 @@ _SHARED: Final = ("clips", "split", "seed", "recipe", "high quality", "low quali
 
 @dataclass(frozen=True)
 class _Predictions:
-    label: tuple[NonNegativeInt, ...]
-    predicted: tuple[int, ...]
+    label: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    predicted: tuple[Predicted, ...]
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,14 @@ class _Comparison:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder has the config of a run, or the bundle of one of its methods."""
-    if any(is_regular(folder / f"{method}.safetensors") for method in METHODS):
-        return True
+    """Whether a folder has the config of a run; a damaged config counts beside the bundle of a method."""
     path = folder / "config.yaml"
     if not is_regular(path):
         return False
     try:
         content = read_yaml(path)
     except SkdpipeError:
-        return False
+        return any(is_regular(folder / f"{method}.safetensors") for method in METHODS)
     return isinstance(content, dict) and {"experiment", "data"} <= content.keys()
 
 
@@ -84,7 +82,9 @@ def describe_run(folder: Path) -> Description:
         facts.append(Fact("unfinished", unfinished, ", ".join(unfinished)))
     facts += _shared_facts(folder, records)
     if is_cross_validation(folder / "folds"):
-        facts += describe_cross_validation(folder / "folds").facts
+        validated = describe_cross_validation(folder / "folds")
+        facts += validated.facts
+        problems += validated.problems
     facts += [_files(folder), size_of(path for path in folder.rglob("*") if path.is_file())]
     commands = ["skdpipe report {}"] * bool(records)
     commands += ["skdpipe predict VIDEO --bundle {}/student.safetensors"] * ("student" in records)
@@ -216,19 +216,20 @@ def describe_comparison(folder: Path) -> Description:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}); `skdpipe compare` writes it again") from error
     seeds = max((len(each) for row in table.rows for each in row.top1.values()), default=0)
-    facts = [
-        Fact(
-            f"{row.scenario}, {row.student}",
-            {"top1": {name: list(each) for name, each in row.top1.items()}, "test_clips": row.clips,
-             "recovered": dict(row.recovered)},
-            ", ".join(f"{name} {_mean(each)}" for name, each in row.top1.items()),
-        )
-        for row in table.rows
-    ]  # fmt: skip
+    facts = [Fact("rows", list(map(_plain, table.rows)), tuple(map(_in_words, table.rows)))]
     facts.append(size_of(each for each in folder.rglob("*") if each.is_file()))
     facts.append(Fact("table", str(folder / "comparison.md")))
     title = f"a comparison: {len(table.rows)} rows of top-1 in percent, {seeds} seeds"
     return Description(folder, "comparison", title, tuple(facts), tuple(table.failed))
+
+
+def _plain(row: _Row) -> dict[str, Any]:
+    return {**asdict(row), "top1": {name: list(each) for name, each in row.top1.items()}}
+
+
+def _in_words(row: _Row) -> str:
+    cells = ", ".join(f"{name} {_mean(each)}" for name, each in row.top1.items())
+    return f"{row.scenario}, {row.student}: {cells}"
 
 
 def _mean(top1: Sequence[float]) -> str:
