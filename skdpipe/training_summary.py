@@ -34,7 +34,7 @@ def summarise_training(metadata: BundleMetadata, record: TrainingRecord) -> dict
         "method": METHODS.get(record.method, record.method),
         "network": describe_network(metadata.choice),
         "input": describe_input(metadata.clip),
-        "skeletons": describe_skeletons(metadata),
+        "skeletons": _source(metadata.fingerprint, metadata.estimator),
         **{f"{quality} quality": _of_quality(each) for quality, each in record.skeletons.items()},
     }
     if record.data is not None:
@@ -75,11 +75,6 @@ def describe_input(clip: ClipFormat) -> str:
     parts += [f"stream {clip.stream}"] * (clip.stream != "joint")
     parts += ["bodies aligned"] * clip.align
     return "; ".join(parts)
-
-
-def describe_skeletons(metadata: BundleMetadata) -> str:
-    """Where the skeletons come from that the network was trained on."""
-    return _source(metadata.fingerprint, metadata.estimator)
 
 
 def describe_training_clips(clips: TrainingClips) -> str:

@@ -58,7 +58,8 @@ def facts_of_network(metadata: BundleMetadata, record: TrainingRecord) -> Iterat
     yield Fact("classes", list(metadata.classes), ", ".join(metadata.classes))
     values = _values(metadata, record)
     for name, text in summarise_training(metadata, record).items():
-        yield Fact(name, values.get(name, text), text)
+        is_repeated = name == "skeletons" and record.skeletons  # they are those of one of the qualities
+        yield Fact(name, values.get(name, text), () if is_repeated else text)
     yield from _figures(metadata, record)
     yield from _cost(record)
     yield _calibration(metadata, record)
