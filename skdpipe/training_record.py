@@ -191,6 +191,10 @@ class Confusions:
         """Accuracy in percent of a constant prediction of the most frequent class."""
         return 100 * max(self.by_label.values()) / self.clips
 
+    def fits(self, classes: int) -> bool:
+        """Whether labels and predictions are indices of so many classes."""
+        return all(max(pair) < classes for *pair, _ in self.counts)
+
     def largest(self, most: int) -> list[tuple[int, int, int]]:
         """The most frequent confusions: label, predicted class, number of clips."""
         wrong = [each for each in self.counts if each[1] not in (each[0], NOBODY)]
@@ -329,7 +333,7 @@ def _fitting(classes: int, figures: Figures | None) -> Callable[[Confusions], Co
 
     def check(confusions: Confusions) -> Confusions:
         pairs = {each[:2] for each in confusions.counts}
-        if not len(confusions.counts) == len(pairs) > 0 or max(map(max, pairs)) >= classes:
+        if not len(confusions.counts) == len(pairs) > 0 or not confusions.fits(classes):
             raise ValueError(f"expected each pair of {classes} classes once")
         if figures is None or abs(confusions.top1.estimate - figures.top1) > _ROUNDING:
             raise ValueError("expected the accuracy of the figures")

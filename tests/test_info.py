@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -294,6 +295,14 @@ def test_the_embedded_weights(name: str) -> None:
     assert found.values["commands"][0].endswith(f"--set low.weights={name}")
 
 
+def test_foreign_names_are_quoted_in_commands(tmp_path: Path) -> None:
+    path = tmp_path / "my weights.bin"
+    metadata = {"format": "skdpipe-pose-1", "backbone": "{0} $(reboot)", "upsample": "1", "notes": "{}"}
+    save_file({"a": np.zeros(3, np.float32)}, path, metadata)
+    (command,) = describe_path(path).values["commands"]
+    assert shlex.split(command)[4:] == ["low.backbone={0} $(reboot)", "--set", f"low.weights={path}"]
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_checkpoint_is_never_unpickled(tmp_path: Path, zipped: bool) -> None:
     path, trace = tmp_path / "weights.pkl", tmp_path / "trace"
@@ -527,7 +536,7 @@ def test_nothing_that_skdpipe_knows(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("good morning")
     (tmp_path / "bytes").write_bytes(bytes(range(256)) * 9)
     (tmp_path / "huge.safetensors").write_bytes((2**62).to_bytes(8, "little") + b'{"a"')
-    (tmp_path / "hundred.safetensors").write_bytes((10**8).to_bytes(8, "little") + b'{"a"')
+    (tmp_path / "cut.safetensors").write_bytes((10**7).to_bytes(8, "little") + b'{"a"')
     (tmp_path / "deep.safetensors").write_bytes((10**6).to_bytes(8, "little") + b'{"a":' * 200_000)
     save_file({"a": np.zeros(3, np.float32)}, tmp_path / "other.safetensors", {"format": "pt"})
     (tmp_path / "folder").mkdir()
@@ -537,7 +546,7 @@ def test_nothing_that_skdpipe_knows(tmp_path: Path) -> None:
         "text": "text; expected",
         "bytes": "a file of an unknown kind",
         "huge.safetensors": "a header of 4,611,686,018,427,387,904 bytes, of a file of 12",
-        "hundred.safetensors": "its header of 100,000,000 bytes cannot be read",
+        "cut.safetensors": "its header of 10,000,000 bytes cannot be read",
         "deep.safetensors": "its header of 1,000,000 bytes cannot be read",
         "other.safetensors": "of another program",
         "folder": "an empty folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from skdpipe.bundle import load_bundle, save_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, Degradation, NetworkChoice, OpenPifPafSettings, to_plain
 from skdpipe.distill import METHODS, distill_student
+from skdpipe.errors import DataError
 from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metadata
 from skdpipe.model_card import card_of
 from skdpipe.training_record import METHODS as DESCRIBED
@@ -240,6 +242,17 @@ def test_a_complete_run_of_an_earlier_version_gets_cards_with_figures_by_class(
     distill_student(experiment, cache, tmp_path, device=CPU)
     rows = table_under((folder / "baseline.card.md").read_text(encoding="utf-8"), "class")
     assert [row[:2] for row in rows] == [["sideways", "2"], ["up and down", "2"]]
+
+
+def test_predictions_of_other_classes_are_refused(cache: PoseCache, tmp_path: Path) -> None:
+    experiment = tiny_experiment(methods=("baseline",))
+    folder = distill_student(experiment, cache, tmp_path, device=CPU).folder
+    path = folder / "baseline.predictions.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "predicted": [7] * 4}))
+    (folder / "baseline.card.md").unlink()
+    with pytest.raises(DataError, match=r"baseline\.predictions\.json has other classes"):
+        distill_student(experiment, cache, tmp_path, device=CPU)
 
 
 def test_derived_low_quality_and_an_adopted_teacher(cache: PoseCache, tmp_path: Path) -> None:

@@ -142,9 +142,14 @@ def write_card(folder: RunFolder, method: MethodName) -> None:
     path, bundle = folder.card(method), folder.bundle(method)
     if path.exists():
         return
-    text = card_of(read_metadata(bundle), folder.read_confusions(method))
+    metadata, confusions = read_metadata(bundle), folder.read_confusions(method)
+    if not confusions.fits(len(metadata.classes)):
+        raise DataError(
+            f"{folder.predictions(method)} has other classes than {bundle}; delete it, and `skdpipe distill` "
+            "tests again"
+        )
     try:
-        write_text_atomically(path, text)
+        write_text_atomically(path, card_of(metadata, confusions))
     except OSError as error:  # a complete run of an earlier version may be in a read-only place
         warnings.warn(f"{path}: the model card cannot be written ({error.strerror})", stacklevel=2)
 

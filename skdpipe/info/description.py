@@ -110,7 +110,7 @@ def size_of(files: Iterable[Path]) -> Fact:
 
 def commands_for(path: Path, *commands: str) -> Fact:
     """Commands that use a file or folder, which stands for each ``{}``."""
-    return Fact("commands", [command.format(shlex.quote(str(path))) for command in commands])
+    return Fact("commands", [command.replace("{}", shlex.quote(str(path))) for command in commands])
 
 
 def bytes_as_fact(size: int) -> Fact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,8 +46,7 @@ def describe_pose_network(path: Path) -> Description:
     ]
     if not problem:
         facts.append(Fact("checksum", digest_of_tensors(path)))
-    command = f"skdpipe extract VIDEOS --set low.backbone={backbone} --set low.weights={name or '{}'}"
-    facts += [commands_for(path, command), size_of([path]), intact]
+    facts += [commands_for(path, _command(backbone, name or "{}")), size_of([path]), intact]
     embedded = f", embedded as {name}" if name else ""
     return Description(
         path,
@@ -55,6 +55,10 @@ def describe_pose_network(path: Path) -> Description:
         tuple(facts),
         (problem,) if problem else (),
     )
+
+
+def _command(backbone: str, weights: str) -> str:
+    return f"skdpipe extract VIDEOS --set low.backbone={shlex.quote(backbone)} --set low.weights={weights}"
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -83,8 +87,7 @@ def describe_checkpoint(path: Path) -> Description:
     if published is not None:
         facts += _published(published)
     backbone = published.backbone if published is not None else "BACKBONE"
-    command = f"skdpipe extract VIDEOS --set low.backbone={backbone} --set low.weights={{}}"
-    facts.append(commands_for(path, command))
+    facts.append(commands_for(path, _command(backbone, "{}")))
     what = f"the published weights {published.name}" if published is not None else "perhaps of OpenPifPaf"
     return Description(
         path,

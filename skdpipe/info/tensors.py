@@ -11,7 +11,7 @@ from skdpipe.info.description import Fact
 from skdpipe.tensor_file import TensorFileError, all_finite, read_header, read_tensors
 
 _CHECKSUM: Final = "sha256"
-_LARGEST_HEADER: Final = 100_000_000  # bytes, as the library accepts
+_LARGEST_HEADER: Final = 32 << 20  # bytes; a bundle's is that of its record of the training
 
 
 def is_tensor_file(path: Path, start: bytes) -> bool:
