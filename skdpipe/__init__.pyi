@@ -86,6 +86,7 @@ from .inference import (
     TrainingClips,
     read_metadata,
 )
+from .info import Description, Fact, describe_path
 from .pose import PoseEstimator
 from .pose.load import load_estimator
 from .pose.openpifpaf.weights import fetch_pose_weights
@@ -127,6 +128,7 @@ __all__ = [
     "DataError",
     "Degradation",
     "DemoResult",
+    "Description",
     "DistillationResult",
     "Ensemble",
     "Estimator",
@@ -134,6 +136,7 @@ __all__ = [
     "Experiment",
     "Extraction",
     "ExtractionReport",
+    "Fact",
     "Figures",
     "Finding",
     "FolderSummary",
@@ -186,6 +189,7 @@ __all__ = [
     "cross_validate",
     "describe_config",
     "describe_layout",
+    "describe_path",
     "distill_student",
     "evaluate_bundles",
     "extract_videos",

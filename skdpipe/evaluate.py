@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from skdpipe.bundle import Bundle
@@ -18,36 +16,12 @@ from skdpipe.errors import DataError
 from skdpipe.networks import GraphNetwork, Network, count_multiply_adds, count_parameters, deployed
 from skdpipe.runtime import Shape, TorchRuntime, input_shape
 from skdpipe.speed import Timing, time_in_turn
-
-NOBODY: Final = -1
-"""The predicted class of a clip in which nobody was detected."""
+from skdpipe.training_record import NOBODY as NOBODY
+from skdpipe.training_record import Cost as Cost
+from skdpipe.training_record import Figures as Figures
+from skdpipe.training_record import Percent as Percent
 
 Name = TypeVar("Name", bound=Hashable)
-
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Accuracy and cost of a network.
-
-    Attributes:
-        top1, top5: accuracy in percent on the test clips; a clip in which nobody was detected is not correct.
-        parameters: number of trainable parameters, without the adaptation layer.
-        gflops: billions of operations for one clip; a multiply-add counts as two.
-        milliseconds: median time of one clip, by the deployed network on the device used for training,
-            measured alone at that moment; to compare networks see `time_networks`.
-        training_top1: top-1 accuracy in percent on its labelled training clips (at most 1,000 of them),
-            without augmentation; None in bundles of earlier versions.
-    """
-
-    top1: Percent
-    top5: Percent
-    parameters: NonNegativeInt
-    gflops: Cost
-    milliseconds: Cost
-    training_top1: Percent | None = None
 
 
 def evaluate(

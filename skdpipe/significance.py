@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest, norm
 
-_TWO_SIDED_95: Final = float(norm.ppf(0.975))
+_TWO_SIDED_95: Final = NormalDist().inv_cdf(0.975)
 
 
 class Interval(NamedTuple):
@@ -28,9 +28,13 @@ class Interval(NamedTuple):
 
 def accuracy_interval(correct: int, clips: int) -> Interval:
     """Accuracy in percent with Wilson's interval (Wilson 1927), for one or more independent clips."""
-    assert clips > 0
-    share = binomtest(correct, clips).proportion_ci(0.95, "wilson")
-    return Interval(100 * correct / clips, 100 * share.low, 100 * share.high)
+    assert 0 <= correct <= clips > 0
+    share, weight = correct / clips, _TWO_SIDED_95**2 / clips
+    centre = (share + weight / 2) / (1 + weight)
+    half_width = math.sqrt(share * (1 - share) * weight + (weight / 2) ** 2) / (1 + weight)
+    low = centre - half_width if correct else 0.0
+    high = centre + half_width if correct < clips else 1.0
+    return Interval(100 * share, 100 * low, 100 * high)
 
 
 def chance_level(labels: Sequence[int]) -> float:
@@ -44,6 +48,8 @@ def is_beyond_chance(correct: int, labels: Sequence[int]) -> bool:
 
     One-sided exact binomial test with p < 0.05.
     """
+    from scipy.stats import binomtest
+
     test = binomtest(correct, len(labels), chance_level(labels) / 100, alternative="greater")
     return bool(test.pvalue < 0.05)
 
@@ -95,6 +101,8 @@ def paired_p_value(lead: NDArray[np.int64]) -> float:
     Args:
         lead: ``(clip,)``, see :func:`lead_by_clip`.
     """
+    from scipy.stats import binom
+
     sizes, counts = np.unique(np.abs(lead[lead != 0]), return_counts=True)
     probability = np.ones(1)  # of S = 0, 1, 2...
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):

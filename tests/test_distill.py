@@ -85,7 +85,7 @@ def test_a_run_leaves_a_bundle_for_each_method_its_config_and_its_results(
         *(
             f"{method}{suffix}"
             for method in EXPERIMENT.methods
-            for suffix in (".safetensors", ".predictions.json")
+            for suffix in (".safetensors", ".predictions.json", ".card.md")
         ),
     }
     written = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))

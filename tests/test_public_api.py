@@ -31,7 +31,7 @@ TWINS = {
     "convert": "convert_poses",
     "fit-noise": "fit_noise_of_cache",
     "layouts": "describe_layout",
-    "info": "summarise_poses",
+    "info": "describe_path",
     "check": "check_data",
     "distill": "distill_student",
     "finetune": "finetune_student",

@@ -32,10 +32,10 @@ from skdpipe.compare.table import (
     to_markdown,
 )
 from skdpipe.distill import distill_student
-from skdpipe.distill.json_shape import parse_json
 from skdpipe.distill.records import require_format
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.errors import DataError
+from skdpipe.json_shape import parse_json
 from skdpipe.memory import keep_freed_memory
 from skdpipe.processes import reason_of_failure, run_in_processes
 from skdpipe.progress import Progress

@@ -14,8 +14,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from skdpipe.compare.table import HEADINGS, TrainedNetwork, cells_of, columns_of, markdown_table, rows_of
-from skdpipe.distill.json_shape import complaint
 from skdpipe.errors import DataError, SkdpipeError, in_one_line
+from skdpipe.json_shape import complaint
 from skdpipe.printable import printable
 
 _NOT_IN_EARLIER_CSV = {"clips", "nobody", "chance"}

@@ -6,16 +6,16 @@ Neural Networks", ICML 2017). It does not change which class is most probable.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.optimize import minimize_scalar
 
 from skdpipe.inference.metadata import HIGHEST, LOWEST
 from skdpipe.inference.prediction import probabilities_of
+from skdpipe.training_record import Calibration as Calibration
+from skdpipe.training_record import Fit as Fit
 
 Floats = NDArray[np.float64]
 Logits = NDArray[np.float32]
@@ -23,51 +23,6 @@ Labels = NDArray[np.int64]
 
 FEWEST_CLIPS: Final = 30
 _BINS: Final = 15
-
-Error = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fitted temperature, and how good the probabilities of the held-out clips are.
-
-    Attributes:
-        temperature: divides the logits.
-        error_before, error_after: expected calibration error without and with it (`calibration_error`).
-        loss_before, loss_after: mean negative log likelihood of the labels without and with it.
-    """
-
-    temperature: Annotated[float, Field(ge=LOWEST, le=HIGHEST, allow_inf_nan=False)]
-    error_before: Error
-    error_after: Error
-    loss_before: Loss
-    loss_after: Loss
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The calibration of a network's probabilities.
-
-    Attributes:
-        clips: number of held-out training clips in which somebody is seen.
-        fit: None if there is no temperature.
-        reason: why there is none; empty if there is one.
-    """
-
-    clips: Annotated[int, Field(ge=0)]
-    fit: Fit | None = None
-    reason: str = ""
-
-    @property
-    def in_words(self) -> str:
-        """One line without the name of the network."""
-        if self.fit is None:
-            return f"not calibrated: {self.reason}"
-        return (
-            f"temperature {self.fit.temperature:.2f}, fitted on {self.clips:,} held-out training clips "
-            f"(negative log likelihood {self.fit.loss_before:.3f} -> {self.fit.loss_after:.3f})"
-        )
 
 
 def calibrate(logits: Logits, label: Labels) -> Calibration:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ from skdpipe.dataset.subset import evenly_spread
 from skdpipe.dataset.training_clips import describe_training_clips
 from skdpipe.distill.calibration import FEWEST_CLIPS, Calibration, calibrate
 from skdpipe.distill.initial_weights import initialise_except_classifier, initialise_from_teacher
-from skdpipe.distill.methods import METHODS, TEACHER, Method
+from skdpipe.distill.methods import METHODS, STUDENT, TEACHER, Method
 from skdpipe.distill.objective import (
     baseline_objective,
     cache_teacher_outputs,
@@ -30,7 +31,7 @@ from skdpipe.distill.objective import (
     teacher_objective,
 )
 from skdpipe.distill.records import RunData, record_of_bundle
-from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill.run_folder import RunFolder, write_card
 from skdpipe.distill.standstill import describe_standstill, epoch_of_judgement
 from skdpipe.distill.training import Objective, planned_epochs, train
 from skdpipe.distill.training_log import TrainingLog, training_log
@@ -41,6 +42,7 @@ from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metad
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
 from skdpipe.progress import Progress, Task
 from skdpipe.skeleton import layout_named
+from skdpipe.training_record import Skeletons
 
 _TRAINING_CLIPS_TESTED: Final = 1000
 
@@ -102,12 +104,14 @@ def train_method(run: RunContext, method: Method) -> None:
         network, curves = _train_network(run, method, run.folder.training_state(method.name))
         figures = evaluate_method(run, method, network)
         bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves, calibration))
+        run.folder.card(method.name).unlink(missing_ok=True)  # of a bundle that was deleted
         save_bundle(bundle, path)
     else:
         if not run.folder.predictions(method.name).is_file():
             evaluate_method(run, method, load_bundle(path).network)
         with _log_of(run, method) as log:
             log.write(record_of_bundle(read_metadata(path), path).curves)
+    write_card(run.folder, method.name)
     run.folder.write_results(method.name, record_of_bundle(read_metadata(path), path))
     state = run.folder.training_state(method.name)
     if state.exists():  # a complete run may be in a read-only place
@@ -386,7 +390,26 @@ def _metadata(
             "curves": [asdict(curve) for curve in curves],
             "versions": versions(),
             "calibration": asdict(calibration) if calibration else None,
+            "confusions": asdict(run.folder.read_confusions(method.name)),
+            "labelled": _labelled_clips(run, method),
+            "skeletons": _skeletons(run),
         },
         temperature=calibration.fit.temperature if calibration and calibration.fit else None,
         training_clips=run.training_clips(method.quality),
     )
+
+
+def _labelled_clips(run: RunContext, method: Method) -> list[int]:
+    """Number of labelled training clips of each class."""
+    labelled = run.manifest.part(train=True, quality=method.quality, labelled=True)
+    counts = Counter(clip.label for clip in labelled)
+    return [counts[name] for name in run.manifest.classes]
+
+
+def _skeletons(run: RunContext) -> dict[Quality, dict[str, Any]]:
+    """The skeletons of both qualities, as plain values."""
+    derived = run.experiment.derive_low is not None
+    return {
+        "high": to_plain(Skeletons(run.manifest.high, *skeleton_source(run, TEACHER))),
+        "low": to_plain(Skeletons(run.manifest.low, *skeleton_source(run, STUDENT), derived)),
+    }

@@ -17,13 +17,14 @@ from pydantic import FailFast, Field, TypeAdapter
 from skdpipe.config import Experiment, parse_config
 from skdpipe.config.yaml_text import read_yaml
 from skdpipe.distill.calibration import Calibration
-from skdpipe.distill.json_shape import LARGEST_JSON, parse_json
 from skdpipe.distill.training_state import Curve
 from skdpipe.errors import BundleError, ConfigError, DataError, in_brief
 from skdpipe.evaluate import NOBODY, Figures
 from skdpipe.file_format import is_newer
 from skdpipe.inference.metadata import BundleMetadata
+from skdpipe.json_shape import LARGEST_JSON, parse_json
 from skdpipe.regular_file import read_regular
+from skdpipe.training_record import RunData as RunData
 
 RUN_FORMAT: Final = "skdpipe-run-1"
 """Version of the files of a run folder, in its config.yaml; earlier versions did not state one."""
@@ -35,28 +36,6 @@ T = TypeVar("T")
 
 ClassIndex = Annotated[int, Field(ge=0, lt=1_000_000)]
 Prediction = Annotated[int, Field(ge=NOBODY, lt=1_000_000)]
-
-
-@dataclass(frozen=True)
-class RunData:
-    """The data of a run.
-
-    Attributes:
-        classes: class names in the order of the logits.
-        high, low: settings folders of the cache.
-        training_clips, test_clips: their numbers.
-        clips: digest of the manifest.
-        teacher, initial: start of the SHA-256 of a given teacher, and of the bundle of the initial weights.
-    """
-
-    classes: tuple[str, ...]
-    high: str
-    low: str
-    training_clips: int
-    test_clips: int
-    clips: str
-    teacher: str | None = None
-    initial: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ from skdpipe.distill.records import (
 from skdpipe.errors import BundleError, ConfigError, DataError
 from skdpipe.file_digest import sha256_of
 from skdpipe.inference.metadata import BundleMetadata, read_metadata
+from skdpipe.model_card import card_of
 from skdpipe.strict_json import to_strict_json
+from skdpipe.training_record import Confusions, confusions_of
 
 # More methods may be trained later; weights do not depend on the calibration.
 _MAY_DIFFER: Final = {"experiment.methods", "experiment.classical", "experiment.calibration"}
@@ -55,6 +58,10 @@ class RunFolder:
     def bundle(self, method: MethodName) -> Path:
         """The trained network of a method."""
         return self.path / f"{method}.safetensors"
+
+    def card(self, method: MethodName) -> Path:
+        """The model card of a method's network."""
+        return self.path / f"{method}.card.md"
 
     def predictions(self, method: str) -> Path:
         """Key, label and predicted class of each test clip, of a method or a forest."""
@@ -123,6 +130,36 @@ class RunFolder:
             "predicted": list(predicted),
         }
         write_text_atomically(self.predictions(name), to_strict_json(predictions))
+
+    def read_confusions(self, name: str) -> Confusions:
+        """The confusions of the test clips by a method or a forest.
+
+        Raises:
+            DataError: if the predictions are damaged.
+        """
+        found = read_predictions_file(self.predictions(name))
+        return confusions_of(found.label, found.predicted)
+
+
+def write_card(folder: RunFolder, method: MethodName) -> None:
+    """Write the model card of a bundle, unless there is one; it may have been edited.
+
+    Raises:
+        BundleError, DataError: if the bundle or its predictions are damaged.
+    """
+    path, bundle = folder.card(method), folder.bundle(method)
+    if path.exists():
+        return
+    metadata, confusions = read_metadata(bundle), folder.read_confusions(method)
+    if not confusions.fits(len(metadata.classes)):
+        raise DataError(
+            f"{folder.predictions(method)} has other classes than {bundle}; delete it, and `skdpipe distill` "
+            "tests again"
+        )
+    try:
+        write_text_atomically(path, card_of(metadata, confusions))
+    except OSError as error:  # a complete run of an earlier version may be in a read-only place
+        warnings.warn(f"{path}: the model card cannot be written ({error.strerror})", stacklevel=2)
 
 
 def describe_data(manifest: Manifest, teacher: Path | None, initial: Path | None) -> RunData:

@@ -67,5 +67,6 @@ def require_comparable(run: RunContext, teacher: Bundle | None) -> None:
 def adopt_teacher(run: RunContext, teacher: Bundle) -> None:
     """Save a trained teacher in the run's folder, with its figures on the run's test clips."""
     figures = evaluate_method(run, TEACHER, teacher.network)
-    metadata = replace(teacher.metadata, run={**teacher.metadata.run, "figures": asdict(figures)})
+    tested = {"figures": asdict(figures), "confusions": asdict(run.folder.read_confusions(TEACHER.name))}
+    metadata = replace(teacher.metadata, run={**teacher.metadata.run, **tested})
     save_bundle(Bundle(teacher.network.cpu(), metadata), run.folder.bundle(TEACHER.name))

@@ -13,8 +13,8 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
-from skdpipe.distill.json_shape import parse_json
 from skdpipe.errors import DataError
+from skdpipe.json_shape import parse_json
 from skdpipe.tensor_file import Header, NewerFormatError, write_tensors
 from skdpipe.training_tensors import Arrays, read_training, restore_training, training_tensors
 

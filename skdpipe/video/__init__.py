@@ -19,6 +19,7 @@ from skdpipe.video.reading import (
     read_timed_frames,
 )
 from skdpipe.video.standard_input import RawVideo
+from skdpipe.video.stored import StoredVideo, read_stored
 from skdpipe.video.writing import require_timed_ending, write_timed_video, write_video
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "LiveFrame",
     "LiveSource",
     "RawVideo",
+    "StoredVideo",
     "VideoInfo",
     "content_key",
     "is_image_series",
@@ -38,6 +40,7 @@ __all__ = [
     "open_live",
     "probe",
     "read_frames",
+    "read_stored",
     "read_timed_frames",
     "require_timed_ending",
     "write_timed_video",

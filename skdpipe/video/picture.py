@@ -46,6 +46,14 @@ class Orientation:
     mirrors_x: bool = False
     mirrors_y: bool = False
 
+    @property
+    def in_words(self) -> str:
+        """The rotation clockwise, and the mirror before it."""
+        turns = (90 if self.mirrors_x else 270) if self.swaps else (180 if self.mirrors_y else 0)
+        is_mirror = (self.swaps + self.mirrors_x + self.mirrors_y) % 2 == 1
+        rotation = f"rotated by {turns} degrees" * bool(turns)
+        return ", ".join(filter(None, ("mirrored" * is_mirror, rotation))) or "as stored"
+
     def size_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height of the displayed frame."""
         return (size[1], size[0]) if self.swaps else size
