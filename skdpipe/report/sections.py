@@ -10,9 +10,10 @@ import torch
 from matplotlib.figure import Figure
 
 from skdpipe.cache import PoseCache
-from skdpipe.check import CheckReport, Finding, check_data
+from skdpipe.check import CheckReport, check_data
 from skdpipe.config import Report
 from skdpipe.distill.methods import BASELINE, STUDENT
+from skdpipe.finding import Finding
 from skdpipe.progress import Progress
 from skdpipe.report.figures import (
     CostPoint,
