@@ -1,7 +1,7 @@
 """Runtimes of exported networks: ONNX Runtime and OpenVINO; this package never imports torch."""
 
 from skdpipe.runtimes.choice import Runtime, available_cores, choose_runtime, has_nvidia_gpu
-from skdpipe.runtimes.exported_files import exported_network, user_cache
+from skdpipe.runtimes.exported_files import exported_network, stored_exports, user_cache
 from skdpipe.runtimes.session import (
     OnnxSession,
     OpenVinoSession,
@@ -23,5 +23,6 @@ __all__ = [
     "has_nvidia_gpu",
     "open_session",
     "openvino_core",
+    "stored_exports",
     "user_cache",
 ]
