@@ -21,7 +21,7 @@ from .cache.inventory import (
     verify_cache,
 )
 from .cache.prune import PruneReport, Removal, prune_cache
-from .check import CheckReport, Finding, check_data
+from .check import CheckReport, check_data
 from .compare import ComparisonResult, run_comparison
 from .config import (
     ClipFormat,
@@ -48,6 +48,7 @@ from .config import (
 from .degradation import fit_noise, fit_noise_of_cache, save_noise
 from .demo import DemoResult, run_demo
 from .distill import DistillationResult, cross_validate, distill_student, finetune_student
+from .doctor import Diagnosis, diagnose
 from .ensemble import Ensemble, evaluate_bundles
 from .errors import (
     BundleError,
@@ -72,6 +73,7 @@ from .extraction import (
 )
 from .extraction.label_corrections import LabelList, read_corrections
 from .extraction.orphans import find_orphans
+from .finding import Finding
 from .formats.convert import convert_poses
 from .formats.importing import import_poses
 from .formats.poses import load_poses, save_poses
@@ -129,6 +131,7 @@ __all__ = [
     "Degradation",
     "DemoResult",
     "Description",
+    "Diagnosis",
     "DistillationResult",
     "Ensemble",
     "Estimator",
@@ -190,6 +193,7 @@ __all__ = [
     "describe_config",
     "describe_layout",
     "describe_path",
+    "diagnose",
     "distill_student",
     "evaluate_bundles",
     "extract_videos",

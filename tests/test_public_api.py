@@ -49,6 +49,7 @@ TWINS = {
     "cache verify": "verify_cache",
     "cache prune": "prune_cache",
     "cache relabel": "relabel_cache",
+    "doctor": "diagnose",
     "config list": "list_configs",
     "config show": "describe_config",
     "config schema": "config_schema",

@@ -5,6 +5,6 @@ them.
 """
 
 from skdpipe.check.check_data import CheckReport, check_data
-from skdpipe.check.finding import Finding, Level
+from skdpipe.finding import Finding, Level
 
 __all__ = ["CheckReport", "Finding", "Level", "check_data"]

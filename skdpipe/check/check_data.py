@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from skdpipe.cache import PoseCache
 from skdpipe.check import neighbours, skeletons, split
-from skdpipe.check.finding import Finding, Level
 from skdpipe.check.inspect import fit_noise_of_clips, inspect_clips
 from skdpipe.config import Experiment
 from skdpipe.dataset import Manifest, build_manifest
+from skdpipe.finding import Finding, Level
 from skdpipe.progress import Progress
 
 

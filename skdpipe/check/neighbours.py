@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skdpipe.check.finding import Finding, Level, leave_out
 from skdpipe.check.inspect import InspectedClip
+from skdpipe.check.remedies import leave_out
+from skdpipe.finding import Finding, Level
 from skdpipe.significance import accuracy_interval, chance_level, is_beyond_chance
 
 _NEIGHBOURS: Final = 5

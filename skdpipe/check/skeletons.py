@@ -7,9 +7,10 @@ from statistics import fmean, median
 from typing import Final
 
 from skdpipe.cache import Quality
-from skdpipe.check.finding import Finding, Level, leave_out
 from skdpipe.check.inspect import InspectedClip
+from skdpipe.check.remedies import leave_out
 from skdpipe.config import ClipFormat, EstimatorNoise
+from skdpipe.finding import Finding, Level
 
 _HALF: Final = 0.5  # share of frames, people or joints
 _MANY: Final = 0.05  # share of clips, people or frames

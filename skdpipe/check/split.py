@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from skdpipe.check.finding import Finding, Level
 from skdpipe.check.inspect import InspectedClip
 from skdpipe.config import Experiment
 from skdpipe.dataset import BOTH, Manifest
@@ -14,6 +13,7 @@ from skdpipe.dataset.loader import steps_per_epoch
 from skdpipe.dataset.manifest import INTENDED_REASONS
 from skdpipe.distill.cross_validation import ENOUGH_TEST_CLIPS
 from skdpipe.distill.training import planned_epochs
+from skdpipe.finding import Finding, Level
 from skdpipe.significance import accuracy_interval
 
 _TOO_FEW: Final = 3  # training clips of a class

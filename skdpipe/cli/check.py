@@ -26,7 +26,7 @@ def check(
 ) -> None:
     """Check skeletons, labels and split before training; exit code 1 if there is a problem."""
     from skdpipe import Experiment, PoseCache, Progress, check_data, load_config
-    from skdpipe.check.finding import first_few
+    from skdpipe.finding import first_few
 
     experiment = load_config(Experiment, config, overrides or (), section="experiment")
     report = check_data(PoseCache(cache), experiment, Progress(stderr))

@@ -15,6 +15,7 @@ from skdpipe.cli import (  # noqa: F401, I001
     pose,
     cache,
     settings,
+    doctor,
 )
 from skdpipe.cli.app import app, run
 

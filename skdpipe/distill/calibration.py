@@ -6,6 +6,7 @@ Neural Networks", ICML 2017). It does not change which class is most probable.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np

@@ -61,7 +61,7 @@ def _load_plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
             (entry_point,) = importlib.metadata.entry_points(group=_ENTRY_POINTS, name=target)
             factory = entry_point.load()
         elif location.endswith(".py"):
-            path = _plugin_file(location)
+            path = plugin_file(location)
             spec = importlib.util.spec_from_file_location(f"skdpipe_plugin_{path.stem}", path)
             assert spec is not None
             assert spec.loader is not None
@@ -104,7 +104,7 @@ def _load_plugin(target: str, options: dict[str, Any]) -> PoseEstimator:
     return estimator
 
 
-def _plugin_file(where: str) -> Path:
+def plugin_file(where: str) -> Path:
     """The file of a plugin: in the working directory, or one of the examples that come with skdpipe."""
     package = Path(__file__).parents[1]
     candidates = (Path(where), package / where, package.parent / where)

@@ -14,11 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from skdpipe.check.finding import first_few
 from skdpipe.config import Degradation, Report, to_plain
 from skdpipe.distill.conclusions import conclude
 from skdpipe.distill.methods import BASELINE, TEACHER, method_named
 from skdpipe.distill.results import MethodResult, Results, recovered_gap
+from skdpipe.finding import first_few
 from skdpipe.printable import printable
 from skdpipe.report.figures.style import describe, look_of, to_svg
 from skdpipe.report.run_results import LoadedRun, NetworkTimes

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from skdpipe.check import Finding
+from skdpipe.finding import Finding
 
 
 class Cell(NamedTuple):

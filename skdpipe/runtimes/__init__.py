@@ -8,7 +8,7 @@ from skdpipe.runtimes.choice import (
     choose_runtime_of_export,
     has_nvidia_gpu,
 )
-from skdpipe.runtimes.exported_files import exported_network, user_cache
+from skdpipe.runtimes.exported_files import exported_network, stored_exports, user_cache
 from skdpipe.runtimes.session import (
     OnnxSession,
     OpenVinoSession,
@@ -32,5 +32,6 @@ __all__ = [
     "has_nvidia_gpu",
     "open_session",
     "openvino_core",
+    "stored_exports",
     "user_cache",
 ]

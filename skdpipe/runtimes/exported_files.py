@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.errors import in_one_line
+
+_DIGITS: Final = 16  # of the checksum of a model, in the name of its file
 
 
 def user_cache() -> Path:
@@ -47,5 +50,16 @@ def exported_network(key: str, export: Callable[[], bytes]) -> bytes:
     return model
 
 
+def stored_exports() -> Iterator[tuple[Path, bool]]:
+    """The exported networks that are kept, and whether each has the checksum in its name.
+
+    Raises:
+        OSError: if one cannot be read.
+    """
+    for path in sorted((user_cache() / "exported").glob(f"*-{_DIGITS * '[0-9a-f]'}.onnx")):
+        key = path.stem.rpartition("-")[0]
+        yield path, path.name == _name(key, path.read_bytes())
+
+
 def _name(key: str, model: bytes) -> str:
-    return f"{key}-{hashlib.sha256(model).hexdigest()[:16]}.onnx"
+    return f"{key}-{hashlib.sha256(model).hexdigest()[:_DIGITS]}.onnx"

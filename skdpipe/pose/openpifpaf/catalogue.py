@@ -7,6 +7,11 @@ from typing import Final
 
 EMBEDDED: Final = {"actors-high": "resnet18", "actors-low": "shufflenetv2x1"}
 """Backbone of each network that is distributed with skdpipe."""
+EMBEDDED_CHECKSUMS: Final = {
+    "actors-high": "f2f1bf6953104687fc5f5168975f032ec3b97d60c1c6e23d18c3cc3ca9b154aa",
+    "actors-low": "f7024c94235fd4cdddc8c76dc2bb91d953961a9a6bff49f6e5db86921817c1b8",
+}
+"""sha256 of their tensors, see `digest_of_tensors`."""
 LICENSE: Final = "AGPL-3.0"
 """License of skdpipe and of OpenPifPaf, whose weights state no other one (models/README.md)."""
 

@@ -19,16 +19,14 @@ import torch
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.errors import PoseError, in_brief
 from skdpipe.pose.openpifpaf.estimator import NetworkDescription
 from skdpipe.pose.openpifpaf.heads_2019 import BACKBONES_2019, UPSAMPLE, PifPaf2019
 from skdpipe.pose.openpifpaf.letterbox import MEAN, STD
 from skdpipe.pose.openpifpaf.weights_file import FORMAT, FORMAT_2019, does_not_match, read_weights_header
-from skdpipe.tensor_file import TensorType
+from skdpipe.tensor_file import TensorType, write_tensors
 
 
 def _import_openpifpaf() -> Any:
@@ -162,9 +160,9 @@ def metas_2019() -> list[Any]:
 
 
 def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], half: bool = False) -> None:
-    """Write a network to safetensors atomically, with ``half`` in half precision."""
+    """Write a network to safetensors with a checksum, with ``half`` in half precision."""
     tensors = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in network.module.state_dict().items()
     }
     metadata = {
@@ -173,8 +171,7 @@ def save_weights(network: PoseNetwork, path: Path, *, notes: Mapping[str, Any], 
         "upsample": str(network.upsample),
         "notes": json.dumps(dict(notes)),
     }
-    # safetensors' save_file would make the file unreadable for other users.
-    write_bytes_atomically(path, to_bytes(tensors, metadata))
+    write_tensors(path, {name: tensor.numpy() for name, tensor in tensors.items()}, metadata)
 
 
 def load_safetensors(path: Path, backbone: str) -> PoseNetwork:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["fine", "warning", "problem"]
+Level = Literal["fine", "note", "warning", "problem"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,9 @@ class Finding:
 
     Attributes:
         name: of the check, one word or two with a hyphen.
-        level: a ``problem`` makes results wrong or worthless, a ``warning`` may lower them.
+        level: a ``problem`` makes results wrong or worthless or stops a command, a ``warning`` may lower or
+            delay them; a ``note``, which only the diagnosis of a machine has, is about what is not there and
+            need not be.
         text: what was found, with numbers, in one line.
         remedy: what to do, in one line; empty if the level is ``fine``.
         clips: sources of the clips that it is about, the most important first; for checks of classes and
@@ -33,11 +35,3 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first names, and the number of the others."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def leave_out(clips: str) -> str:
-    """How to remove clips from an experiment, as a remedy."""
-    return (
-        f"give {clips} an empty label in the CSV of the videos and run `skdpipe extract` again; "
-        "imported clips: list their names in a file for `skdpipe import --skip FILE`, into another cache"
-    )

@@ -1,0 +1,3 @@
+from .diagnosis import Diagnosis, diagnose
+
+__all__ = ["Diagnosis", "diagnose"]
