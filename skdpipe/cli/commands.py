@@ -9,6 +9,7 @@ from skdpipe.cli import (  # noqa: F401, I001
     predict,
     evaluate,
     demo,
+    webapp,
     experiments,
     profile,
     pose,
