@@ -44,11 +44,11 @@ export class ClipPage {
         this.input.value = "";
       },
     });
-    const drop = make("div", { className: "drop" },
+    const drop = (this.drop = make("div", { className: "drop" },
       make("p", {}, "Drop a video here, or"),
       button("Choose a file", () => this.input.click(), { className: "main" }), this.input,
       make("p", { className: "note" }, `At most ${Math.round(limits.bytes / 2 ** 20)} MiB and ${Math.round(limits.seconds / 60)} minutes. ` +
-        "The clip stays on the computer where skdpipe runs, and is removed when you leave the page."));
+        "The clip stays on the computer where skdpipe runs, and is removed when you leave the page.")));
     for (const event of ["dragenter", "dragover", "dragleave", "drop"]) {
       drop.addEventListener(event, (happened) => {
         happened.preventDefault();
@@ -121,7 +121,9 @@ export class ClipPage {
 
   #display(clip, results) {
     this.shown.hidden = false;
+    this.drop.classList.add("small");
     const compared = results.length > 1;
+    this.shown.classList.toggle("beside", !compared && results[0].ranking.length > 0);
     this.player.load({
       source: clip.address,
       seconds: results[0].seconds,
@@ -140,7 +142,8 @@ export class ClipPage {
     const seek = (seconds) => this.player.seek(seconds);
     const parts = [timeline(result, seek)];
     if (result.windows.length) parts.push(chart(result, seek));
-    parts.push(segmentTable(result, seek));
+    const single = result.ranking.length > 0;
+    if (!single) parts.push(segmentTable(result, seek));
     const [rows, ...others] = parts;
     const now = make("p", { className: "now-label" });
     for (const part of parts) this.player.ontime((seconds) => part.show(seconds));
@@ -148,7 +151,6 @@ export class ClipPage {
       const together = result.segments.filter((each) => each.start <= seconds && seconds < each.end);
       now.textContent = together.map((each) => (each.person === null ? "" : `${each.person}: `) + textOf(each)).join(", ") || "–";
     });
-    const single = result.ranking.length > 0;
     const explained = single
       ? "The clip is not longer than the student's training clips: it has one label."
       : result.windows.length ? `Probabilities of windows of ${(result.windows[0][1] - result.windows[0][0]).toFixed(1)} s.` : "";
