@@ -150,6 +150,7 @@ def _serve(application: FastAPI, listening: socket.socket) -> None:
     config = uvicorn.Config(
         application,
         log_config=None,
+        log_level="critical",  # errors are shown in the page
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_PATIENCE,

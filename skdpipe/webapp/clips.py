@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from skdpipe.inference import FootageSettings
 from skdpipe.inference.segment_files import write_csv, write_webvtt
 from skdpipe.overlay.colours import person_colour
 from skdpipe.webapp.labelling import Labelled, label_clip
@@ -53,12 +54,15 @@ def remove(clip: str, services: Given) -> None:
 
 
 @router.post("/clips/{clip}/labels")
-def label(clip: str, student: str, services: Given) -> dict[str, str]:
-    """Begin to label a clip."""
+def label(
+    clip: str, student: str, services: Given, people: Literal["", "apart", "together"] = ""
+) -> dict[str, str]:
+    """Begin to label a clip, in segments if people are labelled apart or together."""
     found = services.uploads.find(clip)
 
     def work(job: Job) -> Labelled:
-        return label_clip(services.students.load(student), found, job)
+        footage = FootageSettings(per_person=people == "apart") if people else None
+        return label_clip(services.students.load(student), found, footage, job)
 
     return {"job": services.worker.submit(work, owner=clip).id}
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skdpipe.errors import SkdpipeError
-from skdpipe.inference import Predictor, Timeline
+from skdpipe.inference import FootageSettings, Predictor, Timeline
 from skdpipe.inference.pose_footage import frames_of, timeline_of_clip
 from skdpipe.inference.segment_files import segment_to_json
 from skdpipe.inference.timeline import Scores, Segment
@@ -34,16 +34,23 @@ class Labelled:
     page: dict[str, Any]
 
 
-def label_clip(predictor: Predictor, clip: Clip, job: Job) -> Labelled:
+def label_clip(predictor: Predictor, clip: Clip, footage: FootageSettings | None, job: Job) -> Labelled:
     """Label a clip as `skdpipe predict` does: as a whole, or in segments if it is footage.
+
+    Args:
+        predictor: of the student.
+        clip: which the user has sent.
+        footage: how it is labelled in segments; None is decided by its length.
+        job: is advanced.
 
     Raises:
         SkdpipeError: as `Predictor.predict` and `Predictor.label_footage`.
         CancelledError: if the job was cancelled.
     """
     try:
-        label = _label_footage if predictor.is_footage(clip.seconds) else _label_whole
-        return label(predictor, clip, job)
+        if footage is not None or predictor.is_footage(clip.seconds):
+            return _label_footage(predictor, clip, footage, job)
+        return _label_whole(predictor, clip, job)
     except SkdpipeError as error:
         raise type(error)(clip.hide_path(str(error))) from error
 
@@ -64,7 +71,7 @@ def _label_whole(predictor: Predictor, clip: Clip, job: Job) -> Labelled:
     return Labelled(timeline, page)
 
 
-def _label_footage(predictor: Predictor, clip: Clip, job: Job) -> Labelled:
+def _label_footage(predictor: Predictor, clip: Clip, footage: FootageSettings | None, job: Job) -> Labelled:
     frames: list[TrackedFrame] = []
     scores: list[Scores] = []
 
@@ -72,7 +79,7 @@ def _label_footage(predictor: Predictor, clip: Clip, job: Job) -> Labelled:
         job.advance_to(frame.frame + 1, clip.frames)
         frames.append(frame)
 
-    timeline = predictor.label_footage(clip.path, on_frame=show, on_scores=scores.append)
+    timeline = predictor.label_footage(clip.path, footage, on_frame=show, on_scores=scores.append)
     return Labelled(timeline, _page_of(predictor, timeline, frames, scores))
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from skdpipe.cache import PoseCache
+from skdpipe.webapp.cache_index import CacheIndex
 from skdpipe.webapp.settings import AppSettings
 from skdpipe.webapp.students import Students
 from skdpipe.webapp.uploads import GoneError, Uploads
@@ -13,12 +15,13 @@ from skdpipe.webapp.worker import Job, Worker
 
 
 class Services:
-    """Clips, students and the worker, from the start of the application to its end."""
+    """Clips, students, the cache and the worker, from the start of the application to its end."""
 
     def __init__(self, settings: AppSettings) -> None:
         self.settings = settings
         self.uploads = Uploads(settings.limits)
         self.students = Students(settings)
+        self.cache_index = CacheIndex(PoseCache(settings.cache))
         self.worker = Worker(settings.limits.waiting)
 
     def find_job(self, job: str) -> Job:
@@ -45,6 +48,7 @@ class Services:
     def close(self) -> None:
         """Cancel everything, and delete the clips."""
         self.worker.close()
+        self.cache_index.close()
         self.uploads.close()
 
 

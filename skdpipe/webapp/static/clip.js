@@ -16,7 +16,8 @@ export class ClipPage {
     this.state = state;
     this.student = choice(state.students);
     this.other = choice([[NOTHING, "nothing"], ...state.students]);
-    for (const each of [this.student, this.other]) {
+    this.people = choice([["", "as trained"], ["apart", "each apart"], ["together", "together"]]);
+    for (const each of [this.student, this.other, this.people]) {
       each.addEventListener("change", () => this.#clip && this.#label());
     }
     this.player = new Player(state.people_colours);
@@ -57,7 +58,8 @@ export class ClipPage {
         if (file) this.#open(file);
       });
     }
-    return [make("div", { className: "toolbar" }, field("Student", this.student), field("Compare with", this.other)), drop];
+    return [make("div", { className: "toolbar" }, field("Student", this.student), field("Compare with", this.other),
+      field("People are labelled", this.people)), drop];
   }
 
   async #open(file) {
@@ -83,7 +85,7 @@ export class ClipPage {
       for (const student of [...new Set(students)]) {
         const what = students.length > 1 ? `Labelling with ${student}` : "Labelling";
         this.#show(what);
-        const path = `/api/clips/${clip.id}/labels?student=${encodeURIComponent(student)}`;
+        const path = `/api/clips/${clip.id}/labels?student=${encodeURIComponent(student)}&people=${this.people.value}`;
         const { job } = await request("POST", path, { signal });
         const onprogress = ({ state, done, total }) => {
           const waits = state === "waiting" ? "Waiting for other work" : done ? what : `${what}: loading`;

@@ -1,10 +1,11 @@
 // The start of the page: which part is shown follows from the address behind the #.
 
+import { CachePage } from "./cache.js";
 import { ClipPage } from "./clip.js";
 import { hideProblem, make, showProblem } from "./dom.js";
 import { get } from "./requests.js";
 
-const PAGES = { clip: ClipPage };
+const PAGES = { clip: ClipPage, cache: CachePage };
 
 const main = document.querySelector("main");
 const links = [...document.querySelectorAll("nav a")];

@@ -1,0 +1,112 @@
+"""Requests about the pose cache: search clips, and show their skeletons in both qualities."""
+
+from __future__ import annotations
+
+import mimetypes
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, JSONResponse
+
+from skdpipe.cache import PoseCache
+from skdpipe.inference.pose_footage import frames_of
+from skdpipe.printable import printable
+from skdpipe.webapp.cache_index import CachedClip
+from skdpipe.webapp.cached_videos import find_video
+from skdpipe.webapp.labelling import poses_to_json
+from skdpipe.webapp.services import Given, Services
+from skdpipe.webapp.uploads import GoneError
+
+router = APIRouter(prefix="/api/cache")
+
+
+@router.get("")
+def search(
+    services: Given,
+    text: str = "",
+    label: str | None = None,
+    split: str | None = None,
+    page: int = 0,
+    refresh: bool = False,
+) -> dict[str, Any]:
+    """A page of the clips that are found."""
+    if refresh:
+        services.cache_index.refresh()
+    found = services.cache_index.find(text, label, split, page)
+    return {
+        "clips": [_row(each) for each in found.clips],
+        "total": found.total,
+        "page": found.page,
+        "pages": found.pages,
+        "labels": [[name, printable(name), count] for name, count in found.labels.items()],
+        "splits": [[name, printable(name), count] for name, count in found.splits.items()],
+        "damaged": found.damaged,
+        "read": found.read,
+        "is_reading": found.is_reading,
+        "folder": printable(str(services.settings.cache)),
+    }
+
+
+@router.get("/{key}")
+def describe(key: str, services: Given) -> dict[str, Any]:
+    """A clip and the files that it has."""
+    clip = _find(services, key)
+    return {
+        **_row(clip),
+        "has_video": find_video(clip, services.settings.videos) is not None,
+        "files": [
+            {
+                "quality": each.quality,
+                "settings": printable(each.settings),
+                "estimator": printable(each.origin.estimator),
+                "label": _text(each.origin.label),
+                "frames": each.frames,
+                "people": each.people,
+            }
+            for each in clip.files
+        ],
+    }
+
+
+@router.get("/{key}/poses/{number}")
+def poses(key: str, number: int, services: Given) -> JSONResponse:
+    """The skeletons of a file of a clip, by its place in the list."""
+    clip = _find(services, key)
+    if not 0 <= number < len(clip.files):
+        raise GoneError("the skeletons are not there any more; load the page again")
+    sequence = PoseCache(services.settings.cache).load(clip.files[number].path)
+    drawn = poses_to_json(frames_of(sequence), sequence.layout, sequence.size)
+    return JSONResponse({"seconds": sequence.duration, "poses": drawn})
+
+
+@router.get("/{key}/video")
+def video(key: str, services: Given) -> FileResponse:
+    """The video of a clip, if the user has named its folder."""
+    path = find_video(_find(services, key), services.settings.videos)
+    if path is None:
+        raise GoneError("the video is not there, or in no folder of --videos")
+    return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0] or "video/mp4")
+
+
+def _find(services: Services, key: str) -> CachedClip:
+    clip = services.cache_index.clip(key)
+    if clip is None:
+        raise GoneError("the clip is not in the cache any more; search again")
+    return clip
+
+
+def _row(clip: CachedClip) -> dict[str, Any]:
+    origin = clip.origin
+    return {
+        "key": clip.key,
+        "source": printable(origin.source),
+        "label": _text(origin.label),
+        "split": _text(origin.split),
+        "subject": _text(origin.subject),
+        "seconds": round(max(each.seconds for each in clip.files), 3),
+        "qualities": sorted({each.quality for each in clip.files}),
+    }
+
+
+def _text(value: str | None) -> str:
+    return "" if value is None else printable(value)
