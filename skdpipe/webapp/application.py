@@ -16,15 +16,15 @@ from starlette.exceptions import HTTPException
 
 from skdpipe.errors import ConfigError, SkdpipeError, in_one_line
 from skdpipe.printable import printable
-from skdpipe.webapp import cache, clips
+from skdpipe.webapp import cache, clips, runs
 from skdpipe.webapp.guard import Guard, is_loopback
-from skdpipe.webapp.services import Services
+from skdpipe.webapp.services import ReadOnlyError, Services
 from skdpipe.webapp.settings import AppSettings
 from skdpipe.webapp.uploads import GoneError, TooLargeError
 from skdpipe.webapp.worker import BusyError
 
 _TIDYING: Final = 10.0  # seconds between two searches for old clips
-_STATUS: Final = ((GoneError, 404), (TooLargeError, 413), (BusyError, 503))
+_STATUS: Final = ((GoneError, 404), (TooLargeError, 413), (BusyError, 503), (ReadOnlyError, 403))
 
 
 def build(settings: AppSettings) -> FastAPI:
@@ -55,7 +55,7 @@ def build(settings: AppSettings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _not_found)
     _add_page(app)
-    for each in (clips, cache):
+    for each in (clips, cache, runs):
         app.include_router(each.router)
     return app
 

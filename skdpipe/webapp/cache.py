@@ -58,7 +58,6 @@ def describe(key: str, services: Given) -> dict[str, Any]:
             {
                 "quality": each.quality,
                 "settings": printable(each.settings),
-                "estimator": printable(each.origin.estimator),
                 "label": _text(each.origin.label),
                 "frames": each.frames,
                 "people": each.people,

@@ -7,11 +7,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from skdpipe.cache import PoseCache
+from skdpipe.errors import SkdpipeError
 from skdpipe.webapp.cache_index import CacheIndex
 from skdpipe.webapp.settings import AppSettings
 from skdpipe.webapp.students import Students
 from skdpipe.webapp.uploads import GoneError, Uploads
 from skdpipe.webapp.worker import Job, Worker
+
+
+class ReadOnlyError(SkdpipeError):
+    """Something that is written only without ``--read-only``."""
 
 
 class Services:

@@ -129,8 +129,7 @@ export class CachePage {
 }
 
 function facts(clip) {
-  const estimators = [...new Set(clip.files.map((each) => each.estimator))].join(" · ");
-  return [clip.label || "no label", clip.split && `split ${clip.split}`, clip.subject && `subject ${clip.subject}`, estimators]
+  return [clip.label || "no label", clip.split && `split ${clip.split}`, clip.subject && `subject ${clip.subject}`]
     .filter(Boolean).join(" · ");
 }
 

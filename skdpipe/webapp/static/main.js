@@ -4,8 +4,9 @@ import { CachePage } from "./cache.js";
 import { ClipPage } from "./clip.js";
 import { hideProblem, make, showProblem } from "./dom.js";
 import { get } from "./requests.js";
+import { RunsPage } from "./runs.js";
 
-const PAGES = { clip: ClipPage, cache: CachePage };
+const PAGES = { clip: ClipPage, cache: CachePage, runs: RunsPage };
 
 const main = document.querySelector("main");
 const links = [...document.querySelectorAll("nav a")];
