@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from skdpipe.errors import ConfigError, SkdpipeError, in_one_line
 from skdpipe.printable import printable
-from skdpipe.webapp import cache, clips, runs
+from skdpipe.webapp import cache, camera, clips, runs
 from skdpipe.webapp.guard import Guard, is_loopback
 from skdpipe.webapp.services import ReadOnlyError, Services
 from skdpipe.webapp.settings import AppSettings
@@ -55,7 +55,7 @@ def build(settings: AppSettings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _not_found)
     _add_page(app)
-    for each in (clips, cache, runs):
+    for each in (clips, camera, cache, runs):
         app.include_router(each.router)
     return app
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from skdpipe.cache import PoseCache
 from skdpipe.errors import SkdpipeError
 from skdpipe.webapp.cache_index import CacheIndex
+from skdpipe.webapp.live_session import LiveSession
 from skdpipe.webapp.settings import AppSettings
 from skdpipe.webapp.students import Students
 from skdpipe.webapp.uploads import GoneError, Uploads
@@ -26,6 +27,7 @@ class Services:
         self.settings = settings
         self.uploads = Uploads(settings.limits)
         self.students = Students(settings)
+        self.live: LiveSession | None = None
         self.cache_index = CacheIndex(PoseCache(settings.cache))
         self.worker = Worker(settings.limits.waiting)
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from skdpipe.errors import SkdpipeError, in_one_line
 
 _KEPT: Final = 32  # jobs that have ended
+_FULL: Final = "too much is waiting already; try again when something is done"
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -108,12 +109,31 @@ class Worker:
             try:
                 self._queue.put_nowait(job)
             except queue.Full:
-                raise BusyError("too much is waiting already; try again when something is done") from None
+                raise BusyError(_FULL) from None
             self._jobs[job.id] = job
             ended = [each.id for each in self._jobs.values() if each.state not in ("waiting", "running")]
             for old in ended[:-_KEPT]:
                 del self._jobs[old]
         return job
+
+    def run(self, work: Callable[[Job], Any], seconds: float) -> Any:
+        """Do short work and wait for its result, for some seconds.
+
+        Raises:
+            BusyError: if the queue is full, or other work takes too long.
+            SkdpipeError: if the work fails.
+        """
+        job = Job(work)
+        try:
+            self._queue.put_nowait(job)
+        except queue.Full:
+            raise BusyError(_FULL) from None
+        if not job.wait(seconds):
+            job.cancel()
+            raise BusyError("other work takes long; try again when it is done")
+        if job.state != "done":
+            raise SkdpipeError(job.error or "the work was cancelled; try again")
+        return job.result
 
     def find(self, job: str) -> Job | None:
         """The job with an id, if it is still known."""

@@ -36,7 +36,7 @@ export function table(headings, rows, caption) {
 }
 
 export function cells(...contents) {
-  return contents.map((each) => make("td", { className: /^[\d:.]+$/.test(each.textContent ?? each) ? "number" : "" }, each));
+  return contents.map((each) => make("td", { className: /^[\d:.,[\] –]+$/.test(each.textContent ?? each) ? "number" : "" }, each));
 }
 
 export function clock(seconds) {

@@ -1,12 +1,13 @@
 // The start of the page: which part is shown follows from the address behind the #.
 
 import { CachePage } from "./cache.js";
+import { CameraPage } from "./camera.js";
 import { ClipPage } from "./clip.js";
 import { hideProblem, make, showProblem } from "./dom.js";
 import { get } from "./requests.js";
 import { RunsPage } from "./runs.js";
 
-const PAGES = { clip: ClipPage, cache: CachePage, runs: RunsPage };
+const PAGES = { clip: ClipPage, camera: CameraPage, cache: CachePage, runs: RunsPage };
 
 const main = document.querySelector("main");
 const links = [...document.querySelectorAll("nav a")];

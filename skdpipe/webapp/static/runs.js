@@ -73,7 +73,7 @@ export class RunsPage {
     const address = `/api/runs/${encodeURIComponent(name)}/report`;
     const frame = make("iframe", { src: address, title: `Report of ${name}` });
     frame.setAttribute("sandbox", "");
-    this.report.replaceChildren(make("div", { className: "toolbar" },
+    this.report.replaceChildren(make("div", { className: "heading" },
       make("h2", {}, "Report"), make("a", { href: address, target: "_blank", rel: "noopener" }, "Open the report alone")), frame);
   }
 
