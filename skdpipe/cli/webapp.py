@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -120,7 +121,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        known = error.errno is not None and not isinstance(error, socket.gaierror)
+        why = (os.strerror(error.errno) if known else error.strerror or str(error)).lower()
         raise ConfigError(
             f"port {port} of {host} cannot be used ({why}); choose another one with --port, 0 for a free one"
         ) from error

@@ -58,7 +58,7 @@ def describe(key: str, services: Given) -> dict[str, Any]:
             {
                 "quality": each.quality,
                 "settings": printable(each.settings),
-                "label": _text(each.origin.label),
+                "label": _text(each.label),
                 "frames": each.frames,
                 "people": each.people,
             }
@@ -95,13 +95,13 @@ def _find(services: Services, key: str) -> CachedClip:
 
 
 def _row(clip: CachedClip) -> dict[str, Any]:
-    origin = clip.origin
+    shown = clip.labelled
     return {
         "key": clip.key,
-        "source": printable(origin.source),
-        "label": _text(origin.label),
-        "split": _text(origin.split),
-        "subject": _text(origin.subject),
+        "source": printable(shown.source),
+        "label": _text(shown.label),
+        "split": _text(shown.split),
+        "subject": _text(shown.subject),
         "seconds": round(max(each.seconds for each in clip.files), 3),
         "qualities": sorted({each.quality for each in clip.files}),
     }

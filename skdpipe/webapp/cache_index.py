@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.errors import CacheError, SkdpipeError
-from skdpipe.skeleton import Origin
 
 _PAGE: Final = 50
+_FRESH: Final = 1.0  # seconds
 _SUFFIX: Final = ".safetensors"
 _QUALITIES: Final[tuple[Quality, ...]] = ("high", "low")
 
 _FileState = tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stored:
     """One file of the cache: a clip in one quality.
 
     Attributes:
         path: the file.
         quality, settings: the folders that it is in.
-        origin: source and labels.
+        source, label, split, subject: as in `Origin`.
         frames, people: lengths of its axes.
         seconds: length of the clip.
         state: of the file, which changes with its content.
@@ -37,24 +40,41 @@ class Stored:
     path: Path
     quality: Quality
     settings: str
-    origin: Origin
+    source: str
+    label: str | None
+    split: str | None
+    subject: str | None
     frames: int
     people: int
     seconds: float
     state: _FileState
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CachedClip:
-    """A clip of the cache in all qualities and settings, the high ones first."""
+    """A clip of the cache.
+
+    Attributes:
+        key: of the clip.
+        files: in all qualities and settings, the high ones first.
+        labelled: the file whose labels are shown: the first that has one.
+        text: what is searched, in lower case.
+    """
 
     key: str
     files: tuple[Stored, ...]
+    labelled: Stored
+    text: str
 
     @property
-    def origin(self) -> Origin:
-        """Source and labels: those of the first file that states a label."""
-        return next((each.origin for each in self.files if each.origin.label), self.files[0].origin)
+    def label(self) -> str:
+        """The label, empty if there is none."""
+        return self.labelled.label or ""
+
+    @property
+    def split(self) -> str:
+        """The split, empty if there is none."""
+        return self.labelled.split or ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +102,18 @@ class Found:
     is_reading: bool
 
 
+@dataclass(frozen=True)
+class _Overview:
+    """All clips by source, and what they have in common; made anew after changes, at most once a second."""
+
+    version: int
+    made: float
+    clips: tuple[CachedClip, ...]
+    labels: Mapping[str, int]
+    splits: Mapping[str, int]
+    files: int
+
+
 class CacheIndex:
     """The headers of a cache, which a thread reads once, and later those of changed files."""
 
@@ -90,13 +122,20 @@ class CacheIndex:
         self._lock = threading.Lock()
         self._reading: threading.Thread | None = None
         self._closed = False
-        self._clips: dict[str, dict[Path, Stored]] = {}
+        self._clips: dict[str, CachedClip] = {}
         self._damaged: dict[Path, _FileState] = {}
+        self._version = 0
+        self._overview = _Overview(0, 0.0, (), {}, {}, 0)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the cache is still being read."""
+        return self._reading is not None and self._reading.is_alive()
 
     def refresh(self) -> None:
         """Begin to read what is new, changed or gone since the last time; does nothing while that goes on."""
         with self._lock:
-            if self._reading is None or not self._reading.is_alive():
+            if not self.is_reading:
                 self._reading = threading.Thread(target=self._read, name="skdpipe-cache", daemon=True)
                 self._reading.start()
 
@@ -119,115 +158,121 @@ class CacheIndex:
             label, split: exactly; empty for clips without, None for all.
             page: from 0.
         """
-        clips = self._snapshot()
-        origins = [(clip.origin, clip) for clip in clips]
-        wanted = text.lower()
-        chosen = [
-            clip
-            for origin, clip in origins
-            if label in (None, origin.label or "")
-            and split in (None, origin.split or "")
-            and wanted in f"{origin.source}\n{origin.label}\n{origin.subject}\n{clip.key}".lower()
-        ]
-        chosen.sort(key=lambda clip: (clip.files[0].origin.source, clip.key))
+        is_reading = self.is_reading
+        overview, wanted = self._look_over(is_reading), text.lower()
+        chosen: Sequence[CachedClip] = overview.clips
+        if wanted:
+            chosen = [clip for clip in chosen if wanted in clip.text]
+        if label is not None:
+            chosen = [clip for clip in chosen if clip.label == label]
+        if split is not None:
+            chosen = [clip for clip in chosen if clip.split == split]
         pages = max(1, -(-len(chosen) // _PAGE))
         page = min(max(0, page), pages - 1)
-        with self._lock:
-            is_reading = self._reading is not None and self._reading.is_alive()
         return Found(
             tuple(chosen[page * _PAGE : (page + 1) * _PAGE]),
             len(chosen),
             page,
             pages,
-            _counted(origin.label for origin, _ in origins),
-            _counted(origin.split for origin, _ in origins),
+            overview.labels,
+            overview.splits,
             len(self._damaged),
-            sum(len(clip.files) for clip in clips),
+            overview.files,
             is_reading,
         )
 
     def clip(self, key: str) -> CachedClip | None:
         """The clip with a key, its files as they are now; None if there is none."""
-        with self._lock:
-            known = list(self._clips.get(key, {}))
-        for path in known:
-            self._update(path.parent, path.name, _state_of(path))
-        with self._lock:
-            files = self._clips.get(key)
-            return _clip_of(key, files) if files else None
+        known = self._clips.get(key)
+        for each in known.files if known else ():
+            self._update(each.path, _state_of(each.path))
+        return self._clips.get(key)
 
-    def _snapshot(self) -> list[CachedClip]:
+    def _look_over(self, is_reading: bool) -> _Overview:
+        """The overview; while the cache is being read, one of the last second is good enough."""
         with self._lock:
-            return [_clip_of(key, files) for key, files in self._clips.items() if files]
+            before, now = self._overview, time.monotonic()
+            if before.version == self._version or (is_reading and now - before.made < _FRESH):
+                return before
+            clips = sorted(self._clips.values(), key=lambda clip: (clip.labelled.source, clip.key))
+            self._overview = _Overview(
+                self._version,
+                now,
+                tuple(clips),
+                dict(sorted(Counter(clip.label for clip in clips).items())),
+                dict(sorted(Counter(clip.split for clip in clips).items())),
+                sum(len(clip.files) for clip in clips),
+            )
+            return self._overview
 
     def _read(self) -> None:
         present: set[Path] = set()
         for quality in _QUALITIES:
-            try:
-                names = self._cache.settings_of(quality)
-            except CacheError:
-                continue
-            for settings in names:
-                present |= self._read_folder(self._cache.root / quality / settings)
-        with self._lock:
-            for files in self._clips.values():
-                for path in [each for each in files if each not in present]:
-                    del files[path]
-            for path in [each for each in self._damaged if each not in present]:
-                del self._damaged[path]
+            with suppress(CacheError, OSError):
+                for settings in self._cache.settings_of(quality):
+                    present |= self._read_folder(self._cache.root / quality / settings)
+        if not self._closed:
+            known = [each.path for clip in list(self._clips.values()) for each in clip.files]
+            for path in {*known, *list(self._damaged)} - present:
+                self._update(path, None)
 
     def _read_folder(self, folder: Path) -> set[Path]:
         present = set()
-        try:
-            with os.scandir(folder) as entries:
-                for each in entries:
-                    if self._closed:
-                        break
-                    if each.name.endswith(_SUFFIX) and not each.name.startswith("."):
-                        status = each.stat()
-                        present.add(folder / each.name)
-                        self._update(folder, each.name, (status.st_size, status.st_mtime_ns))
-        except OSError:
-            pass
+        with os.scandir(folder) as entries:
+            for each in entries:
+                if self._closed:
+                    break
+                if each.name.endswith(_SUFFIX) and not each.name.startswith("."):
+                    path, status = folder / each.name, each.stat()
+                    present.add(path)
+                    self._update(path, (status.st_size, status.st_mtime_ns))
         return present
 
-    def _update(self, folder: Path, name: str, state: _FileState | None) -> None:
+    def _update(self, path: Path, state: _FileState | None) -> None:
         """Read a file unless it is known in this state; None: it is gone."""
-        path, key = folder / name, name.removesuffix(_SUFFIX)
-        with self._lock:
-            files = self._clips.get(key, {})
-            known = files[path].state if path in files else self._damaged.get(path)
+        key = path.stem
+        before = self._clips.get(key)
+        files = {each.path: each for each in before.files} if before else {}
+        known = files[path].state if path in files else self._damaged.get(path)
         if known == state and state is not None:
             return
-        stored = None
+        files.pop(path, None)
+        self._damaged.pop(path, None)
         if state is not None:
             try:
-                stored = _stored_of(self._cache.describe(path), state)
+                files[path] = _stored_of(self._cache.describe(path), state)
             except SkdpipeError:
-                with self._lock:
-                    self._damaged[path] = state
+                self._damaged[path] = state
         with self._lock:
-            files = self._clips.setdefault(key, {})
-            files.pop(path, None)
-            if stored is not None:
-                self._damaged.pop(path, None)
-                files[path] = stored
+            self._version += 1
+            if files:
+                self._clips[key] = _clip_of(key, files.values())
+            else:
+                self._clips.pop(key, None)
 
 
 def _stored_of(entry: Entry, state: _FileState) -> Stored:
-    seconds = entry.video_frames / entry.fps
-    quality, settings = entry.path.parent.parent.name, entry.path.parent.name
-    assert quality in _QUALITIES
-    return Stored(entry.path, quality, settings, entry.origin, entry.frames, entry.people, seconds, state)
+    quality, settings, origin = entry.path.parent.parent.name, entry.path.parent.name, entry.origin
+    return Stored(
+        entry.path,
+        "high" if quality == "high" else "low",
+        sys.intern(settings),
+        origin.source,
+        origin.label and sys.intern(origin.label),
+        origin.split and sys.intern(origin.split),
+        origin.subject and sys.intern(origin.subject),
+        entry.frames,
+        entry.people,
+        entry.video_frames / entry.fps,
+        state,
+    )
 
 
-def _clip_of(key: str, files: Mapping[Path, Stored]) -> CachedClip:
-    ordered = sorted(files.values(), key=lambda each: (each.quality, each.settings))
-    return CachedClip(key, tuple(ordered))
-
-
-def _counted(values: Iterable[str | None]) -> dict[str, int]:
-    return dict(sorted(Counter(value or "" for value in values).items()))
+def _clip_of(key: str, files: Iterable[Stored]) -> CachedClip:
+    ordered = tuple(sorted(files, key=lambda each: (each.quality, each.settings)))
+    shown = next((each for each in ordered if each.label), ordered[0])
+    text = "\n".join(filter(None, (shown.source, shown.label, shown.subject, key)))
+    return CachedClip(key, ordered, shown, text.lower())
 
 
 def _state_of(path: Path) -> _FileState | None:

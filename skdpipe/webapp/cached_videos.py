@@ -17,7 +17,7 @@ def find_video(clip: CachedClip, folders: Sequence[Path]) -> Path | None:
     It is where it was then, or at the end of that path below one of the folders, with the same content. Paths
     come from the cache: only videos below the folders are found, whatever they say.
     """
-    source = Path(clip.origin.source)
+    source = Path(clip.labelled.source)
     if source.suffix.lower() not in EXTENSIONS:
         return None
     for folder in folders:

@@ -52,7 +52,7 @@ export class CachePage {
       if (number !== this.#search) return;
       this.#page = found.page;
       this.#display(found);
-      if (found.is_reading) this.#timer = setTimeout(() => this.#find(this.#page), 700);
+      if (found.is_reading) this.#timer = setTimeout(() => this.#find(this.#page), 1500);
     } catch (error) {
       if (number === this.#search) showProblem(error);
     }
