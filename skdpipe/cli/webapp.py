@@ -121,10 +121,11 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        known = error.errno is not None and not isinstance(error, socket.gaierror)
-        why = (os.strerror(error.errno) if known else error.strerror or str(error)).lower()
+        why = str(error.strerror)
+        if error.errno is not None and not isinstance(error, socket.gaierror):
+            why = os.strerror(error.errno)  # create_server adds the address
         raise ConfigError(
-            f"port {port} of {host} cannot be used ({why}); choose another one with --port, 0 for a free one"
+            f"port {port} of {host} cannot be used ({why.lower()}); choose another one with --port, 0 for a free one"
         ) from error
 
 

@@ -17,7 +17,7 @@ from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.errors import CacheError, SkdpipeError
 
 _PAGE: Final = 50
-_FRESH: Final = 1.0  # seconds
+_FRESH: Final = 3.0  # seconds
 _SUFFIX: Final = ".safetensors"
 _QUALITIES: Final[tuple[Quality, ...]] = ("high", "low")
 
@@ -104,7 +104,7 @@ class Found:
 
 @dataclass(frozen=True)
 class _Overview:
-    """All clips by source, and what they have in common; made anew after changes, at most once a second."""
+    """All clips by source, and what they have in common; made anew after changes, at most every few seconds while reading."""
 
     version: int
     made: float
@@ -189,7 +189,7 @@ class CacheIndex:
         return self._clips.get(key)
 
     def _look_over(self, is_reading: bool) -> _Overview:
-        """The overview; while the cache is being read, one of the last second is good enough."""
+        """The overview; while the cache is being read, a recent one is good enough."""
         with self._lock:
             before, now = self._overview, time.monotonic()
             if before.version == self._version or (is_reading and now - before.made < _FRESH):
