@@ -45,14 +45,11 @@ TWINS = {
     "pose-weights": "list_pose_weights",
     "pose-weights fetch": "fetch_pose_weights",
     "demo": "run_demo",
-<<<<<<< HEAD
     "cache list": "summarise_cache",
     "cache verify": "verify_cache",
     "cache prune": "prune_cache",
     "cache relabel": "relabel_cache",
-=======
     "app": "create_app",
->>>>>>> 8a754d6 (skdpipe app labels clips in the browser)
     "config list": "list_configs",
     "config show": "describe_config",
     "config schema": "config_schema",

@@ -457,6 +457,34 @@ def test_a_moved_video_is_found_by_its_content(stage: Stage, tmp_path: Path) -> 
         assert found == [True, False]
 
 
+def test_a_label_is_corrected_in_both_qualities_and_restored(tmp_path: Path) -> None:
+    stage = build_stage(tmp_path)
+    with running(stage.settings) as client:
+        key = keys_of(client)[1]
+        labels = [each.origin.label for each in stage.cache.entries() if each.origin.key == key]
+        assert labels == ["wave", "wave"]
+        answer = client.put(f"/api/cache/{key}/label", json={"label": "  push <b> "}).json()
+        assert (answer["label"], answer["original"], answer["written"]) == ("push <b>", "wave", 2)
+        labels = [each.origin.label for each in stage.cache.entries() if each.origin.key == key]
+        assert labels == ["push <b>", "push <b>"]
+        assert client.get("/api/cache", params={"label": "push <b>"}).json()["total"] == 1
+        for wrong in ("", " ", "two\nlines", "\u202eevil", "\x1b[31m", "x" * 300):
+            refused = client.put(f"/api/cache/{key}/label", json={"label": wrong})
+            assert refused.status_code == 422
+            assert error_of(refused)
+        assert client.put("/api/cache/00ff/label", json={"label": "push"}).status_code == 404
+        answer = client.delete(f"/api/cache/{key}/label").json()
+        assert (answer["label"], answer["corrected"], answer["written"]) == ("wave", False, 2)
+    with running(replace(stage.settings, read_only=True)) as client:
+        keys_of(client)
+        for refused in (
+            client.put(f"/api/cache/{key}/label", json={"label": "push"}),
+            client.delete(f"/api/cache/{key}/label"),
+        ):
+            assert (refused.status_code, "--read-only" in error_of(refused)) == (403, True)
+    assert "push" not in {each.origin.label for each in stage.cache.entries()}
+
+
 # Runs
 
 

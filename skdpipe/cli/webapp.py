@@ -125,7 +125,8 @@ def _listen(host: str, port: int) -> socket.socket:
         if error.errno is not None and not isinstance(error, socket.gaierror):
             why = os.strerror(error.errno)  # create_server adds the address
         raise ConfigError(
-            f"port {port} of {host} cannot be used ({why.lower()}); choose another one with --port, 0 for a free one"
+            f"port {port} of {host} cannot be used ({why.lower()}); choose another one with --port, 0 for a "
+            "free one"
         ) from error
 
 

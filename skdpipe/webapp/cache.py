@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import mimetypes
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body
 from fastapi.responses import FileResponse, JSONResponse
 
 from skdpipe.cache import PoseCache
+from skdpipe.cache.corrections import RelabelReport, correct_label, undo_corrections
+from skdpipe.errors import CacheError, DataError, in_brief
 from skdpipe.inference.pose_footage import frames_of
 from skdpipe.printable import printable
 from skdpipe.webapp.cache_index import CachedClip
 from skdpipe.webapp.cached_videos import find_video
 from skdpipe.webapp.labelling import poses_to_json
-from skdpipe.webapp.services import Given, Services
+from skdpipe.webapp.services import Given, ReadOnlyError, Services
 from skdpipe.webapp.uploads import GoneError
 
 router = APIRouter(prefix="/api/cache")
@@ -53,6 +56,8 @@ def describe(key: str, services: Given) -> dict[str, Any]:
     clip = _find(services, key)
     return {
         **_row(clip),
+        "corrected": bool(clip.labelled.original),
+        "original": _text(dict(clip.labelled.original).get("label", clip.labelled.label)),
         "has_video": find_video(clip, services.settings.videos) is not None,
         "files": [
             {
@@ -65,6 +70,40 @@ def describe(key: str, services: Given) -> dict[str, Any]:
             for each in clip.files
         ],
     }
+
+
+@router.put("/{key}/label")
+def correct(key: str, label: Annotated[str, Body(embed=True)], services: Given) -> dict[str, Any]:
+    """Correct the label of a clip in all its files, as `skdpipe cache relabel` does."""
+    label = label.strip()
+    if printable(label) != label:
+        raise DataError(
+            f"label {in_brief(printable(label), 100)}; expected printable text without control characters"
+        )
+    return _change(services, key, lambda cache: correct_label(cache, key, label))
+
+
+@router.delete("/{key}/label")
+def undo(key: str, services: Given) -> dict[str, Any]:
+    """Restore the labels that a clip had before they were corrected."""
+    return _change(services, key, lambda cache: undo_corrections(cache, [key], write=True))
+
+
+def _change(services: Services, key: str, change: Callable[[PoseCache], RelabelReport]) -> dict[str, Any]:
+    """Change the labels of a clip; the clip as it is then, and the number of files that were written.
+
+    Raises:
+        ReadOnlyError: if the page only reads.
+        CacheError: if a file cannot be changed.
+    """
+    if services.settings.read_only:
+        raise ReadOnlyError("the page was started with --read-only, and labels cannot be corrected")
+    _find(services, key)
+    report = change(PoseCache(services.settings.cache))
+    if report.failed:
+        path, reason = report.failed[0]
+        raise CacheError(f"{path} was not changed: {reason}")
+    return {**describe(key, services), "written": report.files}
 
 
 @router.get("/{key}/poses/{number}")

@@ -32,6 +32,7 @@ class Stored:
         path: the file.
         quality, settings: the folders that it is in.
         source, label, split, subject: as in `Origin`.
+        original: the labels before corrections by hand, of those that were corrected.
         frames, people: lengths of its axes.
         seconds: length of the clip.
         state: of the file, which changes with its content.
@@ -44,6 +45,7 @@ class Stored:
     label: str | None
     split: str | None
     subject: str | None
+    original: tuple[tuple[str, str | None], ...]
     frames: int
     people: int
     seconds: float
@@ -104,7 +106,7 @@ class Found:
 
 @dataclass(frozen=True)
 class _Overview:
-    """All clips by source, and what they have in common; made anew after changes, at most every few seconds while reading."""
+    """All clips by source, and what they have in common, as of a version."""
 
     version: int
     made: float
@@ -261,6 +263,7 @@ def _stored_of(entry: Entry, state: _FileState) -> Stored:
         origin.label and sys.intern(origin.label),
         origin.split and sys.intern(origin.split),
         origin.subject and sys.intern(origin.subject),
+        origin.corrected,
         entry.frames,
         entry.people,
         entry.video_frames / entry.fps,

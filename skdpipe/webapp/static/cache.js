@@ -2,7 +2,7 @@
 
 import { button, cells, choice, clock, field, hideProblem, make, showProblem, table } from "./dom.js";
 import { Player } from "./player.js";
-import { get } from "./requests.js";
+import { get, request } from "./requests.js";
 
 const ALL = "*"; // before names, so that the name of a label is never taken for it
 
@@ -10,6 +10,7 @@ export class CachePage {
   #page = 0;
   #search = 0; // number of the latest search
   #timer = null;
+  labels = [];
 
   constructor(state) {
     this.state = state;
@@ -59,6 +60,7 @@ export class CachePage {
   }
 
   #display(found) {
+    this.labels = found.labels;
     fill(this.label, found.labels);
     fill(this.split, found.splits);
     const reading = found.is_reading ? `reading: ${found.read.toLocaleString("en")} files so far; ` : "";
@@ -92,6 +94,7 @@ export class CachePage {
         make("p", { className: "note" }, facts(clip)),
         clip.files.length > 1 ? make("div", { className: "toolbar" }, ...this.selects) : "",
         this.player.element,
+        this.#correction(clip),
         make("p", { className: "note" }, clip.has_video ? "" : "The video is not there, or in no folder of “skdpipe app --videos FOLDER”."),
       );
       this.detail.hidden = false;
@@ -100,6 +103,60 @@ export class CachePage {
       for (const row of this.list.querySelectorAll("tr")) {
         row.classList.toggle("now", row.querySelector(`[data-key="${key}"]`) !== null);
       }
+    } catch (error) {
+      showProblem(error);
+    }
+  }
+
+  // The form that corrects the label, and what it has written.
+  #correction(clip, done = "") {
+    const status = make("p", { className: "note", role: "status" }, done);
+    if (this.state.read_only) return status;
+    const names = make("datalist", { id: "labels" }, ...this.labels.filter(([name]) => name).map(([, shown]) => make("option", { value: shown })));
+    const input = make("input", { value: clip.label, maxLength: 200, autocomplete: "off" });
+    input.setAttribute("list", names.id);
+    const form = make("form", {
+      className: "toolbar",
+      onsubmit: (event) => {
+        event.preventDefault();
+        const label = input.value.trim();
+        if (label && label !== clip.label) this.#confirm(clip, label, element);
+      },
+    }, field("Label", input), names, make("button", { type: "submit" }, "Correct the label …"),
+    clip.corrected ? button(`Restore ${quoted(clip.original)}`, () => this.#write(clip, null, element)) : null);
+    const element = make("div", {}, form, status);
+    return element;
+  }
+
+  #confirm(clip, label, element) {
+    const count = clip.files.length;
+    const dialog = make("dialog", { "aria-label": "Correct the label" },
+      make("p", {}, `Write the label ${quoted(label)} into ${count} ${count === 1 ? "file" : "files"} of the cache? It replaces ` +
+        `${quoted(clip.label)}, and the next “skdpipe extract” keeps it. Trained students do not change.`),
+      make("div", { className: "downloads" },
+        button("Write the label", () => dialog.close("write"), { className: "main" }),
+        button("Cancel", () => dialog.close(), {})));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      if (dialog.returnValue === "write") this.#write(clip, label, element);
+    });
+    this.element.append(dialog);
+    dialog.showModal();
+  }
+
+  // Write a label, or with null restore the one before all corrections.
+  async #write(clip, label, element) {
+    hideProblem();
+    try {
+      const path = `/api/cache/${clip.key}/label`;
+      const body = label === null ? undefined : JSON.stringify({ label });
+      const changed = await request(label === null ? "DELETE" : "PUT", path, { body });
+      const files = `${changed.written} ${changed.written === 1 ? "file" : "files"}`;
+      const done = `Wrote ${quoted(changed.label)} into ${files}; the label was ${quoted(clip.label)}.`;
+      if (this.shown !== clip.key) return;
+      this.detail.querySelector(".note").textContent = facts(changed);
+      element.replaceWith(this.#correction(changed, done));
+      this.#find(this.#page);
     } catch (error) {
       showProblem(error);
     }
@@ -126,6 +183,10 @@ export class CachePage {
       views: files.map((each, index) => ({ title: titles[index], poses: each.poses })),
     });
   }
+}
+
+function quoted(label) {
+  return label ? `“${label}”` : "no label";
 }
 
 function facts(clip) {

@@ -6,7 +6,7 @@ const SILENT = "skdpipe does not answer; start `skdpipe app` again and load the 
 export async function request(method, path, { body, signal, keepalive } = {}) {
   let answer;
   try {
-    answer = await fetch(path, { method, body, signal, keepalive, headers: { [MARK]: "1" } });
+    answer = await fetch(path, { method, body, signal, keepalive, headers: { [MARK]: "1", ...(typeof body === "string" ? { "Content-Type": "application/json" } : {}) } });
   } catch (error) {
     throw error.name === "AbortError" ? error : new Error(SILENT);
   }
