@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from encoded_videos import encode
 from fastapi.testclient import TestClient
 from moving_body import ACTIONS, SIZE, a_sequence, centres, write_action_video
 from PIL import Image
@@ -27,6 +28,7 @@ from web_stage import CLASSES, HOSTILE, Stage, build_stage
 from skdpipe import AppSettings, PoseCache, create_app
 from skdpipe.errors import ConfigError
 from skdpipe.skeleton import is_seen
+from skdpipe.video import probe, read_timed_frames
 from skdpipe.webapp import Limits
 from skdpipe.webapp.cache_index import CacheIndex
 from skdpipe.webapp.services import Services
@@ -140,6 +142,23 @@ def test_a_clip_is_deleted_with_its_results(client: TestClient, stage: Stage) ->
     assert client.get(f"/api/jobs/{job}").status_code == 404
     answer = client.post(f"/api/clips/{clip}/labels", params={"student": "run/student"})
     assert (answer.status_code, error_of(answer)) == (404, "the clip is not there any more; choose it again")
+
+
+def test_a_clip_is_converted_for_browsers(client: TestClient, tmp_path: Path) -> None:
+    frames = np.stack([np.full((46, 66, 3), 40 + number, np.uint8) for number in range(10)])
+    path = encode(tmp_path / "old.avi", "mpeg4", frames)
+    clip = send(client, path)
+    assert client.get(f"/api/clips/{clip}/video").status_code == 404
+    job = client.post(f"/api/clips/{clip}/playable").json()["job"]
+    assert wait_for(client, job)["state"] == "done"
+    (tmp_path / "new.mp4").write_bytes(client.get(f"/api/clips/{clip}/video").content)
+    info, decoded = probe(tmp_path / "new.mp4"), [*read_timed_frames(tmp_path / "new.mp4")]
+    assert (info.size, [seconds for _, seconds in decoded]) == (
+        (66, 46),
+        pytest.approx([number / 25 for number in range(10)], abs=1e-3),
+    )
+    client.delete(f"/api/clips/{clip}")
+    assert not [each for each in files_of(client) if clip in each.name]
 
 
 @pytest.mark.parametrize("name", ["../../../etc/x.mp4", "/etc/passwd", "a\x00b.mp4", "x" * 5000, "con.mp4/"])

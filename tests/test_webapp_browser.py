@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import uvicorn
+from encoded_videos import encode
 from moving_body import ACTIONS
 from web_stage import HOSTILE, Stage, build_stage
 
@@ -140,6 +142,7 @@ def overflow(page: Any) -> int:
 
 def test_a_dropped_clip_plays_with_skeletons_in_time(visit: Visit, stage: Stage) -> None:
     page = visit.open("clip")
+    page.locator(".drop").wait_for()
     content = list(stage.clip().read_bytes())
     page.evaluate(
         "content => { const files = new DataTransfer();"
@@ -170,6 +173,17 @@ def test_a_dropped_clip_plays_with_skeletons_in_time(visit: Visit, stage: Stage)
     assert time_of(page) == pytest.approx(before - 0.1, abs=0.011)
     page.keyboard.press("Space")
     page.get_by_role("button", name="Pause").wait_for()
+
+
+def test_a_clip_that_the_browser_does_not_play_is_converted(visit: Visit, tmp_path: Path) -> None:
+    frames = np.full((10, 48, 64, 3), 20, np.uint8)
+    frames[:, 10:34, 20:30] = 240
+    page = visit.open("clip")
+    show(page, encode(tmp_path / "old.avi", "mpeg4", frames))
+    wait_until(page, "document.querySelector('video').videoWidth === 64")
+    page.wait_for_timeout(200)
+    assert 0.03 < page.evaluate(LOOK)["bright"] < 0.12
+    assert not page.get_by_text("This browser cannot play").is_visible()
 
 
 def test_a_click_on_the_timeline_seeks(visit: Visit, stage: Stage) -> None:

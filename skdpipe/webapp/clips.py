@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from skdpipe.inference import FootageSettings
 from skdpipe.inference.segment_files import write_csv, write_webvtt
 from skdpipe.overlay.colours import person_colour
+from skdpipe.webapp.conversion import convert_clip
 from skdpipe.webapp.labelling import Labelled, label_clip
 from skdpipe.webapp.services import Given
 from skdpipe.webapp.uploads import GoneError, TooLargeError
@@ -65,6 +66,22 @@ def label(
         return label_clip(services.students.load(student), found, footage, job)
 
     return {"job": services.worker.submit(work, owner=clip).id}
+
+
+@router.post("/clips/{clip}/playable")
+def convert(clip: str, services: Given) -> dict[str, str]:
+    """Begin to convert a clip that the browser does not play."""
+    found = services.uploads.find(clip)
+    return {"job": services.worker.submit(lambda job: convert_clip(found, job), owner=clip).id}
+
+
+@router.get("/clips/{clip}/video")
+def play(clip: str, services: Given) -> FileResponse:
+    """The converted clip."""
+    path = services.uploads.find(clip).playable
+    if not path.is_file():
+        raise GoneError("the clip is not converted; choose it again")
+    return FileResponse(path, media_type="video/mp4")
 
 
 @router.get("/jobs/{job}")

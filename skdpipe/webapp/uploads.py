@@ -56,6 +56,11 @@ class Clip:
         """The number of frames, about."""
         return round(self.seconds * self.fps)
 
+    @property
+    def playable(self) -> Path:
+        """Where the clip is in a form that all browsers play, if it was converted."""
+        return self.path.with_name(f"{self.id}-playable.mp4")
+
     def hide_path(self, message: str) -> str:
         """A message with the name of the clip instead of the path of the temporary file."""
         return message.replace(str(self.path), self.name)
@@ -156,6 +161,7 @@ class Uploads:
         found = self._clips.pop(clip, None)
         if found is not None:
             found.path.unlink(missing_ok=True)
+            found.playable.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Delete everything."""

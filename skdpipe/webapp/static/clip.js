@@ -129,6 +129,7 @@ export class ClipPage {
     this.player.load({
       source: clip.address,
       seconds: results[0].seconds,
+      convert: () => this.#convert(clip),
       views: results.map((result) => ({
         title: compared ? result.student : "",
         poses: result.poses,
@@ -138,6 +139,14 @@ export class ClipPage {
     this.results.classList.toggle("compared", compared);
     this.results.replaceChildren(...results.map((result) => this.#describe(clip, result)));
     this.player.seek(0);
+  }
+
+  // The address of the clip in a form that browsers play.
+  async #convert(clip) {
+    const { job } = await request("POST", `/api/clips/${clip.id}/playable`);
+    await follow(job, { onprogress: () => {} });
+    clip.address = `/api/clips/${clip.id}/video`; // for the next labels of this clip
+    return clip.address;
   }
 
   #describe(clip, result) {

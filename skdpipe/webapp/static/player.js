@@ -53,7 +53,8 @@ export class Player {
   }
 
   // Show a video (its address, or null) of some seconds with views: {title, poses, labelOf(person, time)}.
-  load({ source, seconds, views }) {
+  // `convert` gives the address of the same video in another form, if the browser does not play this one.
+  load({ source, seconds, views, convert }) {
     this.pause();
     this.#loaded += 1;
     this.#seconds = seconds;
@@ -64,7 +65,7 @@ export class Player {
     this.note.hidden = true;
     this.#setViews(views);
     this.#video.removeAttribute("src");
-    if (source) this.#open(source, this.#loaded);
+    if (source) this.#open(source, this.#loaded, convert);
     else this.#video.load();
     this.#draw();
   }
@@ -81,19 +82,23 @@ export class Player {
     this.#resize();
   }
 
-  #open(source, number) {
+  #open(source, number, convert) {
     const isCurrent = () => number === this.#loaded;
     this.#video.onloadeddata = () => {
       if (!isCurrent()) return;
       this.#hasPicture = this.#video.videoWidth > 0;
+      this.note.hidden = true;
       this.#changeSpeed();
       this.#video.currentTime = this.#time;
       this.#draw();
     };
     this.#video.onerror = () => {
       if (!isCurrent() || !this.#video.getAttribute("src")) return;
-      this.note.textContent = "This browser cannot play the file; the skeletons are shown without it.";
+      this.note.textContent = `This browser cannot play the file; the skeletons are shown without it${convert ? " until it is converted …" : "."}`;
       this.note.hidden = false;
+      convert?.().then((address) => isCurrent() && this.#open(address, number)).catch((error) => {
+        if (isCurrent()) this.note.textContent = `The skeletons are shown without the video: ${error.message}`;
+      });
     };
     this.#video.src = source;
     if ("requestVideoFrameCallback" in this.#video) {
