@@ -636,5 +636,6 @@ def test_an_open_address_gives_a_warning_and_a_token(start: Start) -> None:
     process.terminate()
     _, err = process.communicate(timeout=10)
     assert [line for line in err.splitlines() if line.startswith("warning: ")] == [
-        "warning: everybody on the network who has this address uses the page: 0.0.0.0"
+        "warning: everybody on the network can reach 0.0.0.0; the token in the address keeps others out, but "
+        "the connection is not encrypted"
     ]

@@ -189,7 +189,7 @@ def test_a_clip_that_the_browser_does_not_play_is_converted(visit: Visit, tmp_pa
 def test_a_click_on_the_timeline_seeks(visit: Visit, stage: Stage) -> None:
     page = visit.open("clip")
     show(page, stage.clip("long.mp4"))
-    assert page.locator(".chart polyline").count() == 2
+    assert page.locator(".chart path").count() == 2
     track = page.locator(".timeline .track").first
     box = track.bounding_box()
     page.locator(".chart .track").click(position={"x": 0.5 * box["width"], "y": 20})

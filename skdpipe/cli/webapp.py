@@ -99,7 +99,10 @@ def web_app(
     address = _address(settings, listening.getsockname()[1])
     if settings.token:
         print_problem(
-            "yellow", "warning", f"everybody on the network who has this address uses the page: {host}"
+            "yellow",
+            "warning",
+            f"everybody on the network can reach {host}; the token in the address keeps others out, but the "
+            "connection is not encrypted",
         )
     if bundle is None and not any(models.glob("*/*.safetensors")):
         print_note(

@@ -65,7 +65,6 @@ def describe(key: str, services: Given) -> dict[str, Any]:
                 "settings": printable(each.settings),
                 "label": _text(each.label),
                 "frames": each.frames,
-                "people": each.people,
             }
             for each in clip.files
         ],

@@ -33,7 +33,7 @@ class Stored:
         quality, settings: the folders that it is in.
         source, label, split, subject: as in `Origin`.
         original: the labels before corrections by hand, of those that were corrected.
-        frames, people: lengths of its axes.
+        frames: number of rows.
         seconds: length of the clip.
         state: of the file, which changes with its content.
     """
@@ -47,7 +47,6 @@ class Stored:
     subject: str | None
     original: tuple[tuple[str, str | None], ...]
     frames: int
-    people: int
     seconds: float
     state: _FileState
 
@@ -265,7 +264,6 @@ def _stored_of(entry: Entry, state: _FileState) -> Stored:
         origin.subject and sys.intern(origin.subject),
         origin.corrected,
         entry.frames,
-        entry.people,
         entry.video_frames / entry.fps,
         state,
     )

@@ -8,6 +8,7 @@ from typing import Final
 
 from skdpipe.errors import SkdpipeError
 from skdpipe.inference import Predictor
+from skdpipe.inference.export_format import STUDENT
 from skdpipe.printable import printable
 from skdpipe.webapp.settings import AppSettings
 from skdpipe.webapp.uploads import GoneError
@@ -25,7 +26,8 @@ class Students:
     def list(self) -> dict[str, Path]:
         """The students by name: the chosen one first, then those of the models folder, the newest first."""
         models, chosen = self._settings.models, self._settings.bundle
-        found = sorted(models.glob("*/*.safetensors"), key=_changed, reverse=True)
+        exports = [path.parent for path in models.glob(f"*/*/{STUDENT}")]
+        found = sorted([*models.glob("*/*.safetensors"), *exports], key=_changed, reverse=True)
         found.sort(key=lambda path: path.name != "student.safetensors")
         named = {f"{path.parent.name}/{path.stem}": path for path in found}
         if chosen is not None:

@@ -6,6 +6,7 @@ import queue
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -152,9 +153,11 @@ class Worker:
             for job in self._jobs.values():
                 job.cancel()
             self._jobs.clear()
-            while not self._queue.empty():
-                self._queue.get_nowait()
-            self._queue.put_nowait(None)
+            with suppress(queue.Empty):
+                while True:
+                    self._queue.get_nowait()
+            with suppress(queue.Full):
+                self._queue.put_nowait(None)
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:

@@ -69,11 +69,12 @@ export class CachePage {
       ? `${found.folder}: ${reading}${found.total.toLocaleString("en")} clips found${damaged}`
       : `${found.folder} contains no clips${damaged}; fill it with “skdpipe extract”, or start with “skdpipe app --cache FOLDER”.`;
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const withSubjects = found.clips.some((clip) => clip.subject);
     const rows = found.clips.map((clip) => make("tr", { className: clip.key === this.shown ? "now" : "" }, ...cells(
-      button(clip.source || clip.key, () => this.#open(clip.key), { className: "link", "data-key": clip.key }),
-      clip.label || "–", clip.split || "–", clip.subject || "–", clip.qualities.join(", "), clock(clip.seconds),
+      button(shortened(clip.source) || clip.key, () => this.#open(clip.key), { className: "link", title: clip.source, "data-key": clip.key }),
+      clip.label || "–", clip.split || "–", ...(withSubjects ? [clip.subject || "–"] : []), clip.qualities.join(", "), clock(clip.seconds),
     )));
-    this.list.replaceChildren(...(rows.length ? [table(["Clip", "Label", "Split", "Subject", "Qualities", "Length"], rows, "Clips of the cache")] : []));
+    this.list.replaceChildren(...(rows.length ? [table(["Clip", "Label", "Split", ...(withSubjects ? ["Subject"] : []), "Qualities", "Length"], rows, "Clips of the cache")] : []));
     if (focused) this.list.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
     this.pager.replaceChildren(...(found.pages > 1 ? [
       button("Back", () => this.#find(found.page - 1), { disabled: found.page === 0 }),
@@ -173,8 +174,9 @@ export class CachePage {
     const numbers = [...new Set(this.selects.map((each) => each.querySelector("select").value))].filter((each) => each !== "");
     const files = await Promise.all(numbers.map((number) => get(`/api/cache/${clip.key}/poses/${number}`)));
     if (clip.key !== this.shown) return;
-    const titles = numbers.map((number) => {
-      const { quality, frames, people } = clip.files[Number(number)];
+    const titles = numbers.map((number, index) => {
+      const { quality, frames } = clip.files[Number(number)];
+      const people = new Set(files[index].poses.frames.flatMap((frame) => frame[1])).size;
       return `${quality} quality, ${frames} frames, ${people} ${people === 1 ? "person" : "people"}`;
     });
     this.player.load({
@@ -183,6 +185,11 @@ export class CachePage {
       views: files.map((each, index) => ({ title: titles[index], poses: each.poses })),
     });
   }
+}
+
+// The end of a path: most clips of a cache have the same folders before it.
+function shortened(path) {
+  return path.split(/[\\/]/).slice(-3).join("/");
 }
 
 function quoted(label) {

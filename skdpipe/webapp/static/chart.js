@@ -34,11 +34,14 @@ function lines(result, windows, seek) {
   for (const share of [0, 0.5, 1]) {
     svg.append(draw("line", { x1: 0, x2: 1000, y1: 100 - 100 * share, y2: 100 - 100 * share, class: "grid" }));
   }
+  const parts = withoutGaps(windows);
   for (const index of chosen) {
-    const points = windows.map(([start, end, , shares]) =>
-      `${((1000 * (start + end)) / 2 / result.seconds).toFixed(1)},${(100 - 100 * shares[index]).toFixed(1)}`);
-    if (points.length === 1) points.push(points[0].replace(/^[^,]*/, (x) => String(Number(x) + 4)));
-    const line = draw("polyline", { points: points.join(" "), class: "line" });
+    const path = parts.map((part) => {
+      const points = part.map(([start, end, , shares]) =>
+        `${((1000 * (start + end)) / 2 / result.seconds).toFixed(1)},${(100 - 100 * shares[index]).toFixed(1)}`);
+      return `M${points.join(" ")}${points.length === 1 ? "h4" : ""}`;
+    });
+    const line = draw("path", { d: path.join(""), class: "line" });
     line.style.setProperty("--ink", rgb(result.colours[result.classes[index]]));
     svg.append(line);
   }
@@ -65,6 +68,18 @@ function lines(result, windows, seek) {
   };
   const scale = make("span", { className: "who scale", "aria-hidden": "true" }, make("span", {}, "1"), make("span", {}, "0"));
   return { element: make("div", {}, make("div", { className: "row" }, scale, track), legend), show };
+}
+
+// The windows in parts of regular steps: in between, too little was seen.
+function withoutGaps(windows) {
+  const steps = windows.slice(1).map((each, index) => each[0] - windows[index][0]).filter((step) => step > 1e-3);
+  const longest = 1.5 * Math.min(...steps);
+  const parts = [];
+  windows.forEach((each, index) => {
+    if (index === 0 || each[0] - windows[index - 1][0] > longest) parts.push([]);
+    parts.at(-1).push(each);
+  });
+  return parts;
 }
 
 // The window around a time whose centre is nearest.
