@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from encoded_videos import encode
 from fastapi.testclient import TestClient
 from moving_body import ACTIONS, SIZE, a_sequence, centres, write_action_video
 from PIL import Image
-from web_stage import CLASSES, HOSTILE, Stage, build_stage
+from web_stage import CLASSES, HOSTILE, SlowEstimator, Stage, build_stage
 
 from skdpipe import AppSettings, PoseCache, create_app
 from skdpipe.errors import ConfigError
@@ -240,21 +240,6 @@ def test_one_clip_is_received_at_a_time(stage: Stage) -> None:
 
 
 # Work
-
-
-class SlowEstimator:
-    """Waits in every frame until it may go on."""
-
-    def __init__(self) -> None:
-        from moving_body import BoxEstimator
-
-        self._box, self.go_on, self.started = BoxEstimator(), threading.Event(), threading.Event()
-        self.layout, self.fingerprint = self._box.layout, self._box.fingerprint
-
-    def __call__(self, frames: Sequence[Any]) -> list[Any]:
-        self.started.set()
-        self.go_on.wait(10)
-        return self._box(frames)
 
 
 @pytest.fixture

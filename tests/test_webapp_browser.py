@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from encoded_videos import encode
 from moving_body import ACTIONS
-from web_stage import HOSTILE, Stage, build_stage
+from web_stage import HOSTILE, SlowEstimator, Stage, build_stage
 
 from skdpipe import AppSettings, create_app
 
@@ -25,6 +25,8 @@ Page = sync_api.Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+Serve = Callable[[AppSettings], str]
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
@@ -52,10 +54,22 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def address(stage: Stage) -> Iterator[str]:
-    server = Server(stage.settings)
-    yield server.address
-    server.close()
+def serve() -> Iterator[Serve]:
+    """Starts the application and gives its address."""
+    servers: list[Server] = []
+
+    def serve(settings: AppSettings) -> str:
+        servers.append(Server(settings))
+        return servers[-1].address
+
+    yield serve
+    for each in servers:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def address(stage: Stage, serve: Serve) -> str:
+    return serve(stage.settings)
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +216,23 @@ def test_a_click_on_the_timeline_seeks(visit: Visit, stage: Stage) -> None:
     page.get_by_role("group", name="Person 0").wait_for()
 
 
+def test_a_long_labelling_is_cancelled(
+    visit: Visit, stage: Stage, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowEstimator()
+    monkeypatch.setattr("skdpipe.predict.load_estimator", lambda *_: slow)
+    visit.address = serve(stage.settings)
+    page = visit.open("clip")
+    page.set_input_files("input[type=file]", stage.clip("long.mp4"))
+    assert slow.started.wait(20)
+    page.get_by_role("progressbar").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("progressbar").wait_for(state="hidden")
+    assert not page.get_by_role("alert").is_visible()
+    assert page.locator(".result").count() == 0
+    slow.go_on.set()
+
+
 def test_segments_are_downloaded(visit: Visit, stage: Stage) -> None:
     page = visit.open("clip")
     show(page, stage.clip())
@@ -241,10 +272,11 @@ def test_a_refusal_is_one_line_that_can_be_closed(visit: Visit, tmp_path: Path) 
     visit.problems[:] = [each for each in visit.problems if "status of 422" not in each]
 
 
-def test_the_cache_shows_both_qualities_and_corrects_a_label(visit: Visit, tmp_path: Path) -> None:
+def test_the_cache_shows_both_qualities_and_corrects_a_label(
+    visit: Visit, serve: Serve, tmp_path: Path
+) -> None:
     stage = build_stage(tmp_path)
-    server = Server(stage.settings)
-    visit.address = server.address
+    visit.address = serve(stage.settings)
     page = visit.open("cache")
     page.get_by_label("Search names").fill(ACTIONS[1])
     page.get_by_text("1 clips found").wait_for()
@@ -262,7 +294,6 @@ def test_the_cache_shows_both_qualities_and_corrects_a_label(visit: Visit, tmp_p
     page.get_by_role("button", name="Restore “wave”").click()
     page.get_by_text("Wrote “wave” into 2 files").wait_for()
     assert [each.origin.label for each in stage.cache.entries()].count("wave") == 2
-    server.close()
 
 
 def test_the_camera_is_labelled(visit: Visit) -> None:
@@ -274,23 +305,21 @@ def test_the_camera_is_labelled(visit: Visit) -> None:
 
 
 def test_a_damaged_run_is_one_line_and_scripts_of_a_report_do_not_run(
-    visit: Visit, stage: Stage, tmp_path: Path
+    visit: Visit, stage: Stage, serve: Serve, tmp_path: Path
 ) -> None:
     run = tmp_path / "models/run <1>"
     run.mkdir(parents=True)
     (run / "config.yaml").write_text("experiment: {}")
     (run / "report.html").write_text("<p>plain</p><script>document.body.textContent = 'changed'</script>")
-    server = Server(replace(stage.settings, models=tmp_path / "models"))
-    visit.address = server.address
+    visit.address = serve(replace(stage.settings, models=tmp_path / "models"))
     page = visit.open("runs")
     page.get_by_role("alert").wait_for()
     assert "config.yaml" in page.get_by_role("alert").inner_text()
     assert page.get_by_role("combobox").input_value() == "run <1>"
-    page.goto(f"{server.address}api/runs/run%20%3C1%3E/report")
+    page.goto(f"{visit.address}api/runs/run%20%3C1%3E/report")
     assert page.locator("body").inner_text() == "plain"
     assert any("sandboxed" in each for each in visit.problems)
     visit.problems.clear()
-    server.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, blurred, write_action_video
+from moving_body import ACTIONS, BOX_PLUGIN, BoxEstimator, a_sequence, blurred, write_action_video
 
 from skdpipe.bundle import Bundle, build_network, save_bundle
 from skdpipe.cache import PoseCache
@@ -69,3 +72,16 @@ def _write_bundle(path: Path) -> None:
     clips = TrainingClips(1.0, 1.0, 1.0, 1.0, 12.0, 1, 0.0, 1.0, 1.0)
     metadata = BundleMetadata(choice, CLASSES, clip, "box shake=0.0", ESTIMATOR, training_clips=clips)
     save_bundle(Bundle(build_network(choice, clip, 2), metadata), path)
+
+
+class SlowEstimator:
+    """Waits in every frame until it may go on."""
+
+    def __init__(self) -> None:
+        self._box, self.go_on, self.started = BoxEstimator(), threading.Event(), threading.Event()
+        self.layout, self.fingerprint = self._box.layout, self._box.fingerprint
+
+    def __call__(self, frames: Sequence[Any]) -> list[Any]:
+        self.started.set()
+        self.go_on.wait(10)
+        return self._box(frames)

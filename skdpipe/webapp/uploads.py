@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -71,7 +70,8 @@ class Uploads:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._folder = Path(tempfile.mkdtemp(prefix="skdpipe-app-"))
+        self._temporary = TemporaryDirectory(prefix="skdpipe-app-", ignore_cleanup_errors=True)
+        self._folder = Path(self._temporary.name)
         self._clips: dict[str, Clip] = {}
         self._receiving = False
 
@@ -166,4 +166,4 @@ class Uploads:
     def close(self) -> None:
         """Delete everything."""
         self._clips.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._temporary.cleanup()
