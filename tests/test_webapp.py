@@ -23,7 +23,7 @@ from encoded_videos import encode
 from fastapi.testclient import TestClient
 from moving_body import ACTIONS, SIZE, a_sequence, centres, write_action_video
 from PIL import Image
-from web_stage import CLASSES, HOSTILE, SlowEstimator, Stage, build_stage
+from web_stage import CLASSES, HOSTILE, Server, SlowEstimator, Stage, build_stage
 
 from skdpipe import AppSettings, PoseCache, create_app
 from skdpipe.errors import ConfigError
@@ -237,6 +237,20 @@ def test_one_clip_is_received_at_a_time(stage: Stage) -> None:
         services_of(client).uploads._receiving = False
         go_on.set()
         assert client.post("/api/clips", content=slowly()).status_code == 200
+
+
+def test_a_clip_that_stops_to_arrive_is_removed(stage: Stage) -> None:
+    server = Server(replace(stage.settings, limits=Limits(idle_seconds=0.3)))
+    host = server.address.removeprefix("http://").strip("/")
+    lines = ["POST /api/clips HTTP/1.1", f"host: {host}", f"origin: http://{host}", "x-skdpipe: 1"]
+    with socket.create_connection(host.split(":"), timeout=10) as connection:
+        connection.sendall("\r\n".join([*lines, "content-length: 1000", "", "half"]).encode())
+        answer = ""
+        while not answer.endswith("}"):
+            answer += connection.recv(10_000).decode()
+    server.close()
+    assert answer.startswith("HTTP/1.1 422 ")
+    assert "the clip does not arrive any more; send it again" in answer
 
 
 # Work

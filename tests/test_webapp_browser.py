@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +11,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import uvicorn
 from encoded_videos import encode
 from moving_body import ACTIONS
-from web_stage import HOSTILE, SlowEstimator, Stage, build_stage
+from web_stage import HOSTILE, Server, SlowEstimator, Stage, build_stage
 
-from skdpipe import AppSettings, create_app
+from skdpipe import AppSettings
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 Page = sync_api.Page
@@ -35,22 +32,6 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return build_stage(tmp_path_factory.mktemp("web"))
-
-
-class Server:
-    """The application on a port of its own."""
-
-    def __init__(self, settings: AppSettings) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
-        config = uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=0)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=[[self._listening]], daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
 
 
 @pytest.fixture(scope="module")

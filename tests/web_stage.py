@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import uvicorn
 from moving_body import ACTIONS, BOX_PLUGIN, BoxEstimator, a_sequence, blurred, write_action_video
 
+from skdpipe import create_app
 from skdpipe.bundle import Bundle, build_network, save_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, NetworkChoice, PluginSettings
@@ -85,3 +88,19 @@ class SlowEstimator:
         self.started.set()
         self.go_on.wait(10)
         return self._box(frames)
+
+
+class Server:
+    """The application on a port of its own."""
+
+    def __init__(self, settings: AppSettings) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}/"
+        config = uvicorn.Config(create_app(settings), log_level="critical", timeout_graceful_shutdown=0)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=[[self._listening]], daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)

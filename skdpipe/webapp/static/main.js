@@ -22,6 +22,7 @@ function show(state) {
   shown = made[name];
   hideProblem();
   main.replaceChildren(shown.element);
+  document.title = `skdpipe: ${name}`;
   for (const link of links) {
     if (link.hash === `#/${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
