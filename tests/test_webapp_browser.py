@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from encoded_videos import encode
-from moving_body import ACTIONS
+from moving_body import ACTIONS, write_action_video
 from web_stage import HOSTILE, Server, SlowEstimator, Stage, build_stage
 
 from skdpipe import AppSettings
@@ -181,14 +181,16 @@ def test_a_clip_that_the_browser_does_not_play_is_converted(visit: Visit, tmp_pa
     assert not page.get_by_text("This browser cannot play").is_visible()
 
 
-def test_a_click_on_the_timeline_seeks(visit: Visit, stage: Stage) -> None:
+def test_a_click_on_the_timeline_seeks(visit: Visit, tmp_path: Path) -> None:
     page = visit.open("clip")
-    show(page, stage.clip("long.mp4"))
+    show(page, write_action_video(tmp_path / "clip.mp4", ACTIONS[0], frames=50))
     assert page.locator(".chart path").count() == 2
+    lines = page.locator(".chart path").evaluate_all("all => all.map((each) => each.getAttribute('d'))")
+    assert [line.count("M") for line in lines] == [1, 1]  # the last window begins sooner than the others
     track = page.locator(".timeline .track").first
     box = track.bounding_box()
     page.locator(".chart .track").click(position={"x": 0.5 * box["width"], "y": 20})
-    assert time_of(page) == pytest.approx(2.0, abs=0.1)
+    assert time_of(page) == pytest.approx(50 / 24, abs=0.1)
     page.locator(".timeline .segment").last.focus()
     page.keyboard.press("Enter")
     start = page.locator("tbody tr").last.locator("td").first.inner_text()

@@ -72,8 +72,8 @@ function lines(result, windows, seek) {
 
 // The windows in parts of regular steps: in between, too little was seen.
 function withoutGaps(windows) {
-  const steps = windows.slice(1).map((each, index) => each[0] - windows[index][0]).filter((step) => step > 1e-3);
-  const longest = 1.5 * Math.min(...steps);
+  const steps = windows.slice(1).map((each, index) => each[0] - windows[index][0]).sort((one, other) => one - other);
+  const longest = 1.5 * (steps[Math.floor(steps.length / 2)] ?? 0);
   const parts = [];
   windows.forEach((each, index) => {
     if (index === 0 || each[0] - windows[index - 1][0] > longest) parts.push([]);

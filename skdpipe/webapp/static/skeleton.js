@@ -46,8 +46,9 @@ export function drawPeople(context, poses, people, colours, scale, labelOf = () 
   for (const [number, pose] of people) {
     drawPose(context, poses, pose, rgb(colourOf(colours, number)), scale, stroke);
   }
+  const taken = [];
   for (const [number, pose] of people) {
-    drawTag(context, pose, [number, labelOf(number)].join(" ").trim(), colourOf(colours, number), scale);
+    drawTag(context, pose, [number, labelOf(number)].join(" ").trim(), colourOf(colours, number), scale, taken);
   }
 }
 
@@ -78,7 +79,8 @@ function drawPose(context, poses, pose, colour, scale, stroke) {
   });
 }
 
-function drawTag(context, pose, text, colour, scale) {
+// A tag above a person, or the first free place above that.
+function drawTag(context, pose, text, colour, scale, taken) {
   const { width, height } = context.canvas;
   const size = Math.max(12 * devicePixelRatio, Math.min(width, height) / 24);
   const xs = pose.filter((value, index) => index % 2 === 0 && value !== null);
@@ -87,7 +89,10 @@ function drawTag(context, pose, text, colour, scale) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   const room = context.measureText(text).width + size * 0.6;
   const left = Math.max(0, Math.min(width - room, Math.min(...xs) * scale));
-  const top = Math.max(0, Math.min(height - size * 1.3, Math.min(...ys) * scale - size * 1.9));
+  let top = Math.max(0, Math.min(height - size * 1.3, Math.min(...ys) * scale - size * 1.9));
+  const overlaps = (other) => left < other.left + other.room && other.left < left + room && Math.abs(other.top - top) < size * 1.3;
+  while (top > 0 && taken.some(overlaps)) top = Math.max(0, top - size * 0.65);
+  taken.push({ left, top, room });
   context.fillStyle = rgb(colour);
   context.fillRect(left, top, room, size * 1.3);
   context.fillStyle = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 110 ? "#000" : "#fff";

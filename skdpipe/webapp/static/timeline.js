@@ -66,7 +66,7 @@ export function segmentTable(result, seek) {
   const rows = result.segments.map((each) => make("tr", {}, ...cells(
     button(clock(each.start), () => seek(each.start), { className: "link", "aria-label": `Go to ${clock(each.start)}` }),
     clock(each.end),
-    nameOf(each.person),
+    each.person === null ? "All" : String(each.person),
     textOf(each),
     each.label === null ? "" : each.probability.toFixed(2),
   )));
