@@ -12,6 +12,7 @@ export class Player {
   #views = [];
   #seconds = 0;
   #time = 0;
+  #shownTime = null; // of the picture, which may be that of a frame a little before; null if it is not known
   #started = null; // [clock of the page, time of the video] while time plays alone
   #listeners = [];
   #loaded = 0;
@@ -59,6 +60,7 @@ export class Player {
     this.#loaded += 1;
     this.#seconds = seconds;
     this.#time = 0;
+    this.#shownTime = null;
     this.#hasPicture = false;
     this.#listeners = [];
     this.slider.max = String(seconds);
@@ -104,7 +106,9 @@ export class Player {
     if ("requestVideoFrameCallback" in this.#video) {
       const draw = (_, frame) => {
         if (!isCurrent()) return;
-        this.#move(frame.mediaTime);
+        this.#shownTime = frame.mediaTime;
+        if (this.isPlaying) this.#move(frame.mediaTime);
+        else this.#draw();
         this.#video.requestVideoFrameCallback(draw);
       };
       this.#video.requestVideoFrameCallback(draw);
@@ -132,6 +136,7 @@ export class Player {
 
   seek(seconds) {
     this.#time = Math.max(0, Math.min(seconds, this.#seconds));
+    this.#shownTime = null;
     if (this.#hasPicture) this.#video.currentTime = this.#time;
     if (this.#started) this.#started = [performance.now(), this.#time];
     this.#draw();
@@ -191,7 +196,7 @@ export class Player {
       context.fillStyle = "#22262b";
       context.fillRect(0, 0, canvas.width, canvas.height);
       if (this.#hasPicture) context.drawImage(this.#video, 0, 0, canvas.width, canvas.height);
-      const people = peopleAt(poses, this.#time);
+      const people = peopleAt(poses, this.#shownTime ?? this.#time);
       const label = (person) => labelOf?.(person, this.#time) ?? "";
       drawPeople(context, poses, people, this.colours, canvas.width / poses.size[0], label);
     }
