@@ -111,10 +111,12 @@ from .skeleton import (
 )
 from .skeleton.mean_pose import PoseSummary, summarise_poses
 from .video import Frame, read_frames
+from .webapp import AppSettings, create_app
 
 __all__ = [
     "COCO_17",
     "LAYOUTS",
+    "AppSettings",
     "Bundle",
     "BundleError",
     "BundleMetadata",
@@ -189,6 +191,7 @@ __all__ = [
     "convert_poses",
     "correct_label",
     "count_pairs",
+    "create_app",
     "cross_validate",
     "describe_config",
     "describe_layout",

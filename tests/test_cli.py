@@ -645,7 +645,7 @@ def test_an_interruption_is_exit_code_130_with_a_hint(stage: Stage, tmp_path: Pa
     [
         "", "extract", "import", "convert", "fit-noise", "layouts", "info", "distill", "finetune",
         "compare", "predict", "evaluate", "report", "profile", "train-pose", "measure-pose", "pose-weights",
-        "config", "demo", "doctor",
+        "config", "demo", "app", "doctor",
     ],
 )  # fmt: skip
 def test_every_command_has_help(run: Run, command: str) -> None:
@@ -663,7 +663,7 @@ def test_help_has_panels_in_the_order_of_the_pipeline(run: Run) -> None:
     ]  # fmt: skip
     commands = re.findall(r"^│ ([a-z-]+) ", text, re.MULTILINE)
     assert [each for each in commands if not each.startswith("-")] == [
-        "extract", "check", "distill", "predict", "info", "demo", "import", "convert", "fit-noise",
+        "extract", "check", "distill", "predict", "info", "demo", "app", "import", "convert", "fit-noise",
         "layouts", "finetune", "evaluate", "compare", "report", "profile", "train-pose",
         "measure-pose", "pose-weights", "doctor", "cache", "config",
     ]  # fmt: skip

@@ -157,3 +157,18 @@ def test_it_needs_an_estimator_and_the_length_of_a_window() -> None:
         LivePredictor(Predictor(METADATA, DirectionOfMotion()), SETTINGS)
     with pytest.raises(BundleError, match="--window"):
         LivePredictor(predictor())
+
+
+def test_the_people_and_the_probabilities_come_with_the_frames() -> None:
+    live, frames = LivePredictor(predictor(), SETTINGS, fps=FPS), []
+    found = Labels()
+    for frame in range(24):
+        found.add(live.update(picture(ALONG, frame), 5 + frame / FPS, on_frame=frames.append))
+    assert [each.seconds for each in frames] == pytest.approx([5 + frame / FPS for frame in range(24)])
+    assert all(each.people.shape == (1, 17, 3) for each in frames)
+    assert [(each.start, each.end, each.person) for each in found.scores] == [
+        (each.start, each.end, each.person) for each in found.windows
+    ]
+    for scores, window in zip(found.scores, found.windows, strict=True):
+        assert scores.probabilities.sum() == pytest.approx(1)
+        assert scores.probabilities.max() == pytest.approx(window.probability)

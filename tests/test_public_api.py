@@ -50,6 +50,7 @@ TWINS = {
     "cache prune": "prune_cache",
     "cache relabel": "relabel_cache",
     "doctor": "diagnose",
+    "app": "create_app",
     "config list": "list_configs",
     "config show": "describe_config",
     "config schema": "config_schema",

@@ -10,6 +10,7 @@ from skdpipe.cli import (  # noqa: F401, I001
     evaluate,
     info,
     demo,
+    webapp,
     experiments,
     profile,
     pose,

@@ -15,7 +15,7 @@ from skdpipe.inference.model_input import batch_input
 from skdpipe.inference.prediction import probabilities_of
 from skdpipe.inference.runtimes import Runtime, finite_logits
 from skdpipe.inference.segments import Presence, Probabilities, SegmentBuilder
-from skdpipe.inference.timeline import Reason, Segment, Span
+from skdpipe.inference.timeline import Reason, Scores, Segment, Span
 from skdpipe.inference.window_settings import Windows
 from skdpipe.inference.windows import FootageFormat, RecentFrames, View
 from skdpipe.skeleton.tracks import TrackedFrame
@@ -31,17 +31,20 @@ class Labels:
     Attributes:
         windows: labels of the windows that end with the frame, one for each person; not yet merged with those
             of other windows. Start and end are those of the window, the box is that at its end.
+        scores: the probabilities of these windows; none of those with too few detections.
         segments: segments that have ended.
         left: people who are not in view any more.
     """
 
     windows: list[Segment] = field(default_factory=list)
+    scores: list[Scores] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     left: list[Span] = field(default_factory=list)
 
     def add(self, later: Labels) -> None:
         """Append what later frames have completed."""
         self.windows += later.windows
+        self.scores += later.scores
         self.segments += later.segments
         self.left += later.left
 
@@ -154,6 +157,7 @@ class FootageLabeller:
             each for each in people if len(view.numbers) and view.seen_share(each) >= self._windows.least_seen
         ]
         scores = self._score(view, enough)
+        found.scores += [Scores(start, end, person, each) for person, each in scores.items()]
         for person, builder in self._builders.items():
             builder.add_window(scores.get(person))
         latest = self._recent.between(end - self._near, end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -12,17 +13,18 @@ from numpy.typing import NDArray
 
 from skdpipe.errors import DataError
 from skdpipe.inference.footage import FootageLabeller, Labels
-from skdpipe.inference.timeline import Segment, Span
+from skdpipe.inference.timeline import Scores, Segment, Span
 from skdpipe.inference.window_settings import FootageSettings, windows_of
 from skdpipe.inference.windows import FootageFormat
 from skdpipe.pose.follow import TimedFrame, track_frames
 from skdpipe.skeleton.timing import FrameSampler
+from skdpipe.skeleton.tracks import TrackedFrame
 
 if TYPE_CHECKING:
     from skdpipe.inference.predictor import Predictor
     from skdpipe.pose import PoseEstimator
 
-T = TypeVar("T", Segment, Span)
+T = TypeVar("T", Segment, Scores, Span)
 _FPS: Final = 25.0  # of a video whose rate is not known
 _MOST_FPS: Final = 240.0  # believed; some sources state the resolution of their times instead
 
@@ -69,13 +71,20 @@ class LivePredictor:
         self._last: float | None = None
         self._people = 0
 
-    def update(self, frame: NDArray[np.uint8], seconds: float) -> Labels:
+    def update(
+        self,
+        frame: NDArray[np.uint8],
+        seconds: float,
+        *,
+        on_frame: Callable[[TrackedFrame], None] = lambda frame: None,
+    ) -> Labels:
         """Add the next frame.
 
         Args:
             frame: RGB ``(height, width, 3)`` uint8. If its size is another than before, or if there was none
                 for the time of a window, segments end, and people get new numbers.
             seconds: when it was taken, after the frame before; any origin.
+            on_frame: called with the people of the frame if the estimator ran on it.
 
         Returns:
             What the frame has completed; times have the same origin.
@@ -101,7 +110,7 @@ class LivePredictor:
         self._last = seconds
         if self._stretch is None:
             self._stretch = self._begin(size, seconds)
-        found.add(self._stretch.update(frame, seconds))
+        found.add(self._stretch.update(frame, seconds, on_frame))
         return found
 
     def finish(self) -> Labels:
@@ -148,7 +157,9 @@ class _Stretch:
         self._waiting: deque[TimedFrame] = deque()
         self._tracked = track_frames(iter(self._waiting.popleft, None), estimator)
 
-    def update(self, image: NDArray[np.uint8], seconds: float) -> Labels:
+    def update(
+        self, image: NDArray[np.uint8], seconds: float, on_frame: Callable[[TrackedFrame], None]
+    ) -> Labels:
         """Add the next frame."""
         elapsed = seconds - self._start
         if elapsed > self._last:
@@ -161,7 +172,9 @@ class _Stretch:
         tracked = next(self._tracked)
         numbers = tracked.numbers + self._first_person
         self.people = max(self.people, int(numbers.max(initial=-1)) + 1)
-        return self._shifted(self._labeller.add(replace(tracked, numbers=numbers)))
+        tracked = replace(tracked, numbers=numbers)
+        on_frame(replace(tracked, seconds=seconds))
+        return self._shifted(self._labeller.add(tracked))
 
     def finish(self) -> Labels:
         """End the video."""
@@ -172,6 +185,7 @@ class _Stretch:
         """The labels with times of the origin of the frames' times."""
         return Labels(
             [self._shift(each) for each in labels.windows],
+            [self._shift(each) for each in labels.scores],
             [self._shift(each) for each in labels.segments],
             [self._shift(each) for each in labels.left],
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skdpipe.inference.continual import ContinualRuntime
-    from skdpipe.inference.timeline import Reason, Timeline
+    from skdpipe.inference.timeline import Reason, Scores, Timeline
     from skdpipe.inference.window_settings import FootageSettings
     from skdpipe.pose.decoding import SampledEstimator
     from skdpipe.pose.follow import Extent
@@ -130,6 +130,7 @@ class Predictor:
         settings: FootageSettings | None = None,
         *,
         on_frame: Callable[[TrackedFrame], None] = lambda frame: None,
+        on_scores: Callable[[Scores], None] = lambda scores: None,
     ) -> Timeline:
         """Label what happens in a long video, in sliding windows.
 
@@ -137,6 +138,7 @@ class Predictor:
             footage: path of a video, or a pose sequence.
             settings: of windows and labels.
             on_frame: called with the people of each frame on which the estimator ran.
+            on_scores: called with the probabilities of each window.
 
         Raises:
             BundleError, DataError, VideoError: as :meth:`predict`; `BundleError` also if the length of a
@@ -162,6 +164,14 @@ class Predictor:
             frames = track_video(Path(footage), estimator, batch=self._batch)
         labeller = FootageLabeller(self.metadata, self.runtime, windows, format, self.continual)
         found, count = Labels(), 0
+
+        def add(labels: Labels) -> None:
+            for each in labels.scores:
+                on_scores(each)
+            found.add(labels)
+            found.windows.clear()  # the segments are enough, and windows are many
+            found.scores.clear()
+
         with closing(frames):
             while True:
                 try:
@@ -169,15 +179,24 @@ class Predictor:
                 except StopIteration as end:
                     extent: Extent = end.value
                     break
-                found.add(labeller.add(frame))
-                found.windows.clear()  # the segments are enough, and windows are many
+                add(labeller.add(frame))
                 on_frame(frame)
                 count += 1
-        found.add(labeller.finish(extent.seconds))
+        add(labeller.finish(extent.seconds))
         return timeline_of(found, source, extent.seconds, extent.size, count)
 
-    def estimate_poses(self, clip: str | Path | NDArray[np.uint8], fps: float | None = None) -> PoseSequence:
-        """Detect and track the people of a video or of frames; arguments as for :meth:`predict`."""
+    def estimate_poses(
+        self,
+        clip: str | Path | NDArray[np.uint8],
+        fps: float | None = None,
+        *,
+        on_frames: Callable[[int], None] = lambda frames: None,
+    ) -> PoseSequence:
+        """Detect and track the people of a video or of frames; arguments as for :meth:`predict`.
+
+        Args:
+            on_frames: called with the number of frames since the call before.
+        """
         from skdpipe.pose.estimate import estimate_frames, estimate_video
 
         estimator, people = self.require_estimator(), self.metadata.clip.people
@@ -194,10 +213,18 @@ class Predictor:
                     "(frame, height, width, 3) uint8 and their frames per second"
                 )
             return estimate_frames(
-                clip, fps, [estimator], Origin("frames"), people=people, batch=self._batch
+                clip,
+                fps,
+                [estimator],
+                Origin("frames"),
+                people=people,
+                batch=self._batch,
+                on_frames=on_frames,
             )[0]
         path = Path(clip)
-        return estimate_video(path, [estimator], Origin(str(path)), people=people, batch=self._batch)[0]
+        return estimate_video(
+            path, [estimator], Origin(str(path)), people=people, batch=self._batch, on_frames=on_frames
+        )[0]
 
     def _classify(self, sequence: PoseSequence, min_probability: float) -> Prediction:
         frames = len(sequence.frame_index)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 Reason = Literal["no person", "too little seen", "unsure"]
 """Why a segment has no label: nobody is in view, a person is seen in too few frames, or no label is probable
 enough."""
@@ -39,6 +42,22 @@ class Segment:
     def text(self) -> str:
         """The label, or the reason for none."""
         return self.label or self.reason or ""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The probabilities of one window.
+
+    Attributes:
+        start, end: of the window, in seconds.
+        person: number of the person's track; None if people are labelled together.
+        probabilities: ``(class,)``, calibrated.
+    """
+
+    start: float
+    end: float
+    person: int | None
+    probabilities: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
