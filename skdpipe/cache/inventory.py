@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -19,7 +18,6 @@ from skdpipe.cache.sequence_file import KNOWN_FIELDS, Entry, Quality, read_entry
 from skdpipe.cache.video_index import VIDEO_INDEX
 from skdpipe.errors import CacheError, in_brief, in_one_line
 from skdpipe.progress import Progress
-from skdpipe.runtimes import available_cores
 from skdpipe.tensor_file import (
     NewerFormatError,
     OtherFormatError,
@@ -32,7 +30,6 @@ Kind = Literal["damaged", "misplaced", "unreadable", "unknown"]
 
 ESTIMATOR_FILE: Final = "estimator.yaml"
 """Name of the file with the estimator's settings in a settings folder."""
-_BATCH: Final = 200  # files that wait for a thread
 _KNOWN: Final = {
     ESTIMATOR_FILE: "settings of the estimator",
     VIDEO_INDEX: "index of videos",
@@ -276,8 +273,8 @@ def verify_cache(cache: PoseCache, progress: Progress) -> VerifyReport:
     findings, unverifiable = list[CacheFinding](), list[Path]()
     files = size = 0
     with progress.task("verifying", len(paths), unit="files") as task:
-        for number, (path, found) in enumerate(verify_files(paths), 1):
-            if found is not None:
+        for number, path in enumerate(paths, 1):
+            if (found := verify_file(path)) is not None:  # None if it was deleted meanwhile
                 files += 1
                 size += found.bytes
                 findings += [found.finding] if found.finding else []
@@ -299,17 +296,6 @@ class VerifiedFile:
     bytes: int
     finding: CacheFinding | None
     has_checksum: bool
-
-
-def verify_files(paths: Sequence[Path]) -> Iterator[tuple[Path, VerifiedFile | None]]:
-    """As `verify_file` for each path, several at once: reading and checksums run beside each other."""
-    pool = ThreadPoolExecutor(available_cores())
-    try:
-        for start in range(0, len(paths), _BATCH):
-            batch = paths[start : start + _BATCH]
-            yield from zip(batch, pool.map(verify_file, batch), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def verify_file(path: Path) -> VerifiedFile | None:

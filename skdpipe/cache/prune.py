@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from skdpipe.atomic_file import find_leftovers
-from skdpipe.cache.inventory import ESTIMATOR_FILE, verify_file, verify_files
+from skdpipe.cache.inventory import ESTIMATOR_FILE, verify_file
 from skdpipe.cache.pose_cache import PoseCache
 from skdpipe.cache.sequence_file import read_entry
 from skdpipe.errors import CacheError, CacheWriteError
@@ -157,7 +157,8 @@ def _is_current(path: Path, kept: list[tuple[Path, str]], *, key: str = "") -> b
 
 def _damaged(paths: Sequence[Path], kept: list[tuple[Path, str]], progress: Progress) -> Iterator[Path]:
     with progress.task("verifying", len(paths), unit="files") as task:
-        for number, (path, found) in enumerate(verify_files(paths), 1):
+        for number, path in enumerate(paths, 1):
+            found = verify_file(path)
             if found is not None and found.finding is not None:
                 if found.finding.kind == "damaged":
                     yield path
