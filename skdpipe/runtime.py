@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int, int, int]
 
 _FASTEST: Final = ("onnx", "openvino")  # for graph networks: configs/RESULTS.md
-_EXPORT_VERSION: Final = 1  # changes when the exported models do
+_EXPORT_VERSION: Final = 2  # changes when the exported models do
 
 
 class TorchRuntime:
