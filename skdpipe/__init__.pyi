@@ -47,6 +47,7 @@ from .errors import (
     VideoError,
 )
 from .evaluate import Figures
+from .export import ExportReport, export_student
 from .extraction import (
     ExtractionReport,
     Source,
@@ -115,6 +116,7 @@ __all__ = [
     "Estimator",
     "EstimatorNoise",
     "Experiment",
+    "ExportReport",
     "Extraction",
     "ExtractionReport",
     "Figures",
@@ -162,6 +164,7 @@ __all__ = [
     "describe_layout",
     "distill_student",
     "evaluate_bundles",
+    "export_student",
     "extract_videos",
     "fetch_pose_weights",
     "find_videos",

@@ -32,6 +32,10 @@ OPENVINO_STUDENT: Final = "openvino/student.xml"
 """The student in OpenVINO's format."""
 
 
+LITERT_STUDENT: Final = "student.tflite"
+"""The student in LiteRT's format, with a batch of one clip."""
+
+
 @dataclass(frozen=True)
 class Parity:
     """How close an exported network is to that in PyTorch.
