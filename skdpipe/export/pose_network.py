@@ -143,7 +143,7 @@ def _compare(expected: OpenPifPaf, found: OpenPifPaf, videos: Sequence[Path]) ->
         longest = max(longest, *frames[0].shape[:2])
         for there, here in zip(expected(frames), found(frames), strict=True):
             people += len(there)
-            apart = _largest_difference(there, here)
+            apart = largest_difference(there, here)
             equal.append(apart is not None)
             differences.append(apart or 0.0)
     if not people:
@@ -162,7 +162,7 @@ def _frames_of(videos: Sequence[Path]) -> Iterator[list[Frame]]:
         yield [frame for number, frame in enumerate(read_frames(video)) if number % interval == 0][:each]
 
 
-def _largest_difference(there: Keypoints, here: Keypoints) -> float | None:
+def largest_difference(there: Keypoints, here: Keypoints) -> float | None:
     """Pixels between the joints of the same people; None if the people are not the same."""
     if len(there) != len(here):
         return None
