@@ -16,7 +16,7 @@ from skdpipe.errors import SkdpipeError, in_one_line
 from skdpipe.export.metadata import Fields
 from skdpipe.export.parity import in_batches
 from skdpipe.export.skeletons import Skeletons
-from skdpipe.inference.model_input import Floats
+from skdpipe.inference.model_input import Floats, Mask
 from skdpipe.processes import run_in_processes
 
 
@@ -63,7 +63,6 @@ def _convert(job: _Job, device: str) -> None:
 def _convert_and_run(job: _Job) -> None:
     import litert_torch
     import torch
-    from ai_edge_litert.interpreter import Interpreter
 
     from skdpipe.bundle import load_bundle
     from skdpipe.networks import LogitsOnly, deployed
@@ -74,9 +73,29 @@ def _convert_and_run(job: _Job) -> None:
     example = {"x": torch.from_numpy(x), "mask": torch.from_numpy(mask)}
     module = LogitsOnly(deployed(load_bundle(job.bundle).network)).eval()
     litert_torch.convert(module, sample_kwargs=example).export(str(job.model))
-    run = Interpreter(str(job.model), num_threads=1).get_signature_runner()
-    logits = [next(iter(run(x=x, mask=mask).values())) for x, mask in in_batches(found, 1)]
-    np.save(job.logits, np.concatenate(logits))
+    run = LitertFile(job.model)
+    np.save(job.logits, np.concatenate([run(*each) for each in in_batches(found, 1)]))
+
+
+class LitertFile:
+    """A written network on the processor, on one thread; its interpreter prints when it starts.
+
+    Args:
+        path: the file.
+    """
+
+    name = "litert"
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(str(path), num_threads=1)
+        self._run = self._interpreter.get_signature_runner()
+
+    def __call__(self, x: Floats, mask: Mask) -> Floats:
+        """See :class:`skdpipe.inference.Runtime`; of one clip."""
+        (logits,) = self._run(x=x, mask=mask).values()
+        return np.asarray(logits, np.float32)
 
 
 def with_litert_metadata(model: bytes, fields: Fields) -> bytes:

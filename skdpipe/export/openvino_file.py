@@ -35,6 +35,8 @@ class OpenVinoFile:
         path: ends in ``.xml``.
     """
 
+    name = "openvino"
+
     def __init__(self, path: Path) -> None:
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         compiled: Any = openvino_core().compile_model(path, "CPU", settings)
