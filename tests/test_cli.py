@@ -662,7 +662,7 @@ def test_help_has_panels_in_the_order_of_the_pipeline(run: Run) -> None:
     ]  # fmt: skip
     commands = re.findall(r"^│ ([a-z-]+) ", text, re.MULTILINE)
     assert [each for each in commands if not each.startswith("-")] == [
-        "extract", "check", "distill", "predict", "demo", "import", "convert", "fit-noise",
+        "extract", "check", "distill", "predict", "export", "demo", "import", "convert", "fit-noise",
         "layouts", "info", "finetune", "evaluate", "compare", "report", "profile", "train-pose",
         "measure-pose", "pose-weights", "config",
     ]  # fmt: skip
