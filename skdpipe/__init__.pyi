@@ -62,6 +62,7 @@ from .errors import (
     VideoError,
 )
 from .evaluate import Figures
+from .export import ExportReport, export_student
 from .extraction import (
     ExtractionReport,
     Source,
@@ -139,6 +140,7 @@ __all__ = [
     "Estimator",
     "EstimatorNoise",
     "Experiment",
+    "ExportReport",
     "Extraction",
     "ExtractionReport",
     "Fact",
@@ -199,6 +201,7 @@ __all__ = [
     "diagnose",
     "distill_student",
     "evaluate_bundles",
+    "export_student",
     "extract_videos",
     "fetch_pose_weights",
     "find_orphans",

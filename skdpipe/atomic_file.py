@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import sys
 import time
 import uuid
@@ -51,6 +52,50 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if error.errno is None or error.filename not in (None, part, str(part)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside ``path``, renamed to it when the block succeeds and deleted when it fails.
+
+    A folder at ``path`` is replaced; a process that is killed at that moment leaves none. What killed
+    processes have left behind beside it is deleted.
+
+    Raises:
+        OSError: if something cannot be written; its ``filename`` is below ``path``.
+    """
+    place = path.resolve()  # a link stays one
+    part, old = (place.parent / f"{_PREFIX}{uuid.uuid4().hex}{PARTIAL_SUFFIX}" for _ in range(2))
+    try:
+        _create_folder(place.parent)
+        _remove_abandoned_folders(place.parent)
+        with _locked_folder(part):
+            try:
+                yield part
+                for each in [*part.rglob("*"), part]:
+                    _sync(each)
+                _replace_folder(part, place, old)
+                _sync(place.parent)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+                shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        named = Path(os.fsdecode(error.filename or part))
+        if error.errno is None or not named.is_relative_to(part):
+            raise
+        raise OSError(error.errno, error.strerror, str(path / named.relative_to(part))) from error
+
+
+def _replace_folder(part: Path, place: Path, old: Path) -> None:
+    """Rename a folder to its place; one that is there is first renamed."""
+    if place.exists():
+        place.rename(old)
+    try:
+        part.rename(place)
+    except OSError:
+        if old.exists():
+            old.rename(place)
+        raise
 
 
 def write_bytes_atomically(path: Path, *content: bytes | memoryview) -> None:
@@ -122,12 +167,26 @@ def _has_lock(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(PARTIAL_SUFFIX)
 
 
+def _remove_abandoned_folders(folder: Path) -> None:
+    for each in folder.glob(f"{_PREFIX}*{PARTIAL_SUFFIX}/"):
+        with suppress(OSError):  # another process may have finished it meanwhile
+            if _is_free(each, os.O_RDONLY):
+                shutil.rmtree(each)
+
+
 def _is_abandoned(entry: os.DirEntry[str]) -> bool:
     if not is_unfinished(entry.name) or not entry.is_file(follow_symlinks=False):
         return False
     if not _has_lock(entry.name) or sys.platform == "win32":
         return time.time() - entry.stat().st_mtime > _OLD
-    descriptor = os.open(entry.path, os.O_RDWR)
+    return _is_free(Path(entry), os.O_RDWR)
+
+
+def _is_free(path: Path, flags: int) -> bool:
+    """Whether no process holds the lock of a file or folder."""
+    if sys.platform == "win32":
+        return time.time() - path.stat().st_mtime > _OLD
+    descriptor = os.open(path, flags)
     try:
         return _lock(descriptor)
     finally:
@@ -169,6 +228,27 @@ def _locked(part: Path) -> Iterator[None]:
         if part.exists():  # otherwise another process deleted it before it had the lock
             break
         os.close(descriptor)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked_folder(part: Path) -> Iterator[None]:
+    """Create a folder and hold its lock during the block."""
+    if sys.platform == "win32":  # a folder cannot be opened there
+        part.mkdir()
+        yield
+        return
+    while True:
+        part.mkdir()
+        with suppress(FileNotFoundError):
+            descriptor = os.open(part, os.O_RDONLY)
+            _lock(descriptor, wait=True)
+            if part.exists():  # otherwise another process deleted it before it had the lock
+                break
+            os.close(descriptor)
     try:
         yield
     finally:

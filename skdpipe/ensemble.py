@@ -45,6 +45,23 @@ class Ensemble:
     clips: int
 
 
+@dataclass(frozen=True)
+class TestClips:
+    """The test clips of a bundle.
+
+    Attributes:
+        data: the clips.
+        quality: of the bundle's input.
+        described: the quality, and the settings folder of its skeletons.
+        sources: path of each clip's video.
+    """
+
+    data: PairedClips
+    quality: Quality
+    described: str
+    sources: tuple[str, ...]
+
+
 def evaluate_bundles(
     paths: Sequence[Path],
     cache: PoseCache,
@@ -83,14 +100,7 @@ def evaluate_bundles(
     for path in paths:
         bundle, experiment, manifest = bundles[path], experiments[path], tests[path]
         own = quality or _trained_on(bundle)
-        clips = PairedClips(
-            cache,
-            manifest.part(train=False),
-            bundle.metadata.classes,
-            *_formats(bundle.metadata.clip, own, manifest),
-            experiment.derive_low,
-            experiment.seed,
-        )
+        clips = _clips(bundle, experiment, manifest, own, cache)
         found, logits = evaluate(
             bundle.network, clips, quality=own, batch=experiment.recipe.batch, device=device
         )
@@ -107,6 +117,43 @@ def evaluate_bundles(
         accuracy(fused, label, 1),
         accuracy(fused, label, 5),
         len(test),
+    )
+
+
+def cached_test_clips(bundle: Bundle, path: Path, cache: PoseCache) -> TestClips:
+    """The test clips of a bundle's experiment, in the quality that it was trained on.
+
+    Args:
+        bundle: trained by `skdpipe distill`.
+        path: its file, for messages.
+        cache: where the skeletons are.
+
+    Raises:
+        BundleError, DataError: as `evaluate_bundles`.
+    """
+    experiment = _experiment(bundle, path, ())
+    manifest = build_manifest(cache, experiment)
+    quality = _trained_on(bundle)
+    data = _clips(bundle, experiment, manifest, quality, cache)
+    sources = tuple(clip.source for clip in manifest.part(train=False))
+    return TestClips(data, quality, _describe(quality, manifest), sources)
+
+
+def _clips(
+    bundle: Bundle,
+    experiment: Experiment,
+    manifest: Manifest,
+    quality: Quality,
+    cache: PoseCache,
+) -> PairedClips:
+    """The test clips of a manifest as the input of a bundle's network, which is tested on one quality."""
+    return PairedClips(
+        cache,
+        manifest.part(train=False),
+        bundle.metadata.classes,
+        *_formats(bundle.metadata.clip, quality, manifest),
+        experiment.derive_low,
+        experiment.seed,
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int, int, int]
 
 _FASTEST: Final = ("onnx", "openvino")  # for graph networks: configs/RESULTS.md
-_EXPORT_VERSION: Final = 1  # changes when the exported models do
+_EXPORT_VERSION: Final = 2  # changes when the exported models do
 
 
 class TorchRuntime:
@@ -106,12 +106,14 @@ def open_runtime(bundle: Path | Bundle, clip: ClipFormat, choice: RuntimeChoice,
     runtime = choose_runtime(choice, "float32", device, fastest=_FASTEST)
     if runtime == "torch":
         return TorchRuntime(_network_of(bundle), device)
+    one_clip = runtime == "openvino"  # with batches of any size, some networks take 30 times as long
     if isinstance(bundle, Path):
         with errors_of(bundle):
             digest = sha256_of(bundle)
-        model = exported_network(f"bundle-{digest[:32]}-{_EXPORT_VERSION}", lambda: _export(bundle, clip))
+        key = f"bundle-{'one-' if one_clip else ''}{digest[:32]}-{_EXPORT_VERSION}"
+        model = exported_network(key, lambda: _export(bundle, clip, one_clip))
     else:
-        model = _export(bundle, clip)
+        model = _export(bundle, clip, one_clip)
     return ExportedRuntime(model, runtime, threads=available_cores())
 
 
@@ -131,10 +133,10 @@ def _network_of(bundle: Path | Bundle) -> GraphNetwork:
     return (load_bundle(bundle) if isinstance(bundle, Path) else bundle).network
 
 
-def _export(bundle: Path | Bundle, clip: ClipFormat) -> bytes:
+def _export(bundle: Path | Bundle, clip: ClipFormat, one_clip: bool) -> bytes:
     from skdpipe.networks import deployed, to_onnx
 
-    return to_onnx(deployed(_network_of(bundle)).cpu(), input_shape(clip))
+    return to_onnx(deployed(_network_of(bundle)).cpu(), input_shape(clip), fixed=one_clip)
 
 
 def input_shape(clip: ClipFormat) -> Shape:

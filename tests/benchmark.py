@@ -33,7 +33,8 @@ import tracking_quality
 import typer
 from crossing_actors import Footage, detect_rendered, walking_scene
 from extraction_speed import ExtractionSize, comparisons
-from moving_body import fill, tiny_experiment
+from moving_body import ACTIONS, a_sequence, blurred, fill, tiny_experiment
+from network_contract import perturbed
 from plain_st_gcn import PlainStGcn
 from rich.console import Console
 from rich.live import Live
@@ -42,11 +43,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from tracking_quality import TrackingSize
 
+from skdpipe.bundle import Bundle, build_network, save_bundle
 from skdpipe.cache import PoseCache
 from skdpipe.config import (
     Augmentation,
     ClipFormat,
     Distillation,
+    NetworkChoice,
     OpenPifPafSettings,
     Precision,
     Thresholds,
@@ -56,8 +59,15 @@ from skdpipe.distill import edge_loss as blockwise
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.distill.objective import baseline_objective, student_objective
 from skdpipe.distill.training import Objective
+from skdpipe.export import ExportReport, export_student
+from skdpipe.export.litert import LitertFile
+from skdpipe.export.parity import worst
+from skdpipe.inference import BundleMetadata
+from skdpipe.inference.export_format import LITERT_STUDENT, OPENVINO_STUDENT, STATIC_STUDENT
+from skdpipe.inference.model_input import batch_input
 from skdpipe.inference.runtimes import ExportedRuntime, Floats, Mask, Runtime
 from skdpipe.networks import (
+    NETWORKS,
     ContinualNetwork,
     GraphNetwork,
     adaptation_layer,
@@ -170,6 +180,15 @@ class LoaderSize(NamedTuple):
     of_each: int
 
 
+class ExportSize(NamedTuple):
+    """Networks of one width that are exported, and the clips on which they are compared."""
+
+    networks: tuple[str, ...]
+    frames: int
+    width: int
+    clips: int
+
+
 @dataclass(frozen=True)
 class Sizes:
     """Sizes of all benchmarks.
@@ -182,6 +201,7 @@ class Sizes:
         peak_losses: losses whose memory is measured.
         train: ST-GCNs whose training steps are timed.
         runtimes: ST-GCNs that are timed in each runtime.
+        exported: networks that are exported.
         extraction: the video and networks of the extraction.
         loaders: trainings whose waiting time for batches is measured.
         steps: students whose steps are timed.
@@ -196,6 +216,7 @@ class Sizes:
     peak_losses: tuple[str, ...]
     train: tuple[StepSize, ...]
     runtimes: tuple[StepSize, ...]
+    exported: ExportSize
     extraction: ExtractionSize
     loaders: tuple[LoaderSize, ...]
     steps: tuple[StepSize, ...]
@@ -220,6 +241,7 @@ SIZES: Final = {
             StepSize("coco-17", 2, 300, 64, 16),
             StepSize("coco-17", 1, 24, 16, 16),
         ),
+        exported=ExportSize(NETWORKS, 32, 16, 64),
         extraction=ExtractionSize(
             300,
             640,
@@ -245,6 +267,7 @@ SIZES: Final = {
         peak_losses=("edge_loss",),
         train=(StepSize("coco-17", 2, 16, 4, 2),),
         runtimes=(StepSize("penn-13", 2, 8, 4, 2),),
+        exported=ExportSize(("st_2sgcn", "dd_net"), 8, 6, 4),
         extraction=ExtractionSize(6, 64, 48, (("shufflenetv2x1", "actors-low", 33),)),
         loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
         steps=(StepSize("penn-13", 1, 8, 6, 2),),
@@ -798,6 +821,50 @@ def _per_frame(name: str, measured: Measured, frames: int, own_frames: int, rema
 
 
 # --------------------------------------------------------------------------------------------------------
+# export: a clip in every network, as it is exported
+
+
+def exports(setting: Setting) -> Iterator[Row]:
+    """Every network in each format that can be written here, against PyTorch, on one clip."""
+    size = setting.sizes.exported
+    clip = ClipFormat(frames=size.frames)
+    shown = [blurred(a_sequence(ACTIONS[number % 2], number)) for number in range(size.clips)]
+    x, mask = batch_input(shown[:1], clip)
+    for name in size.networks:
+        torch.manual_seed(setting.seed)
+        choice = NetworkChoice(name, width=size.width)
+        network = perturbed(build_network(choice, clip, len(ACTIONS)))
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "network.safetensors"
+            save_bundle(Bundle(network, BundleMetadata(choice, ACTIONS, clip, "squint")), path)
+            report = export_student(path, skeletons=shown)
+            reference = TorchRuntime(network, "cpu")
+            for file, runtime in exported_runtimes(report.folder):
+                comparison = Comparison(
+                    f"{name} {runtime.name}, {size.frames} frames, width {size.width}",
+                    partial(reference, x, mask),
+                    partial(runtime, x, mask),
+                )
+                yield timed(comparison, setting, partial(_size_and_parity, report, file))
+
+
+def exported_runtimes(folder: Path) -> Iterator[tuple[str, Runtime]]:
+    """The files of an export, each with what runs it on one thread."""
+    yield STATIC_STUDENT, ExportedRuntime((folder / STATIC_STUDENT).read_bytes(), "onnx", 1)
+    if (folder / OPENVINO_STUDENT).is_file():
+        yield OPENVINO_STUDENT, ExportedRuntime(folder / OPENVINO_STUDENT, "openvino", 1)
+    if (folder / LITERT_STUDENT).is_file():
+        yield LITERT_STUDENT, LitertFile(folder / LITERT_STUDENT)
+
+
+def _size_and_parity(report: ExportReport, file: str, measured: Measured) -> str:
+    """The size of a file, the largest difference relative to the largest logit, and the equal labels."""
+    parity = worst([each for each in report.compared if each.file == file])
+    apart = parity.largest_difference / report.largest_logit
+    return f"{report.size_of(file) / 1000:.0f} kB; difference {apart:.0e}; {parity.equal:.0%} equal labels"
+
+
+# --------------------------------------------------------------------------------------------------------
 # The command
 
 
@@ -817,6 +884,7 @@ SECTIONS: Final = {
     "edge": Section("Edge loss, forward and backward; (row, channel, frame, joint)", edge),
     "st-gcn": Section("ST-GCN, training step", st_gcn_against_released, reference="released"),
     "runtimes": Section("ST-GCN, evaluation in each runtime", runtimes, "PyTorch", "runtime"),
+    "export": Section("A clip in an exported network", exports, "PyTorch", "exported"),
     "revision": Section("Gradient revision, three losses", gradient_revision, "per loss", "summed"),
     "step": Section("A whole step", whole_step, "distillation", "without"),
     "extract": Section("Extraction from a video", extract),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from skdpipe.atomic_file import (
+    atomic_folder,
     atomic_path,
     open_atomically,
     remove_leftovers,
@@ -122,3 +123,47 @@ def test_other_files_are_no_leftovers(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:
     assert remove_leftovers(tmp_path / "nowhere") == 0
+
+
+def test_a_folder_replaces_another_as_a_whole(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with atomic_folder(tmp_path / "a/folder") as part:
+            (part / "inside").mkdir()
+            (part / "inside/file").write_text(content)
+            (part / content).touch()
+    assert list((tmp_path / "a").iterdir()) == [tmp_path / "a/folder"]
+    assert sorted(each.name for each in (tmp_path / "a/folder").iterdir()) == ["inside", "new"]
+    assert (tmp_path / "a/folder/inside/file").read_text() == "new"
+
+
+def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/old").touch()
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "folder") as part:
+        (part / "new").write_bytes(bytes(1 // len(b"")))
+    assert list(tmp_path.rglob("*")) == [tmp_path / "folder", tmp_path / "folder/old"]
+
+
+def test_an_error_in_the_folder_names_the_file_at_its_place(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, atomic_folder(tmp_path / "folder") as part:
+        (part / "absent/file").touch()
+    assert caught.value.filename == str(tmp_path / "folder/absent/file")
+
+
+def test_the_folder_of_a_killed_process_is_deleted_by_the_next(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from skdpipe.atomic_file import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as part:\n"
+        "    (part / 'file').touch(); print(flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "first")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with atomic_folder(tmp_path / "second"):
+            assert len(list(tmp_path.iterdir())) == 2  # that of a process that runs stays
+        process.kill()
+        process.wait()
+    with atomic_folder(tmp_path / "second"):
+        pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "second"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -19,6 +20,11 @@ ROWS = {
     ),
     "st-gcn": ("training, 16 frames, coco-17, width 4, 2x2",),
     "runtimes": tuple(f"{name}, 8 frames, penn-13, width 4, 2x2" for name in ("torch", "onnx", "openvino")),
+    "export": tuple(
+        f"{name} {runtime}, 8 frames, width 6"
+        for name in ("st_2sgcn", "dd_net")
+        for runtime in ("onnx", "openvino", *(["litert"] if find_spec("litert_torch") else []))
+    ),
     "revision": tuple(
         f"{name}, 8 frames, penn-13, width 6, 1x2"
         for name in (

@@ -663,8 +663,8 @@ def test_help_has_panels_in_the_order_of_the_pipeline(run: Run) -> None:
     ]  # fmt: skip
     commands = re.findall(r"^│ ([a-z-]+) ", text, re.MULTILINE)
     assert [each for each in commands if not each.startswith("-")] == [
-        "extract", "check", "distill", "predict", "info", "demo", "app", "import", "convert", "fit-noise",
-        "layouts", "finetune", "evaluate", "compare", "report", "profile", "train-pose",
+        "extract", "check", "distill", "predict", "export", "info", "demo", "app", "import", "convert",
+        "fit-noise", "layouts", "finetune", "evaluate", "compare", "report", "profile", "train-pose",
         "measure-pose", "pose-weights", "doctor", "cache", "config",
     ]  # fmt: skip
 

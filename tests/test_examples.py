@@ -7,26 +7,37 @@ keypoints postprocessed correctly; it does not measure the accuracy of MoveNet.
 import hashlib
 import importlib
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from moving_body import ACTIONS, BOX_PLUGIN, write_action_video
+from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, blurred, write_action_video
 from stream_server import served
 from typer.testing import CliRunner
 
 import skdpipe
 from skdpipe.cache import PoseCache
 from skdpipe.cli.commands import app
-from skdpipe.config import Estimator, Experiment, Extraction, PluginSettings, load_config
+from skdpipe.config import (
+    ClipFormat,
+    Estimator,
+    Experiment,
+    Extraction,
+    PluginSettings,
+    load_config,
+    to_plain,
+)
 from skdpipe.errors import MissingDependencyError, PoseError
+from skdpipe.inference.model_input import model_input
 from skdpipe.pose import PoseEstimator
 from skdpipe.pose.load import load_estimator
-from skdpipe.skeleton import COCO_17
+from skdpipe.skeleton import COCO_17, PoseSequence, describe_layout, layout_named, map_layout
 from skdpipe.skeleton.people import pairwise_oks
 from skdpipe.video import Frame, read_frames
 
@@ -295,3 +306,76 @@ def test_the_attention_loss_does_not_depend_on_scale() -> None:
     here[..., 0], there[..., 1] = 3, 5
     assert loss(here, there) == pytest.approx(2)  # (1, 0) against (0, 1)
     assert loss(features[:0], features[:0]) == 0
+
+
+# Skeletons without skdpipe
+
+
+def several_people(people: int) -> PoseSequence:
+    """Every other frame of people of whom joints are missing; the last is the most confident."""
+    shown = [blurred(a_sequence(ACTIONS[number % 2], number)) for number in range(people)]
+    keypoints = np.concatenate([each.keypoints for each in shown], axis=1)
+    keypoints[..., 2] *= np.linspace(0.5, 1, people, dtype=np.float32)[:, None]
+    keypoints[:2, 0] = np.nan, np.nan, 0
+    return shown[0].with_keypoints(keypoints)
+
+
+def as_fields(sequence: PoseSequence) -> dict[str, object]:
+    return {
+        "keypoints": sequence.keypoints,
+        "frame": sequence.frame_index,
+        "frames": sequence.video_frames,
+        "size": sequence.size,
+    }
+
+
+@pytest.mark.parametrize("people", [1, 2, 3])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"frames": 30, "smoothing": 3},
+        {"fill": "replay", "frames": 20},
+        {"scale": "image", "missing": "interpolate"},
+        {"scale": "root", "stream": "bone"},
+        {"smoothing": 5, "missing": "interpolate", "stream": "joint_motion"},
+        {"layout": "penn-13", "stream": "bone_motion", "missing": "interpolate"},
+    ],
+    ids=str,
+)
+def test_the_input_of_a_network_without_skdpipe_is_that_of_skdpipe(
+    settings: dict[str, Any], people: int
+) -> None:
+    clip = ClipFormat(**{"frames": 8, **settings})
+    layout = layout_named(clip.layout)
+    sequence = map_layout(several_people(people), layout)
+    described = json.loads(json.dumps([to_plain(clip), to_plain(describe_layout(layout))]))
+    x, mask = example("label_skeletons").network_input(as_fields(sequence), *described)
+    expected, shown = model_input(sequence, clip)
+    np.testing.assert_array_equal(mask, shown)
+    np.testing.assert_array_equal(x, expected)
+    assert x.dtype == expected.dtype
+
+
+def test_nobody_and_other_joints_are_refused_without_skdpipe() -> None:
+    run = example("label_skeletons").network_input
+    described = to_plain(ClipFormat()), to_plain(describe_layout(COCO_17))
+    nobody = {"keypoints": np.zeros((3, 1, 17, 3))}
+    assert not run(nobody, *described)[1].any()
+    with pytest.raises(ValueError, match=r"keypoints \(3, 1, 13, 3\), expected \(frame, person, 17, 3\)"):
+        run({"keypoints": np.zeros((3, 1, 13, 3))}, *described)
+
+
+def test_a_skeleton_in_json_is_that_in_npz(tmp_path: Path) -> None:
+    script, fields = example("label_skeletons"), as_fields(several_people(2))
+    np.savez(tmp_path / "a.npz", **fields)
+    keypoints = np.asarray(fields["keypoints"])
+    plain = {name: np.asarray(value).tolist() for name, value in fields.items()}
+    plain["keypoints"] = np.where(np.isnan(keypoints), None, keypoints.astype(object)).tolist()
+    (tmp_path / "a.json").write_text(json.dumps(plain))
+    described = to_plain(ClipFormat()), to_plain(describe_layout(COCO_17))
+    in_npz, in_json = (
+        script.network_input(script.load_skeleton(tmp_path / name), *described)[0]
+        for name in ("a.npz", "a.json")
+    )
+    np.testing.assert_array_equal(in_npz, in_json)

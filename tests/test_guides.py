@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import glob
+import importlib
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from moving_body import ACTIONS, BOX_PLUGIN, a_sequence, write_action_video
@@ -28,6 +32,7 @@ from skdpipe.video import read_frames, write_timed_video
 ROOT = Path(__file__).parents[1]
 GUIDES = ("my-videos.md", "my-skeletons.md", "recipes.md")
 FOOTAGE_GUIDE = ROOT / "examples/my-footage.md"
+PHONE_GUIDE = ROOT / "examples/my-phone.md"
 CAMERA_GUIDE = ROOT / "examples/my-camera.md"
 
 TINY = {
@@ -170,6 +175,49 @@ def run_python_of(guide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(skdpipe, "load_predictor", partial(skdpipe.load_predictor, estimator=low))
     blocks = re.findall(r"^```python\n(.*?)^```", guide.read_text(encoding="utf-8"), re.M | re.S)
     exec(compile("\n".join(blocks), guide.name, "exec"), {})
+
+
+@pytest.fixture
+def student(workplace: Path) -> Path:
+    """The folder with a trained student, its cache, and skeletons of its estimator."""
+    for line in ("extract videos/", "distill --folds 0"):
+        assert CliRunner().invoke(app, line.split()).exit_code == 0
+    (low,) = (workplace / "pose_cache/low").iterdir()
+    low.rename(workplace / "my-skeletons")
+    shutil.copytree(workplace / "my-skeletons", low)
+    return workplace
+
+
+def test_the_commands_and_the_python_of_the_guide_to_phones_run(
+    student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    exported = student / "models/published/student-export"
+    for line in commands(PHONE_GUIDE, "sh"):
+        result = CliRunner().invoke(app, arguments(line))
+        assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
+        assert result.output.count("student.onnx ") == 2  # two batches
+        assert (exported / "student-batch-1.onnx").is_file()
+    assert {each.name for each in (student / "phone").iterdir()} == {
+        "card.md", "student.onnx", "student-batch-1.onnx",
+    }  # fmt: skip
+    blocks = re.findall(r"^```python\n(.*?)^```", PHONE_GUIDE.read_text(encoding="utf-8"), re.M | re.S)
+    exec(compile("\n".join(blocks), PHONE_GUIDE.name, "exec"), {})
+    shapes, probabilities = map(ast.literal_eval, capsys.readouterr().out.splitlines())
+    assert shapes == [
+        ("x", [1, 2, 3, 8, 17], "tensor(float)"),
+        ("mask", [1, 2], "tensor(bool)"),
+        ("logits", [1, 2], "tensor(float)"),
+    ]
+    assert json.loads((student / "student.json").read_text())["classes"] == sorted(dict(probabilities))
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    label_skeletons = importlib.import_module("label_skeletons")
+    found = label_skeletons.label(
+        exported / "student-batch-1.onnx", label_skeletons.load_skeleton(student / "skeleton.npz")
+    )
+    assert [name for name, _ in found] == [name for name, _ in probabilities]
+    np.testing.assert_allclose(*([share for _, share in each] for each in (found, probabilities)), atol=1e-5)
 
 
 def test_the_python_example_of_the_readme_runs(

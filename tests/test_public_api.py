@@ -39,6 +39,7 @@ TWINS = {
     "predict": "load_predictor",
     "evaluate": "evaluate_bundles",
     "report": "write_report",
+    "export": "export_student",
     "profile": "profile_estimators",
     "train-pose": "train_pose",
     "measure-pose": "measure_pose",

@@ -8,6 +8,7 @@ from skdpipe.cli import (  # noqa: F401, I001
     training,
     predict,
     evaluate,
+    export,
     info,
     demo,
     webapp,

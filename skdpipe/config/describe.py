@@ -142,7 +142,7 @@ def _default(setting: Field[Any], value: object) -> str:
     """The note on the default of a setting; empty if the value is the default."""
     if setting.default is MISSING and setting.default_factory is MISSING:
         return "required"
-    default = setting.default if setting.default_factory is MISSING else setting.default_factory()
+    default: Any = setting.default if setting.default_factory is MISSING else setting.default_factory()
     plain = TypeAdapter(Any).dump_python(default, mode="json")
     return "" if plain == value else f"default: {_flow(plain)}"
 

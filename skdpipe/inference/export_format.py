@@ -29,7 +29,11 @@ POSE: Final = "pose.onnx"
 """The pose network, from images to fields."""
 
 OPENVINO_STUDENT: Final = "openvino/student.xml"
-"""The student in OpenVINO's format."""
+"""The student in OpenVINO's format, with a batch of one clip."""
+
+
+LITERT_STUDENT: Final = "student.tflite"
+"""The student in LiteRT's format, with a batch of one clip."""
 
 
 @dataclass(frozen=True)

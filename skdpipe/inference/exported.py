@@ -98,13 +98,14 @@ class _NoEstimatorError(Exception):
 def _find_student(path: Path, choice: RuntimeChoice) -> tuple[Path, Path, ExportRuntime]:
     """The folder of an export, the file of the student, and what runs it."""
     if path.is_dir():
-        found = [each for each in (path / STUDENT, path / OPENVINO_STUDENT) if each.is_file()]
+        files = (path / STUDENT, path / STATIC_STUDENT, path / OPENVINO_STUDENT)
+        found = [each for each in files if each.is_file()]
         if not found:
             raise BundleError(
                 f"no {STUDENT} in {path}; expected a folder that `skdpipe export` wrote, or a bundle's file"
             )
         chosen = choose_runtime_of_export(choice, "float32", fastest=_able_to_read(found[0]))
-        return path, found[-1] if chosen == "openvino" else found[0], chosen
+        return path, found[-1] if chosen == "openvino" else found[0], chosen  # OpenVINO: best for one clip
     if not path.is_file():
         raise BundleError(f"no export at {path}; expected a folder or a file that `skdpipe export` wrote")
     if path.suffix not in {".onnx", ".xml"}:

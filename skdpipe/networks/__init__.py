@@ -13,7 +13,7 @@ from skdpipe.networks.continual import ContinualNetwork, ContinualOutput, contin
 from skdpipe.networks.cost import count_multiply_adds, count_parameters, multiply_adds_in
 from skdpipe.networks.ctr_gcn import ctr_gcn
 from skdpipe.networks.dd_net import dd_net
-from skdpipe.networks.deploy import DeployedNetwork, deployed, to_onnx
+from skdpipe.networks.deploy import DeployedNetwork, LogitsOnly, deployed, to_onnx
 from skdpipe.networks.graph import Partitioning
 from skdpipe.networks.graph_network import GraphNetwork
 from skdpipe.networks.layers import adaptation_layer
@@ -29,6 +29,7 @@ __all__ = [
     "ContinualOutput",
     "DeployedNetwork",
     "GraphNetwork",
+    "LogitsOnly",
     "Network",
     "NetworkOutput",
     "Partitioning",

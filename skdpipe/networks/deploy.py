@@ -64,24 +64,30 @@ def deployed(network: GraphNetwork) -> DeployedNetwork:
 
 
 def to_onnx(
-    network: DeployedNetwork, shape: tuple[int, int, int, int, int], *, features: bool = False
+    network: DeployedNetwork,
+    shape: tuple[int, int, int, int, int],
+    *,
+    features: bool = False,
+    fixed: bool = False,
 ) -> bytes:
     """Export a network as an ONNX model with the inputs ``x`` and ``mask`` and the output ``logits``.
 
-    The batch size of the model is dynamic. Needs the package onnx.
+    Needs the package onnx.
 
     Args:
         network: on the CPU, in single precision.
         shape: of ``x``, ``(batch, person, channel, frame, joint)``; any batch size.
         features: whether ``features`` is a second output.
+        fixed: whether the batch size of the model is that of the shape, and not any.
     """
-    example = {"x": torch.zeros(2, *shape[1:]), "mask": torch.ones(2, shape[1], dtype=torch.bool)}
+    batch = shape[0] if fixed else 2  # of an example; 1 would become a constant
+    example = {"x": torch.zeros(batch, *shape[1:]), "mask": torch.ones(batch, shape[1], dtype=torch.bool)}
     names = [*example, "logits", *(["features"] if features else [])]
-    module = network if features else _Logits(network)
-    return export_to_onnx(module, example, {name: {0: "batch"} for name in names})
+    module = network if features else LogitsOnly(network)
+    return export_to_onnx(module, example, {name: {} if fixed else {0: "batch"} for name in names})
 
 
-class _Logits(nn.Module):
+class LogitsOnly(nn.Module):
     """The logits alone of a network."""
 
     def __init__(self, network: DeployedNetwork) -> None:

@@ -13,7 +13,7 @@ from skdpipe.runtimes import choose_runtime, exported_network, open_session
 if TYPE_CHECKING:
     from skdpipe.pose.openpifpaf.networks import PoseNetwork
 
-_EXPORT_VERSION: Final = 1  # changes when the exported models do
+_EXPORT_VERSION: Final = 2  # changes when the exported models do
 
 
 def open_network(settings: OpenPifPafSettings, device: str, threads: int) -> FieldNetwork:
