@@ -214,8 +214,8 @@ Damage = Callable[[Path], Path | None]
 
 
 def without_student(folder: Path) -> None:
-    (folder / STUDENT).unlink()
-    (folder / OPENVINO_STUDENT).unlink()
+    for file in (STUDENT, STATIC_STUDENT, OPENVINO_STUDENT):
+        (folder / file).unlink()
 
 
 def truncated(folder: Path) -> None:
