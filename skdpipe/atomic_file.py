@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -69,7 +69,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         _create_folder(place.parent)
         _remove_abandoned_folders(place.parent)
-        with _locked_folder(part):
+        with _locked(part, folder=True):
             try:
                 yield part
                 for each in [*part.rglob("*"), part]:
@@ -217,34 +217,19 @@ def holding_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(part: Path) -> Iterator[None]:
-    """Create a file and hold its lock during the block."""
-    if sys.platform == "win32":  # an open file cannot be renamed there
+def _locked(part: Path, *, folder: bool = False) -> Iterator[None]:
+    """Create a file or a folder and hold its lock during the block."""
+    if sys.platform == "win32":  # an open file cannot be renamed there, and a folder not be opened
+        if folder:
+            part.mkdir()
         yield
         return
+    flags = os.O_RDONLY if folder else os.O_CREAT | os.O_EXCL | os.O_RDWR
     while True:
-        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        _lock(descriptor, wait=True)
-        if part.exists():  # otherwise another process deleted it before it had the lock
-            break
-        os.close(descriptor)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked_folder(part: Path) -> Iterator[None]:
-    """Create a folder and hold its lock during the block."""
-    if sys.platform == "win32":  # a folder cannot be opened there
-        part.mkdir()
-        yield
-        return
-    while True:
-        part.mkdir()
-        with suppress(FileNotFoundError):
-            descriptor = os.open(part, os.O_RDONLY)
+        if folder:
+            part.mkdir()
+        with suppress(FileNotFoundError) if folder else nullcontext():
+            descriptor = os.open(part, flags, 0o666)
             _lock(descriptor, wait=True)
             if part.exists():  # otherwise another process deleted it before it had the lock
                 break

@@ -368,7 +368,7 @@ print(load_export(export).predict(video).people)
 
 
 def test_labelling_imports_only_what_it_uses(export: Path, frames: Frame, tmp_path: Path) -> None:
-    """The import takes 0.25 s; unlike the time, the number of modules is the same on a loaded machine."""
+    """Unlike the time of the import, the number of modules is the same on a loaded machine."""
     write_video(tmp_path / "push.mp4", frames, 12.0)
     command = [sys.executable, "-c", PROGRAM, str(export), str(tmp_path / "push.mp4")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -80,6 +80,17 @@ Config = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: key.path=value; may be repeated.")
+]
+EstimatorConfig = Annotated[
+    str,
+    typer.Option(
+        help="Config of another estimator than the bundle's: a YAML file or a name.",
+        autocompletion=complete_config,
+    ),
+]
+RuntimeName = Annotated[
+    Literal["auto", "torch", "onnx", "openvino"],
+    typer.Option(help="What runs the networks; auto takes the fastest that is installed."),
 ]
 Cache = Annotated[Path, typer.Option("--cache", envvar="SKDPIPE_CACHE", help="Folder of the pose cache.")]
 Models = Annotated[Path, typer.Option("--models", help="Folder of the trained networks.")]

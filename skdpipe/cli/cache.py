@@ -25,6 +25,7 @@ from skdpipe.cli.app import (
     print_problem,
     stderr,
 )
+from skdpipe.cli.interruption import starting_over
 from skdpipe.errors import CacheError, DataError
 from skdpipe.printable import printable
 
@@ -60,7 +61,8 @@ def list_(
     if clips:
         _print_clips(opened, folder)
         return
-    folders = summarise_cache(opened, Progress(stderr), folder)
+    with starting_over():
+        folders = summarise_cache(opened, Progress(stderr), folder)
     pairs, others = count_pairs(opened), list_other_files(opened)
     if json:
         found = {"root": str(root), "folders": [_plain(each) for each in folders], "pairs": asdict(pairs)}
@@ -142,7 +144,8 @@ def verify(root: Cache = Path("pose_cache"), json: Json = False) -> None:
     """Read every file and compare its checksum; exit code 1 if one is damaged or out of place."""
     from skdpipe import Progress, verify_cache
 
-    report = verify_cache(_open(root), Progress(stderr))
+    with starting_over():
+        report = verify_cache(_open(root), Progress(stderr))
     if json:
         findings = [{**asdict(each), "path": str(each.path)} for each in report.findings]
         without = [str(path) for path in report.unverifiable]

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skdpipe.cli.app import SETTINGS, Cache, Config, Overrides, app, print_json, print_line, stderr, stdout
+from skdpipe.cli.interruption import starting_over
 from skdpipe.printable import printable
 
 if TYPE_CHECKING:
@@ -48,15 +49,16 @@ def doctor(
     """
     from skdpipe import Progress, diagnose
 
-    diagnoses = diagnose(
-        config,
-        overrides or (),
-        videos=videos or (),
-        cache=cache,
-        thorough=thorough,
-        online=online,
-        progress=Progress(stderr),
-    )
+    with starting_over():
+        diagnoses = diagnose(
+            config,
+            overrides or (),
+            videos=videos or (),
+            cache=cache,
+            thorough=thorough,
+            online=online,
+            progress=Progress(stderr),
+        )
     counts = {level: sum(each.count(level) for each in diagnoses) for level in ("problem", "warning", "note")}
     if json:
         print_json([_to_plain(each.subject, finding) for each in diagnoses for finding in each.findings])

@@ -31,6 +31,19 @@ class NothingToContinue(SystemExit):
 
 
 @contextmanager
+def starting_over() -> Iterator[None]:
+    """What a command does that starts over the next time.
+
+    Raises:
+        NothingToContinue: after an interruption.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise NothingToContinue from None
+
+
+@contextmanager
 def ending_on_signals() -> Iterator[None]:
     """End the process on SIGINT, SIGTERM or SIGHUP during the ``with`` block; exit code 128 + signal.
 

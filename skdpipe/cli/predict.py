@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from skdpipe.cli.app import (
     EVERYDAY,
     Device,
+    EstimatorConfig,
     Models,
+    RuntimeName,
     app,
-    complete_config,
     device_name,
     print_note,
 )
@@ -52,17 +53,8 @@ def predict(
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Bundle of a student; by default the newest.")] = None,
     models: Models = Path("models"),
-    estimator: Annotated[
-        str,
-        typer.Option(
-            help="Config of another estimator than the bundle's: a YAML file or a name.",
-            autocompletion=complete_config,
-        ),
-    ] = "",
-    runtime: Annotated[
-        Literal["auto", "torch", "onnx", "openvino"],
-        typer.Option(help="What runs the networks; auto takes the fastest that is installed."),
-    ] = "auto",
+    estimator: EstimatorConfig = "",
+    runtime: RuntimeName = "auto",
     top: Annotated[int, typer.Option(help="Number of labels to print for a clip.", min=1)] = 5,
     min_probability: Annotated[
         float | None,

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,15 +14,16 @@ from skdpipe.cli.app import (
     EVERYDAY,
     Cache,
     Device,
+    EstimatorConfig,
     Models,
+    RuntimeName,
     app,
-    complete_config,
     device_name,
     print_line,
     print_note,
     print_problem,
 )
-from skdpipe.cli.interruption import NothingToContinue
+from skdpipe.cli.interruption import starting_over
 from skdpipe.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
@@ -47,17 +48,8 @@ def web_app(
             help="Folder of videos that may be shown behind cached skeletons; may be repeated.",
         ),
     ] = None,
-    estimator: Annotated[
-        str,
-        typer.Option(
-            help="Config of another estimator than the bundles': a YAML file or a name.",
-            autocompletion=complete_config,
-        ),
-    ] = "",
-    runtime: Annotated[
-        Literal["auto", "torch", "onnx", "openvino"],
-        typer.Option(help="What runs the networks; auto takes the fastest that is installed."),
-    ] = "auto",
+    estimator: EstimatorConfig = "",
+    runtime: RuntimeName = "auto",
     device: Device = "",
     host: Annotated[
         str, typer.Option(help="Address to listen on; by default only this computer reaches the page.")
@@ -163,7 +155,5 @@ def _serve(application: FastAPI, listening: socket.socket) -> None:
         timeout_graceful_shutdown=_PATIENCE,
         timeout_keep_alive=30,
     )
-    try:
+    with starting_over():
         uvicorn.Server(config).run(sockets=[listening])
-    except KeyboardInterrupt:
-        raise NothingToContinue from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import Final
 
 from skdpipe.distill.methods import BASELINE, STUDENT, method_named
@@ -35,15 +34,17 @@ def conclude_robustness(curves: Sequence[RobustnessCurve]) -> str:
     first = f"{title} loses most with {worst.axis.name}: {lost:.0f} points at {worst.strengths[-1]:g}."
     if not {STUDENT.name, BASELINE.name} <= networks.keys():
         return first
-    student, baseline = (
-        [strength_at_fall(curve.strengths, curve.top1[networks[each]], _POINTS) or inf for curve in curves]
-        for each in (STUDENT.name, BASELINE.name)
-    )
-    later = sum(one > other for one, other in zip(student, baseline, strict=True))
-    earlier = sum(one < other for one, other in zip(student, baseline, strict=True))
+    differences = [
+        student - baseline
+        for curve in curves
+        for student, baseline in zip(
+            curve.top1[network][1:], curve.top1[networks[BASELINE.name]][1:], strict=True
+        )
+    ]
+    higher, lower = sum(each > 1 for each in differences), sum(each < -1 for each in differences)
     return (
-        f"{first} In {later} of {len(curves)} degradations it loses {_POINTS:g} points at a higher strength "
-        f"than {BASELINE.title}, in {earlier} at a lower one."
+        f"{first} Of {len(differences)} degraded test sets, it is over a point more accurate than "
+        f"{BASELINE.title} on {higher}, and over a point less accurate on {lower}."
     )
 
 
