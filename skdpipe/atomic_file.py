@@ -177,20 +177,22 @@ def _remove_abandoned_folders(folder: Path) -> None:
 def _is_abandoned(entry: os.DirEntry[str]) -> bool:
     if not is_unfinished(entry.name) or not entry.is_file(follow_symlinks=False):
         return False
-    if not _has_lock(entry.name) or sys.platform == "win32":
-        return time.time() - entry.stat().st_mtime > _OLD
-    return _is_free(Path(entry), os.O_RDWR)
+    return _is_free(Path(entry), os.O_RDWR) if _has_lock(entry.name) else _is_old(Path(entry))
 
 
 def _is_free(path: Path, flags: int) -> bool:
     """Whether no process holds the lock of a file or folder."""
     if sys.platform == "win32":
-        return time.time() - path.stat().st_mtime > _OLD
+        return _is_old(path)
     descriptor = os.open(path, flags)
     try:
         return _lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_old(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > _OLD
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from skdpipe.config import ClipFormat, RuntimeChoice
 from skdpipe.file_digest import sha256_of
 from skdpipe.inference.continual import Arrays, ContinualFormat, Floats
 from skdpipe.inference.metadata import errors_of
+from skdpipe.inference.model_input import clip_shape
 from skdpipe.inference.runtimes import ExportedRuntime, Runtime
 from skdpipe.runtimes import available_cores, choose_runtime, exported_network
-from skdpipe.skeleton import layout_named
 
 if TYPE_CHECKING:
     import torch
@@ -141,4 +141,4 @@ def _export(bundle: Path | Bundle, clip: ClipFormat, one_clip: bool) -> bytes:
 
 def input_shape(clip: ClipFormat) -> Shape:
     """Shape of one clip ``(1, person, channel, frame, joint)``."""
-    return 1, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout))
+    return 1, *clip_shape(clip)

@@ -13,7 +13,7 @@ from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Degradation
 from skdpipe.dataset.manifest import PairedClip
 from skdpipe.degradation import degrade
-from skdpipe.inference.model_input import joint_input, with_people
+from skdpipe.inference.model_input import clip_shape, joint_input, with_people
 from skdpipe.inference.streams import to_stream
 from skdpipe.skeleton import PoseSequence, layout_named
 from skdpipe.skeleton.people import match_people
@@ -124,7 +124,7 @@ class PairedClips(Dataset[Batch]):
 def _joints(sequence: PoseSequence | None, clip: ClipFormat) -> tuple[Tensor, Tensor]:
     if sequence is None:
         nobody = torch.zeros(clip.people, dtype=torch.bool)
-        return torch.zeros(clip.people, clip.channels, clip.frames, len(layout_named(clip.layout))), nobody
+        return torch.zeros(clip_shape(clip)), nobody
     joints, mask = joint_input(sequence, clip)
     return torch.from_numpy(joints), torch.from_numpy(mask)
 

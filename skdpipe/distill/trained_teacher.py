@@ -16,7 +16,7 @@ from skdpipe.distill.method_training import (
 )
 from skdpipe.distill.methods import STUDENT, TEACHER
 from skdpipe.errors import BundleError
-from skdpipe.skeleton import layout_named
+from skdpipe.inference.model_input import clip_shape
 
 
 def load_teacher(run: RunContext, path: Path) -> Bundle:
@@ -60,8 +60,7 @@ def require_comparable(run: RunContext, teacher: Bundle | None) -> None:
         initialise_from_teacher(student, network, same_input=run.manifest.same_coordinates)
     if compares_joints:
         clip, teacher_clip = run.clip_format(STUDENT), run.clip_format(TEACHER)
-        shape = (clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))
-        require_same_joints(student, network.eval(), shape, teacher_clip.channels)
+        require_same_joints(student, network.eval(), clip_shape(clip), teacher_clip.channels)
 
 
 def adopt_teacher(run: RunContext, teacher: Bundle) -> None:

@@ -94,7 +94,7 @@ def _bytes_of_weights(network: GraphNetwork) -> int:
 def _bytes_of_step(network: GraphNetwork, clip: ClipFormat, recipe: Recipe) -> _Step:
     import torch
 
-    from skdpipe.skeleton import layout_named
+    from skdpipe.inference.model_input import clip_shape
 
     moments = 2 if recipe.optimiser == "adamw" else int(recipe.momentum > 0)
     own = {each.untyped_storage().data_ptr() for each in network.parameters()}
@@ -106,7 +106,7 @@ def _bytes_of_step(network: GraphNetwork, clip: ClipFormat, recipe: Recipe) -> _
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    shape = (_CLIPS, clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))
+    shape = (_CLIPS, *clip_shape(clip))
     x, mask = torch.randn(shape), torch.ones(shape[:2], dtype=torch.bool)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = network.train()(x, mask)

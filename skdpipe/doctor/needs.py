@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -146,10 +145,9 @@ def _experiment(setup: Setup) -> Experiment | None:
 def _count_clips(setup: Setup) -> int:
     """The number of clips of high quality in the cache."""
     from skdpipe.cache import PoseCache
-    from skdpipe.cache.pose_cache import is_entry
 
-    folders = PoseCache(setup.cache).folders("high")
-    return sum(is_entry(name) for folder in folders for name in os.listdir(folder))  # noqa: PTH208
+    cache = PoseCache(setup.cache)
+    return sum(1 for folder in cache.folders("high") for _ in cache.files_in(folder))
 
 
 def check_shared_memory(setup: Setup) -> Iterator[Finding]:

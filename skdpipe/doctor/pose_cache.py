@@ -70,15 +70,9 @@ def check_entries(setup: Setup) -> Iterator[Finding | None]:
     """Whether cached sequences are whole: a sample of them, or all."""
     from skdpipe.cache import PoseCache
     from skdpipe.cache.inventory import CacheFinding, verify_file
-    from skdpipe.cache.pose_cache import is_entry
 
     cache = PoseCache(setup.cache)
-    paths = [
-        folder / name
-        for folder in cache.folders()
-        for name in sorted(os.listdir(folder))  # noqa: PTH208  # of hundreds of thousands
-        if is_entry(name)
-    ]
+    paths = [path for folder in cache.folders() for path in cache.files_in(folder)]
     if not paths:
         return
     chosen = paths if setup.thorough else paths[:: -(-len(paths) // _SAMPLE)]

@@ -112,7 +112,7 @@ def _describe(settings: OpenPifPafSettings, fingerprint: str, network: PoseNetwo
     return json.dumps(description, allow_nan=False)
 
 
-def describe_estimator(settings: Estimator) -> str:
+def name_estimator(settings: Estimator) -> str:
     """An estimator that is not exported, in words."""
     if isinstance(settings, PluginSettings):
         return f"the plugin {in_brief(settings.plugin, 100)}"

@@ -26,7 +26,7 @@ from skdpipe.export.parity import (
     require_parity,
     worst,
 )
-from skdpipe.export.pose_network import ExportedPose, describe_estimator, export_pose, videos_to_compare
+from skdpipe.export.pose_network import ExportedPose, export_pose, name_estimator, videos_to_compare
 from skdpipe.export.skeletons import skeletons_of
 from skdpipe.file_digest import sha256_of
 from skdpipe.inference.export_format import LITERT_STUDENT, OPENVINO_STUDENT, POSE, STATIC_STUDENT, STUDENT
@@ -227,7 +227,7 @@ def _pose_settings(
         settings = estimator_settings(metadata, given)
         assert isinstance(settings, OpenPifPafSettings)
         return settings
-    notes.append(f"no {POSE}: {describe_estimator(named)} is the estimator, which is named but not exported")
+    notes.append(f"no {POSE}: {name_estimator(named)} is the estimator, which is named but not exported")
     return None
 
 

@@ -27,12 +27,12 @@ from skdpipe.inference.export_format import (
     STUDENT,
     STUDENT_FORMAT,
 )
-from skdpipe.inference.metadata import BundleMetadata, parse_description, unfit
+from skdpipe.inference.metadata import BundleMetadata, metadata_in, unfit
+from skdpipe.inference.model_input import clip_shape
 from skdpipe.inference.predictor import Predictor
 from skdpipe.inference.runtimes import ExportedRuntime
 from skdpipe.inference.trained_estimator import estimator_settings, require_trained_estimator
 from skdpipe.runtimes import ExportRuntime, Session, available_cores, choose_runtime_of_export, open_session
-from skdpipe.skeleton import layout_named
 
 if TYPE_CHECKING:
     from skdpipe.pose.decoding import SampledEstimator
@@ -150,16 +150,13 @@ def _require_format(file: Path, session: Session, expected: str) -> None:
 
 def _metadata_of(file: Path, session: Session) -> BundleMetadata:
     _require_format(file, session, STUDENT_FORMAT)
-    try:
-        return parse_description(session.metadata["description"], str(file))
-    except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise unfit(file, error, _REMEDY) from error
+    return metadata_in(session.metadata, file, _REMEDY)
 
 
 def _require_fits(file: Path, student: ExportedRuntime, metadata: BundleMetadata) -> None:
     """Check a network against its metadata: the shape of its input and, in one run, that of its output."""
     clip = metadata.clip
-    shape = (clip.people, clip.channels, clip.frames, len(layout_named(clip.layout)))
+    shape = clip_shape(clip)
     inputs = dict(student.session.inputs)
     if {name: lengths[1:] for name, lengths in inputs.items()} != {"x": shape, "mask": shape[:1]}:
         raise unfit(file, ValueError(f"inputs {inputs} for clips {shape}"), _REMEDY)

@@ -112,22 +112,27 @@ def read_metadata(path: Path) -> BundleMetadata:
     with errors_of(path):
         header = read_header(path)
         header.require_format(FORMAT)
-    try:
-        return parse_description(header.metadata["description"], str(path))
-    except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise unfit(path, error) from error
+    return metadata_in(header.metadata, path)
 
 
-def parse_description(description: str, where: str) -> BundleMetadata:
-    """The metadata in the field ``description`` of a header.
+def metadata_in(fields: Mapping[str, str], path: Path, remedy: str = "train it again") -> BundleMetadata:
+    """The metadata in the field ``description`` of a bundle or an exported network.
 
     Args:
-        description: JSON.
-        where: start of an error message.
+        fields: of the file.
+        path: of the file, for messages.
+        remedy: what to do if they do not fit this version.
 
     Raises:
-        SkdpipeError, KeyError, TypeError, ValueError, RecursionError: if it does not fit this version.
+        BundleError: if they do not fit this version.
     """
+    try:
+        return _parse_description(fields["description"], str(path))
+    except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise unfit(path, error, remedy) from error
+
+
+def _parse_description(description: str, where: str) -> BundleMetadata:
     content = json.loads(description)
     estimator, classes, run = content["estimator"], content["classes"], content["run"]
     temperature, clips = content.get("temperature"), content.get("training_clips")

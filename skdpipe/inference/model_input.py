@@ -29,6 +29,11 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
+def clip_shape(clip: ClipFormat) -> tuple[int, int, int, int]:
+    """Shape of the input of one clip ``(person, channel, frame, joint)``."""
+    return clip.people, clip.channels, clip.frames, len(layout_named(clip.layout))
+
+
 def model_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]:
     """The input of a network for one pose sequence, as the stream of the clip format.
 

@@ -27,7 +27,7 @@ from skdpipe.inference.export_format import (
     STUDENT_FORMAT,
     Parity,
 )
-from skdpipe.inference.metadata import BundleMetadata, parse_description, unfit
+from skdpipe.inference.metadata import BundleMetadata, metadata_in, unfit
 from skdpipe.info.bundle import facts_of_network, title_of
 from skdpipe.info.description import Description, Fact, commands_for, listed, size_of
 from skdpipe.json_shape import parse_json
@@ -96,7 +96,7 @@ def _describe_file(path: Path, file: Path, others: list[Path]) -> Description:
         title = "an exported pose network"
         commands = commands_for(path, "skdpipe info {}")
     elif stated == STUDENT_FORMAT:
-        metadata = _metadata(fields, file)
+        metadata = metadata_in(fields, file, _REMEDY)
         record = read_record(metadata)
         facts += facts_of_network(metadata, record)
         title = f"an exported network: {title_of(metadata, record).partition(': ')[2]}"
@@ -111,13 +111,6 @@ def _describe_file(path: Path, file: Path, others: list[Path]) -> Description:
 def _commands(metadata: BundleMetadata, path: Path) -> Fact:
     what = "SKELETONS" if metadata.clip.coordinates == 3 else "VIDEO"
     return commands_for(path, f"skdpipe predict {what} --bundle {{}}")
-
-
-def _metadata(fields: Mapping[str, str], file: Path) -> BundleMetadata:
-    try:
-        return parse_description(fields["description"], str(file))
-    except (SkdpipeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise unfit(file, error, _REMEDY) from error
 
 
 def _parity(fields: Mapping[str, str], file: Path, problems: list[str]) -> Iterator[Fact]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from skdpipe.cache import Entry, PoseCache, Quality
+from skdpipe.cache.pose_cache import is_entry
 from skdpipe.errors import CacheError, SkdpipeError
 
 _PAGE: Final = 50
 _FRESH: Final = 3.0  # seconds
-_SUFFIX: Final = ".safetensors"
 _QUALITIES: Final[tuple[Quality, ...]] = ("high", "low")
 
 _FileState = tuple[int, int]
@@ -210,8 +210,8 @@ class CacheIndex:
         present: set[Path] = set()
         for quality in _QUALITIES:
             with suppress(CacheError, OSError):
-                for settings in self._cache.settings_of(quality):
-                    present |= self._read_folder(self._cache.root / quality / settings)
+                for folder in self._cache.folders(quality):
+                    present |= self._read_folder(folder)
         if not self._closed:
             known = [each.path for clip in list(self._clips.values()) for each in clip.files]
             for path in {*known, *list(self._damaged)} - present:
@@ -223,7 +223,7 @@ class CacheIndex:
             for each in entries:
                 if self._closed:
                     break
-                if each.name.endswith(_SUFFIX) and not each.name.startswith("."):
+                if is_entry(each.name):
                     path, status = folder / each.name, each.stat()
                     present.add(path)
                     self._update(path, (status.st_size, status.st_mtime_ns))
