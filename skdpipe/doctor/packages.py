@@ -13,6 +13,7 @@ from skdpipe.finding import Finding
 
 PURPOSES: Final = {
     "app": "`skdpipe app`, a page in the browser",
+    "litert": "`skdpipe export` for LiteRT (TensorFlow Lite), over 1 GB of packages",
     "onnx": "networks in ONNX Runtime, faster than PyTorch without a GPU",
     "openvino": "networks in OpenVINO, the fastest without a GPU",
     "report": "`skdpipe report`, figures and tables",
