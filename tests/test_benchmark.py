@@ -76,6 +76,7 @@ def test_the_multiplication_ratio_by_hand() -> None:
     assert multiplication_ratio(reference, candidate) == "multiplications 2.50"
 
 
+@pytest.mark.slow
 def test_every_row_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "skdpipe.memory.keep_freed_memory", lambda: True

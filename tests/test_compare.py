@@ -276,6 +276,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_continues_with_the_same_result(uninterrupted: Path, tmp_path: Path) -> None:
     fill(PoseCache(tmp_path / "cache"))
     config = write(tmp_path, **SMALL)

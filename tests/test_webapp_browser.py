@@ -262,7 +262,7 @@ def test_the_cache_shows_both_qualities_and_corrects_a_label(
     visit.address = serve(stage.settings)
     page = visit.open("cache")
     page.get_by_label("Search names").fill(ACTIONS[1])
-    page.get_by_text("1 clips found").wait_for()
+    page.get_by_text(f"{stage.cache.root}: 1 clip found", exact=True).wait_for()  # all files are read
     page.locator("td .link").click()
     page.locator(".detail canvas").nth(1).wait_for()
     captions = page.locator("figcaption").all_inner_texts()

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from skdpipe.config import Augmentation
@@ -85,6 +84,8 @@ def _linear_maps(count: int, rng: np.random.Generator, settings: Augmentation) -
 
 def _linear_maps_in_space(maps: _LinearMaps, rng: np.random.Generator, settings: Augmentation) -> Floats:
     """``(clip, 3, 3)``: shear, then scale, then rotate about the axes x, z and, by the given angle, y."""
+    from scipy.spatial.transform import Rotation  # its import takes a second
+
     count = len(maps.angle)
     about_x, about_z = np.radians(rng.uniform(-settings.tilt, settings.tilt, (2, count)))
     angles = np.stack([about_x, about_z, maps.angle], axis=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 
 def bursts(
@@ -50,6 +49,8 @@ def autoregressive_noise(
     Returns:
         Array of that shape.
     """
+    from scipy.signal import lfilter  # its import takes seconds
+
     memory = 1 - 1 / max(frames, 1)
     noise = rng.standard_normal(shape)
     noise[1:] *= np.sqrt(1 - memory**2)

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from skdpipe.inference.metadata import HIGHEST, LOWEST
 from skdpipe.inference.prediction import probabilities_of
@@ -47,6 +46,8 @@ def fit_temperature(logits: Logits, label: Labels) -> Fit:
         logits: ``(clip, class)`` of clips that the network was not trained on.
         label: ``(clip,)`` class indices.
     """
+    from scipy.optimize import minimize_scalar  # its import takes a second
+
     # The loss is convex in 1 / T, so it has one minimum in log T as well.
     found = minimize_scalar(
         lambda log: negative_log_likelihood(logits, label, float(np.exp(log))),

@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import Final
 
 import numpy as np
-from scipy.stats import binomtest
 
 from skdpipe.distill.conclusions import LEARNED, NOT_LEARNED
 from skdpipe.distill.training_state import Curve
@@ -46,6 +45,8 @@ def describe_standstill(
     """
     third = max(1, len(curves) // 3)
     first, last = curves[:third], curves[-third:]
+    from scipy.stats import binomtest  # its import takes seconds
+
     counts = np.bincount([label for label in labels if label >= 0])
     accuracies = [curve.training_top1 for curve in (*first, *last) if curve.training_top1 is not None]
     if len(accuracies) < 2 * third or not counts.any():

@@ -232,24 +232,30 @@ class CacheIndex:
     def _update(self, path: Path, state: _FileState | None) -> None:
         """Read a file unless it is known in this state; None: it is gone."""
         key = path.stem
-        before = self._clips.get(key)
-        files = {each.path: each for each in before.files} if before else {}
-        known = files[path].state if path in files else self._damaged.get(path)
-        if known == state and state is not None:
+        if state is not None and state == self._known_state(path):
             return
-        files.pop(path, None)
-        self._damaged.pop(path, None)
+        stored = None
         if state is not None:
-            try:
-                files[path] = _stored_of(self._cache.describe(path), state)
-            except SkdpipeError:
-                self._damaged[path] = state
+            with suppress(SkdpipeError):
+                stored = _stored_of(self._cache.describe(path), state)
         with self._lock:
             self._version += 1
+            before = self._clips.get(key)
+            files = [each for each in before.files if each.path != path] if before else []
+            self._damaged.pop(path, None)
+            if stored is not None:
+                files.append(stored)
+            elif state is not None:
+                self._damaged[path] = state
             if files:
-                self._clips[key] = _clip_of(key, files.values())
+                self._clips[key] = _clip_of(key, files)
             else:
                 self._clips.pop(key, None)
+
+    def _known_state(self, path: Path) -> _FileState | None:
+        clip = self._clips.get(path.stem)
+        states = [each.state for each in clip.files if each.path == path] if clip else []
+        return states[0] if states else self._damaged.get(path)
 
 
 def _stored_of(entry: Entry, state: _FileState) -> Stored:

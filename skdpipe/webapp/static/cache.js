@@ -66,7 +66,7 @@ export class CachePage {
     const reading = found.is_reading ? `reading: ${found.read.toLocaleString("en")} files so far; ` : "";
     const damaged = found.damaged ? `; ${found.damaged.toLocaleString("en")} files cannot be read: “skdpipe cache verify”` : "";
     this.status.textContent = found.read || found.is_reading
-      ? `${found.folder}: ${reading}${found.total.toLocaleString("en")} clips found${damaged}`
+      ? `${found.folder}: ${reading}${found.total.toLocaleString("en")} ${found.total === 1 ? "clip" : "clips"} found${damaged}`
       : `${found.folder} contains no clips${damaged}; fill it with “skdpipe extract”, or start with “skdpipe app --cache FOLDER”.`;
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const withSubjects = found.clips.some((clip) => clip.subject);
