@@ -376,7 +376,10 @@ def test_an_export_states_what_its_bundle_states(
         for name in ("classes", "method", "recipe", "top_1", "figures_by_class", "fits"):
             assert found.values[name] == bundle.values[name]
         assert (found.values["bundle"], found.values["parity"]["clips"]) == ("00ff", 4)
-        assert found.values["commands"] == [f"skdpipe predict VIDEO --bundle {path}"]
+        predict = [f"skdpipe predict {what} --bundle {path}" for what in ("SKELETONS", "VIDEO")]
+        assert found.values["commands"] == [predict[0], f"{predict[1]} --estimator FILE"]
+    onnx_file(tmp_path / "pose.onnx", fields)
+    assert describe_path(tmp_path).values["commands"] == [f"skdpipe predict VIDEO --bundle {tmp_path}"]
 
 
 def test_files_of_an_export_that_do_not_belong_together(tmp_path: Path, fields: dict[str, str]) -> None:

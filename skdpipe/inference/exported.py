@@ -183,7 +183,7 @@ def _open_estimator(
     if not isinstance(settings, RtmlibSettings):
         raise _NoEstimatorError(
             f"no {POSE} in {folder}, so pose sequences can be labelled, but no videos; run `skdpipe export` "
-            "again with the pose network, or name an estimator with --estimator FILE"
+            "again with --pose, or name an estimator with --estimator FILE"
         )
     from skdpipe.pose.decoding import SampledEstimator
     from skdpipe.pose.rtmlib import Rtmlib

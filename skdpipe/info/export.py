@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from pydantic import TypeAdapter
 
+from skdpipe.config import RtmlibSettings
 from skdpipe.errors import BundleError, SkdpipeError, in_brief
 from skdpipe.file_format import is_newer
 from skdpipe.inference.export_format import (
@@ -109,8 +110,14 @@ def _describe_file(path: Path, file: Path, others: list[Path]) -> Description:
 
 
 def _commands(metadata: BundleMetadata, path: Path) -> Fact:
-    what = "SKELETONS" if metadata.clip.coordinates == 3 else "VIDEO"
-    return commands_for(path, f"skdpipe predict {what} --bundle {{}}")
+    """The commands that use an exported student; without an estimator it labels videos with another one."""
+    skeletons, video = (f"skdpipe predict {what} --bundle {{}}" for what in ("SKELETONS", "VIDEO"))
+    if metadata.clip.coordinates == 3:
+        return commands_for(path, skeletons)
+    folder = path if path.is_dir() else path.parent
+    if isinstance(metadata.estimator, RtmlibSettings) or (folder / POSE).is_file():
+        return commands_for(path, video)
+    return commands_for(path, skeletons, f"{video} --estimator FILE")
 
 
 def _parity(fields: Mapping[str, str], file: Path, problems: list[str]) -> Iterator[Fact]:
@@ -124,8 +131,8 @@ def _parity(fields: Mapping[str, str], file: Path, problems: list[str]) -> Itera
     yield Fact(
         "parity",
         asdict(parity),
-        f"compared with PyTorch on {parity.clips:,}: largest difference {parity.largest_difference:.2g}, "
-        f"{100 * parity.equal:.2f} % equal",
+        f"compared with PyTorch on {parity.clips:,} clips: largest difference "
+        f"{parity.largest_difference:.2g}, {100 * parity.equal:.2f} % equal labels",
     )
 
 
