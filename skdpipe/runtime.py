@@ -14,7 +14,7 @@ from skdpipe.inference.continual import Arrays, ContinualFormat, Floats
 from skdpipe.inference.metadata import errors_of
 from skdpipe.inference.model_input import clip_shape
 from skdpipe.inference.runtimes import ExportedRuntime, Runtime
-from skdpipe.runtimes import available_cores, choose_runtime, exported_network
+from skdpipe.runtimes import available_threads, choose_runtime, exported_network
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +114,7 @@ def open_runtime(bundle: Path | Bundle, clip: ClipFormat, choice: RuntimeChoice,
         model = exported_network(key, lambda: _export(bundle, clip, one_clip))
     else:
         model = _export(bundle, clip, one_clip)
-    return ExportedRuntime(model, runtime, threads=available_cores())
+    return ExportedRuntime(model, runtime, threads=available_threads())
 
 
 def open_continual_runtime(bundle: Path | Bundle, clip: ClipFormat, device: str) -> TorchContinualRuntime:

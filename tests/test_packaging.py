@@ -195,7 +195,6 @@ COMMANDS_THAT_TRAIN = {
     "evaluate": ["student.safetensors"],
     "report": ["run"],
     "predict": ["clip.mp4", "--bundle", "student.safetensors"],
-    "fit-noise": ["noise.yaml"],
     "profile": [],
     "train-pose": ["pose-actors-low", "out.safetensors"],
     "measure-pose": [],

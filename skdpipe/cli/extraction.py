@@ -84,13 +84,13 @@ def extract(
 
 def print_machine(sources: Sequence[Source], workers: int) -> None:
     """Print what runs the estimators, and on how many processes and threads."""
-    from skdpipe.extraction import threads_of_worker
     from skdpipe.pose.protocol import runtime_of
+    from skdpipe.runtimes import available_threads
 
     for source in sources:
         runtime = runtime_of(source.estimator)
         print_note(f"{source.quality} quality", f"{source.estimator.fingerprint}{runtime and f', {runtime}'}")
-    threads = threads_of_worker(workers)
+    threads = available_threads(workers)
     print_note("workers", f"{workers}, with {threads} {'thread' if threads == 1 else 'threads'} each")
 
 

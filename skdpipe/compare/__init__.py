@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from skdpipe.json_shape import parse_json
 from skdpipe.memory import keep_freed_memory
 from skdpipe.processes import reason_of_failure, run_in_processes
 from skdpipe.progress import Progress
+from skdpipe.runtimes import available_threads
 
 __all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "run_comparison"]
 
@@ -105,7 +105,7 @@ def run_comparison(
     folder = models / comparison.name
     _open_folder(folder)
     failed: dict[Path, str] = {}
-    threads = max(1, (os.cpu_count() or 1) // (processes * len(devices)))
+    threads = available_threads(processes * len(devices))
     done, total = 0, len(plan.teachers) + len(plan.rows)
     with progress.task(f"comparing {comparison.name}", total, unit="runs") as task:
         for runs in (plan.teachers, plan.rows):

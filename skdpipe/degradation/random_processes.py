@@ -49,10 +49,9 @@ def autoregressive_noise(
     Returns:
         Array of that shape.
     """
-    from scipy.signal import lfilter  # its import takes seconds
-
     memory = 1 - 1 / max(frames, 1)
-    noise = rng.standard_normal(shape)
-    noise[1:] *= np.sqrt(1 - memory**2)
-    correlated: NDArray[np.float64] = lfilter([1.0], [1.0, -memory], noise, axis=0)
+    correlated = rng.standard_normal(shape)
+    correlated[1:] *= np.sqrt(1 - memory**2)
+    for frame in range(1, len(correlated)):
+        correlated[frame] += memory * correlated[frame - 1]
     return correlated

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from skdpipe.errors import DataError
 from skdpipe.memory import keep_freed_memory
 from skdpipe.processes import run_in_processes
 from skdpipe.progress import Progress
+from skdpipe.runtimes import available_cores, available_threads
 
 _FOLDS: Final = 5
 ENOUGH_TEST_CLIPS: Final = 200
@@ -77,11 +77,10 @@ def cross_validate(
     for part in parts:
         build_manifest(cache, part)  # so that an impossible part is found before the first is trained
     jobs = [_Job(part, cache.root, folder) for part in parts]
-    at_once = 1 if device.type == "cuda" else min(folds, os.cpu_count() or 1)
-    threads = max(1, (os.cpu_count() or 1) // at_once)
+    at_once = 1 if device.type == "cuda" else min(folds, available_cores())
     progress = progress or Progress(quiet=True)
     with progress.task(f"{folds}-fold cross-validation", folds, unit="folds") as task:
-        finished = run_in_processes(jobs, _train_part, [str(device)] * at_once, threads)
+        finished = run_in_processes(jobs, _train_part, [str(device)] * at_once, available_threads(at_once))
         for done, (job, reason) in enumerate(finished, 1):
             if reason is not None:
                 raise DataError(f"{job.models / job.experiment.name}: {reason}")

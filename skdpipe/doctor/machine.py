@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import os
 import platform
 import shutil
 import sys
@@ -18,6 +17,7 @@ from skdpipe.doctor.setup import Check, Setup
 from skdpipe.doctor.sizes import size
 from skdpipe.finding import Finding
 from skdpipe.memory import free_memory
+from skdpipe.runtimes import available_cores
 
 _SIGNS: Final = "→│▶é"  # of the output
 _LITTLE_MEMORY: Final = 2**30  # bytes; what one worker of an extraction takes
@@ -60,11 +60,6 @@ def check_processor(_: Setup) -> Iterator[Finding]:
         )
     else:
         yield Finding("processor", "fine", text)
-
-
-def available_cores() -> int:
-    """Number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usable_memory() -> int | None:

@@ -37,7 +37,7 @@ from skdpipe.model_card import card_of
 from skdpipe.networks import deployed, to_onnx
 from skdpipe.progress import Progress, Task
 from skdpipe.runtime import input_shape
-from skdpipe.runtimes import available_cores
+from skdpipe.runtimes import available_threads
 
 if TYPE_CHECKING:
     from skdpipe.skeleton import PoseSequence
@@ -139,7 +139,7 @@ def export_student(
         task.advance_to(1, "comparing")
         if settings is not None:
             videos = videos_to_compare(Path(video) if video else None, clips.sources)
-            exported_pose = export_pose(loaded.metadata, settings, videos, available_cores())
+            exported_pose = export_pose(loaded.metadata, settings, videos, available_threads())
         with atomic_folder(folder) as part:
             writer = _Writer(loaded, path, sha256_of(path), reference, part)
             compared = writer.write(chosen, task, 1 + pose)

@@ -1,7 +1,7 @@
 """Extraction: from videos to cached pose sequences of both qualities."""
 
 from skdpipe.extraction.report import ExtractionReport
-from skdpipe.extraction.run import choose_workers, extract_videos, threads_of_worker
+from skdpipe.extraction.run import choose_workers, extract_videos
 from skdpipe.extraction.sources import Source, open_sources
 from skdpipe.extraction.video_list import VideoItem, VideoList, find_videos
 
@@ -14,5 +14,4 @@ __all__ = [
     "extract_videos",
     "find_videos",
     "open_sources",
-    "threads_of_worker",
 ]

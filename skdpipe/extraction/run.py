@@ -21,7 +21,7 @@ from skdpipe.extraction.video_list import VideoItem
 from skdpipe.memory import free_memory
 from skdpipe.pose.protocol import runtime_of
 from skdpipe.progress import Progress, Task
-from skdpipe.runtimes import available_cores
+from skdpipe.runtimes import available_cores, available_threads
 from skdpipe.skeleton.people import PairReport
 from skdpipe.workers import run_in_workers
 
@@ -72,7 +72,7 @@ def extract_videos(
         shown = _Shown(task, len(plan.jobs))
         if workers > 1:
             estimators = tuple(_require_settings(source) for source in sources)
-            settings = ExtractorSettings(estimators, cache, people, batch, threads_of_worker(workers))
+            settings = ExtractorSettings(estimators, cache, people, batch, available_threads(workers))
             by_length = sorted(plan.jobs, key=lambda job: -job.frames)  # so that none is alone at the end
             ended = run_in_workers(by_length, partial(open_extractor, settings), workers, shown.advance)
         else:
@@ -114,11 +114,6 @@ def choose_workers(sources: Sequence[Source], videos: int) -> int:
     memory = free_memory()
     most = available_cores() if memory is None else min(available_cores(), memory // _BYTES_OF_A_WORKER)
     return max(1, min(most, videos))
-
-
-def threads_of_worker(workers: int) -> int:
-    """The number of threads of each of several processes that share the processor."""
-    return max(1, available_cores() // workers)
 
 
 def _in_this_process(

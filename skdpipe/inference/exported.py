@@ -32,7 +32,7 @@ from skdpipe.inference.model_input import clip_shape
 from skdpipe.inference.predictor import Predictor
 from skdpipe.inference.runtimes import ExportedRuntime
 from skdpipe.inference.trained_estimator import estimator_settings, require_trained_estimator
-from skdpipe.runtimes import ExportRuntime, Session, available_cores, choose_runtime_of_export, open_session
+from skdpipe.runtimes import ExportRuntime, Session, available_threads, choose_runtime_of_export, open_session
 
 if TYPE_CHECKING:
     from skdpipe.pose.decoding import SampledEstimator
@@ -80,7 +80,7 @@ def load_export(
         PoseError: if the weights of an estimator of rtmlib are not available.
     """
     folder, file, chosen = _find_student(Path(path), runtime)
-    student = _open(file, lambda: ExportedRuntime(file, chosen, threads=available_cores()))
+    student = _open(file, lambda: ExportedRuntime(file, chosen, threads=available_threads()))
     metadata = _metadata_of(file, student.session)
     _require_fits(file, student, metadata)
     if estimator is not None or poses_only:
@@ -220,8 +220,8 @@ def _open_pose_network(file: Path, metadata: BundleMetadata, choice: RuntimeChoi
     trained = metadata.estimator
     precision = trained.precision if isinstance(trained, OpenPifPafSettings) else "float32"
     runtime = choose_runtime_of_export(choice, precision, fastest=_FASTEST_FOR_POSES)
-    cores = available_cores()
-    session = _open(file, lambda: open_session(file, runtime, calls=cores, precision=precision))
+    threads = available_threads()
+    session = _open(file, lambda: open_session(file, runtime, calls=threads, precision=precision))
     _require_format(file, session, POSE_FORMAT)
     try:
         stated = parse_config(_PoseDescription, json.loads(session.metadata["description"]), "description")
@@ -230,7 +230,7 @@ def _open_pose_network(file: Path, metadata: BundleMetadata, choice: RuntimeChoi
     if (inputs := dict(session.inputs)) != {"images": (None, None, None, 3)}:
         raise unfit(file, ValueError(f"inputs {inputs} for images"), _REMEDY)
     network = NetworkDescription(stated.backbone, stated.upsample, stated.checksum)
-    fields = ExportedFields(session, network, calls=cores, precision=precision)
+    fields = ExportedFields(session, network, calls=threads, precision=precision)
     settings = stated.settings
     estimator = OpenPifPaf(fields, long_edge=settings.long_edge, thresholds=settings.thresholds)
     if estimator.fingerprint != stated.fingerprint:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skdpipe.config import Estimator, PluginSettings, RtmlibSettings
 from skdpipe.errors import PoseError, SkdpipeError, in_brief, in_one_line
 from skdpipe.pose import PoseEstimator
-from skdpipe.runtimes import available_cores
+from skdpipe.runtimes import available_threads
 from skdpipe.skeleton import describe_layout
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def load_estimator(
         return Rtmlib(settings, str(device), threads=threads)
     from skdpipe.pose.openpifpaf import OpenPifPaf, open_network
 
-    network = open_network(settings, str(device), threads or available_cores())
+    network = open_network(settings, str(device), threads or available_threads())
     return OpenPifPaf(network, long_edge=settings.long_edge, thresholds=settings.thresholds)
 
 

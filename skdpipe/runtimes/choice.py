@@ -118,6 +118,16 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def available_threads(processes: int = 1) -> int:
+    """Number of threads of each of several processes that share the cores; at most ``OMP_NUM_THREADS``.
+
+    With more threads than cores, those of PyTorch wait for each other and occupy the cores while they wait.
+    """
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    threads = max(1, available_cores() // processes)
+    return min(threads, int(limit)) if limit.isdecimal() and int(limit) else threads
+
+
 def has_nvidia_gpu() -> bool:
     """Whether NVIDIA's driver finds a GPU; torch is not imported, which takes seconds."""
     try:

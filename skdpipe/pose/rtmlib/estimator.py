@@ -18,7 +18,7 @@ from skdpipe.config import RtmlibSettings
 from skdpipe.errors import PoseError, require_extra
 from skdpipe.pose.rtmlib.download import fetch
 from skdpipe.pose.rtmlib.network import Floats, Network, Open, choose_runtime, load_network, opener
-from skdpipe.runtimes import available_cores
+from skdpipe.runtimes import available_threads
 from skdpipe.skeleton import COCO_17, UNSEEN, Keypoints, Layout, is_seen
 from skdpipe.skeleton.builtin_layouts import COCO_WHOLEBODY_133, HALPE_26
 from skdpipe.video import Frame
@@ -72,7 +72,7 @@ class Rtmlib:
 
         source, self.layout = _BODIES[settings.body]
         self.runtime = choose_runtime(settings.runtime, device)
-        open_file = opener(self.runtime, device, threads or available_cores())
+        open_file = opener(self.runtime, device, threads or available_threads())
         if settings.model == "rtmo":
             _require_no_detector(settings)
             files = rtmlib.Body.RTMO_MODE[settings.mode]
