@@ -19,7 +19,8 @@ Job = TypeVar("Job")
 Worker = Callable[[Job, str], None]
 _Process = ForkServerProcess | SpawnProcess
 
-_PRELOADED: Final = ["torch", "skdpipe.distill"]
+_PRELOADED: Final = ["torch", "torch._dynamo", "skdpipe.distill"]
+"""The modules of a training; the first optimiser imports torch._dynamo, which takes as long as torch."""
 
 
 def run_in_processes(

@@ -67,6 +67,7 @@ def test_no_dropout_and_no_norm_after_a_convolution(name: str) -> None:
                 assert not (isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d))
 
 
+@pytest.mark.slow
 @each_network
 def test_it_is_exported_with_any_batch_size(name: str) -> None:
     network = trained(name)

@@ -58,7 +58,12 @@ def with_statistics_of(network: PoseNetwork, pixels: Any) -> PoseNetwork:
 @pytest.mark.parametrize("runtime", EXPORTED)
 @pytest.mark.parametrize(
     ("backbone", "upsample"),
-    [("shufflenetv2x1", 1), ("resnet18", 1), ("mobilenetv3small", 2), ("shufflenetv2k16", 2)],
+    [
+        ("shufflenetv2x1", 1),
+        ("mobilenetv3small", 2),
+        pytest.param("resnet18", 1, marks=pytest.mark.slow),
+        pytest.param("shufflenetv2k16", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_the_fields_are_those_of_pytorch_for_every_size(
     backbone: str, upsample: int, runtime: Literal["onnx", "openvino"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from skdpipe.distill.conclusions import LEARNED, NOT_LEARNED
 from skdpipe.distill.training_state import Curve
+from skdpipe.significance import binomial_p_value
 
 _FEWEST_STEPS: Final = 50  # what a network has not learned in fewer steps, it may learn soon
 _LEAST_FALL: Final = 0.01  # of the task loss, as a share of it
@@ -45,8 +46,6 @@ def describe_standstill(
     """
     third = max(1, len(curves) // 3)
     first, last = curves[:third], curves[-third:]
-    from scipy.stats import binomtest  # its import takes seconds
-
     counts = np.bincount([label for label in labels if label >= 0])
     accuracies = [curve.training_top1 for curve in (*first, *last) if curve.training_top1 is not None]
     if len(accuracies) < 2 * third or not counts.any():
@@ -55,7 +54,7 @@ def describe_standstill(
     clips = third * int(counts.sum())
     chance = 1 / np.count_nonzero(counts) if balanced else float(counts.max() / counts.sum())
     start = f"{title} has learned nothing in {len(curves)} of {epochs} epochs:"
-    if binomtest(round(now / 100 * clips), clips, chance, alternative="greater").pvalue >= 0.05:
+    if binomial_p_value(round(now / 100 * clips), clips, chance) >= 0.05:
         return (
             f"{start} it classifies {now:.1f} % of its training clips, and chance is {100 * chance:.1f} %; "
             f"likely {NOT_LEARNED}"
