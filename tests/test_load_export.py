@@ -147,7 +147,7 @@ def test_without_a_pose_network_pose_sequences_are_labelled_and_frames_refused(
     (copy / POSE).unlink()
     predictor = load_export(copy)
     assert_same(predictor.predict(SIDEWAYS), in_torch.predict(SIDEWAYS))
-    with pytest.raises(BundleError, match=r"^no pose.onnx in .*run `skdpipe export` again with the pose"):
+    with pytest.raises(BundleError, match=r"^no pose.onnx in .*run `skdpipe export` again with --pose"):
         predictor.predict(frames, 12.0)
 
 
