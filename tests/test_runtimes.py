@@ -21,7 +21,7 @@ from skdpipe.inference import BundleMetadata
 from skdpipe.inference.runtimes import ExportedRuntime, Runtime
 from skdpipe.networks import deployed, to_onnx
 from skdpipe.runtime import TorchRuntime, open_runtime
-from skdpipe.runtimes import OpenVinoSession, choose_runtime, exported_network, user_cache
+from skdpipe.runtimes import OpenVinoSession, available_threads, choose_runtime, exported_network, user_cache
 
 SHAPE = (4, 2, 3, 8, 13)
 CLIP = ClipFormat(frames=8, people=2, layout="penn-13")
@@ -306,3 +306,15 @@ def test_a_signal_after_the_end_of_a_session_does_no_harm(tmp_path: Path) -> Non
         export_to_onnx(Doubled(), {"x": torch.zeros(2, 3)}, {"x": axes, "y": axes})
     )
     subprocess.run([sys.executable, "-c", ENDS_IN_A_THREAD, tmp_path / "a.onnx"], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("limit", "processes", "threads"),
+    [("", 1, 4), ("", 3, 1), ("", 9, 1), ("2", 1, 2), ("2", 4, 1), ("8", 1, 4), ("0", 1, 4), ("many", 2, 2)],
+)
+def test_processes_share_the_cores_and_omp_num_threads_is_the_limit(
+    limit: str, processes: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skdpipe.runtimes.choice.available_cores", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert available_threads(processes) == threads

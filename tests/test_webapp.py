@@ -26,6 +26,7 @@ from PIL import Image
 from web_stage import CLASSES, HOSTILE, Server, SlowEstimator, Stage, build_stage
 
 from skdpipe import AppSettings, PoseCache, create_app
+from skdpipe.cache import Entry
 from skdpipe.errors import ConfigError
 from skdpipe.skeleton import is_seen
 from skdpipe.video import probe, read_timed_frames
@@ -439,6 +440,37 @@ def test_pages_changes_and_damaged_files(tmp_path: Path) -> None:
     assert index.find().total == 118
     cache.path_of("high", "eyes-1", "0002").unlink()
     assert index.clip("0002") is None
+
+
+def test_what_a_request_reads_while_the_cache_is_read_is_not_lost(tmp_path: Path) -> None:
+    meanwhile: list[Callable[[], object]] = []
+
+    class Cache(PoseCache):
+        def describe(self, path: Path) -> Entry:
+            entry = super().describe(path)
+            if meanwhile and path.parent.parent.name == "low":
+                meanwhile.pop()()
+            return entry
+
+    cache = Cache(tmp_path)
+    sequence = a_sequence(ACTIONS[0], label="wave")
+    key = sequence.origin.key
+    cache.save(sequence, "high", "eyes-1")
+    cache.save(sequence, "low", "squint-1")
+    index = CacheIndex(cache)
+    index.refresh()
+    index.wait()
+
+    def correct_high_quality() -> None:
+        cache.save(a_sequence(ACTIONS[0], label="push up"), "high", "eyes-1")
+        index.clip(key)
+
+    meanwhile.append(correct_high_quality)
+    cache.save(a_sequence(ACTIONS[0], label="push up"), "low", "squint-1")
+    index.refresh()
+    index.wait()
+    assert not meanwhile
+    assert index.find().labels == {"push up": 1}
 
 
 def test_videos_are_served_only_from_the_named_folders(stage: Stage, tmp_path: Path) -> None:
