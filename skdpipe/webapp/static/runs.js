@@ -62,7 +62,7 @@ export class RunsPage {
     this.report = make("div");
     this.content.replaceChildren(
       make("div", { className: "result" }, table(headings, rows, "Methods of the run"),
-        make("ul", { className: "conclusions" }, ...run.conclusions.map((text) => make("li", {}, text)))),
+        make("ul", { className: "conclusions" }, ...run.conclusions.map((text) => make("li", {}, ...withCode(text))))),
       this.report,
     );
     if (run.has_report) this.#showReport(name);
@@ -101,4 +101,9 @@ export class RunsPage {
       this.#offerReport(name);
     }
   }
+}
+
+// Text with what is between backticks as code.
+function withCode(text) {
+  return text.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
 }
