@@ -19,6 +19,8 @@ PURPOSES: Final = {
     "report": "`skdpipe report`, figures and tables",
     "rtmlib": "the estimators RTMPose and RTMO",
     "runner": "exported networks without PyTorch",
+    "ray": "`skdpipe extract --engine ray` and `skdpipe compare --engine ray`",
+    "remote": "videos and caches at addresses such as s3://bucket",
     "tensorboard": "`skdpipe distill --log tensorboard`",
     "train": "PyTorch and OpenPifPaf: extraction, training, export",
     "train-pose": "`skdpipe train-pose` and `measure-pose` on COCO",
