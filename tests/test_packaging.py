@@ -33,7 +33,8 @@ from skdpipe.video import write_video
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = (
-    "app", "onnx", "openvino", "ray", "remote", "report", "rtmlib", "runner", "tensorboard", "train", "train-pose",
+    "app", "onnx", "openvino", "ray", "remote", "report", "rtmlib", "runner", "tensorboard", "train",
+    "train-pose",
 )  # fmt: skip
 LARGE = "litert"  # with over 1 GB of packages, it is not in all
 
