@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -29,8 +28,8 @@ from skdpipe.compare.table import (
     to_markdown,
 )
 from skdpipe.config import Degradation, LabelShares
+from skdpipe.engines import LocalEngine
 from skdpipe.errors import ConfigError, DataError
-from skdpipe.processes import run_in_processes
 from skdpipe.progress import Progress
 from skdpipe.runtimes import available_threads
 
@@ -198,7 +197,7 @@ def test_forests_are_columns_after_the_methods_and_are_not_compared(tmp_path: Pa
     _, plan = load_comparison(config)
     assert [run.experiment.classical for run in (*plan.teachers, *plan.rows)] == [False, True, False]
     result = run_comparison(
-        config, (), tmp_path / "cache", tmp_path / "models", devices=["cpu"], processes=1,
+        config, (), tmp_path / "cache", tmp_path / "models", engine=LocalEngine(("cpu",)),
         progress=Progress(quiet=True),
     )  # fmt: skip
     (row,) = result.rows
@@ -232,18 +231,6 @@ def test_columns_are_compared_over_their_common_seeds() -> None:
     assert together.recovered == {"SKD": 0.5}  # of seed 0 alone
 
 
-def fails_at_two(job: int, device: str) -> None:
-    if job == 2:
-        raise ConfigError(f"two on {device}")
-    if job == 3:
-        os._exit(7)
-
-
-def test_the_reason_of_a_failed_job_is_yielded_and_the_others_are_executed() -> None:
-    ended = dict(run_in_processes([1, 2, 3, 4], fails_at_two, ["a", "a"], threads=1))
-    assert ended == {1: None, 2: "two on a", 3: "its process ended with exit code 7", 4: None}
-
-
 def run(folder: Path, processes: int = 1, **changes: object) -> ComparisonResult:
     fill(PoseCache(folder / "cache"))
     return run_comparison(
@@ -251,8 +238,7 @@ def run(folder: Path, processes: int = 1, **changes: object) -> ComparisonResult
         (),
         folder / "cache",
         folder / "models",
-        devices=["cpu"],
-        processes=processes,
+        engine=LocalEngine(("cpu",) * processes),
         progress=Progress(quiet=True),
     )
 

@@ -34,6 +34,7 @@ import skdpipe.video
 from skdpipe.cache import PoseCache
 from skdpipe.config import Extraction, PluginSettings
 from skdpipe.degradation import sample_frames
+from skdpipe.engines import LocalEngine
 from skdpipe.errors import CacheError, DataError, PoseError
 from skdpipe.extraction import ExtractionReport, Source, extract_videos, open_sources
 from skdpipe.extraction.video_list import VideoItem, find_videos, shard, shard_of
@@ -1038,13 +1039,16 @@ def plugin_sources() -> list[Source]:
     return open_sources(Extraction(high, low))
 
 
+TWO_PROCESSES = LocalEngine(("cpu", "cpu"))
+
+
 def test_several_workers_extract_the_same(square_video: WriteVideo, tmp_path: Path) -> None:
     items = [VideoItem(square_video(f"{name}.mp4", frames=frames)) for name, frames in (("a", 5), ("b", 9))]
     items.append(VideoItem(tmp_path / "none.mp4"))
     caches = [PoseCache(tmp_path / name) for name in ("one", "two")]
     progress = RecordingProgress()
     one = extract_videos(items, plugin_sources(), caches[0])
-    two = extract_videos(items, plugin_sources(), caches[1], workers=2, progress=progress)
+    two = extract_videos(items, plugin_sources(), caches[1], engine=TWO_PROCESSES, progress=progress)
     assert progress.named("extracting").updates[-1] == (14, "video 2 of 2")
     assert (two.done, two.failed, two.frames) == (one.done, one.failed, one.frames) == (2, one.failed, 14)
     assert sorted(pair.oks for pair in two.pairs) == sorted(pair.oks for pair in one.pairs)
@@ -1054,7 +1058,7 @@ def test_several_workers_extract_the_same(square_video: WriteVideo, tmp_path: Pa
     ]
     assert content[0] == content[1]
     assert len(content[0]) == 4
-    again = extract_videos(items, plugin_sources(), caches[1], workers=2)
+    again = extract_videos(items, plugin_sources(), caches[1], engine=TWO_PROCESSES)
     assert (again.done, again.skipped) == (0, 2)
 
 
@@ -1062,5 +1066,7 @@ def test_several_workers_need_the_settings_of_the_estimators(
     square_video: WriteVideo, cache: PoseCache
 ) -> None:
     items = [VideoItem(square_video(f"{frames}.mp4", frames=frames)) for frames in (2, 3)]
-    with pytest.raises(DataError, match=r"^the source of high quality has no settings, from which several"):
-        extract_videos(items, two_qualities(), cache, workers=2)
+    with pytest.raises(
+        DataError, match=r"^the source of high quality has no settings, from which the workers"
+    ):
+        extract_videos(items, two_qualities(), cache, engine=TWO_PROCESSES)

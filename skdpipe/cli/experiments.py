@@ -37,7 +37,7 @@ def compare(
     processes: Annotated[int, typer.Option(help="Number of simultaneous runs on each device.", min=1)] = 1,
 ) -> None:
     """Train and test over scenarios, students and seeds, and write a table."""
-    from skdpipe import Progress, config_path, run_comparison
+    from skdpipe import LocalEngine, Progress, config_path, run_comparison
     from skdpipe.compare import HEADINGS, cells_of, columns_of
 
     chosen = [str(device_of(device)) for device in devices or [""]]
@@ -46,8 +46,7 @@ def compare(
         overrides or (),
         cache,
         models,
-        devices=chosen,
-        processes=processes,
+        engine=LocalEngine(tuple(chosen) * processes),
         progress=Progress(stderr),
     )
     columns = columns_of(result.rows)

@@ -24,6 +24,7 @@ from skdpipe.cli.app import (
 from skdpipe.errors import DataError
 
 if TYPE_CHECKING:
+    from skdpipe.engines import Engine
     from skdpipe.extraction import ExtractionReport, Source, VideoItem
 
 
@@ -48,6 +49,7 @@ def extract(
     """Extract the skeletons of all videos, in high and in low quality, into the pose cache."""
     from skdpipe import (
         Extraction,
+        LocalEngine,
         PoseCache,
         Progress,
         extract_videos,
@@ -64,14 +66,15 @@ def extract(
         items = shard_of(items, shard)
         sources = open_sources(settings, device_name(device))
         count = workers or choose_workers(sources, len(items))
-        print_machine(sources, count)
+        engine = LocalEngine((device_name(device),) * count)
+        print_machine(sources, engine)
         report = extract_videos(
             items,
             sources,
             PoseCache(cache),
             people=settings.people,
             batch=settings.batch,
-            workers=count,
+            engine=engine if count > 1 else None,
             progress=Progress(stderr),
         )
         print_extraction(report, cache)
@@ -82,16 +85,14 @@ def extract(
         raise typer.Exit(1)
 
 
-def print_machine(sources: Sequence[Source], workers: int) -> None:
-    """Print what runs the estimators, and on how many processes and threads."""
+def print_machine(sources: Sequence[Source], engine: Engine) -> None:
+    """Print what runs the estimators, and in which workers."""
     from skdpipe.pose.protocol import runtime_of
-    from skdpipe.runtimes import available_threads
 
     for source in sources:
         runtime = runtime_of(source.estimator)
         print_note(f"{source.quality} quality", f"{source.estimator.fingerprint}{runtime and f', {runtime}'}")
-    threads = available_threads(workers)
-    print_note("workers", f"{workers}, with {threads} {'thread' if threads == 1 else 'threads'} each")
+    print_note("workers", engine.describe())
 
 
 def find_all(paths: Sequence[Path]) -> tuple[list[VideoItem], list[tuple[Path, DataError]]]:

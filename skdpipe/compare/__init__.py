@@ -1,6 +1,6 @@
 """`skdpipe compare`: one experiment over scenarios, students and seeds, as a table.
 
-`plan` derives the runs from the settings, `processes` executes them, `table` collects their results.
+`plan` derives the runs from the settings, an engine executes them, `table` collects their results.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter
 
 from skdpipe.atomic_file import remove_leftovers, write_text_atomically
-from skdpipe.cache import PoseCache
 from skdpipe.compare.plan import Plan, PlannedRun, load_comparison
 from skdpipe.compare.table import (
     HEADINGS,
@@ -30,15 +28,13 @@ from skdpipe.compare.table import (
     to_json,
     to_markdown,
 )
-from skdpipe.distill import distill_student
 from skdpipe.distill.records import require_format
 from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill.training_jobs import TrainingJob, check_trained, train_runs
+from skdpipe.engines import Engine
 from skdpipe.errors import DataError
 from skdpipe.json_shape import parse_json
-from skdpipe.memory import keep_freed_memory
-from skdpipe.processes import reason_of_failure, run_in_processes
 from skdpipe.progress import Progress
-from skdpipe.runtimes import available_threads
 
 __all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "run_comparison"]
 
@@ -58,27 +54,13 @@ class ComparisonResult:
     failed: list[str]
 
 
-@dataclass(frozen=True)
-class _Job:
-    run: PlannedRun
-    folder: Path
-    cache: Path
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether all networks of the run are trained."""
-        folder = RunFolder(self.folder / self.run.folder)
-        return all(folder.has(method) for method in self.run.experiment.methods)
-
-
 def run_comparison(
     config: Path,
     overrides: Sequence[str],
     cache: Path,
     models: Path,
     *,
-    devices: Sequence[str],
-    processes: int,
+    engine: Engine,
     progress: Progress,
 ) -> ComparisonResult:
     """Train and test all networks of a comparison, and write its table.
@@ -91,8 +73,7 @@ def run_comparison(
         overrides: ``key.path=value`` of the experiment, or ``comparison.key=value``.
         cache: contains the skeletons.
         models: the comparison's folder is created in this folder.
-        devices: names; each run uses one that is free.
-        processes: number of runs at a time on each device, which share the processor's cores.
+        engine: trains the runs, each in one of its workers.
         progress: shows the number of finished runs and the time left.
 
     Raises:
@@ -105,42 +86,32 @@ def run_comparison(
     folder = models / comparison.name
     _open_folder(folder)
     failed: dict[Path, str] = {}
-    threads = available_threads(processes * len(devices))
     done, total = 0, len(plan.teachers) + len(plan.rows)
     with progress.task(f"comparing {comparison.name}", total, unit="runs") as task:
         for runs in (plan.teachers, plan.rows):
             for run in runs:
                 if run.teacher is not None and run.teacher.folder in failed:
                     failed[run.folder] = f"{run.title}: its teacher failed"
-            jobs = [_Job(run, folder, cache) for run in runs if run.folder not in failed]
+            jobs = {_job_of(run, folder, cache): run for run in runs if run.folder not in failed}
+            # Trained runs only check their folder, which needs no worker.
             trained = [job for job in jobs if job.is_trained]
-            # Trained runs only check their folder, which needs no process.
-            checks = ((job, reason_of_failure(_distill, job, devices[0])) for job in trained)
-            trainings = run_in_processes(
-                [job for job in jobs if job not in trained], _distill, list(devices) * processes, threads
-            )
-            for job, reason in chain(checks, trainings):
-                if reason is not None:
-                    failed[job.run.folder] = f"{job.run.title}: {reason}"
+            trainings = train_runs([job for job in jobs if job not in trained], engine)
+            for ended in chain(map(check_trained, trained), trainings):
+                run = jobs[ended.job]
+                if ended.reason:
+                    failed[run.folder] = f"{run.title}: {ended.reason}"
                 done += 1
-                task.advance_to(done, job.run.title)
-                if job not in trained:
+                task.advance_to(done, run.title)
+                if ended.job not in trained:
                     _write_tables(plan, folder, failed)
     return _write_tables(plan, folder, failed)
 
 
-def _distill(job: _Job, device: str) -> None:
-    keep_freed_memory()
-    run, teacher = job.run, None
+def _job_of(run: PlannedRun, folder: Path, cache: Path) -> TrainingJob:
+    teacher = None
     if run.teacher is not None and run.needs_teacher:
-        teacher = RunFolder(job.folder / run.teacher.folder).bundle("teacher")
-    distill_student(
-        run.experiment,
-        PoseCache(job.cache),
-        job.folder / run.parent,
-        device=torch.device(device),
-        teacher=teacher,
-    )
+        teacher = RunFolder(folder / run.teacher.folder).bundle("teacher")
+    return TrainingJob(run.experiment, cache, folder / run.parent, teacher)
 
 
 def _open_folder(folder: Path) -> None:

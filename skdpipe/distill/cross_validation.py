@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,24 +12,16 @@ from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment, Fold
 from skdpipe.dataset import Manifest, build_manifest
 from skdpipe.distill.auto import resolve_networks
-from skdpipe.distill.experiment import distill_student
 from skdpipe.distill.results import Results, read_test_results
 from skdpipe.distill.run_folder import RunFolder
+from skdpipe.distill.training_jobs import TrainingJob, train_runs
+from skdpipe.engines import LocalEngine
 from skdpipe.errors import DataError
-from skdpipe.memory import keep_freed_memory
-from skdpipe.processes import run_in_processes
 from skdpipe.progress import Progress
-from skdpipe.runtimes import available_cores, available_threads
+from skdpipe.runtimes import available_cores
 
 _FOLDS: Final = 5
 ENOUGH_TEST_CLIPS: Final = 200
-
-
-@dataclass(frozen=True)
-class _Job:
-    experiment: Experiment
-    cache: Path
-    models: Path
 
 
 def default_folds(manifest: Manifest) -> int:
@@ -76,14 +68,14 @@ def cross_validate(
     ]
     for part in parts:
         build_manifest(cache, part)  # so that an impossible part is found before the first is trained
-    jobs = [_Job(part, cache.root, folder) for part in parts]
+    jobs = [TrainingJob(part, cache.root, folder) for part in parts]
     at_once = 1 if device.type == "cuda" else min(folds, available_cores())
     progress = progress or Progress(quiet=True)
     with progress.task(f"{folds}-fold cross-validation", folds, unit="folds") as task:
-        finished = run_in_processes(jobs, _train_part, [str(device)] * at_once, available_threads(at_once))
-        for done, (job, reason) in enumerate(finished, 1):
-            if reason is not None:
-                raise DataError(f"{job.models / job.experiment.name}: {reason}")
+        ended = train_runs(jobs, LocalEngine((str(device),) * at_once))
+        for done, each in enumerate(ended, 1):
+            if each.reason:
+                raise DataError(f"{folder / each.job.experiment.name}: {each.reason}")
             task.advance_to(done)
     return read_test_results(_part_folders(models / experiment.name, folds))
 
@@ -107,8 +99,3 @@ def _part_folders(run: Path, folds: int) -> list[RunFolder]:
 
 def _name(number: int, folds: int) -> str:
     return f"{number}-of-{folds}"
-
-
-def _train_part(job: _Job, device: str) -> None:
-    keep_freed_memory()
-    distill_student(job.experiment, PoseCache(job.cache), job.models, device=torch.device(device))

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from skdpipe.errors import SkdpipeError, in_one_line
+from skdpipe.engines import LocalEngine, Report, Work, Worker
+from skdpipe.errors import SkdpipeError
 from skdpipe.export.metadata import Fields
 from skdpipe.export.parity import in_batches
 from skdpipe.export.skeletons import Skeletons
 from skdpipe.inference.model_input import Floats, Mask
-from skdpipe.processes import run_in_processes
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,23 @@ def convert_to_litert(bundle: Path, clips: Skeletons) -> tuple[bytes, Floats]:
         folder = Path(where)
         job = _Job(bundle, folder / "clips.npz", folder / "model.tflite", folder / "logits.npy")
         np.savez(job.clips, x=clips.x, mask=clips.mask)
-        for _, reason in run_in_processes([job], _convert, ["cpu"], 1):
-            if reason is not None:
+        for ended in LocalEngine(("cpu",)).run([job], _open_conversion):
+            if ended.reason:
                 raise SkdpipeError(
-                    f"{bundle} cannot be converted to LiteRT ({reason}); leave it out: --format onnx"
+                    f"{bundle} cannot be converted to LiteRT ({ended.reason}); leave it out: --format onnx"
                 )
         return job.model.read_bytes(), np.load(job.logits)
 
 
-def _convert(job: _Job, device: str) -> None:
+def _open_conversion(_: Worker) -> Work[_Job, None]:
+    """Silence this process; the work converts a network and runs it."""
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silence, stream)
-    try:
-        _convert_and_run(job)
-    except Exception as error:  # of the converter, of any kind
-        raise RuntimeError(in_one_line(error)) from error
+    return _convert_and_run
 
 
-def _convert_and_run(job: _Job) -> None:
+def _convert_and_run(job: _Job, _: Report) -> None:
     import litert_torch
     import torch
 

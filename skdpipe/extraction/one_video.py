@@ -10,6 +10,7 @@ import cv2
 
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import Estimator
+from skdpipe.engines import Worker
 from skdpipe.errors import CacheWriteError
 from skdpipe.extraction.plan import ExtractionJob
 from skdpipe.extraction.report import reason_of
@@ -54,7 +55,7 @@ class VideoExtractor:
     people: int
     batch: int
 
-    def __call__(self, job: ExtractionJob, on_frames: Callable[[int], None]) -> ExtractedVideo:
+    def __call__(self, job: ExtractionJob, on_frames: Callable[[float], None]) -> ExtractedVideo:
         """Extract a video; whatever its error, it is the reason for which it fails."""
         frames = 0
 
@@ -103,29 +104,27 @@ class VideoExtractor:
 
 @dataclass(frozen=True)
 class ExtractorSettings:
-    """What a process needs to open a `VideoExtractor`.
+    """What a worker needs to open a `VideoExtractor`.
 
     Attributes:
-        estimators: quality, settings and device of each.
+        estimators: quality and settings of each.
         cache, people, batch: as for `VideoExtractor`.
-        threads: number of threads.
     """
 
-    estimators: tuple[tuple[Quality, Estimator, str], ...]
+    estimators: tuple[tuple[Quality, Estimator], ...]
     cache: PoseCache
     people: int
     batch: int
-    threads: int
 
 
-def open_extractor(settings: ExtractorSettings) -> VideoExtractor:
+def open_extractor(settings: ExtractorSettings, worker: Worker) -> VideoExtractor:
     """Load the estimators, and limit the threads of this process.
 
     Raises:
         SkdpipeError: as `load_estimator`.
     """
-    cv2.setNumThreads(settings.threads)
-    sources = [open_source(*each, settings.threads) for each in settings.estimators]
+    cv2.setNumThreads(worker.threads)
+    sources = [open_source(*each, worker.device, worker.threads) for each in settings.estimators]
     if torch := sys.modules.get("torch"):
-        torch.set_num_threads(settings.threads)
+        torch.set_num_threads(worker.threads)
     return VideoExtractor(sources, settings.cache, settings.people, settings.batch)

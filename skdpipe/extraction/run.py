@@ -12,6 +12,7 @@ import yaml
 from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import Estimator, to_plain
+from skdpipe.engines import Ended, Engine
 from skdpipe.errors import CacheWriteError, DataError
 from skdpipe.extraction.one_video import ExtractedVideo, ExtractorSettings, VideoExtractor, open_extractor
 from skdpipe.extraction.plan import ExtractionJob, plan_extraction
@@ -21,9 +22,8 @@ from skdpipe.extraction.video_list import VideoItem
 from skdpipe.memory import free_memory
 from skdpipe.pose.protocol import runtime_of
 from skdpipe.progress import Progress, Task
-from skdpipe.runtimes import available_cores, available_threads
+from skdpipe.runtimes import available_cores
 from skdpipe.skeleton.people import PairReport
-from skdpipe.workers import run_in_workers
 
 _BYTES_OF_A_WORKER: Final = 2**30
 
@@ -35,7 +35,7 @@ def extract_videos(
     *,
     people: int = 2,
     batch: int = 16,
-    workers: int = 1,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> ExtractionReport:
     """Extract all qualities of all videos that the cache lacks.
@@ -49,14 +49,14 @@ def extract_videos(
         cache: the pose cache.
         people: number of people in a sequence, those with the highest mean confidence.
         batch: number of frames in one call of an estimator.
-        workers: number of processes, each of which extracts one video at a time and shares the processor with
-            the others; 1 is this process. Each of several processes loads the estimators from their settings;
-            a script that starts them must do so under ``if __name__ == "__main__":``.
+        engine: extracts several videos at a time in its workers, each of which loads the estimators from
+            their settings; a script that starts a `LocalEngine` must do so under
+            ``if __name__ == "__main__":``. None: one after the other in this process, by the given sources.
         progress: shows frames per second and the time left.
 
     Raises:
         CacheWriteError: if the cache cannot be written.
-        DataError: if there should be several processes, and a source has no settings.
+        DataError: if there is an engine, and a source has no settings.
     """
     assert batch > 0
     progress = progress or Progress(quiet=True)
@@ -64,21 +64,21 @@ def extract_videos(
     plan = plan_extraction(items, sources, cache, people=people, progress=progress)
     for source in sources:
         _save_settings(source, cache, always=bool(plan.jobs))  # also shows whether the cache can be written
-    workers = min(workers, len(plan.jobs))
     failed, without_people = list(plan.failed), list(plan.without_people)
     pairs: list[PairReport] = []
     done = decoded = 0
     with progress.task("extracting", sum(job.frames for job in plan.jobs) or None, unit="frames") as task:
         shown = _Shown(task, len(plan.jobs))
-        if workers > 1:
+        if engine is not None:
             estimators = tuple(_require_settings(source) for source in sources)
-            settings = ExtractorSettings(estimators, cache, people, batch, available_threads(workers))
+            settings = ExtractorSettings(estimators, cache, people, batch)
             by_length = sorted(plan.jobs, key=lambda job: -job.frames)  # so that none is alone at the end
-            ended = run_in_workers(by_length, partial(open_extractor, settings), workers, shown.advance)
+            ended = engine.run(by_length, partial(open_extractor, settings), shown.advance)
         else:
             ended = _in_this_process(plan.jobs, VideoExtractor(sources, cache, people, batch), shown.advance)
-        for job, video, reason in ended:
-            video = video or ExtractedVideo(0, f"{job.item.path}: {reason}; leave it out")
+        for each in ended:
+            job = each.job
+            video = each.result or ExtractedVideo(0, f"{job.item.path}: {each.reason}; leave it out")
             if video.unwritable:
                 raise CacheWriteError(video.unwritable)
             if video.reason:
@@ -120,23 +120,23 @@ def _in_this_process(
     jobs: Sequence[ExtractionJob],
     extractor: VideoExtractor,
     on_frames: Callable[[ExtractionJob, float], None],
-) -> Iterator[tuple[ExtractionJob, ExtractedVideo | None, str]]:
+) -> Iterator[Ended[ExtractionJob, ExtractedVideo]]:
     for job in jobs:
-        yield job, extractor(job, partial(on_frames, job)), ""
+        yield Ended(job, extractor(job, partial(on_frames, job)))
 
 
-def _require_settings(source: Source) -> tuple[Quality, Estimator, str]:
-    """What another process needs to open a source.
+def _require_settings(source: Source) -> tuple[Quality, Estimator]:
+    """What a worker needs to open a source.
 
     Raises:
         DataError: if it has no settings.
     """
     if source.config is None:
         raise DataError(
-            f"the source of {source.quality} quality has no settings, from which several workers could load "
-            "its estimator; use open_sources, or one worker"
+            f"the source of {source.quality} quality has no settings, from which the workers of an engine "
+            "could load its estimator; use open_sources, or no engine"
         )
-    return source.quality, source.config, source.device
+    return source.quality, source.config
 
 
 @dataclass

@@ -1,0 +1,114 @@
+"""What an engine is, and which job is next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
+
+from skdpipe.errors import SkdpipeError, in_one_line
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Report = Callable[[float], None]
+Work = Callable[[Job, Report], Result]
+
+_ATTEMPTS: Final = 2
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker may use.
+
+    Attributes:
+        device: of networks in PyTorch.
+        threads: number of threads.
+    """
+
+    device: str
+    threads: int
+
+
+OpenWork = Callable[[Worker], Work[Job, Result]]
+
+
+@dataclass(frozen=True)
+class Ended(Generic[Job, Result]):
+    """A job that has ended.
+
+    Attributes:
+        job: the job.
+        result: what the work returned; None if it failed.
+        reason: why it failed; empty if it did not.
+    """
+
+    job: Job
+    result: Result | None
+    reason: str = ""
+
+
+class Engine(Protocol):
+    """Runs jobs in workers, each of which opens what it needs once and then does one job after the other."""
+
+    def describe(self) -> str:
+        """The workers in one line, for a person."""
+        ...
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        open_work: OpenWork[Job, Result],
+        on_advance: Callable[[Job, float], None] | None = None,
+        *,
+        preload: Sequence[str] = (),
+    ) -> Iterator[Ended[Job, Result]]:
+        """Do jobs, in the order in which they are given.
+
+        A job fails by any error that its work raises. A job whose worker ends, because a library crashes or
+        the memory is full, is tried once more after all others, by another worker.
+
+        Args:
+            jobs: picklable.
+            open_work: picklable; called once in each worker. It returns the function that does a job; its
+                second argument is to be called with the amounts of work done.
+            on_advance: called with a job and such an amount.
+            preload: modules that the work imports; an engine may import them once for several workers.
+
+        Yields:
+            Each job when it ends.
+
+        Raises:
+            SkdpipeError: or another error of ``open_work``.
+        """
+        ...
+
+
+class JobQueue(Generic[Job]):
+    """The jobs that wait; jobs are named by their number."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._waiting = deque(range(len(jobs)))
+        self._attempts = [0] * len(jobs)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self) -> int:
+        """Remove and return the next job."""
+        return self._waiting.popleft()
+
+    def try_again(self, number: int) -> bool:
+        """Append a job whose worker has ended; False if it was tried often enough."""
+        self._attempts[number] += 1
+        if self._attempts[number] == _ATTEMPTS:
+            return False
+        self._waiting.append(number)
+        return True
+
+
+def reason_of_failure(error: Exception) -> str:
+    """Why a job failed, in one line."""
+    if isinstance(error, SkdpipeError | OSError):
+        return " ".join(str(error).split()) or type(error).__name__
+    return in_one_line(error)
