@@ -11,7 +11,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -280,15 +279,14 @@ def test_a_killed_comparison_continues_with_the_same_result(uninterrupted: Path,
     assert figures(tmp_path) == figures(uninterrupted)
 
 
-def test_trained_runs_start_no_process_but_their_settings_are_checked(
-    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_trained_runs_need_no_worker_but_their_settings_are_checked(
+    uninterrupted: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    no_processes = Mock(spec=["set_forkserver_preload"])
-    monkeypatch.setattr("skdpipe.processes.get_context", lambda way: no_processes)
-    assert not run(tmp_path, **SMALL).failed
+    assert not run(tmp_path, processes=0, **SMALL).failed
     assert figures(tmp_path) == figures(uninterrupted)
-    other = run(tmp_path, **{**SMALL, "variants": {"no edges": {"distillation": {"edge": 0, "node": 0.7}}}})
+    variants = {"no edges": {"distillation": {"edge": 0, "node": 0.7}}}
+    other = run(tmp_path, processes=0, **{**SMALL, "variants": variants})
     assert [reason.split(" contains a run with ")[1].split(";")[0] for reason in other.failed] == [
         "experiment.distillation.node 0.5, expected 0.7"
     ]

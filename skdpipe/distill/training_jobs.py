@@ -55,7 +55,7 @@ def _open_training(worker: Worker) -> Work[TrainingJob, None]:
 
 
 def check_trained(job: TrainingJob) -> Ended[TrainingJob, None]:
-    """Check the folder of a trained run in this process; what is missing besides its bundles is added."""
+    """Check the folder of a trained run in this process; missing predictions and results are added."""
     try:
         _train("cpu", job)
     except (SkdpipeError, OSError, RuntimeError) as error:

@@ -71,8 +71,11 @@ class LocalEngine:
         preload: Sequence[str] = (),
     ) -> Iterator[Ended[Job, Result]]:
         """Do jobs as :meth:`Engine.run`; the processes end with this generator."""
+        if not jobs:
+            return
+        assert self.devices
         devices = self.devices[: len(jobs)]
-        threads = available_threads(max(1, len(devices)))
+        threads = available_threads(len(devices))
         context = _context(preload)
         queue = JobQueue(jobs)
         running: dict[Connection, _Running] = {}
