@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from skdpipe.control_groups import memory_left
+
 # Parameters of mallopt (malloc.h of the GNU C library).
 _TRIM_THRESHOLD: Final = -1
 _MMAP_MAX: Final = -4
@@ -30,7 +32,15 @@ def keep_freed_memory() -> bool:
 
 
 def free_memory() -> int | None:
-    """Bytes of main memory that processes can still get; None where the system does not say."""
+    """Bytes of main memory that this process can still get; None where the system does not say.
+
+    A container may limit it.
+    """
+    known = [each for each in (_free_on_machine(), memory_left()) if each is not None]
+    return min(known, default=None)
+
+
+def _free_on_machine() -> int | None:
     info = Path("/proc/meminfo")
     if not info.is_file():
         return None

@@ -23,10 +23,10 @@ from moving_body import ACTIONS, BOX_PLUGIN, fill, tiny_experiment, write_action
 from test_cli import Run, run  # noqa: F401  # a fixture
 
 import skdpipe
+from skdpipe import control_groups, memory
 from skdpipe.cache import PoseCache
 from skdpipe.config import ClipFormat, NetworkChoice, PluginSettings, Recipe, RtmlibSettings
 from skdpipe.doctor import (
-    control_groups,
     estimates,
     machine,
     needs,
@@ -195,11 +195,12 @@ def test_a_limit_of_the_processor_is_a_warning(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(machine, "processor_limit", lambda: 0.5)
     finding = the_finding(machine, "processor")
     assert (finding.level, "the time of 0.5" in finding.text) == ("warning", True)
-    assert finding.remedy.startswith("export OMP_NUM_THREADS=1 ")
+    assert finding.remedy.startswith("export OMP_NUM_THREADS=1, ")
 
 
 def test_little_memory_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "memory_left", lambda: 300_000_000)
+    for module in (machine, memory):
+        monkeypatch.setattr(module, "memory_left", lambda: 300_000_000)
     finding = the_finding(machine, "memory")
     assert (finding.level, finding.text) == ("warning", "300 MB free in the control group of this process")
 

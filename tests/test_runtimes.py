@@ -21,7 +21,14 @@ from skdpipe.inference import BundleMetadata
 from skdpipe.inference.runtimes import ExportedRuntime, Runtime
 from skdpipe.networks import deployed, to_onnx
 from skdpipe.runtime import TorchRuntime, open_runtime
-from skdpipe.runtimes import OpenVinoSession, available_threads, choose_runtime, exported_network, user_cache
+from skdpipe.runtimes import (
+    OpenVinoSession,
+    available_cores,
+    available_threads,
+    choose_runtime,
+    exported_network,
+    user_cache,
+)
 
 SHAPE = (4, 2, 3, 8, 13)
 CLIP = ClipFormat(frames=8, people=2, layout="penn-13")
@@ -318,3 +325,12 @@ def test_processes_share_the_cores_and_omp_num_threads_is_the_limit(
     monkeypatch.setattr("skdpipe.runtimes.choice.available_cores", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert available_threads(processes) == threads
+
+
+@pytest.mark.parametrize(("limit", "cores"), [(None, 4), (8.0, 4), (2.9, 2), (0.5, 1)])
+def test_a_container_may_leave_fewer_cores(
+    limit: float | None, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skdpipe.runtimes.choice.assigned_cores", lambda: 4)
+    monkeypatch.setattr("skdpipe.runtimes.choice.processor_limit", lambda: limit)
+    assert available_cores() == cores

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from skdpipe.doctor.control_groups import memory_left, processor_limit
+from skdpipe.control_groups import memory_left, processor_limit
 from skdpipe.doctor.requirements import requires_python
 from skdpipe.doctor.setup import Check, Setup
 from skdpipe.doctor.sizes import size
 from skdpipe.finding import Finding
 from skdpipe.memory import free_memory
-from skdpipe.runtimes import available_cores
+from skdpipe.runtimes import assigned_cores
 
 _SIGNS: Final = "→│▶é"  # of the output
 _LITTLE_MEMORY: Final = 2**30  # bytes; what one worker of an extraction takes
@@ -46,7 +46,7 @@ def _pointer_bytes() -> int:
 
 def check_processor(_: Setup) -> Iterator[Finding]:
     """Cores, and how many of them a control group leaves."""
-    cores = available_cores()
+    cores = assigned_cores()
     limit = processor_limit()
     text = f"{cores} {'core' if cores == 1 else 'cores'} for this process"
     if limit is not None and limit < cores:
@@ -55,22 +55,15 @@ def check_processor(_: Setup) -> Iterator[Finding]:
             "processor",
             "warning",
             f"{text}, but a control group allows the time of {limit:g}: more threads wait for each other",
-            f"export OMP_NUM_THREADS={threads} and give `skdpipe extract` --workers {threads}, or start the "
-            f"container with --cpuset-cpus instead of --cpus",
+            f"export OMP_NUM_THREADS={threads}, or start the container with --cpuset-cpus instead of --cpus",
         )
     else:
         yield Finding("processor", "fine", text)
 
 
-def usable_memory() -> int | None:
-    """Bytes of main memory that this process can still get; None where the system does not say."""
-    known = [each for each in (free_memory(), memory_left()) if each is not None]
-    return min(known, default=None)
-
-
 def check_memory(_: Setup) -> Iterator[Finding]:
     """Main memory that is free, also within a control group."""
-    free, group = usable_memory(), memory_left()
+    free, group = free_memory(), memory_left()
     if free is None:
         return
     text = f"{size(free)} free" + (" in the control group of this process" if free == group else "")

@@ -123,7 +123,7 @@ def check_training(setup: Setup) -> Iterator[Finding | None]:
         return
     import torch
 
-    from skdpipe.doctor.machine import usable_memory
+    from skdpipe.memory import free_memory
 
     yield None
     clips = _count_clips(setup)
@@ -131,7 +131,7 @@ def check_training(setup: Setup) -> Iterator[Finding | None]:
     what = f"training with batches of {experiment.recipe.batch}" + (f" and {clips} clips" if clips else "")
     if torch.cuda.is_available():
         yield compare("training", need, torch.cuda.mem_get_info()[0], what, "on the GPU")
-    elif (free := usable_memory()) is not None:
+    elif (free := free_memory()) is not None:
         yield compare("training", need + estimates.BYTES_OF_TORCH, free, what, "in memory")
 
 

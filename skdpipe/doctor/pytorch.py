@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any, Final
 
-from skdpipe.doctor.control_groups import processor_limit
 from skdpipe.doctor.requirements import install_command
 from skdpipe.doctor.setup import Check, Setup
 from skdpipe.errors import in_one_line
@@ -47,10 +46,9 @@ def check_threads(_: Setup) -> Iterator[Finding]:
     from skdpipe.runtimes import available_cores
 
     threads, cores = torch.get_num_threads(), available_cores()
-    limit = min(cores, processor_limit() or cores)
-    text = f"{threads} of torch for {limit:g} {'core' if limit == 1 else 'cores'}"
-    if threads > max(1, limit):
-        remedy = f"export OMP_NUM_THREADS={max(1, int(limit))}"
+    text = f"{threads} of torch for {cores} {'core' if cores == 1 else 'cores'}"
+    if threads > cores:
+        remedy = f"export OMP_NUM_THREADS={cores}"
         yield Finding("threads", "warning", f"{text}: they wait for each other", remedy)
     elif threads < cores // 2:
         remedy = "unset OMP_NUM_THREADS and MKL_NUM_THREADS, or set them to the number of cores"

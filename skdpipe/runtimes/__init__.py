@@ -3,6 +3,7 @@
 from skdpipe.runtimes.choice import (
     ExportRuntime,
     Runtime,
+    assigned_cores,
     available_cores,
     available_threads,
     choose_runtime,
@@ -26,6 +27,7 @@ __all__ = [
     "Requests",
     "Runtime",
     "Session",
+    "assigned_cores",
     "available_cores",
     "available_threads",
     "choose_runtime",

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Final, Literal
 
 from skdpipe.config import Precision, RuntimeChoice
+from skdpipe.control_groups import processor_limit
 from skdpipe.errors import ConfigError, require_extra
 from skdpipe.runtimes.session import openvino_has_bfloat16
 
@@ -112,7 +113,14 @@ def _processor_has(runtime: Runtime, precision: Precision) -> bool:
 
 
 def available_cores() -> int:
-    """Number of processor cores that this process may use."""
+    """Number of processor cores whose time this process may use; a container may limit it."""
+    limit = processor_limit()
+    cores = assigned_cores()
+    return cores if limit is None else max(1, min(cores, int(limit)))
+
+
+def assigned_cores() -> int:
+    """Number of processor cores on which this process may run."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
