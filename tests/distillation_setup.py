@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from moving_body import tiny_experiment
 from recording_progress import RecordedTask
@@ -16,12 +15,11 @@ from torch import Tensor, nn
 from skdpipe.bundle import build_network
 from skdpipe.cache import PoseCache
 from skdpipe.config import Augmentation, ClipFormat, Distillation, NetworkChoice, Recipe
-from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
+from skdpipe.dataset import Batch, PairedClips, batches, build_manifest
 from skdpipe.distill.objective import student_objective
 from skdpipe.distill.training import Objective, Revision, train
 from skdpipe.distill.training_state import Curve
 from skdpipe.networks import GraphNetwork, Network, adaptation_layer
-from skdpipe.skeleton import COCO_17
 
 CPU = torch.device("cpu")
 TINY = NetworkChoice("st_2sgcn", width=4)
@@ -91,9 +89,6 @@ class DistillationSetup:
         test: Callable[[int], float | None] | None = None,
         follow: Callable[[Sequence[Curve]], None] | None = None,
     ) -> list[Curve]:
-        def transform(batch: Batch, rng: np.random.Generator) -> Batch:
-            return augment(batch, rng, mirror=COCO_17.mirror, settings=Augmentation())
-
         return train(
             self.modules,
             objective or self.objective,
@@ -102,7 +97,7 @@ class DistillationSetup:
             seed=seed,
             device=CPU,
             revision=revision,
-            augment=transform if self.recipe.augment else None,
+            augment=Augmentation() if self.recipe.augment else None,
             state_file=folder / "student.state",
             task=task_until(until),
             distil_from=distil_from,

@@ -7,14 +7,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from distillation_setup import training_clips
 from hypothesis import given
 from hypothesis import strategies as st
 from moving_body import fill, tiny_experiment
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import ClipFormat
-from skdpipe.dataset import PairedClips, batches, build_manifest
+from skdpipe.config import Augmentation, ClipFormat
+from skdpipe.dataset import Batch, BatchPart, PairedClips, batches, build_manifest
 from skdpipe.dataset.loader import balanced_order, clips_per_epoch, steps_per_epoch
 
 Labels = st.lists(st.integers(-1, 4), min_size=1, max_size=60)
@@ -100,3 +101,20 @@ def test_number_of_steps_of_an_epoch(cache: PoseCache, size: int) -> None:
 )
 def test_a_last_batch_of_a_single_clip_is_no_step(clips: int, size: int, steps: int) -> None:
     assert steps_per_epoch(clips, size) == steps
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_parts_of_a_batch_are_its_clips_with_the_same_transformations(
+    cache: PoseCache, count: int
+) -> None:
+    data = training_clips(cache)
+
+    def batches_of(part: BatchPart) -> list[Batch]:
+        order, noise = np.random.default_rng(0), np.random.default_rng(1)
+        return list(batches(data, 4, shuffle=order, augment=Augmentation(), noise=noise, part=part))
+
+    parts = [batches_of(BatchPart(index, count)) for index in range(count)]
+    for step, whole in enumerate(batches_of(BatchPart())):
+        for index in range(count):
+            for found, expected in zip(parts[index][step], whole, strict=True):
+                assert torch.equal(found, expected[index::count])

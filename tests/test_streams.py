@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from skdpipe.cache import PoseCache
 from skdpipe.config import Augmentation, ClipFormat, Stream
-from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
+from skdpipe.dataset import PairedClips, augment, batches, build_manifest
 from skdpipe.inference import model_input
 from skdpipe.inference.streams import bones, motion, to_stream
 from skdpipe.skeleton import COCO_17, LAYOUTS, Layout
@@ -157,12 +157,14 @@ def test_a_training_batch_equals_the_input_of_prediction(cache: PoseCache, strea
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_streams_are_computed_after_augmentation(cache: PoseCache, stream: Stream) -> None:
-    def transform(batch: Batch, rng: np.random.Generator) -> Batch:
-        return augment(batch, rng, mirror=COCO_17.mirror, settings=Augmentation())
-
-    joints = transform(next(iter(batches(paired(cache, "joint"), 8))), np.random.default_rng(3))
+    joints = augment(
+        next(iter(batches(paired(cache, "joint"), 8))),
+        np.random.default_rng(3),
+        mirror=COCO_17.mirror,
+        settings=Augmentation(),
+    )
     data = paired(cache, stream)
-    shown = next(iter(batches(data, 8, augment=transform, noise=np.random.default_rng(3))))
+    shown = next(iter(batches(data, 8, augment=Augmentation(), noise=np.random.default_rng(3))))
     for of_joints, of_stream in ((joints.high, shown.high), (joints.low, shown.low)):
         np.testing.assert_array_equal(of_stream, to_stream(of_joints.numpy(), stream, COCO_17.parents))
 

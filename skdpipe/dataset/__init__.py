@@ -1,14 +1,15 @@
 """The data set: clips, split, tensors, batches and augmentation."""
 
 from skdpipe.dataset.augmentation import augment
-from skdpipe.dataset.clips import Batch, PairedClips, load_qualities
-from skdpipe.dataset.loader import Augment, batches
+from skdpipe.dataset.batch import Batch
+from skdpipe.dataset.clips import PairedClips, load_qualities
+from skdpipe.dataset.loader import BatchPart, batches
 from skdpipe.dataset.manifest import BOTH, Manifest, PairedClip, build_manifest
 
 __all__ = [
     "BOTH",
-    "Augment",
     "Batch",
+    "BatchPart",
     "Manifest",
     "PairedClip",
     "PairedClips",

@@ -11,9 +11,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdpipe.config import Augmentation
-from skdpipe.dataset.clips import Batch
+from skdpipe.dataset.batch import Batch
 
 Floats = NDArray[np.float64]
+
+
+class Transformations(NamedTuple):
+    """Random transformations of clips; the first axis of each array is the clip.
+
+    Attributes:
+        frame: ``(clip, frame)``, the frame of the clip that is shown in each frame.
+        flipped: ``(clip,)`` bool, whether left and right joints are exchanged.
+        in_image: ``(clip, 2, 2)``, the linear map of two coordinates.
+        in_space: ``(clip, 3, 3)``, that of three; None if no quality has three.
+        kept: ``(clip, joint)`` bool, False for a hidden joint.
+    """
+
+    frame: NDArray[np.int64]
+    flipped: NDArray[np.bool_]
+    in_image: Floats
+    in_space: Floats | None
+    kept: NDArray[np.bool_]
+
+    def of_clips(self, clips: slice) -> Transformations:
+        """Those of some of the clips."""
+        in_space = None if self.in_space is None else self.in_space[clips]
+        return Transformations(
+            self.frame[clips], self.flipped[clips], self.in_image[clips], in_space, self.kept[clips]
+        )
 
 
 def augment(
@@ -30,29 +55,52 @@ def augment(
         mirror: for each joint its left-right counterpart.
         settings: ranges and probabilities.
     """
-    count, _, _, frames, joints = batch.high.shape
-    dtype = batch.high.dtype
+    count, _, channels, frames, joints = batch.high.shape
+    deep = 4 in {channels, batch.low.shape[2]}
+    return transform(batch, draw(count, rng, settings, frames=frames, joints=joints, in_space=deep), mirror)
+
+
+def draw(
+    count: int, rng: np.random.Generator, settings: Augmentation, *, frames: int, joints: int, in_space: bool
+) -> Transformations:
+    """Draw the transformations of a batch.
+
+    Args:
+        count: number of clips.
+        rng: the random numbers.
+        settings: ranges and probabilities.
+        frames, joints: of a clip.
+        in_space: whether a quality has three coordinates.
+    """
     maps = _linear_maps(count, rng, settings)
-    flipped = torch.from_numpy(rng.random(count) < settings.flip)
+    flipped = rng.random(count) < settings.flip
     share = rng.uniform(settings.crop, 1, count)
     start = rng.uniform(0, 1 - share) * (frames - 1)
-    index = np.rint(start[:, None] + np.linspace(0, 1, frames) * (share * (frames - 1))[:, None])
-    frame = torch.from_numpy(index).long()[:, None, None, :, None]
-    deep = 4 in {batch.high.shape[2], batch.low.shape[2]}
-    in_space = _linear_maps_in_space(maps, rng, settings) if deep else None
-    kept = torch.from_numpy(rng.random((count, joints)) >= settings.joint_dropout).to(dtype)
+    frame = np.rint(start[:, None] + np.linspace(0, 1, frames) * (share * (frames - 1))[:, None])
+    maps_in_space = _linear_maps_in_space(maps, rng, settings) if in_space else None
+    for matrix in (maps.matrix, maps_in_space):
+        if matrix is not None:
+            matrix[:, :, 0] *= np.where(flipped, -1, 1)[:, None]  # x is mirrored before all else
+    kept = rng.random((count, joints)) >= settings.joint_dropout
+    return Transformations(frame.astype(np.int64), flipped, maps.matrix, maps_in_space, kept)
 
-    def transform(clip: Tensor) -> Tensor:
+
+def transform(batch: Batch, drawn: Transformations, mirror: Sequence[int]) -> Batch:
+    """Apply transformations to both qualities of a batch; see :func:`augment`."""
+    dtype = batch.high.dtype
+    frame = torch.from_numpy(drawn.frame)[:, None, None, :, None]
+    flipped = torch.from_numpy(drawn.flipped)[:, None, None, None, None]
+    kept = torch.from_numpy(drawn.kept).to(dtype)[:, None, None, None]
+
+    def of_quality(clip: Tensor) -> Tensor:
         clip = clip.gather(3, frame.expand_as(clip))
-        clip = torch.where(flipped[:, None, None, None, None], clip[..., list(mirror)], clip)
-        chosen = maps.matrix if clip.shape[2] == 3 else in_space
+        clip = torch.where(flipped, clip[..., list(mirror)], clip)
+        chosen = drawn.in_image if clip.shape[2] == 3 else drawn.in_space
         assert chosen is not None
-        matrix = torch.from_numpy(chosen).to(dtype)
-        matrix[:, :, 0] *= torch.where(flipped, -1, 1)[:, None].to(dtype)  # x is mirrored before all else
-        moved = torch.einsum("bcd,bmdtv->bmctv", matrix, clip[:, :, :-1])
-        return torch.cat([moved, clip[:, :, -1:]], dim=2) * kept[:, None, None, None]
+        moved = torch.einsum("bcd,bmdtv->bmctv", torch.from_numpy(chosen).to(dtype), clip[:, :, :-1])
+        return torch.cat([moved, clip[:, :, -1:]], dim=2) * kept
 
-    return batch._replace(high=transform(batch.high), low=transform(batch.low))
+    return batch._replace(high=of_quality(batch.high), low=of_quality(batch.low))
 
 
 class _LinearMaps(NamedTuple):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skdpipe.cache import PoseCache, Quality
-from skdpipe.config import ClipFormat, Degradation
+from skdpipe.cache import PoseCache
+from skdpipe.config import Augmentation, ClipFormat, Degradation
+from skdpipe.dataset.augmentation import Transformations, draw, transform
+from skdpipe.dataset.batch import Batch
 from skdpipe.dataset.manifest import PairedClip
 from skdpipe.degradation import degrade
 from skdpipe.inference.model_input import clip_shape, joint_input, with_people
@@ -19,38 +21,10 @@ from skdpipe.skeleton import PoseSequence, layout_named
 from skdpipe.skeleton.people import match_people
 
 
-class Batch(NamedTuple):
-    """A batch of clips; an item of a data set is the same without the batch axis.
-
-    Attributes:
-        high, low: inputs of teacher and student, ``(batch, person, channel, frame, joint)`` float32; zero
-            with an all-False mask if the quality is missing.
-        high_mask, low_mask: ``(batch, person)`` bool, True for people who are seen.
-        paired: ``(batch, person)`` bool, True if both qualities show the same person; features are compared
-            only there.
-        label: ``(batch,)`` class index, -1 for unlabelled clips.
-        labelled: ``(batch,)`` bool, whether the label is used in training on low quality.
-        number: ``(batch,)`` index of the clip in its data set.
-    """
-
-    high: Tensor
-    high_mask: Tensor
-    low: Tensor
-    low_mask: Tensor
-    paired: Tensor
-    label: Tensor
-    labelled: Tensor
-    number: Tensor
-
-    def of_quality(self, quality: Quality) -> tuple[Tensor, Tensor]:
-        """The input and the mask of one quality."""
-        return (self.high, self.high_mask) if quality == "high" else (self.low, self.low_mask)
-
-
 class PairedClips(Dataset[Batch]):
     """The clips of a manifest; each is read and prepared once and then kept in memory.
 
-    Items hold joints; :meth:`to_stream` converts a batch to the stream of each clip format.
+    Items hold joints; :meth:`to_input` transforms a batch and converts it to the stream of each clip format.
 
     Args:
         cache: holds the sequences.
@@ -116,8 +90,16 @@ class PairedClips(Dataset[Batch]):
     def _label(self, clip: PairedClip) -> int:
         return self._class_of[clip.label] if clip.label else -1
 
-    def to_stream(self, batch: Batch) -> Batch:
-        """A batch of joints as the input of both networks."""
+    def draw(self, count: int, settings: Augmentation, rng: np.random.Generator) -> Transformations:
+        """Draw the transformations of a batch of these clips."""
+        _, _, frames, joints = clip_shape(self._high)
+        deep = 4 in {self._high.channels, self._low.channels}
+        return draw(count, rng, settings, frames=frames, joints=joints, in_space=deep)
+
+    def to_input(self, batch: Batch, drawn: Transformations | None = None) -> Batch:
+        """A batch of joints, transformed if transformations are given, as the input of both networks."""
+        if drawn is not None:
+            batch = transform(batch, drawn, layout_named(self._high.layout).mirror)
         return batch._replace(high=_to_stream(batch.high, self._high), low=_to_stream(batch.low, self._low))
 
 

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from skdpipe.dataset.clips import Batch, PairedClips
+from skdpipe.config import Augmentation
+from skdpipe.dataset.augmentation import Transformations
+from skdpipe.dataset.batch import Batch
+from skdpipe.dataset.clips import PairedClips
 
-Augment = Callable[[Batch, np.random.Generator], Batch]
+
+@dataclass(frozen=True)
+class BatchPart:
+    """One process's part of each batch: every ``count``-th clip, from that with number ``index`` on.
+
+    A batch of fewer clips than parts has parts without a clip.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def clips(self) -> slice:
+        """The clips of the part among those of the batch."""
+        return slice(self.index, None, self.count)
+
+
+WHOLE: Final = BatchPart()
 
 
 def batches(
@@ -21,8 +43,9 @@ def batches(
     workers: int = 0,
     shuffle: np.random.Generator | None = None,
     balanced: bool = False,
-    augment: Augment | None = None,
+    augment: Augmentation | None = None,
     noise: np.random.Generator | None = None,
+    part: BatchPart = WHOLE,
 ) -> Iterator[Batch]:
     """One epoch of batches as inputs of the networks, in order or shuffled.
 
@@ -34,8 +57,9 @@ def batches(
         workers: number of processes that read clips.
         shuffle: random numbers of the order; the data's order if not given.
         balanced: a shuffled epoch has the same number of clips of each class.
-        augment: transforms a batch of joints, before it is converted to the formats' streams.
-        noise: random numbers of the augmentation.
+        augment: random transformations of the joints, before they are converted to the formats' streams.
+        noise: random numbers of the augmentation, which are drawn for whole batches.
+        part: of each batch that is prepared here.
     """
     if shuffle is None:
         order = np.arange(len(data))
@@ -46,11 +70,15 @@ def batches(
     chosen = [order[i : i + size].tolist() for i in range(0, len(order), size)]
     if shuffle is not None:
         chosen = chosen[: steps_per_epoch(len(order), size)]
-    for batch in DataLoader(data, batch_sampler=chosen, num_workers=workers):
+    parts = [indices[part.clips] for indices in chosen]
+    for indices, batch in zip(
+        chosen, DataLoader(data, batch_sampler=parts, num_workers=workers), strict=True
+    ):
+        drawn: Transformations | None = None
         if augment is not None:
             assert noise is not None
-            batch = augment(batch, noise)
-        yield data.to_stream(batch)
+            drawn = data.draw(len(indices), augment, noise).of_clips(part.clips)
+        yield data.to_input(batch, drawn)
 
 
 def steps_per_epoch(clips: int, size: int) -> int:

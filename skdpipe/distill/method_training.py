@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from torch import nn
 from skdpipe.bundle import Bundle, build_network, load_bundle, save_bundle, versions
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import ClipFormat, Estimator, Experiment, NetworkChoice, load_estimator_settings, to_plain
-from skdpipe.dataset import Augment, Manifest, PairedClip, PairedClips, augment
+from skdpipe.dataset import Manifest, PairedClip, PairedClips
 from skdpipe.dataset.loader import clips_per_epoch, steps_per_epoch
 from skdpipe.dataset.subset import evenly_spread
 from skdpipe.dataset.training_clips import describe_training_clips
@@ -41,7 +40,6 @@ from skdpipe.evaluate import Figures, accuracy, evaluate, logits_of, predicted_c
 from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metadata
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
 from skdpipe.progress import Progress, Task
-from skdpipe.skeleton import layout_named
 from skdpipe.training_record import Skeletons
 
 _TRAINING_CLIPS_TESTED: Final = 1000
@@ -297,10 +295,6 @@ def _train(
     test: Callable[[int], float | None] | None,
 ) -> list[Curve]:
     recipe, distillation = run.experiment.recipe, run.experiment.distillation
-    transform: Augment | None = None
-    if recipe.augment is not None:
-        mirror = layout_named(run.experiment.clip.layout).mirror
-        transform = partial(augment, mirror=mirror, settings=recipe.augment)
     epochs = planned_epochs(recipe, len(clips))
     title = f"{method.title}{purpose}"
     with (
@@ -315,7 +309,7 @@ def _train(
             seed=run.experiment.seed,
             device=run.device,
             revision=distillation.revision,
-            augment=transform,
+            augment=recipe.augment,
             state_file=state,
             task=task,
             distil_from=distillation.start,

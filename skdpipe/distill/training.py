@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from skdpipe.config import Recipe
-from skdpipe.dataset import Augment, Batch, PairedClips, batches
+from skdpipe.config import Augmentation, Recipe
+from skdpipe.dataset import Batch, PairedClips, batches
 from skdpipe.dataset.loader import clips_per_epoch, steps_per_epoch
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.distill.training_state import Curve, load_training_state, save_training_state
@@ -65,7 +65,7 @@ def train(
     seed: int,
     device: torch.device,
     revision: Revision,
-    augment: Augment | None,
+    augment: Augmentation | None,
     state_file: Path,
     task: Task,
     distil_from: int = 0,
@@ -82,7 +82,7 @@ def train(
         seed: of order, augmentation and dropout; an epoch depends only on the seed and its number.
         device: where to train.
         revision: how distillation gradients that conflict with the task gradient are revised.
-        augment: transforms each batch at random.
+        augment: random transformations of the clips.
         state_file: safetensors file with weights, optimiser state and curves, written after each epoch.
         task: shows the progress in epochs.
         distil_from: the first of the recipe's epochs in which the distillation losses count.

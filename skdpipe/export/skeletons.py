@@ -61,7 +61,7 @@ def skeletons_of(
         )
     test = cached_test_clips(bundle, path, cache)
     chosen = evenly_spaced(range(len(test.data)), _MOST)
-    inputs = [test.data.to_stream(test.data[each]).of_quality(test.quality) for each in chosen]
+    inputs = [test.data.to_input(test.data[each]).of_quality(test.quality) for each in chosen]
     x, mask = (np.stack([each.numpy() for each in part]) for part in zip(*inputs, strict=True))
     origin = f"test clips of {cache.root}, {test.described}"
     return _with_people(Skeletons(x, mask, origin, tuple(test.sources[each] for each in chosen)))
