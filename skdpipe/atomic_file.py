@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if the file cannot be written; its ``filename`` is ``path``.
     """
-    part = path.parent / f"{_PREFIX}{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+    part = path.parent / hidden_name()
     try:
         _create_folder(path.parent)
         with _locked(part):
@@ -65,7 +66,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         OSError: if something cannot be written; its ``filename`` is below ``path``.
     """
     place = path.resolve()  # a link stays one
-    part, old = (place.parent / f"{_PREFIX}{uuid.uuid4().hex}{PARTIAL_SUFFIX}" for _ in range(2))
+    part, old = (place.parent / hidden_name() for _ in range(2))
     try:
         _create_folder(place.parent)
         _remove_abandoned_folders(place.parent)
@@ -96,6 +97,26 @@ def _replace_folder(part: Path, place: Path, old: Path) -> None:
         if old.exists():
             old.rename(place)
         raise
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder of this user for temporary files, deleted after the block.
+
+    Those that killed processes have left behind are deleted.
+
+    Raises:
+        OSError: if it cannot be created.
+    """
+    parent = Path(tempfile.gettempdir())
+    _remove_abandoned_folders(parent)
+    folder = parent / hidden_name()
+    with _locked(folder, folder=True):
+        try:
+            folder.chmod(0o700)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_bytes_atomically(path: Path, *content: bytes | memoryview) -> None:
@@ -156,6 +177,11 @@ def find_leftovers(folder: Path) -> Iterator[Path]:
             with suppress(OSError):  # another process may have finished the file meanwhile
                 if _is_abandoned(entry):
                     yield Path(entry)
+
+
+def hidden_name() -> str:
+    """A new name of an unfinished file."""
+    return f"{_PREFIX}{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
 
 
 def is_unfinished(name: str) -> bool:

@@ -6,6 +6,7 @@
     ├── PoseError        an estimator or its weights are not available
     ├── CacheError       a cached sequence is damaged or does not match
     │   ├── NewerVersionError   a later version of skdpipe wrote it
+    │   ├── CacheReadError      the store of the cache does not answer, or denies access
     │   └── CacheWriteError     nothing can be written to the cache
     ├── DataError        sequences, labels or splits that training cannot use
     ├── FormatError      a foreign file that does not follow its format
@@ -55,6 +56,10 @@ class CacheError(SkdpipeError):
 
 class NewerVersionError(CacheError):
     """A later version of skdpipe wrote the cached sequence, which is never overwritten."""
+
+
+class CacheReadError(CacheError):
+    """The store of the cache does not answer, or denies access: the sequence may be there and whole."""
 
 
 class CacheWriteError(CacheError):

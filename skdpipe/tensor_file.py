@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from skdpipe.atomic_file import write_bytes_atomically
 from skdpipe.errors import in_one_line
 from skdpipe.file_format import is_newer
+from skdpipe.storage import Place, Start, is_local, read_bytes, read_start, write_bytes
 
 CHECKSUM: Final = "sha256"
 """Name of the checksum in the metadata."""
@@ -70,7 +71,7 @@ class Header:
             raise error(f"format '{found:.40}', expected '{expected}'")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
+def write_tensors(path: Place, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
     """Write a file; equal tensors and metadata give equal bytes.
 
     Raises:
@@ -81,17 +82,36 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Map
     digest = hashlib.sha256(_encode(header))
     digest.update(content[length:])
     encoded = _encode({**header, "__metadata__": {**metadata, CHECKSUM: digest.hexdigest()}})
-    write_bytes_atomically(path, len(encoded).to_bytes(8, "little"), encoded, content[length:])
+    write_bytes(path, len(encoded).to_bytes(8, "little"), encoded, content[length:])
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Place, start: Start | None = None) -> Header:
     """Read the header of a file and check it against the length of the file; the checksum is not verified.
+
+    Args:
+        path: the file.
+        start: what was read already of a file in a store.
 
     Raises:
         OSError: if the file cannot be read.
         TensorFileError: if it is damaged.
     """
-    _require_file(path)
+    if isinstance(path, Path):
+        _require_file(path)
+        return _read_header(path)
+    start = start or read_start(path)
+    if len(start.content) < min(start.size, _length_of_header(start.content)):
+        content = read_bytes(path)
+        start = Start(content, len(content))
+    with TemporaryDirectory(prefix="skdpipe-") as folder:
+        path = Path(folder) / "header"
+        with path.open("wb") as file:
+            file.write(start.content)
+            file.truncate(start.size)  # safetensors checks the lengths, and reads no more than the header
+        return _read_header(path)
+
+
+def _read_header(path: Path) -> Header:
     try:
         with safe_open(path, framework="np") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
@@ -104,7 +124,7 @@ def read_header(path: Path) -> Header:
         raise TensorFileError(in_one_line(error)) from error
 
 
-def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+def read_tensors(path: Place) -> dict[str, NDArray[Any]]:
     """Read the tensors of a file, bit for bit as they were written.
 
     Raises:
@@ -112,7 +132,15 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         TensorFileError: if it is damaged, or the checksum differs.
     """
     _require_file(path)
-    content = path.read_bytes()
+    return tensors_in(read_bytes(path))
+
+
+def tensors_in(content: bytes) -> dict[str, NDArray[Any]]:
+    """The tensors in the content of a file, as `read_tensors`.
+
+    Raises:
+        TensorFileError: if it is damaged, or the checksum differs.
+    """
     try:
         tensors = load(content)
         length, header = _split(memoryview(content))
@@ -132,7 +160,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     return tensors
 
 
-def has_valid_checksum(path: Path) -> bool:
+def has_valid_checksum(path: Place) -> bool:
     """Whether a file states a checksum, and its content has it."""
     try:
         read_tensors(path)
@@ -166,7 +194,7 @@ def all_finite(tensors: Mapping[str, NDArray[Any]]) -> bool:
 
 def _split(content: memoryview) -> tuple[int, dict[str, Any]]:
     """The number of bytes before the tensors, and the header."""
-    length = 8 + int.from_bytes(content[:8], "little")
+    length = _length_of_header(content)
     header = json.loads(bytes(content[8:length]))
     assert isinstance(header, dict)
     return length, header
@@ -177,7 +205,11 @@ def _encode(header: Mapping[str, Any]) -> bytes:
     return encoded + b" " * (-len(encoded) % 8)
 
 
-def _require_file(path: Path) -> None:
+def _length_of_header(content: bytes | memoryview) -> int:
+    return 8 + int.from_bytes(content[:8], "little")
+
+
+def _require_file(path: Place) -> None:
     """Refuse what is no regular file: a folder, or a pipe, which would block."""
-    if path.exists() and not path.is_file():
+    if is_local(path) and path.exists() and not path.is_file():
         raise TensorFileError("a folder or a device, not a file")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from skdpipe.cache.pose_cache import PoseCache
 from skdpipe.cache.sequence_file import Entry
@@ -19,6 +18,7 @@ from skdpipe.names import require_label
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
 from skdpipe.skeleton.sequence import split_named
+from skdpipe.storage import Place
 
 _Rule = Callable[[Origin], Origin]
 
@@ -70,7 +70,7 @@ class RelabelReport:
     files: int
     changes: tuple[LabelChange, ...]
     unchanged: Mapping[str | None, int]
-    failed: tuple[tuple[Path, str], ...]
+    failed: tuple[tuple[Place, str], ...]
     missing: tuple[str, ...]
 
 
@@ -109,7 +109,7 @@ def relabel_cache(
         progress: shows the number of clips.
 
     Raises:
-        CacheError: if a key is no digest, or the cache cannot be written (`CacheWriteError`).
+        CacheError: if a key is no digest, the cache is in a store, or cannot be written (`CacheWriteError`).
     """
 
     def corrected(origin: Origin) -> Origin:
@@ -147,11 +147,12 @@ def undo_corrections(
 def _change(
     cache: PoseCache, rule: _Rule, keys: Collection[str] | None, write: bool, progress: Progress | None
 ) -> RelabelReport:
+    cache.local_root("correcting labels, which needs locks")
     folders = cache.folders()
     chosen = sorted(cache.all_keys(folders) if keys is None else keys)
     progress = progress or Progress(quiet=True)
-    changes, failed, missing = Counter[tuple[str | None, str | None]](), list[tuple[Path, str]](), list[str]()
-    unchanged, files = Counter[str | None](), 0
+    changes, unchanged, files = Counter[tuple[str | None, str | None]](), Counter[str | None](), 0
+    failed, missing = list[tuple[Place, str]](), list[str]()
     with progress.task("relabelling" if write else "looking up", len(chosen), unit="clips") as task:
         for number, key in enumerate(chosen, 1):
             clip = _Clip(cache, key, folders, rule)
@@ -187,12 +188,12 @@ class _Clip:
         failed: path and reason of those that cannot be changed.
     """
 
-    def __init__(self, cache: PoseCache, key: str, folders: Sequence[Path], rule: _Rule) -> None:
+    def __init__(self, cache: PoseCache, key: str, folders: Sequence[Place], rule: _Rule) -> None:
         self._cache = cache
         self.paths = list(cache.paths_of(key, folders))
         self.changed: list[tuple[Entry, Origin]] = []
         self.kept: list[str | None] = []
-        self.failed: list[tuple[Path, str]] = []
+        self.failed: list[tuple[Place, str]] = []
         for path in self.paths:
             try:
                 entry = cache.describe(path)

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, Literal, get_args
 
 from skdpipe.atomic_file import find_leftovers, is_unfinished
 from skdpipe.cache.import_index import IMPORT_INDEX
-from skdpipe.cache.pose_cache import LABELS_LOCK, PoseCache, is_entry, names_in
+from skdpipe.cache.pose_cache import LABELS_LOCK, PoseCache, is_entry, names_of
 from skdpipe.cache.sequence_file import KNOWN_FIELDS, Entry, Quality, read_entry, read_whole
-from skdpipe.cache.video_index import VIDEO_INDEX
-from skdpipe.errors import CacheError, in_brief, in_one_line
+from skdpipe.cache.video_index import is_of_index
+from skdpipe.errors import CacheError, CacheReadError, in_brief, in_one_line
 from skdpipe.progress import Progress
+from skdpipe.storage import Place, is_file, is_folder, state_of
 from skdpipe.tensor_file import (
     NewerFormatError,
     OtherFormatError,
@@ -32,7 +33,6 @@ ESTIMATOR_FILE: Final = "estimator.yaml"
 """Name of the file with the estimator's settings in a settings folder."""
 _KNOWN: Final = {
     ESTIMATOR_FILE: "settings of the estimator",
-    VIDEO_INDEX: "index of videos",
     IMPORT_INDEX: "index of imported files",
     LABELS_LOCK: "lock of the labels",
     "README.md": "description",
@@ -99,7 +99,7 @@ class CacheFinding:
         remedy: what to do.
     """
 
-    path: Path
+    path: Place
     kind: Kind
     text: str
     remedy: str
@@ -120,7 +120,7 @@ class VerifyReport:
     files: int
     bytes: int
     findings: tuple[CacheFinding, ...]
-    unverifiable: tuple[Path, ...]
+    unverifiable: tuple[Place, ...]
 
     def count(self, kind: Kind) -> int:
         """Number of findings of a kind."""
@@ -142,7 +142,8 @@ def summarise_cache(
         CacheError: if a folder cannot be read.
     """
     progress = progress or Progress(quiet=True)
-    return [_summarise(each, progress) for each in (cache.folders_named(name) if name else cache.folders())]
+    folders = cache.folders_named(name) if name else cache.folders()
+    return [_summarise(cache, each, progress) for each in folders]
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class OtherFile:
         what: an index, the settings of an estimator, an unfinished file..., or unknown.
     """
 
-    path: Path
+    path: PurePath
     bytes: int
     what: str
 
@@ -185,49 +186,47 @@ def list_other_files(cache: PoseCache) -> list[OtherFile]:
     Raises:
         CacheError: if a folder cannot be read.
     """
-    root = Path(cache.root)
     settings = cache.folders()
-    above = {root / quality for quality in get_args(Quality)}
+    above = [cache.root / quality for quality in sorted(get_args(Quality))]
     found = []
-    for folder in (root, *(each for each in sorted(above) if each.is_dir()), *settings):
-        for name in names_in(folder):
+    for folder in (cache.root, *(each for each in above if is_folder(each)), *settings):
+        for name in names_of(folder):
             path = folder / name
             is_sequence = folder in settings and is_entry(name)
             if not is_sequence and path not in settings and path not in above:
-                found.append(OtherFile(path.relative_to(root), _size_of(path), _what_is(path)))
+                below = PurePath(*path.parts[len(cache.root.parts) :])
+                found.append(OtherFile(below, _size_of(path), _what_is(name)))
     return sorted(found, key=lambda each: each.path)
 
 
-def _size_of(path: Path) -> int:
+def _size_of(path: Place) -> int:
     try:
-        return path.stat().st_size if path.is_file() else 0
+        return state_of(path).size if is_file(path) else 0
     except OSError:
         return 0
 
 
-def _what_is(path: Path) -> str:
-    if is_unfinished(path.name):
+def _what_is(name: str) -> str:
+    if is_unfinished(name):
         return "unfinished"
-    return _KNOWN.get(path.name, "unknown")
+    return "index of videos" if is_of_index(name) else _KNOWN.get(name, "unknown")
 
 
-def _summarise(folder: Path, progress: Progress) -> FolderSummary:
-    names = names_in(folder)
+def _summarise(cache: PoseCache, folder: Place, progress: Progress) -> FolderSummary:
+    names, states = names_of(folder), cache.states_in(folder)
     files = [name for name in names if is_entry(name)]
     estimators, labels, counts = set[str](), Counter[str](), Counter[str]()
     sizes, times = 0, list[float]()
     with progress.task(f"{folder.parent.name}/{folder.name}", len(files), unit="files") as task:
-        for number, name in enumerate(files, 1):
+        for number, (path, start) in enumerate(cache.starts_in(folder), 1):
             task.advance_to(number)
             try:
-                status = (folder / name).stat()
-                entry = read_entry(folder / name)
-            except FileNotFoundError:  # deleted meanwhile
-                continue
-            except OSError:
-                counts["damaged"] += 1
-                continue
+                entry = read_entry(path, start)
+            except CacheReadError:
+                raise
             except CacheError as error:
+                if isinstance(error.__cause__, FileNotFoundError):  # deleted meanwhile
+                    continue
                 counts["unknown" if _kind_of(error) == "unknown" else "damaged"] += 1
             else:
                 estimators.add(entry.origin.estimator)
@@ -236,8 +235,9 @@ def _summarise(folder: Path, progress: Progress) -> FolderSummary:
                 counts["empty"] += entry.empty
                 counts["corrected"] += bool(entry.origin.corrected)
             counts["files"] += 1
-            sizes += status.st_size
-            times = [min([*times[:1], status.st_mtime]), max([*times[1:], status.st_mtime])]
+            if (state := states.get(path.name)) is not None:
+                sizes += state.size
+                times = [min([*times[:1], state.time]), max([*times[1:], state.time])]
     return FolderSummary(
         quality="high" if folder.parent.name == "high" else "low",
         settings=folder.name,
@@ -250,7 +250,7 @@ def _summarise(folder: Path, progress: Progress) -> FolderSummary:
         empty=counts["empty"],
         damaged=counts["damaged"],
         unknown=counts["unknown"],
-        leftovers=sum(1 for _ in find_leftovers(folder)),
+        leftovers=sum(1 for _ in find_leftovers(folder)) if isinstance(folder, Path) else 0,
         others=tuple(
             name for name in names if not (is_entry(name) or name == ESTIMATOR_FILE or is_unfinished(name))
         ),
@@ -270,7 +270,7 @@ def verify_cache(cache: PoseCache, progress: Progress) -> VerifyReport:
         CacheError: if a folder cannot be read.
     """
     paths = [path for folder in cache.folders() for path in cache.files_in(folder)]
-    findings, unverifiable = list[CacheFinding](), list[Path]()
+    findings, unverifiable = list[CacheFinding](), list[Place]()
     files = size = 0
     with progress.task("verifying", len(paths), unit="files") as task:
         for number, path in enumerate(paths, 1):
@@ -298,10 +298,10 @@ class VerifiedFile:
     has_checksum: bool
 
 
-def verify_file(path: Path) -> VerifiedFile | None:
+def verify_file(path: Place) -> VerifiedFile | None:
     """Read a file of the cache in full; None if it does not exist."""
     try:
-        size = path.stat().st_size
+        size = state_of(path).size
         entry, _ = read_whole(path)
     except FileNotFoundError:
         return None
@@ -317,7 +317,7 @@ def verify_file(path: Path) -> VerifiedFile | None:
     return VerifiedFile(size, _misplaced(path, entry), entry.checksum is not None)
 
 
-def _refused(path: Path, error: CacheError) -> CacheFinding:
+def _refused(path: Place, error: CacheError) -> CacheFinding:
     """The finding about a file that cannot be used."""
     kind = _kind_of(error)
     if kind == "unreadable":
@@ -331,17 +331,17 @@ def _refused(path: Path, error: CacheError) -> CacheFinding:
     return CacheFinding(path, "unknown", _reason_of(error), remedy)
 
 
-def _damaged(path: Path, text: str) -> CacheFinding:
+def _damaged(path: Place, text: str) -> CacheFinding:
     remedy = "delete it (`skdpipe cache prune --damaged --yes`), and extract the video again"
     return CacheFinding(path, "damaged", text, remedy)
 
 
-def _unreadable(path: Path, error: BaseException | None) -> CacheFinding:
+def _unreadable(path: Place, error: BaseException | None) -> CacheFinding:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return CacheFinding(path, "unreadable", reason, "change its permissions, or check the disk")
 
 
-def _misplaced(path: Path, entry: Entry) -> CacheFinding | None:
+def _misplaced(path: Place, entry: Entry) -> CacheFinding | None:
     stated = (entry.quality, entry.settings, entry.origin.key)
     if stated == (path.parent.parent.name, path.parent.name, path.stem):
         return None

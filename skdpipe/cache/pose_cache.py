@@ -3,24 +3,44 @@
     root/<quality>/<settings>/<video key>.safetensors
 
 ``quality`` is high or low, ``settings`` stands for the estimator and its sampling, and the key is a digest of
-the video's content.
+the video's content. The root is a folder of this machine or of a store, such as ``s3://bucket/cache``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, get_args
 
-from skdpipe.atomic_file import holding_lock, remove_leftovers
-from skdpipe.cache.sequence_file import Entry, Quality, read_entry, read_sequence, write_sequence
-from skdpipe.errors import CacheError, CacheWriteError, DataError
+from skdpipe.atomic_file import remove_leftovers
+from skdpipe.cache.sequence_file import (
+    Entry,
+    Quality,
+    missing,
+    read_entry,
+    read_sequence,
+    unreadable,
+    write_sequence,
+)
+from skdpipe.errors import CacheError, CacheReadError, CacheWriteError, DataError
 from skdpipe.skeleton import Origin, PoseSequence
+from skdpipe.storage import (
+    Place,
+    Start,
+    State,
+    folders_in,
+    is_file,
+    is_local,
+    lock_of,
+    names_in,
+    place_of,
+    read_starts,
+    states_in,
+)
 
 LABELS_LOCK: Final = "labels.lock"
 """Name of the file in the root that a process locks while it changes labels."""
@@ -41,11 +61,53 @@ class PoseCache:
 
     Files appear complete or not at all. Any number of processes may write at the same time, and any of them
     may be killed. If several write the same file, the last one wins.
+
+    Attributes:
+        root: the folder; the address of one as text becomes a place (`skdpipe.storage.place_of`).
     """
 
-    root: Path
+    root: Place
+    _listed: Mapping[Place, Mapping[str, State]] | None = field(default=None, repr=False, compare=False)
 
-    def path_of(self, quality: Quality, settings: str, key: str) -> Path:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", place_of(self.root))
+
+    def as_listed(self) -> PoseCache:
+        """For a store: the cache that knows the names of its files now, and makes no requests for others.
+
+        Raises:
+            CacheError: if a folder cannot be read.
+        """
+        if is_local(self.root):
+            return self
+        return replace(self, _listed={folder: self.states_in(folder) for folder in self.folders()})
+
+    def local_root(self, purpose: str) -> Path:
+        """The root, for what can only be done in a folder of this machine.
+
+        Args:
+            purpose: what that is, for the message.
+
+        Raises:
+            CacheError: if the root is in a store.
+        """
+        if not isinstance(self.root, Path):
+            raise CacheError(
+                f"{self.root} is in a store; expected a folder of this machine for {purpose}: copy the cache "
+                "to one, and copy it back afterwards"
+            )
+        return self.root
+
+    def local_folders(self, purpose: str, quality: Quality | None = None) -> list[Path]:
+        """As `folders`, in a folder of this machine.
+
+        Raises:
+            CacheError: as `local_root`, or if they cannot be listed.
+        """
+        root = self.local_root(purpose)
+        return [root / each.parent.name / each.name for each in self.folders(quality)]
+
+    def path_of(self, quality: Quality, settings: str, key: str) -> Place:
         """Path of a sequence, which need not exist.
 
         Raises:
@@ -54,7 +116,7 @@ class PoseCache:
         _require_quality(quality)
         _require(r"[A-Za-z0-9][A-Za-z0-9._-]*", settings, "settings", "a name of letters, digits and . _ -")
         _require(_KEY, key, "video key", "a lower-case hexadecimal digest")
-        return Path(self.root) / quality / settings / f"{key}{_SUFFIX}"
+        return self.root / quality / settings / f"{key}{_SUFFIX}"
 
     def has(self, quality: Quality, settings: str, key: str) -> bool:
         """Whether the cache contains a sequence. A damaged file counts as missing.
@@ -67,7 +129,7 @@ class PoseCache:
             return False
         return True
 
-    def save(self, sequence: PoseSequence, quality: Quality, settings: str) -> Path:
+    def save(self, sequence: PoseSequence, quality: Quality, settings: str) -> Place:
         """Write a sequence to the path of its origin's key; an existing file is replaced.
 
         Raises:
@@ -79,22 +141,28 @@ class PoseCache:
         write_sequence(path, sequence, quality, settings)
         return path
 
-    def load(self, path: Path) -> PoseSequence:
+    def load(self, path: Place) -> PoseSequence:
         """Read a sequence, bit for bit as it was saved.
 
         Raises:
-            CacheError: if the file is missing or damaged, or a later version of skdpipe wrote it
-                (`NewerVersionError`).
+            CacheError: if the file is missing or damaged, a later version of skdpipe wrote it
+                (`NewerVersionError`), or a store cannot be read (`CacheReadError`).
         """
         return read_sequence(path)
 
-    def describe(self, path: Path) -> Entry:
+    def describe(self, path: Place) -> Entry:
         """Read the header of a file, without its keypoints.
 
         Raises:
             CacheError: as `load`.
         """
-        return read_entry(path)
+        if self._listed is None:
+            return read_entry(path)
+        state = self._listed.get(path.parent, {}).get(path.name)
+        if state is None:
+            raise missing(path)
+        _, start = next(read_starts(path.parent, [(path.name, state)]))
+        return read_entry(path, start if isinstance(start, Start) else None)
 
     def entries(
         self, quality: Quality | None = None, settings: str | None = None, *, skip_damaged: bool = False
@@ -107,17 +175,49 @@ class PoseCache:
         """
         for folder in self.folders(quality):
             if settings in (None, folder.name):
-                for path in self.files_in(folder):
-                    with suppress(CacheError) if skip_damaged else nullcontext():
-                        yield self.describe(path)
+                for path, start in self.starts_in(folder):
+                    try:
+                        entry = read_entry(path, start)
+                    except CacheReadError:
+                        raise
+                    except CacheError:
+                        if not skip_damaged:
+                            raise
+                    else:
+                        yield entry
 
-    def files_in(self, folder: Path) -> Iterator[Path]:
+    def files_in(self, folder: Place) -> Iterator[Place]:
         """Paths of all sequences in a settings folder, sorted, whether they can be used or not.
 
         Raises:
             CacheError: if the folder cannot be read.
         """
-        return (folder / name for name in names_in(folder) if is_entry(name))
+        return (folder / name for name in names_of(folder) if is_entry(name))
+
+    def states_in(self, folder: Place) -> dict[str, State]:
+        """Size and change of each file in a settings folder, by name, sorted.
+
+        Raises:
+            CacheError: if the folder cannot be read.
+        """
+        with _reading(folder):
+            return states_in(folder)
+
+    def starts_in(self, folder: Place) -> Iterator[tuple[Place, Start | None]]:
+        """As `files_in`, with the first bytes of each file of a store, which are read for many at once.
+
+        Raises:
+            CacheError: if the folder cannot be read.
+        """
+        if is_local(folder):
+            for path in self.files_in(folder):
+                yield path, None
+            return
+        states = [(name, state) for name, state in self.states_in(folder).items() if is_entry(name)]
+        with _reading(folder):
+            for name, start in read_starts(folder, states):
+                if not isinstance(start, FileNotFoundError):  # deleted meanwhile
+                    yield folder / name, None if isinstance(start, OSError) else start
 
     def settings_of(self, quality: Quality) -> tuple[str, ...]:
         """Names of the settings folders of a quality, sorted."""
@@ -140,7 +240,7 @@ class PoseCache:
             raise DataError(f"{self.root} has {len(found)} {quality} settings ({listed}); {hint}")
         return found[0]
 
-    def folders_named(self, name: str) -> list[Path]:
+    def folders_named(self, name: str) -> list[Place]:
         """The settings folders of a name, in both qualities, or the one that ``high/NAME`` stands for.
 
         Raises:
@@ -154,7 +254,7 @@ class PoseCache:
             raise DataError(f"{self.root} has no settings folder '{name:.100}'; found {listed}")
         return named
 
-    def all_keys(self, folders: Iterable[Path] | None = None) -> set[str]:
+    def all_keys(self, folders: Iterable[Place] | None = None) -> set[str]:
         """The keys of all clips in the settings folders, by the names of the files.
 
         Raises:
@@ -163,11 +263,11 @@ class PoseCache:
         return {
             name.removesuffix(_SUFFIX)
             for folder in (self.folders() if folders is None else folders)
-            for name in names_in(folder)
+            for name in names_of(folder)
             if is_entry(name) and re.fullmatch(_KEY, name.removesuffix(_SUFFIX))
         }
 
-    def paths_of(self, key: str, folders: Iterable[Path] | None = None) -> Iterator[Path]:
+    def paths_of(self, key: str, folders: Iterable[Place] | None = None) -> Iterator[Place]:
         """Paths of all sequences of a clip, of both qualities and all settings.
 
         Args:
@@ -180,7 +280,12 @@ class PoseCache:
         _require(_KEY, key, "video key", "a lower-case hexadecimal digest")
         for folder in self.folders() if folders is None else folders:
             path = folder / f"{key}{_SUFFIX}"
-            if path.is_file():
+            if self._listed is not None:
+                found = path.name in self._listed.get(folder, {})
+            else:
+                with _reading(folder):
+                    found = is_file(path)
+            if found:
                 yield path
 
     def with_corrections(self, origin: Origin, entries: Iterable[Entry] = ()) -> Origin:
@@ -193,30 +298,39 @@ class PoseCache:
         Raises:
             CacheError: as `paths_of`.
         """
+        _require(_KEY, origin.key, "video key", "a lower-case hexadecimal digest")
         read = {entry.path: entry for entry in entries}
-        for path in self.paths_of(origin.key):
-            with suppress(CacheError):
+        for folder in self.folders():
+            path = folder / f"{origin.key}{_SUFFIX}"
+            try:
                 origin = origin.with_corrections_of((read.get(path) or self.describe(path)).origin)
+            except CacheReadError:
+                raise
+            except CacheError:  # missing or damaged
+                pass
         return origin
 
     @contextmanager
     def changing_labels(self) -> Iterator[None]:
         """Hold the lock of the labels during the block, in which those of one video are read and written.
 
+        A store has no locks: of two processes that change the labels of one video there at the same time,
+        one may undo what the other did.
+
         Raises:
             CacheWriteError: if nothing can be written to the cache.
         """
-        path = Path(self.root) / LABELS_LOCK
+        path = self.root / LABELS_LOCK
         with ExitStack() as stack:
             try:
-                stack.enter_context(holding_lock(path))
+                stack.enter_context(lock_of(path))
             except OSError as error:
                 raise CacheWriteError(
                     f"cannot write {path} ({error.strerror}); choose another folder"
                 ) from error
             yield
 
-    def relabel(self, path: Path, origin: Origin) -> Entry:
+    def relabel(self, path: Place, origin: Origin) -> Entry:
         """Change source, label, split and subject of a file; the keypoints do not change.
 
         If other processes may do the same, it is to be called within `changing_labels`.
@@ -241,9 +355,9 @@ class PoseCache:
         Returns:
             Number of files deleted.
         """
-        return sum(map(remove_leftovers, self.folders(None)))
+        return sum(remove_leftovers(each) for each in self.folders() if isinstance(each, Path))
 
-    def folders(self, quality: Quality | None = None) -> list[Path]:
+    def folders(self, quality: Quality | None = None) -> list[Place]:
         """The settings folders of a quality, or of both, sorted.
 
         Raises:
@@ -251,29 +365,23 @@ class PoseCache:
         """
         if quality is not None:
             _require_quality(quality)
-        roots = [Path(self.root) / name for name in ([quality] if quality else sorted(get_args(Quality)))]
-        try:
-            return [
-                folder
-                for root in roots
-                if root.is_dir()
-                for folder in sorted(root.iterdir())
-                if folder.is_dir()
-            ]
-        except OSError as error:
-            raise _unreadable(error.filename, error) from error
+        if self._listed is not None:
+            return [each for each in self._listed if quality in (None, each.parent.name)]
+        found = list[Place]()
+        for name in [quality] if quality else sorted(get_args(Quality)):
+            with _reading(self.root / name):
+                found += folders_in(self.root / name)
+        return found
 
 
-def names_in(folder: Path) -> list[str]:
+def names_of(folder: Place) -> list[str]:
     """The names of what is in a settings folder, sorted.
 
     Raises:
         CacheError: if it cannot be read.
     """
-    try:
-        return sorted(os.listdir(folder))  # noqa: PTH208  # of hundreds of thousands
-    except OSError as error:
-        raise _unreadable(folder, error) from error
+    with _reading(folder):
+        return names_in(folder)
 
 
 def is_entry(name: str) -> bool:
@@ -281,10 +389,16 @@ def is_entry(name: str) -> bool:
     return name.endswith(_SUFFIX) and not name.startswith(".")
 
 
-def _unreadable(folder: Path | str, error: OSError) -> CacheError:
-    return CacheError(
-        f"{folder} cannot be read ({error.strerror}); change its permissions, or choose another cache"
-    )
+@contextmanager
+def _reading(folder: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not is_local(folder):
+            raise unreadable(folder, error) from error
+        raise CacheError(
+            f"{folder} cannot be read ({error.strerror}); change its permissions, or choose another cache"
+        ) from error
 
 
 def _require(pattern: str, text: str, what: str, expected: str) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from skdpipe.atomic_file import find_leftovers
 from skdpipe.cache.inventory import ESTIMATOR_FILE, verify_file
-from skdpipe.cache.pose_cache import PoseCache
+from skdpipe.cache.pose_cache import PoseCache, is_entry, names_of
 from skdpipe.cache.sequence_file import read_entry
 from skdpipe.errors import CacheError, CacheWriteError
 from skdpipe.progress import Progress
@@ -80,16 +80,18 @@ def prune_cache(
 
     Raises:
         DataError: if there is no such settings folder.
-        CacheError: if a folder cannot be read, or files cannot be deleted (`CacheWriteError`).
+        CacheError: if the cache is in a store, a folder cannot be read, or files cannot be deleted
+            (`CacheWriteError`).
     """
     progress = progress or Progress(quiet=True)
     inside, kept = _inside(cache)
-    whole = {folder for name in settings for folder in cache.folders_named(name) if folder in inside}
+    named = {folder for name in settings for folder in cache.folders_named(name)}
+    whole = {folder for folder in inside if folder in named}
     removals: dict[Path, Removal] = {}
     for folder in inside:
         for path in find_leftovers(folder):
             _add(removals, path, "leftover")
-        paths = list(cache.files_in(folder))
+        paths = [folder / name for name in names_of(folder) if is_entry(name)]
         if folder in whole:
             for path in _removable(paths, kept, progress):
                 _add(removals, path, "settings")
@@ -112,8 +114,9 @@ def prune_cache(
 def _inside(cache: PoseCache) -> tuple[list[Path], list[tuple[Path, str]]]:
     """The settings folders within the root, and those that links bring into it."""
     inside, outside = [], []
-    root = Path(cache.root).resolve()
-    for folder in cache.folders():
+    purpose = "pruning, which needs locks"
+    root = cache.local_root(purpose).resolve()
+    for folder in cache.local_folders(purpose):
         if folder.resolve() == root / folder.parent.name / folder.name:
             inside.append(folder)
         else:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from skdpipe.config import LayoutDescription, parse_config, to_plain
 from skdpipe.errors import (
     CacheError,
+    CacheReadError,
     CacheWriteError,
     DataError,
     NewerVersionError,
@@ -27,6 +27,7 @@ from skdpipe.errors import (
 )
 from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence, describe_layout, layout_named
 from skdpipe.skeleton.plausible import require_plausible, require_plausible_video
+from skdpipe.storage import Place, Start, is_local, read_bytes
 from skdpipe.tensor_file import (
     CHECKSUM,
     Header,
@@ -35,7 +36,7 @@ from skdpipe.tensor_file import (
     TensorFileError,
     TensorType,
     read_header,
-    read_tensors,
+    tensors_in,
     write_tensors,
 )
 
@@ -75,7 +76,7 @@ class Entry:
         checksum: as the file states it; None in files of earlier versions.
     """
 
-    path: Path
+    path: Place
     quality: Quality
     settings: str
     origin: Origin
@@ -90,7 +91,7 @@ class Entry:
     checksum: str | None = None
 
 
-def write_sequence(path: Path, sequence: PoseSequence, quality: Quality, settings: str) -> None:
+def write_sequence(path: Place, sequence: PoseSequence, quality: Quality, settings: str) -> None:
     """Write a sequence file; equal sequences give equal bytes.
 
     Raises:
@@ -103,7 +104,7 @@ def write_sequence(path: Path, sequence: PoseSequence, quality: Quality, setting
         require_plausible(sequence)
     except DataError as error:
         raise DataError(f"{sequence.origin.source}: {error}") from error
-    if path.exists():
+    if not is_local(path) or path.exists():
         _refuse_newer(path)
     tensors = {
         "keypoints": np.ascontiguousarray(sequence.keypoints, np.float32),
@@ -121,7 +122,7 @@ def write_sequence(path: Path, sequence: PoseSequence, quality: Quality, setting
         ) from error
 
 
-def read_sequence(path: Path) -> PoseSequence:
+def read_sequence(path: Place) -> PoseSequence:
     """Read a sequence file, bit for bit as it was written.
 
     Raises:
@@ -131,11 +132,18 @@ def read_sequence(path: Path) -> PoseSequence:
     return read_whole(path)[1]
 
 
-def read_whole(path: Path) -> tuple[Entry, PoseSequence]:
+def read_whole(path: Place) -> tuple[Entry, PoseSequence]:
     """As `read_sequence`, with the header."""
-    entry = read_entry(path)
+    if is_local(path):
+        entry = read_entry(path)
+        with _errors_of(path):
+            content = read_bytes(path)
+    else:  # with one request
+        with _errors_of(path):
+            content = read_bytes(path)
+        entry = read_entry(path, Start(content, len(content)))
     with _errors_of(path):
-        tensors = read_tensors(path)
+        tensors = tensors_in(content)
         sequence = PoseSequence(
             keypoints=tensors["keypoints"],
             frame_index=tensors["frame_index"],
@@ -150,34 +158,38 @@ def read_whole(path: Path) -> tuple[Entry, PoseSequence]:
     return entry, sequence
 
 
-def read_entry(path: Path) -> Entry:
+def read_entry(path: Place, start: Start | None = None) -> Entry:
     """Read the header of a sequence file and check it against the length of the file.
+
+    Args:
+        path: the file.
+        start: what was read already of a file in a store.
 
     Raises:
         NewerVersionError, CacheError: as `read_sequence`.
     """
     with _errors_of(path):
-        header = read_header(path)
+        header = read_header(path, start)
         header.require_format(FORMAT)
         return _to_entry(path, header)
 
 
-def _refuse_newer(path: Path) -> None:
+def _refuse_newer(path: Place) -> None:
     try:
         read_entry(path)
-    except NewerVersionError:
+    except (NewerVersionError, CacheReadError):
         raise
-    except CacheError:  # a damaged file is replaced
+    except CacheError:  # a missing one is written, a damaged one is replaced
         return
 
 
 @contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
+def _errors_of(path: Place) -> Iterator[None]:
     """Turn what is wrong with a file into errors that name it."""
     try:
         yield
     except FileNotFoundError as error:
-        raise CacheError(f"{path} does not exist, expected a cached sequence; extract the video") from error
+        raise missing(path) from error
     except NewerFormatError as error:
         raise NewerVersionError(
             f"{path} was written by a later version of skdpipe ({error}); update skdpipe, or choose another "
@@ -192,10 +204,12 @@ def _errors_of(path: Path) -> Iterator[None]:
     except (DataError, ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     except OSError as error:
-        raise _damaged(path, in_one_line(error)) from error
+        if is_local(path):
+            raise _damaged(path, in_one_line(error)) from error
+        raise unreadable(path, error) from error
 
 
-def _to_entry(path: Path, header: Header) -> Entry:
+def _to_entry(path: Place, header: Header) -> Entry:
     metadata, tensors = header.metadata, header.tensors
     shape = tensors["keypoints"].shape if "keypoints" in tensors else ()
     expected = {
@@ -219,7 +233,7 @@ def _to_entry(path: Path, header: Header) -> Entry:
     video_frames = int(metadata["video_frames"])
     require_plausible_video(video_frames, fps, size, coordinates=shape[3] - 1)
     return Entry(
-        path=Path(path),
+        path=path,
         quality="high" if metadata["quality"] == "high" else "low",
         settings=metadata["settings"],
         origin=Origin(
@@ -280,7 +294,7 @@ def _corrections_in(metadata: Mapping[str, str]) -> tuple[tuple[str, str | None]
     return tuple(sorted(corrected.items()))
 
 
-def _layout_in(metadata: Mapping[str, str], path: Path) -> Layout:
+def _layout_in(metadata: Mapping[str, str], path: Place) -> Layout:
     """The layout that a file names, or describes if it is not built in."""
     name, joints = metadata["layout"], tuple(metadata["joints"].split())
     if "layout_description" in metadata:
@@ -304,5 +318,18 @@ def _layout_in(metadata: Mapping[str, str], path: Path) -> Layout:
     return layout
 
 
-def _damaged(path: Path, found: str) -> CacheError:
+def unreadable(place: Place, error: OSError) -> CacheReadError:
+    """The error of a store that does not answer, or denies access."""
+    return CacheReadError(
+        f"{place} cannot be read ({error.strerror}); correct the address, the endpoint or the credentials of "
+        "the store, or try again"
+    )
+
+
+def missing(path: Place) -> CacheError:
+    """The error of a sequence that does not exist."""
+    return CacheError(f"{path} does not exist, expected a cached sequence; extract the video")
+
+
+def _damaged(path: Place, found: str) -> CacheError:
     return CacheError(f"{path} is damaged or not a pose file ({found}); delete it or extract the video again")

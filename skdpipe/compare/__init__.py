@@ -35,6 +35,7 @@ from skdpipe.engines import Engine
 from skdpipe.errors import DataError
 from skdpipe.json_shape import parse_json
 from skdpipe.progress import Progress
+from skdpipe.storage import Place
 
 __all__ = ["HEADINGS", "ComparisonResult", "cells_of", "columns_of", "run_comparison"]
 
@@ -57,7 +58,7 @@ class ComparisonResult:
 def run_comparison(
     config: Path,
     overrides: Sequence[str],
-    cache: Path,
+    cache: Place,
     models: Path,
     *,
     engine: Engine,
@@ -107,7 +108,7 @@ def run_comparison(
     return _write_tables(plan, folder, failed)
 
 
-def _job_of(run: PlannedRun, folder: Path, cache: Path) -> TrainingJob:
+def _job_of(run: PlannedRun, folder: Path, cache: Place) -> TrainingJob:
     teacher = None
     if run.teacher is not None and run.needs_teacher:
         teacher = RunFolder(folder / run.teacher.folder).bundle("teacher")

@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from skdpipe.cache import Entry, PoseCache, Quality
@@ -17,6 +16,7 @@ from skdpipe.dataset.split import hold_out, hold_out_fold, most_folds, split_vid
 from skdpipe.dataset.subset import draw_subset
 from skdpipe.errors import DataError
 from skdpipe.skeleton import Origin
+from skdpipe.storage import Place
 
 Qualities = tuple[Quality, ...]
 BOTH: Final[Qualities] = ("high", "low")
@@ -47,8 +47,8 @@ class PairedClip:
     source: str
     label: str
     train: bool
-    high: Path | None
-    low: Path | None
+    high: Place | None
+    low: Place | None
     qualities: Qualities = BOTH
     labelled: Qualities = BOTH
     subject: str | None = None

@@ -40,6 +40,7 @@ from skdpipe.evaluate import Figures, accuracy, evaluate, logits_of, predicted_c
 from skdpipe.inference.metadata import BundleMetadata, TrainingClips, read_metadata
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput, adaptation_layer, deployed
 from skdpipe.progress import Progress, Task
+from skdpipe.storage import is_file, local_copy
 from skdpipe.training_record import Skeletons
 
 _TRAINING_CLIPS_TESTED: Final = 1000
@@ -196,7 +197,10 @@ def skeleton_source(run: RunContext, method: Method) -> tuple[str, Estimator | N
     settings = run.manifest.high if quality == "high" else run.manifest.low
     first = next(run.cache.entries(quality, settings))
     path = first.path.with_name("estimator.yaml")
-    estimator = load_estimator_settings(path) if path.is_file() else None
+    estimator = None
+    if is_file(path):
+        with local_copy(path) as copy:
+            estimator = load_estimator_settings(copy)
     if estimator is not None and derive is not None and method.quality == "low":
         estimator = replace(estimator, every=estimator.every * derive.every)
     return first.origin.estimator, estimator

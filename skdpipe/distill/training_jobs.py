@@ -17,6 +17,7 @@ from skdpipe.distill.run_folder import RunFolder
 from skdpipe.engines import Ended, Engine, Report, Work, Worker, reason_of_failure
 from skdpipe.errors import SkdpipeError
 from skdpipe.memory import keep_freed_memory
+from skdpipe.storage import Place
 
 _PRELOADED: Final = ("torch", "torch._dynamo", "skdpipe.distill")
 """The modules of a training; the first optimiser imports torch._dynamo, which takes as long as torch."""
@@ -27,7 +28,7 @@ class TrainingJob:
     """A run: the arguments of `distill_student`."""
 
     experiment: Experiment
-    cache: Path
+    cache: Place
     models: Path
     teacher: Path | None = None
 

@@ -103,7 +103,8 @@ def check_leftovers(setup: Setup) -> Iterator[Finding]:
     from skdpipe.atomic_file import find_leftovers
     from skdpipe.cache import PoseCache
 
-    found = [path for folder in PoseCache(setup.cache).folders() for path in find_leftovers(folder)]
+    folders = PoseCache(setup.cache).local_folders("a diagnosis")
+    found = [path for folder in folders for path in find_leftovers(folder)]
     if found:
         total = size(sum(path.stat().st_size for path in found))
         yield Finding(

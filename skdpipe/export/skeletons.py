@@ -15,6 +15,7 @@ from skdpipe.ensemble import cached_test_clips
 from skdpipe.errors import BundleError, DataError
 from skdpipe.inference.model_input import Floats, Mask, batch_input
 from skdpipe.skeleton import PoseSequence
+from skdpipe.storage import is_folder
 
 _MOST: Final = 256  # clips
 
@@ -54,7 +55,7 @@ def skeletons_of(
             f"{path} does not say what its test clips are, with which the export is compared; name skeletons "
             "with --skeletons"
         )
-    if not cache.root.is_dir():
+    if not is_folder(cache.root):
         raise DataError(
             f"no pose cache at {cache.root}; expected the test clips of {path}, with which the export is "
             "compared: name their cache with --cache, or other skeletons with --skeletons"

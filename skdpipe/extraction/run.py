@@ -9,7 +9,6 @@ from typing import Final
 
 import yaml
 
-from skdpipe.atomic_file import write_text_atomically
 from skdpipe.cache import PoseCache, Quality
 from skdpipe.config import Estimator, to_plain
 from skdpipe.engines import Ended, Engine
@@ -24,6 +23,7 @@ from skdpipe.pose.protocol import runtime_of
 from skdpipe.progress import Progress, Task
 from skdpipe.runtimes import available_cores
 from skdpipe.skeleton.people import PairReport
+from skdpipe.storage import is_file, read_bytes, write_bytes
 
 _BYTES_OF_A_WORKER: Final = 2**30
 
@@ -181,9 +181,9 @@ def _save_settings(source: Source, cache: PoseCache, *, always: bool) -> None:
     if source.config is None:
         return
     path = cache.path_of(source.quality, source.settings, "0").with_name("estimator.yaml")
-    text = yaml.safe_dump(to_plain(source.config), allow_unicode=True)
+    text = yaml.safe_dump(to_plain(source.config), allow_unicode=True).encode()
     try:
-        if always or not path.is_file() or path.read_bytes() != text.encode():
-            write_text_atomically(path, text)
+        if always or not is_file(path) or read_bytes(path) != text:
+            write_bytes(path, text)
     except OSError as error:
         raise CacheWriteError(f"cannot write {path} ({error.strerror}); choose another folder") from error

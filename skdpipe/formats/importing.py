@@ -39,13 +39,14 @@ def import_poses(reading: Reading, cache: PoseCache, quality: Quality, progress:
 
     Raises:
         FormatError: if there are no files.
-        CacheWriteError: if nothing can be written to the cache.
+        CacheError: if the cache is in a store, or nothing can be written to it (`CacheWriteError`).
     """
+    root = cache.local_root("importing poses")
     cache.remove_leftovers()
     report = ReadingReport()
     keeps_keys = not reading.where.is_dir() and not reading.videos
     folder = _CacheFolder(cache, quality, reading.settings, report, keeps_keys)
-    index = ImportIndex(cache.root, quality, reading.settings, reading.where)
+    index = ImportIndex(root, quality, reading.settings, reading.where)
     states: dict[Path, FileState] = {}
 
     def is_known(file: Path, key: str) -> bool:

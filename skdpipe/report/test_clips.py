@@ -14,6 +14,7 @@ from skdpipe.distill.results import require_test_clips
 from skdpipe.errors import DataError
 from skdpipe.report.run_results import LoadedRun
 from skdpipe.skeleton import PoseSequence
+from skdpipe.storage import is_folder
 
 _BATCH: Final = 64
 
@@ -48,7 +49,7 @@ class TestClips:
 
     def __init__(self, run: LoadedRun, cache: PoseCache) -> None:
         self._cache, self._experiment = cache, run.experiment
-        if not cache.root.is_dir():
+        if not is_folder(cache.root):
             raise DataError(
                 f"no pose cache at {cache.root}; expected the cache that {run.folder} was trained on: "
                 "specify it with --cache"

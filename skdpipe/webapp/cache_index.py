@@ -18,6 +18,7 @@ from skdpipe.cache.pose_cache import is_entry
 from skdpipe.errors import CacheError, SkdpipeError
 
 _PAGE: Final = 50
+_PURPOSE: Final = "the web application"
 _FRESH: Final = 3.0  # seconds
 _QUALITIES: Final[tuple[Quality, ...]] = ("high", "low")
 
@@ -116,9 +117,14 @@ class _Overview:
 
 
 class CacheIndex:
-    """The headers of a cache, which a thread reads once, and later those of changed files."""
+    """The headers of a cache, which a thread reads once, and later those of changed files.
+
+    Raises:
+        CacheError: if the cache is in a store.
+    """
 
     def __init__(self, cache: PoseCache) -> None:
+        cache.local_root(_PURPOSE)
         self._cache = cache
         self._lock = threading.Lock()
         self._reading: threading.Thread | None = None
@@ -210,7 +216,7 @@ class CacheIndex:
         present: set[Path] = set()
         for quality in _QUALITIES:
             with suppress(CacheError, OSError):
-                for folder in self._cache.folders(quality):
+                for folder in self._cache.local_folders(_PURPOSE, quality):
                     present |= self._read_folder(folder)
         if not self._closed:
             known = [each.path for clip in list(self._clips.values()) for each in clip.files]
@@ -237,7 +243,7 @@ class CacheIndex:
         stored = None
         if state is not None:
             with suppress(SkdpipeError):
-                stored = _stored_of(self._cache.describe(path), state)
+                stored = _stored_of(path, self._cache.describe(path), state)
         with self._lock:
             self._version += 1
             before = self._clips.get(key)
@@ -258,10 +264,10 @@ class CacheIndex:
         return states[0] if states else self._damaged.get(path)
 
 
-def _stored_of(entry: Entry, state: _FileState) -> Stored:
-    quality, settings, origin = entry.path.parent.parent.name, entry.path.parent.name, entry.origin
+def _stored_of(path: Path, entry: Entry, state: _FileState) -> Stored:
+    quality, settings, origin = path.parent.parent.name, path.parent.name, entry.origin
     return Stored(
-        entry.path,
+        path,
         "high" if quality == "high" else "low",
         sys.intern(settings),
         origin.source,
