@@ -49,7 +49,7 @@ from .degradation import fit_noise, fit_noise_of_cache, save_noise
 from .demo import DemoResult, run_demo
 from .distill import DistillationResult, cross_validate, distill_student, finetune_student
 from .doctor import Diagnosis, diagnose
-from .engines import LocalEngine
+from .engines import LocalEngine, RayEngine
 from .ensemble import Ensemble, evaluate_bundles
 from .errors import (
     BundleError,
@@ -175,6 +175,7 @@ __all__ = [
     "Profile",
     "Progress",
     "PruneReport",
+    "RayEngine",
     "RelabelReport",
     "Removal",
     "Report",

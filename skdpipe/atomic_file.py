@@ -245,6 +245,25 @@ def holding_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def marking(folder: Path) -> Iterator[Path]:
+    """An empty hidden file in a folder during the block; the folder is created.
+
+    That of a killed process is deleted by `remove_leftovers`.
+
+    Raises:
+        OSError: if the file cannot be created.
+    """
+    mark = folder / hidden_name()
+    _create_folder(folder)
+    with _locked(mark):
+        mark.touch()
+        try:
+            yield mark
+        finally:
+            mark.unlink(missing_ok=True)
+
+
+@contextmanager
 def _locked(part: Path, *, folder: bool = False) -> Iterator[None]:
     """Create a file or a folder and hold its lock during the block."""
     if sys.platform == "win32":  # an open file cannot be renamed there, and a folder not be opened

@@ -355,7 +355,8 @@ class PoseCache:
         Returns:
             Number of files deleted.
         """
-        return sum(remove_leftovers(each) for each in self.folders() if isinstance(each, Path))
+        folders = (self.root, *self.folders())
+        return sum(remove_leftovers(each) for each in folders if isinstance(each, Path))
 
     def folders(self, quality: Quality | None = None) -> list[Place]:
         """The settings folders of a quality, or of both, sorted.

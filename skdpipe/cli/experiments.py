@@ -23,6 +23,8 @@ from skdpipe.cli.app import (
     stderr,
     stdout,
 )
+from skdpipe.cli.engines import Cpus, EngineName, Gpus, ray_engine
+from skdpipe.errors import ConfigError
 
 
 @app.command(rich_help_panel=EXPERIMENTS)
@@ -35,18 +37,28 @@ def compare(
         list[str] | None, typer.Option("--device", help="cpu, cuda:0...; may be repeated for several GPUs.")
     ] = None,
     processes: Annotated[int, typer.Option(help="Number of simultaneous runs on each device.", min=1)] = 1,
+    engine: EngineName = "local",
+    workers: Annotated[
+        int,
+        typer.Option(help="Simultaneous runs on Ray; 0 takes as many as its cluster has room for.", min=0),
+    ] = 0,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
 ) -> None:
     """Train and test over scenarios, students and seeds, and write a table."""
     from skdpipe import LocalEngine, Progress, config_path, run_comparison
     from skdpipe.compare import HEADINGS, cells_of, columns_of
 
+    cluster = ray_engine(engine, workers, cpus, gpus, only_local=bool(devices) or processes > 1)
+    if workers and not cluster:
+        raise ConfigError("--workers is for runs on Ray; use --processes, or add --engine ray")
     chosen = [str(device_of(device)) for device in devices or [""]]
     result = run_comparison(
         config_path(config),
         overrides or (),
         cache,
         models,
-        engine=LocalEngine(tuple(chosen) * processes),
+        engine=cluster or LocalEngine(tuple(chosen) * processes),
         progress=Progress(stderr),
     )
     columns = columns_of(result.rows)

@@ -21,6 +21,7 @@ from skdpipe.cli.app import (
     print_problem,
     stderr,
 )
+from skdpipe.cli.engines import Cpus, EngineName, Gpus, ray_engine
 from skdpipe.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,8 +41,15 @@ def extract(
     device: Device = "",
     workers: Annotated[
         int,
-        typer.Option(help="Videos at once, each in a process of its own; 0 chooses for this machine.", min=0),
+        typer.Option(
+            help="Videos at once, each in a process of its own; 0 chooses for this machine, or takes as many "
+            "as the Ray cluster has room for.",
+            min=0,
+        ),
     ] = 0,
+    engine: EngineName = "local",
+    cpus: Cpus = None,
+    gpus: Gpus = None,
     shard: Annotated[
         str, typer.Option(help="Process part i of n: i/n, for several machines with one cache.")
     ] = "1/1",
@@ -60,21 +68,24 @@ def extract(
     from skdpipe.extraction.video_list import shard_of
 
     settings = load_config(Extraction, config, overrides or (), section="extraction")
+    cluster = ray_engine(engine, workers, cpus, gpus, only_local=bool(device))
     items, not_found = find_all(videos)
     failed = bool(not_found)
     if items:
         items = shard_of(items, shard)
-        sources = open_sources(settings, device_name(device))
-        count = workers or choose_workers(sources, len(items))
-        engine = LocalEngine((device_name(device),) * count)
-        print_machine(sources, engine)
+        # On Ray the estimators of this process only name the folders of the cache.
+        used = "cpu" if cluster and not gpus else device_name(device)
+        sources = open_sources(settings, used)
+        count = 0 if cluster else workers or choose_workers(sources, len(items))
+        chosen = cluster or LocalEngine((used,) * count)
+        print_machine(sources, chosen)
         report = extract_videos(
             items,
             sources,
             PoseCache(cache),
             people=settings.people,
             batch=settings.batch,
-            engine=engine if count > 1 else None,
+            engine=None if count == 1 else chosen,
             progress=Progress(stderr),
         )
         print_extraction(report, cache)

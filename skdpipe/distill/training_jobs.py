@@ -45,7 +45,8 @@ class TrainingJob:
 
 def train_runs(jobs: Sequence[TrainingJob], engine: Engine) -> Iterator[Ended[TrainingJob, None]]:
     """Train runs in the workers of an engine, one at a time in each; errors as `Engine.run`."""
-    return engine.run(jobs, _open_training, preload=_PRELOADED)
+    shared = dict.fromkeys(folder for job in jobs for folder in (job.cache, job.models))
+    return engine.run(jobs, _open_training, preload=_PRELOADED, shared=tuple(shared))
 
 
 def _open_training(worker: Worker) -> Work[TrainingJob, None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from skdpipe.errors import SkdpipeError, in_one_line
+from skdpipe.storage import Place
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -15,6 +16,7 @@ Report = Callable[[float], None]
 Work = Callable[[Job, Report], Result]
 
 _ATTEMPTS: Final = 2
+_NODES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class Worker:
     Attributes:
         device: of networks in PyTorch.
         threads: number of threads.
+        machine: the name of its machine, if it may be another one than that of the caller.
     """
 
     device: str
     threads: int
+    machine: str = ""
 
 
 OpenWork = Callable[[Worker], Work[Job, Result]]
@@ -62,11 +66,13 @@ class Engine(Protocol):
         on_advance: Callable[[Job, float], None] | None = None,
         *,
         preload: Sequence[str] = (),
+        shared: Sequence[Place] = (),
     ) -> Iterator[Ended[Job, Result]]:
         """Do jobs, in the order in which they are given.
 
         A job fails by any error that its work raises. A job whose worker ends, because a library crashes or
-        the memory is full, is tried once more after all others, by another worker.
+        the memory is full, is tried once more after all others, by another worker. One whose machine is lost
+        does not count as tried.
 
         Args:
             jobs: picklable.
@@ -74,6 +80,8 @@ class Engine(Protocol):
                 second argument is to be called with the amounts of work done.
             on_advance: called with a job and such an amount.
             preload: modules that the work imports; an engine may import them once for several workers.
+            shared: folders that all workers must have in common with the caller; they are created, except
+                in a store.
 
         Yields:
             Each job when it ends.
@@ -90,6 +98,7 @@ class JobQueue(Generic[Job]):
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._waiting = deque(range(len(jobs)))
         self._attempts = [0] * len(jobs)
+        self._lost_nodes = [0] * len(jobs)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -98,12 +107,21 @@ class JobQueue(Generic[Job]):
         """Remove and return the next job."""
         return self._waiting.popleft()
 
-    def try_again(self, number: int) -> bool:
-        """Append a job whose worker has ended; False if it was tried often enough."""
-        self._attempts[number] += 1
-        if self._attempts[number] == _ATTEMPTS:
-            return False
-        self._waiting.append(number)
+    def try_again(self, number: int, *, node_lost: bool = False) -> bool:
+        """Put a job back whose worker has ended; False if it was tried often enough.
+
+        It is the last, because it may be the reason; but the first if a whole node was lost.
+        """
+        if node_lost:
+            self._lost_nodes[number] += 1
+            if self._lost_nodes[number] == _NODES:
+                return False
+            self._waiting.appendleft(number)
+        else:
+            self._attempts[number] += 1
+            if self._attempts[number] == _ATTEMPTS:
+                return False
+            self._waiting.append(number)
         return True
 
 

@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from skdpipe.engines.jobs import Ended, Job, JobQueue, OpenWork, Result, Worker, reason_of_failure
 from skdpipe.errors import SkdpipeError
 from skdpipe.runtimes import available_threads
+from skdpipe.storage import Place
 
 _Process = ForkServerProcess | SpawnProcess
 
@@ -69,6 +70,7 @@ class LocalEngine:
         on_advance: Callable[[Job, float], None] | None = None,
         *,
         preload: Sequence[str] = (),
+        shared: Sequence[Place] = (),
     ) -> Iterator[Ended[Job, Result]]:
         """Do jobs as :meth:`Engine.run`; the processes end with this generator."""
         if not jobs:
