@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,7 @@ from skdpipe.video import content_key, is_image_series
 VIDEO_INDEX: Final = "video-index.jsonl"
 """Name of the file in the root of the cache; in a store, of files that start like it (`is_of_index`)."""
 
-_Identity = tuple[str, int, int | str]
+_Identity = tuple[str, int, int | str]  # path, size and modification time; in a store address, size and ETag
 _IN_A_FILE: Final = 1000  # lines that are written together to a store
 
 
@@ -23,8 +25,29 @@ def is_of_index(name: str) -> bool:
     return name.startswith(Path(VIDEO_INDEX).stem) and name.endswith(Path(VIDEO_INDEX).suffix)
 
 
+@dataclass(frozen=True)
+class KnownVideo:
+    """What is recorded of a video.
+
+    Attributes:
+        key: `content_key`.
+        frames: number of frames according to the container, 0 if it states none; None if it was not read.
+    """
+
+    key: str
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadVideo:
+    """What was found in a video, and the identity of its file before; None for a series of images."""
+
+    identity: _Identity | None
+    known: KnownVideo
+
+
 class VideoIndex:
-    """Content keys by path, size and modification time of the video.
+    """Content keys and numbers of frames by path, size and modification time of the video.
 
     The file ``video-index.jsonl`` in the root of the cache has one line for each video that was hashed. It
     only saves time: lines that cannot be read are ignored, and without the file all videos are hashed again.
@@ -34,16 +57,26 @@ class VideoIndex:
 
     def __init__(self, root: Place) -> None:
         self._path = place_of(root) / VIDEO_INDEX
-        self._keys = _read_keys(self._path)
+        self._videos = _read_videos(self._path)
         self._is_writable = True
         self._waiting: list[list[str | int]] = []  # lines for a store
 
-    def has(self, video: Path) -> bool:
-        """Whether `key_of` need not read the video."""
-        try:
-            return not is_image_series(video) and _identity_of(video) in self._keys
-        except OSError:
-            return False
+    def find(self, video: Path) -> KnownVideo | None:
+        """What is known of a video that has not changed; None of a series of images.
+
+        Raises:
+            VideoError: if there is no such video.
+        """
+        return None if is_image_series(video) else self._videos.get(_identity_of(video))
+
+    def add(self, read: ReadVideo) -> None:
+        """Record what was found in a video; a series of images is not recorded."""
+        if read.identity is None:
+            return
+        self._videos[read.identity] = read.known
+        if self._is_writable and _is_settled(read.identity):
+            frames = [] if read.known.frames is None else [read.known.frames]
+            self._append([*read.identity, read.known.key, *frames])
 
     def key_of(self, video: Path) -> str:
         """`content_key` of a video, from the index if its size and modification time have not changed.
@@ -53,18 +86,12 @@ class VideoIndex:
         Raises:
             VideoError: if the video cannot be read.
         """
-        if is_image_series(video):
-            return content_key(video)
-        try:
-            identity = _identity_of(video)
-        except OSError as error:
-            raise VideoError(f"{video}: cannot be read ({error.strerror})") from error
-        key = self._keys.get(identity)
-        if key is None:
-            key = self._keys[identity] = content_key(video)
-            if self._is_writable and _is_settled(identity):
-                self._append([*identity, key])
-        return key
+        known = self.find(video)
+        if known is None:
+            read = read_video(video)
+            self.add(read)
+            known = read.known
+        return known.key
 
     def flush(self) -> None:
         """Write what a store does not have yet; a folder of this machine has everything."""
@@ -92,9 +119,31 @@ class VideoIndex:
             warnings.warn(f"{error}; videos are read again each time", UserWarning, stacklevel=4)
 
 
+def read_video(video: Path, count_frames: Callable[[Path], int] | None = None) -> ReadVideo:
+    """Hash a video for the index.
+
+    Args:
+        video: the video.
+        count_frames: called first; the number of frames according to the container.
+
+    Raises:
+        VideoError: if the video cannot be read, or as ``count_frames``.
+    """
+    frames = None if count_frames is None else count_frames(video)
+    identity = None if is_image_series(video) else _identity_of(video)
+    return ReadVideo(identity, KnownVideo(content_key(video), frames))
+
+
 def _identity_of(video: Place) -> _Identity:
-    """Path, size and modification time; of a video in a store address, size and ETag."""
-    state = state_of(video)
+    """Path, size and modification time; of a video in a store address, size and ETag.
+
+    Raises:
+        VideoError: if there is no such file.
+    """
+    try:
+        state = state_of(video)
+    except OSError as error:
+        raise VideoError(f"{video}: cannot be read ({error.strerror})") from error
     return full_name(video), state.size, state.change
 
 
@@ -103,11 +152,13 @@ def _is_settled(identity: _Identity) -> bool:
     return isinstance(change, str) or is_settled(change)
 
 
-def _read_keys(index: Place) -> dict[_Identity, str]:
-    """Keys by path, size and modification time; empty if there is no index."""
-    keys: dict[_Identity, str] = {}
+def _read_videos(index: Place) -> dict[_Identity, KnownVideo]:
+    """What is known of each video; empty if there is no index."""
+    videos: dict[_Identity, KnownVideo] = {}
     for value in read_lines(index):
         match value:
             case [str(path), int(size), int() | str() as change, str(key)]:
-                keys[path, size, change] = key
-    return keys
+                videos[path, size, change] = KnownVideo(key)
+            case [str(path), int(size), int() | str() as change, str(key), int(frames)]:
+                videos[path, size, change] = KnownVideo(key, frames)
+    return videos

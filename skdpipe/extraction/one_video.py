@@ -48,12 +48,14 @@ class VideoExtractor:
         cache: the pose cache.
         people: number of people in a sequence.
         batch: number of frames in one call of an estimator.
+        machine: as for `Worker`.
     """
 
     sources: Sequence[Source]
     cache: PoseCache
     people: int
     batch: int
+    machine: str = ""
 
     def __call__(self, job: ExtractionJob, on_frames: Callable[[float], None]) -> ExtractedVideo:
         """Extract a video; whatever its error, it is the reason for which it fails."""
@@ -81,7 +83,7 @@ class VideoExtractor:
         except CacheWriteError as error:
             return ExtractedVideo(frames, unwritable=str(error))
         except Exception as error:
-            return ExtractedVideo(frames, reason_of(job.item.path, error))
+            return ExtractedVideo(frames, reason_of(job.item.path, error, self.machine))
         return ExtractedVideo(frames, "", any(each.is_empty for each in qualities.values()), pair)
 
     def _save(
@@ -127,4 +129,4 @@ def open_extractor(settings: ExtractorSettings, worker: Worker) -> VideoExtracto
     sources = [open_source(*each, worker.device, worker.threads) for each in settings.estimators]
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(worker.threads)
-    return VideoExtractor(sources, settings.cache, settings.people, settings.batch)
+    return VideoExtractor(sources, settings.cache, settings.people, settings.batch, worker.machine)

@@ -1,6 +1,6 @@
 """What is missing: which videos lack which qualities in the cache.
 
-Only the headers of cached files are read, and only videos that have changed are hashed (`VideoIndex`).
+Only the headers of cached files are read, and only videos that have changed are read (`look_up_videos`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skdpipe.cache import Entry, PoseCache, Quality
-from skdpipe.cache.video_index import VideoIndex
+from skdpipe.cache.video_index import KnownVideo, VideoIndex
+from skdpipe.engines import Engine
 from skdpipe.errors import CacheError, CacheWriteError, DataError, NewerVersionError
+from skdpipe.extraction.look_up import count_frames, look_up_videos
 from skdpipe.extraction.report import reason_of
 from skdpipe.extraction.sources import Source
 from skdpipe.extraction.video_list import VideoItem
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
-from skdpipe.video import VideoInfo, probe
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def plan_extraction(
     cache: PoseCache,
     *,
     people: int,
+    engine: Engine | None = None,
     progress: Progress,
 ) -> ExtractionPlan:
     """Find out what the cache lacks, and update the labels of what it contains, except corrected ones.
@@ -76,6 +78,7 @@ def plan_extraction(
         sources: the qualities.
         cache: the pose cache.
         people: number of people of each sequence.
+        engine: as for `look_up_videos`.
         progress: shows the number of videos checked.
 
     Raises:
@@ -88,22 +91,21 @@ def plan_extraction(
     relabelled = corrected = 0
     first_with: dict[str, VideoItem] = {}  # by content key
     with progress.task("looking up", len(items), unit="videos") as task:
-        for number, item in enumerate(items, 1):
+        for number, (item, known) in enumerate(look_up_videos(items, index, engine), 1):
             try:
-                # What is no video is not read to its end.
-                info = None if index.has(item.path) else probe(item.path)
-                key = index.key_of(item.path)
-                if key in first_with:
-                    _require_same_labels(item, first_with[key])
+                if isinstance(known, str):
+                    failed.append((item.path, known))
+                elif known.key in first_with:
+                    _require_same_labels(item, first_with[known.key])
                 else:
-                    first_with[key] = item
-                    origin, entries = _look_up(item, key, sources, cache, people)
+                    first_with[known.key] = item
+                    origin, entries = _look_up(item, known.key, sources, cache, people)
                     if _labels_differ(origin, entries):
                         with cache.changing_labels():  # another process may have corrected them meanwhile
-                            origin, entries = _look_up(item, key, sources, cache, people)
+                            origin, entries = _look_up(item, known.key, sources, cache, people)
                             relabelled += _relabel(origin, entries, cache)
                     corrected += bool(origin.corrected)
-                    job = _job_of(item, origin, sources, entries, info)
+                    job = _job_of(item, origin, sources, entries, known)
                     if job is not None:
                         jobs.append(job)
                     elif any(entry.empty for entry in entries if entry is not None):
@@ -113,6 +115,7 @@ def plan_extraction(
             except Exception as error:
                 failed.append((item.path, reason_of(item.path, error)))
             task.advance_to(number)
+    index.flush()
     skipped = len(items) - len(jobs) - len(failed)
     return ExtractionPlan(tuple(jobs), skipped, relabelled, corrected, tuple(without_people), tuple(failed))
 
@@ -186,10 +189,11 @@ def _job_of(
     origin: Origin,
     sources: Sequence[Source],
     entries: Sequence[Entry | None],
-    info: VideoInfo | None,
+    known: KnownVideo,
 ) -> ExtractionJob | None:
     """The job for the sequences of a video that the cache lacks, None if there are none."""
     missing = tuple(source.quality for source, entry in zip(sources, entries, strict=True) if entry is None)
     if not missing:
         return None
-    return ExtractionJob(item, origin, missing, (info or probe(item.path)).frames)
+    frames = count_frames(item.path) if known.frames is None else known.frames
+    return ExtractionJob(item, origin, missing, frames)

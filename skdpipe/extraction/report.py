@@ -42,8 +42,18 @@ class ExtractionReport:
         return float(np.mean(values)) if values else float("nan")
 
 
-def reason_of(path: Path, error: Exception) -> str:
-    """Why a video could not be extracted, in one line, whatever the error."""
+def reason_of(path: Path, error: Exception, machine: str = "") -> str:
+    """Why a video could not be extracted, in one line, whatever the error.
+
+    Args:
+        path: the video.
+        error: the error.
+        machine: as for `Worker`.
+    """
+    if machine and not path.exists():
+        return (
+            f"{path}: not found on {machine}; expected a file system that all machines of the cluster share"
+        )
     if isinstance(error, SkdpipeError):
         return str(error) if str(path) in str(error) else f"{path}: {error}"
     found = in_one_line(error).removesuffix(": ")

@@ -61,7 +61,7 @@ def extract_videos(
     assert batch > 0
     progress = progress or Progress(quiet=True)
     cache.remove_leftovers()
-    plan = plan_extraction(items, sources, cache, people=people, progress=progress)
+    plan = plan_extraction(items, sources, cache, people=people, engine=engine, progress=progress)
     for source in sources:
         _save_settings(source, cache, always=bool(plan.jobs))  # also shows whether the cache can be written
     failed, without_people = list(plan.failed), list(plan.without_people)
@@ -73,7 +73,9 @@ def extract_videos(
             estimators = tuple(_require_settings(source) for source in sources)
             settings = ExtractorSettings(estimators, cache, people, batch)
             by_length = sorted(plan.jobs, key=lambda job: -job.frames)  # so that none is alone at the end
-            ended = engine.run(by_length, partial(open_extractor, settings), shown.advance)
+            ended = engine.run(
+                by_length, partial(open_extractor, settings), shown.advance, shared=[cache.root]
+            )
         else:
             ended = _in_this_process(plan.jobs, VideoExtractor(sources, cache, people, batch), shown.advance)
         for each in ended:
