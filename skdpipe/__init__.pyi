@@ -47,7 +47,15 @@ from .config import (
 )
 from .degradation import fit_noise, fit_noise_of_cache, save_noise
 from .demo import DemoResult, run_demo
-from .distill import DistillationResult, cross_validate, distill_student, finetune_student
+from .distill import (
+    DistillationResult,
+    Processes,
+    cross_validate,
+    device_of_process,
+    distill_student,
+    finetune_student,
+    joined_processes,
+)
 from .doctor import Diagnosis, diagnose
 from .engines import LocalEngine, RayEngine
 from .ensemble import Ensemble, evaluate_bundles
@@ -59,6 +67,7 @@ from .errors import (
     FormatError,
     MissingDependencyError,
     PoseError,
+    ProcessError,
     SkdpipeError,
     VideoError,
 )
@@ -172,6 +181,8 @@ __all__ = [
     "PoseTraining",
     "Prediction",
     "Predictor",
+    "ProcessError",
+    "Processes",
     "Profile",
     "Progress",
     "PruneReport",
@@ -201,6 +212,7 @@ __all__ = [
     "describe_config",
     "describe_layout",
     "describe_path",
+    "device_of_process",
     "diagnose",
     "distill_student",
     "evaluate_bundles",
@@ -213,6 +225,7 @@ __all__ = [
     "fit_noise",
     "fit_noise_of_cache",
     "import_poses",
+    "joined_processes",
     "layout_named",
     "list_configs",
     "list_other_files",

@@ -11,6 +11,7 @@
     ├── DataError        sequences, labels or splits that training cannot use
     ├── FormatError      a foreign file that does not follow its format
     ├── BundleError      a trained network that does not fit the input
+    ├── ProcessError     another process of the same training that failed
     └── MissingDependencyError   an optional package that is not installed
 
 Each message is one line: what was found, what was expected, what to do.
@@ -76,6 +77,18 @@ class FormatError(SkdpipeError):
 
 class BundleError(SkdpipeError):
     """A trained network that does not fit the input."""
+
+
+class ProcessError(SkdpipeError):
+    """Another process of the same training failed.
+
+    Attributes:
+        reported: whether that process reports the failure.
+    """
+
+    def __init__(self, message: str, *, reported: bool = False) -> None:
+        super().__init__(message)
+        self.reported = reported
 
 
 class MissingDependencyError(SkdpipeError, ImportError):

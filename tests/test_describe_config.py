@@ -164,7 +164,7 @@ def test_a_group_that_is_not_set_is_shown_as_a_comment_that_can_be_uncommented()
         ("shear: 0.0", "number in [0, 1)"),
         ("learning_rate: 0.002", "number > 0; default: 0.1"),
         ("warmup: 2", "integer >= 0; default: 0"),
-        ("mixed_precision: true", "true or false"),
+        ("mixed_precision: fp16", "one of fp16, bf16, none"),
         ("fill: resample", "one of resample, replay"),
         ("milestones: []", "list: integer > 0"),
         ("layout: coco-17", "text or settings"),

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.text import Text
 from typer.rich_utils import rich_format_error
 
-from skdpipe.errors import ConfigError, SkdpipeError, explaining_missing_extras, in_one_line
+from skdpipe.errors import ConfigError, ProcessError, SkdpipeError, explaining_missing_extras, in_one_line
+from skdpipe.launched import is_first_process, launched_processes
 from skdpipe.printable import printable
 from skdpipe.strict_json import to_strict_json
 
@@ -30,6 +31,7 @@ EXPERIMENTS: Final = "Experiments"
 ESTIMATORS: Final = "Pose estimators"
 SETTINGS: Final = "Settings"
 
+_OF_SEVERAL_PROCESSES: Final = ("distill", "finetune")
 _NO_READER: Final = 141  # the exit code that a shell gives a command that SIGPIPE ends
 
 
@@ -107,12 +109,18 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    pass
+    _, count = launched_processes()
+    if count > 1 and context.invoked_subcommand not in _OF_SEVERAL_PROCESSES:
+        raise ConfigError(
+            f"{count} processes run {context.invoked_subcommand}; expected one, because only "
+            f"{' and '.join(_OF_SEVERAL_PROCESSES)} share their work under torchrun: run it without torchrun"
+        )
 
 
 def run() -> NoReturn:
@@ -124,7 +132,8 @@ def run() -> NoReturn:
         with _warnings_as_lines(), explaining_missing_extras():
             sys.exit(app(standalone_mode=False))
     except SkdpipeError as error:
-        print_problem("red", "error", error)
+        if not (isinstance(error, ProcessError) and error.reported):
+            print_problem("red", "error", error)
         sys.exit(1)
     except OSError as error:  # a full disk, a folder without write permission
         print_problem("red", "error", _describe(error))
@@ -161,7 +170,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         line = " ".join(str(message).split())
-        if line not in printed:
+        if line not in printed and is_first_process():
             printed.add(line)
             print_problem("yellow", "warning", line)
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
+from skdpipe.launched import is_first_process
+
 _LINE: Final = "interrupted; the same command continues where it stopped\n"
 _FINAL_LINE: Final = "interrupted\n"
 _GRACE: Final = 1.0  # seconds for an orderly end
@@ -148,7 +150,7 @@ class _Ending:
         os._exit(128 + number)
 
     def _print(self, text: str) -> None:
-        if self._printed.acquire(blocking=False):
+        if is_first_process() and self._printed.acquire(blocking=False):
             with suppress(OSError, ValueError):  # closed
                 sys.stderr.write(text)
                 sys.stderr.flush()

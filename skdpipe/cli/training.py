@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -29,10 +31,11 @@ from skdpipe.cli.app import (
 if TYPE_CHECKING:
     import torch
 
-    from skdpipe.distill import DistillationResult
+    from skdpipe.config import Experiment
+    from skdpipe.distill import DistillationResult, Processes
     from skdpipe.distill.results import Results
+    from skdpipe.progress import Progress
     from skdpipe.speed import Timing
-
 
 _TOP_5: Final = 5  # with as many classes it is always 100 %
 
@@ -76,40 +79,78 @@ def distill(
     test_every: TestEvery = 0,
 ) -> None:
     """Train teacher, baselines and student on the cached skeletons."""
-    from skdpipe import Experiment, PoseCache, Progress, cross_validate, distill_student, load_config
+    from skdpipe import PoseCache, cross_validate, distill_student
     from skdpipe.distill import default_folds
-    from skdpipe.errors import DataError
+    from skdpipe.errors import DataError, ProcessError
+
+    with _prepared_training(config, overrides, device) as training:
+        training.processes.of_first(lambda: _require_folds(folds, teacher))
+        result = distill_student(
+            training.experiment,
+            PoseCache(cache),
+            models,
+            device=training.device,
+            progress=training.progress,
+            teacher=teacher,
+            log=log or (),
+            test_every=test_every,
+            processes=training.processes,
+        )
+        parts, validated, reason = folds, None, None
+        if parts is None:
+            parts = 0 if teacher else default_folds(result.manifest)
+        if parts:
+            try:
+                validated = cross_validate(
+                    training.experiment,
+                    PoseCache(cache),
+                    models,
+                    parts,
+                    device=training.device,
+                    progress=training.progress,
+                    processes=training.processes,
+                )
+            except (DataError, ProcessError) as error:
+                found_by_first = isinstance(error, DataError) or error.reported
+                if folds is not None or not found_by_first:
+                    raise
+                reason = error
+        if training.processes.is_first:
+            print_results(result, training.device, validated)
+            if reason is not None:
+                print_problem("yellow", "not cross-validated", f"{reason}; --folds 0 skips it")
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What a training needs in this process.
+
+    Attributes:
+        experiment: the settings.
+        device: of this process.
+        progress: shown by process 0.
+        processes: train together.
+    """
+
+    experiment: Experiment
+    device: torch.device
+    progress: Progress
+    processes: Processes
+
+
+@contextmanager
+def _prepared_training(config: str, overrides: list[str] | None, device: str) -> Iterator[_Training]:
+    from skdpipe import Experiment, Progress, load_config
+    from skdpipe.distill import device_of_process, joined_processes
     from skdpipe.memory import keep_freed_memory
 
     keep_freed_memory()
-    experiment = load_config(Experiment, config, overrides or (), section="experiment")
-    _require_folds(folds, teacher)
-    progress = Progress(stderr)
-    result = distill_student(
-        experiment,
-        PoseCache(cache),
-        models,
-        device=device_of(device),
-        progress=progress,
-        teacher=teacher,
-        log=log or (),
-        test_every=test_every,
-    )
-    parts, validated, reason = folds, None, None
-    if parts is None:
-        parts = 0 if teacher else default_folds(result.manifest)
-    if parts:
-        try:
-            validated = cross_validate(
-                experiment, PoseCache(cache), models, parts, device=device_of(device), progress=progress
-            )
-        except DataError as error:
-            if folds is not None:
-                raise
-            reason = error
-    print_results(result, device_of(device), validated)
-    if reason is not None:
-        print_problem("yellow", "not cross-validated", f"{reason}; --folds 0 skips it")
+    on = device_of(device_of_process(device))
+    with joined_processes(on) as processes:
+        experiment = processes.of_first(
+            lambda: load_config(Experiment, config, overrides or (), section="experiment")
+        )
+        yield _Training(experiment, on, Progress(stderr, quiet=not processes.is_first), processes)
 
 
 def _require_folds(folds: int | None, teacher: Path | None) -> None:
@@ -136,22 +177,22 @@ def finetune(
     test_every: TestEvery = 0,
 ) -> None:
     """Finetune a trained network on other classes, with low-quality skeletons alone."""
-    from skdpipe import Experiment, PoseCache, Progress, finetune_student, load_config
-    from skdpipe.memory import keep_freed_memory
+    from skdpipe import PoseCache, finetune_student
 
-    keep_freed_memory()
-    experiment = load_config(Experiment, config, overrides or (), section="experiment")
-    result = finetune_student(
-        bundle,
-        experiment,
-        PoseCache(cache),
-        models,
-        device=device_of(device),
-        progress=Progress(stderr),
-        log=log or (),
-        test_every=test_every,
-    )
-    print_results(result, device_of(device))
+    with _prepared_training(config, overrides, device) as training:
+        result = finetune_student(
+            bundle,
+            training.experiment,
+            PoseCache(cache),
+            models,
+            device=training.device,
+            progress=training.progress,
+            log=log or (),
+            test_every=test_every,
+            processes=training.processes,
+        )
+        if training.processes.is_first:
+            print_results(result, training.device)
 
 
 def print_results(result: DistillationResult, device: torch.device, validated: Results | None = None) -> None:

@@ -156,7 +156,8 @@ class Recipe:
         label_smoothing: label smoothing of the task loss.
         task_loss: ``cross_entropy``, or ``binary_cross_entropy_per_class`` for Eq. 2 as printed in the paper.
         augment: random transforms of the training clips; ``{}`` uses their defaults, null switches them off.
-        mixed_precision: use half precision on a GPU.
+        mixed_precision: ``fp16`` computes in half precision on a GPU, and in single precision elsewhere;
+            ``bf16`` in bfloat16 everywhere; ``none`` in single precision.
         loader_workers: number of processes that prepare batches; 0 is fastest if all clips fit into memory.
     """
 
@@ -175,7 +176,7 @@ class Recipe:
     label_smoothing: Probability = 0.0
     task_loss: Literal["cross_entropy", "binary_cross_entropy_per_class"] = "cross_entropy"
     augment: Augmentation | None = None
-    mixed_precision: bool = True
+    mixed_precision: Literal["fp16", "bf16", "none"] = "fp16"
     loader_workers: Processes = 0
 
 

@@ -17,6 +17,8 @@ _VALUES: Final = {
     ("scale", "picture"): "image",
     ("revision", True): "per_loss",
     ("revision", False): "none",
+    ("mixed_precision", True): "fp16",
+    ("mixed_precision", False): "none",
 }
 _OF_PLUGIN: Final = "options"  # keyword arguments of a plugin
 

@@ -90,6 +90,13 @@ class PairedClips(Dataset[Batch]):
     def _label(self, clip: PairedClip) -> int:
         return self._class_of[clip.label] if clip.label else -1
 
+    def no_clips(self) -> Batch:
+        """A batch of joints without a clip."""
+        high, low = (torch.zeros(0, *clip_shape(clip)) for clip in (self._high, self._low))
+        high_mask, low_mask = (each.new_zeros(each.shape[:2], dtype=torch.bool) for each in (high, low))
+        label = torch.zeros(0, dtype=torch.int64)
+        return Batch(high, high_mask, low, low_mask, high_mask, label, label.bool(), label)
+
     def draw(self, count: int, settings: Augmentation, rng: np.random.Generator) -> Transformations:
         """Draw the transformations of a batch of these clips."""
         _, _, frames, joints = clip_shape(self._high)

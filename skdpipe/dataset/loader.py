@@ -71,9 +71,9 @@ def batches(
     if shuffle is not None:
         chosen = chosen[: steps_per_epoch(len(order), size)]
     parts = [indices[part.clips] for indices in chosen]
-    for indices, batch in zip(
-        chosen, DataLoader(data, batch_sampler=parts, num_workers=workers), strict=True
-    ):
+    loaded = iter(DataLoader(data, batch_sampler=[each for each in parts if each], num_workers=workers))
+    for indices, own in zip(chosen, parts, strict=True):
+        batch = next(loaded) if own else data.no_clips()
         drawn: Transformations | None = None
         if augment is not None:
             assert noise is not None

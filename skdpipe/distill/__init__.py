@@ -9,14 +9,18 @@ states what the results mean.
 from skdpipe.distill.cross_validation import cross_validate, default_folds
 from skdpipe.distill.experiment import DistillationResult, distill_student, finetune_student
 from skdpipe.distill.methods import METHODS, Method, method_named
+from skdpipe.distill.processes import Processes, device_of_process, joined_processes
 
 __all__ = [
     "METHODS",
     "DistillationResult",
     "Method",
+    "Processes",
     "cross_validate",
     "default_folds",
+    "device_of_process",
     "distill_student",
     "finetune_student",
+    "joined_processes",
     "method_named",
 ]

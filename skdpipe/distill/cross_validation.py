@@ -12,6 +12,8 @@ from skdpipe.cache import PoseCache
 from skdpipe.config import Experiment, Fold
 from skdpipe.dataset import Manifest, build_manifest
 from skdpipe.distill.auto import resolve_networks
+from skdpipe.distill.experiment import distill_student
+from skdpipe.distill.processes import ALONE, Processes
 from skdpipe.distill.results import Results, read_test_results
 from skdpipe.distill.run_folder import RunFolder
 from skdpipe.distill.training_jobs import TrainingJob, train_runs
@@ -39,6 +41,7 @@ def cross_validate(
     *,
     device: torch.device,
     progress: Progress | None = None,
+    processes: Processes = ALONE,
 ) -> Results:
     """Train and test the methods of an experiment once for each part of its labelled pairs.
 
@@ -53,6 +56,7 @@ def cross_validate(
         folds: number of parts.
         device: where to train.
         progress: shows finished parts and time left.
+        processes: train one run after the other together, as in :func:`distill_student`.
 
     Returns:
         The results on all parts together.
@@ -60,17 +64,17 @@ def cross_validate(
     Raises:
         DataError: if a part lacks training clips of a class, or a run fails.
     """
-    experiment = resolve_networks(experiment, build_manifest(cache, experiment))
+    parts = processes.of_first(lambda: _parts(experiment, cache, folds))
     folder = models / experiment.name / "folds"
-    parts = [
-        replace(experiment, name=_name(number, folds), fold=Fold(number, folds), calibration=0.0)
-        for number in range(1, folds + 1)
-    ]
-    for part in parts:
-        build_manifest(cache, part)  # so that an impossible part is found before the first is trained
+    progress = progress or Progress(quiet=True)
+    if processes.count > 1:
+        with progress.task(f"{folds}-fold cross-validation", folds, unit="folds") as task:
+            for done, part in enumerate(parts, 1):
+                distill_student(part, cache, folder, device=device, processes=processes)
+                task.advance_to(done)
+        return processes.of_first(lambda: read_test_results(_part_folders(models / experiment.name, folds)))
     jobs = [TrainingJob(part, cache.root, folder) for part in parts]
     at_once = 1 if device.type == "cuda" else min(folds, available_cores())
-    progress = progress or Progress(quiet=True)
     with progress.task(f"{folds}-fold cross-validation", folds, unit="folds") as task:
         ended = train_runs(jobs, LocalEngine((str(device),) * at_once))
         for done, each in enumerate(ended, 1):
@@ -78,6 +82,18 @@ def cross_validate(
                 raise DataError(f"{folder / each.job.experiment.name}: {each.reason}")
             task.advance_to(done)
     return read_test_results(_part_folders(models / experiment.name, folds))
+
+
+def _parts(experiment: Experiment, cache: PoseCache, folds: int) -> list[Experiment]:
+    """The experiments of all parts; an impossible part is found before the first is trained."""
+    experiment = resolve_networks(experiment, build_manifest(cache, experiment))
+    parts = [
+        replace(experiment, name=_name(number, folds), fold=Fold(number, folds), calibration=0.0)
+        for number in range(1, folds + 1)
+    ]
+    for part in parts:
+        build_manifest(cache, part)
+    return parts
 
 
 def read_cross_validation(run: Path) -> Results:

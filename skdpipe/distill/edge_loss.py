@@ -29,8 +29,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from skdpipe.distill.losses import MiniBatch, whole
 
-def edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
+
+def edge_loss(student: Tensor, teacher: Tensor, batch: MiniBatch | None = None) -> Tensor:
     """Difference of the pairwise potentials of student and teacher, as printed.
 
     ``l_δ(ψ(v^s_i, v^s_j), ψ(v^t_i, v^t_j))`` (Eq. 10), averaged over rows and over all pairs of vertices of
@@ -42,11 +44,12 @@ def edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
         teacher: the same rows, frames and joints; any number of channels.
+        batch: of which the rows are a part; by default they are all of it.
     """
-    return _loss(_squared_loss, student, teacher)
+    return _loss(_squared_loss, student, teacher, batch or whole(student))
 
 
-def official_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
+def official_edge_loss(student: Tensor, teacher: Tensor, batch: MiniBatch | None = None) -> Tensor:
     """Difference of the pairwise potentials of student and teacher, as in the released code.
 
     As :func:`edge_loss`, but with ``ψ(v_i, v_j) = |v_i - v_j| / β``, not squared, and β for each row: the
@@ -55,8 +58,9 @@ def official_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
         teacher: the same rows, frames and joints; any number of channels.
+        batch: of which the rows are a part; by default they are all of it.
     """
-    return _loss(_length_loss, student, teacher)
+    return _loss(_length_loss, student, teacher, batch or whole(student))
 
 
 # Squared distances below this fraction of the vertices' squares (about their mean, plus the mean's square)
@@ -74,17 +78,19 @@ _CUDA_SIZES = (512, 2**21, 2**25)
 
 
 # From student and teacher to the loss and, if required, its gradient with respect to the student.
-_LossWithGradient = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
+_LossWithGradient = Callable[[Tensor, Tensor, MiniBatch, bool], tuple[Tensor, Tensor | None]]
 
 
-def _loss(compute: _LossWithGradient, student: Tensor, teacher: Tensor) -> Tensor:
+def _loss(compute: _LossWithGradient, student: Tensor, teacher: Tensor, batch: MiniBatch) -> Tensor:
     same = len(student) == len(teacher) and student.shape[2:] == teacher.shape[2:]
     assert same, f"{tuple(student.shape)} against {tuple(teacher.shape)}"
-    if len(student) == 0:
+    if batch.rows == 0:
         return student.sum()
     if not torch.is_grad_enabled():
         student = student.detach()
-    value: Tensor = _WithGradient.apply(compute, student, teacher.detach())  # type: ignore[no-untyped-call]
+    value: Tensor = _WithGradient.apply(  # type: ignore[no-untyped-call]
+        compute, student, teacher.detach(), batch
+    )
     return value
 
 
@@ -92,26 +98,30 @@ class _WithGradient(torch.autograd.Function):
     """A loss whose gradient is computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, compute: _LossWithGradient, student: Tensor, teacher: Tensor) -> Tensor:
-        value, gradient = compute(student, teacher, ctx.needs_input_grad[1])
+    def forward(
+        ctx: Any, compute: _LossWithGradient, student: Tensor, teacher: Tensor, batch: MiniBatch
+    ) -> Tensor:
+        value, gradient = compute(student, teacher, batch, ctx.needs_input_grad[1])
         ctx.save_for_backward(gradient)
         return value.to(_precision(student))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, outer: Tensor) -> tuple[None, Tensor, None]:
+    def backward(ctx: Any, outer: Tensor) -> tuple[None, Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return None, outer * gradient, None
+        return None, outer * gradient, None, None
 
 
-def _squared_loss(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
+def _squared_loss(
+    student: Tensor, teacher: Tensor, batch: MiniBatch, differentiate: bool
+) -> tuple[Tensor, Tensor | None]:
     """Potentials ``|v_i - v_j|² / β``: squared distances of vertices divided by √β."""
     tiling = _tile(student)
     products = torch.float64 if student.is_cuda else _precision(student)
     inverse_scale, teacher_inverse_scale = (
-        _inverse_scale(features, tiling, products) for features in (student, teacher)
+        _inverse_scale(features, tiling, products, batch) for features in (student, teacher)
     )
-    vertices = len(student) * tiling.vertices
+    vertices = batch.rows * tiling.vertices
     gradient = _unset_gradient(student) if differentiate else None
     factor = 4 * inverse_scale / (vertices * tiling.vertices)
     total = student.new_zeros((), dtype=torch.float64)
@@ -134,6 +144,7 @@ def _squared_loss(student: Tensor, teacher: Tensor, differentiate: bool) -> tupl
             gradient[rows] = factor * gradient_sum
             scale_slope += 2 * (own.at * gradient_sum).sum() / vertices
     if gradient is not None:
+        scale_slope = batch.sum(scale_slope)
         # β = 2 mean |v_i - mean v|², so its gradient is proportional to v_i - mean v.
         for rows in tiling.chunks:
             own = _centred(student[rows], products).scaled(inverse_scale)
@@ -142,17 +153,20 @@ def _squared_loss(student: Tensor, teacher: Tensor, differentiate: bool) -> tupl
     return total / (vertices * tiling.vertices), gradient
 
 
-def _inverse_scale(features: Tensor, tiling: _Tiling, precision: torch.dtype) -> Tensor:
-    """``1/√β``; 1 if all vertices of each row coincide, NaN if squares overflow."""
-    norms = [_centred(features[rows], precision).norm for rows in tiling.chunks]
-    scale = 2 * torch.cat(norms).double().mean()
+def _inverse_scale(features: Tensor, tiling: _Tiling, precision: torch.dtype, batch: MiniBatch) -> Tensor:
+    """``1/√β`` of all rows of the batch; 1 if all vertices of each row coincide, NaN if squares overflow."""
+    norms = [_centred(features[rows], precision).norm.double() for rows in tiling.chunks]
+    total = torch.cat([features.new_zeros(0, tiling.vertices, dtype=torch.float64), *norms]).sum()
+    scale = 2 * (batch.sum(total) / (batch.rows * tiling.vertices))
     return torch.where(scale == 0, 1, scale.where(scale.isfinite(), torch.nan)).rsqrt()
 
 
-def _length_loss(student: Tensor, teacher: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
+def _length_loss(
+    student: Tensor, teacher: Tensor, batch: MiniBatch, differentiate: bool
+) -> tuple[Tensor, Tensor | None]:
     """Potentials ``|v_i - v_j| / β``: first β, then the loss and its derivative by β, then the gradient."""
     tiling = _tile(student)
-    pairs = len(student) * tiling.vertices**2
+    pairs = batch.rows * tiling.vertices**2
     gradient = _unset_gradient(student) if differentiate else None
     total = student.new_zeros((), dtype=torch.float64)
     for rows in tiling.chunks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from skdpipe.distill.calibration import Calibration
 from skdpipe.distill.conclusions import Conclusion, conclude
 from skdpipe.distill.forests import evaluate_forests
 from skdpipe.distill.method_training import RunContext, train_method
-from skdpipe.distill.methods import BASELINE, FORESTS, METHODS, SMOOTHED, STUDENT, TEACHER
-from skdpipe.distill.records import RunConfig
+from skdpipe.distill.methods import BASELINE, FORESTS, METHODS, SMOOTHED, STUDENT, TEACHER, Method
+from skdpipe.distill.processes import ALONE, Processes
+from skdpipe.distill.records import RunConfig, RunData
 from skdpipe.distill.results import Results, read_test_results, recovered_gap, require_test_clips
 from skdpipe.distill.run_folder import RunFolder, describe_data, open_run_folder
 from skdpipe.distill.trained_teacher import adopt_teacher, load_teacher, require_comparable
@@ -97,6 +98,7 @@ def distill_student(
     initial: Path | None = None,
     log: Collection[str] = (),
     test_every: int = 0,
+    processes: Processes = ALONE,
 ) -> DistillationResult:
     """Train the methods of an experiment, test them, and write their bundles.
 
@@ -116,6 +118,8 @@ def distill_student(
             ``METHOD.training.csv``, and ``tensorboard``, as ``tensorboard/METHOD``.
         test_every: number of epochs after which the accuracy on the test clips is measured, for the curves
             only: nothing is chosen by it, and the weights are the same without it; 0: never.
+        processes: train together, each with a part of every batch. Process 0 alone has the run's folder and
+            shows progress.
 
     Raises:
         DataError: if the cache lacks clips that the experiment needs, the run's folder contains another run
@@ -123,40 +127,71 @@ def distill_student(
         BundleError: if the given teacher does not fit, or a bundle in the folder is damaged.
         ConfigError: if the feature maps of teacher and student have different joints, or a log is unknown.
         MissingDependencyError: if the package of a log is not installed.
+        ProcessError: if another process fails.
     """
+    settings, progress = experiment, progress or Progress(quiet=True)
+    experiment, manifest, data = processes.of_first(
+        lambda: _resolve(experiment, cache, teacher, initial, log)  # processes may have other caches
+    )
+    run = RunContext(
+        experiment,
+        cache,
+        manifest,
+        RunFolder(models / experiment.name),
+        data,
+        device,
+        progress,
+        initial,
+        log,
+        test_every,
+        processes,
+    )
+    methods = [method for method in METHODS if method.name in experiment.methods]
+    processes.of_first(lambda: _begin(run, methods, teacher))
+    for method in methods:
+        train_method(run, method)
+    choice = describe_choice(settings, experiment, manifest)
+    return DistillationResult(run.folder.path, manifest, processes.of_first(lambda: _finish(run)), choice)
+
+
+def _resolve(
+    experiment: Experiment, cache: PoseCache, teacher: Path | None, initial: Path | None, log: Collection[str]
+) -> tuple[Experiment, Manifest, RunData]:
+    """The settings without ``auto``, the clips, and their description."""
     require_log_formats(log)
     manifest = build_manifest(cache, experiment)
     if initial is not None:
         manifest.clip_format(read_metadata(initial).clip, "low")  # refuses other coordinates
-    settings = experiment
-    experiment = resolve_networks(experiment, manifest, read_metadata(teacher).choice if teacher else None)
-    folder = RunFolder(models / experiment.name)
-    data = describe_data(manifest, teacher, initial)
-    progress = progress or Progress(quiet=True)
-    run = RunContext(experiment, cache, manifest, folder, data, device, progress, initial, log, test_every)
+    choice = read_metadata(teacher).choice if teacher else None
+    return resolve_networks(experiment, manifest, choice), manifest, describe_data(manifest, teacher, initial)
 
-    methods = [method for method in METHODS if method.name in experiment.methods]
+
+def _begin(run: RunContext, methods: Sequence[Method], teacher: Path | None) -> None:
+    """Check the run and open its folder; adopt a trained teacher, and fit the forests."""
     distilled = [method for method in methods if method.distilled]
-    if distilled and not (teacher or TEACHER in methods or folder.has(TEACHER.name)):
+    if distilled and not (teacher or TEACHER in methods or run.folder.has(TEACHER.name)):
         raise DataError(
             f"methods {', '.join(method.name for method in methods)} train a student without a teacher; add "
             "teacher to the methods, or specify a trained one with --teacher"
         )
     trained_teacher = load_teacher(run, teacher) if teacher else None
-    if not all(folder.has(method.name) for method in distilled):
+    if not all(run.folder.has(method.name) for method in distilled):
         require_comparable(run, trained_teacher)
-    open_run_folder(folder, RunConfig(experiment, data))
-    if trained_teacher is not None and not folder.has(TEACHER.name):
+    open_run_folder(run.folder, RunConfig(run.experiment, run.data))
+    if trained_teacher is not None and not run.folder.has(TEACHER.name):
         adopt_teacher(run, trained_teacher)
-    if experiment.classical:
+    if run.experiment.classical:
         evaluate_forests(run)
-    for method in methods:
-        train_method(run, method)
+
+
+def _finish(run: RunContext) -> Results:
+    """Delete what a complete run does not need, and read its results."""
+    folder, experiment = run.folder, run.experiment
     folder.remove_calibration_states()
     wanted: set[str] = {*experiment.methods, *(forest.name for forest in FORESTS if experiment.classical)}
     results: Results = {name: each for name, each in read_test_results([folder]).items() if name in wanted}
-    require_test_clips(results, manifest, folder.path)
-    return DistillationResult(folder.path, manifest, results, describe_choice(settings, experiment, manifest))
+    require_test_clips(results, run.manifest, folder.path)
+    return results
 
 
 def finetune_student(
@@ -169,6 +204,7 @@ def finetune_student(
     progress: Progress | None = None,
     log: Collection[str] = (),
     test_every: int = 0,
+    processes: Processes = ALONE,
 ) -> DistillationResult:
     """Continue training a network on other classes, on low-quality skeletons only (the paper's Table IV).
 
@@ -178,13 +214,13 @@ def finetune_student(
     Args:
         bundle: the network with the initial weights.
         experiment: data and recipe.
-        cache, models, device, progress, log, test_every: as for :func:`distill_student`.
+        cache, models, device, progress, log, test_every, processes: as for :func:`distill_student`.
 
     Raises:
         BundleError: if the bundle cannot be read.
         DataError: if the cache lacks clips that the experiment needs, or the folder contains another run.
     """
-    metadata = load_bundle(bundle).metadata
+    metadata = processes.of_first(lambda: load_bundle(bundle).metadata)
     method = SMOOTHED if metadata.clip.smoothing > 1 else BASELINE
     tuned = replace(
         experiment,
@@ -202,4 +238,5 @@ def finetune_student(
         initial=bundle,
         log=log,
         test_every=test_every,
+        processes=processes,
     )

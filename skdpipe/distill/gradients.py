@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from skdpipe.distill.processes import ALONE, Processes
+
 Vector = Sequence[Tensor]
 
 
@@ -41,7 +43,10 @@ class RevisionReport:
 
 
 def revised_gradients(
-    task_loss: Tensor, distillation_losses: Mapping[str, Tensor], parameters: Sequence[Tensor]
+    task_loss: Tensor,
+    distillation_losses: Mapping[str, Tensor],
+    parameters: Sequence[Tensor],
+    processes: Processes = ALONE,
 ) -> tuple[tuple[Tensor, ...], RevisionReport]:
     """The update direction of Algorithm 1: ``g_T + Σ_q g~_q``, each distillation gradient revised by itself.
 
@@ -66,6 +71,7 @@ def revised_gradients(
         task_loss: scalar.
         distillation_losses: scalars by name, already weighted.
         parameters: tensors to differentiate by.
+        processes: each gives its shares of the losses; the gradients of the whole losses are revised.
 
     Returns:
         A gradient for each parameter, and the conflicts found.
@@ -73,7 +79,9 @@ def revised_gradients(
     losses = [task_loss, *distillation_losses.values()]
     last = len(losses) - 1
     task, *others = [
-        torch.autograd.grad(loss, parameters, retain_graph=number < last, materialize_grads=True)
+        processes.sum_vector(
+            torch.autograd.grad(loss, parameters, retain_graph=number < last, materialize_grads=True)
+        )
         for number, loss in enumerate(losses)
     ]
     revised = [revise(task, other) for other in others]
@@ -82,7 +90,10 @@ def revised_gradients(
 
 
 def summed_revised_gradients(
-    task_loss: Tensor, distillation_losses: Mapping[str, Tensor], parameters: Sequence[Tensor]
+    task_loss: Tensor,
+    distillation_losses: Mapping[str, Tensor],
+    parameters: Sequence[Tensor],
+    processes: Processes = ALONE,
 ) -> tuple[tuple[Tensor, ...], RevisionReport]:
     """As :func:`revised_gradients`, with the sum of the distillation losses revised as one gradient.
 
@@ -93,9 +104,9 @@ def summed_revised_gradients(
         A gradient for each parameter, and the conflict of the sum under the name ``sum``.
     """
     if not distillation_losses:
-        return revised_gradients(task_loss, {}, parameters)
+        return revised_gradients(task_loss, {}, parameters, processes)
     total = torch.stack(list(distillation_losses.values())).sum()
-    return revised_gradients(task_loss, {"sum": total}, parameters)
+    return revised_gradients(task_loss, {"sum": total}, parameters, processes)
 
 
 def revise(task: Vector, other: Vector) -> tuple[Tensor, ...]:

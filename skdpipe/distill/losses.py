@@ -7,15 +7,38 @@ Logits are ``(batch, class)``. Features are ``(row, channel, frame, joint)``; a 
 clip (padded people must be removed with the mask). Student features are those after the adaptation layer. The
 teacher is constant: no gradient flows to it. Without rows, a feature loss and its gradient are zero.
 
+A mini-batch may be divided among processes. A feature loss of some of its rows is then their share: the
+shares of all processes add up to the loss of the whole mini-batch.
+
 The edge loss (Eq. 8-11) is in `skdpipe.distill.edge_loss`. Eq. 6, ``L_GM = λ L_node + (1-λ) L_edge``, has no
 function: gradient revision needs node and edge loss separately, so λ and 1-λ are weights of the two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class MiniBatch(NamedTuple):
+    """The mini-batch that the rows of a process are part of.
+
+    Attributes:
+        rows: their number in all processes.
+        sum: adds up a tensor over all processes.
+    """
+
+    rows: int
+    sum: Callable[[Tensor], Tensor]
+
+
+def whole(rows: Tensor) -> MiniBatch:
+    """A mini-batch that consists of the given rows."""
+    return MiniBatch(len(rows), lambda tensor: tensor)
 
 
 def cross_entropy(logits: Tensor, label: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -84,7 +107,7 @@ def _soft_predictions(student: Tensor, teacher: Tensor, temperature: float) -> t
     return F.log_softmax(student / temperature, dim=1), F.log_softmax(teacher.detach() / temperature, dim=1)
 
 
-def node_loss(student: Tensor, teacher: Tensor) -> Tensor:
+def node_loss(student: Tensor, teacher: Tensor, batch: MiniBatch | None = None) -> Tensor:
     """Squared distance of the student's features from the teacher's at each vertex.
 
     ``1/(bTN) Σ_ijk |r(X^s_ijk) - X^t_ijk|²`` (Eq. 7): summed over channels, averaged over rows, frames
@@ -93,15 +116,16 @@ def node_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
         teacher: the same shape.
+        batch: of which the rows are a part; by default they are all of it.
     """
     assert student.shape == teacher.shape, f"{tuple(student.shape)} against {tuple(teacher.shape)}"
     if len(student) == 0:
         return student.sum()
     difference = _at_least_single(student) - _at_least_single(teacher.detach())
-    return difference.square().sum(dim=1).mean()
+    return difference.square().sum(dim=1).mean() * (len(student) / (batch or whole(student)).rows)
 
 
-def relative_node_loss(student: Tensor, teacher: Tensor) -> Tensor:
+def relative_node_loss(student: Tensor, teacher: Tensor, batch: MiniBatch | None = None) -> Tensor:
     """:func:`node_loss` divided by the teacher's mean square: 1 if the student's features are all zero.
 
     ``Σ |r(X^s) - X^t|² / Σ |X^t|²``. Eq. 7 is a sum over channels and grows with the square of the teacher's
@@ -111,9 +135,11 @@ def relative_node_loss(student: Tensor, teacher: Tensor) -> Tensor:
     Args:
         student: ``(row, channel, frame, joint)``, after the adaptation layer.
         teacher: the same shape.
+        batch: of which the rows are a part; by default they are all of it.
     """
-    scale = node_loss(torch.zeros_like(teacher), teacher)
-    return node_loss(student, teacher) / torch.where(scale > 0, scale, 1)
+    batch = batch or whole(student)
+    scale = batch.sum(node_loss(torch.zeros_like(teacher), teacher, batch))
+    return node_loss(student, teacher, batch) / torch.where(scale > 0, scale, 1)
 
 
 def _at_least_single(x: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from skdpipe.distill.objective import (
     student_objective,
     teacher_objective,
 )
+from skdpipe.distill.processes import ALONE, Processes
 from skdpipe.distill.records import RunData, record_of_bundle
 from skdpipe.distill.run_folder import RunFolder, write_card
 from skdpipe.distill.standstill import describe_standstill, epoch_of_judgement
@@ -61,6 +62,7 @@ class RunContext:
         initial: a bundle with the initial weights of the baselines, except the classifier's.
         log: formats in which the curves are logged.
         test_every: number of epochs after which the accuracy on the test clips is measured; 0: never.
+        processes: train together; process 0 alone has the folder.
     """
 
     experiment: Experiment
@@ -73,6 +75,7 @@ class RunContext:
     initial: Path | None
     log: Collection[str] = ()
     test_every: int = 0
+    processes: Processes = ALONE
     _training_clips: dict[Quality, TrainingClips] = field(default_factory=dict, init=False, repr=False)
 
     def training_clips(self, quality: Quality) -> TrainingClips:
@@ -97,19 +100,40 @@ class RunContext:
 
 def train_method(run: RunContext, method: Method) -> None:
     """Train, test and save a method; what is done already is not done again."""
+    if run.processes.of_first(lambda: run.folder.has(method.name)):
+        run.processes.of_first(lambda: _complete(run, method))
+        return
+    calibration = _calibrate(run, method)
+    network, curves = _train_network(run, method, run.folder.training_state(method.name))
+    run.processes.of_first(lambda: _test_and_save(run, method, network, curves, calibration))
+
+
+def _test_and_save(
+    run: RunContext,
+    method: Method,
+    network: GraphNetwork,
+    curves: list[Curve],
+    calibration: Calibration | None,
+) -> None:
+    figures = evaluate_method(run, method, network)
+    bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves, calibration))
+    run.folder.card(method.name).unlink(missing_ok=True)  # of a bundle that was deleted
+    save_bundle(bundle, run.folder.bundle(method.name))
+    _write_results(run, method)
+
+
+def _complete(run: RunContext, method: Method) -> None:
+    """Write what is missing beside the bundle of a method."""
     path = run.folder.bundle(method.name)
-    if not path.is_file():
-        calibration = _calibrate(run, method)
-        network, curves = _train_network(run, method, run.folder.training_state(method.name))
-        figures = evaluate_method(run, method, network)
-        bundle = Bundle(network.cpu(), _metadata(run, method, figures, curves, calibration))
-        run.folder.card(method.name).unlink(missing_ok=True)  # of a bundle that was deleted
-        save_bundle(bundle, path)
-    else:
-        if not run.folder.predictions(method.name).is_file():
-            evaluate_method(run, method, load_bundle(path).network)
-        with _log_of(run, method) as log:
-            log.write(record_of_bundle(read_metadata(path), path).curves)
+    if not run.folder.predictions(method.name).is_file():
+        evaluate_method(run, method, load_bundle(path).network)
+    with _log_of(run, method) as log:
+        log.write(record_of_bundle(read_metadata(path), path).curves)
+    _write_results(run, method)
+
+
+def _write_results(run: RunContext, method: Method) -> None:
+    path = run.folder.bundle(method.name)
     write_card(run.folder, method.name)
     run.folder.write_results(method.name, record_of_bundle(read_metadata(path), path))
     state = run.folder.training_state(method.name)
@@ -130,12 +154,18 @@ def _calibrate(run: RunContext, method: Method) -> Calibration | None:
         return Calibration(len(held_out), reason=reason)
     part, teacher = replace(run, manifest=manifest, log=(), test_every=0), None
     if method.distilled and experiment.distillation.warm_start:
-        choice = read_metadata(run.folder.bundle(TEACHER.name)).choice
+        choice = run.processes.of_first(lambda: read_metadata(run.folder.bundle(TEACHER.name)).choice)
         teachers = replace(part, experiment=replace(experiment, teacher=choice))
         teacher = _train_for_calibration(teachers, TEACHER).eval()
     network = deployed(_train_for_calibration(part, method, teacher))
-    clips = clips_of(run, method, held_out)
-    logits, label = logits_of(network, clips, method.quality, experiment.recipe.batch, run.device)
+    return run.processes.of_first(lambda: _fit_calibration(run, method, network, held_out))
+
+
+def _fit_calibration(
+    run: RunContext, method: Method, network: Network, held_out: Sequence[PairedClip]
+) -> Calibration:
+    clips, batch = clips_of(run, method, held_out), run.experiment.recipe.batch
+    logits, label = logits_of(network, clips, method.quality, batch, run.device)
     seen = ~logits.isnan().any(dim=1)
     return calibrate(logits[seen].numpy(), label[seen].numpy())
 
@@ -256,12 +286,13 @@ def _objective(
     recipe = run.experiment.recipe
     modules = nn.ModuleDict({"network": network})
     if method == TEACHER:
-        return modules, teacher_objective(network, recipe)
+        return modules, teacher_objective(network, recipe, run.processes)
     if method.distilled:
         return _student_objective(run, network, clips, teacher)
     if run.initial is not None:
-        initialise_except_classifier(network, load_bundle(run.initial).network)
-    return modules, baseline_objective(network, recipe)
+        initial = run.initial
+        initialise_except_classifier(network, run.processes.of_first(lambda: load_bundle(initial).network))
+    return modules, baseline_objective(network, recipe, run.processes)
 
 
 def _student_objective(
@@ -269,7 +300,8 @@ def _student_objective(
 ) -> tuple[nn.ModuleDict, Objective]:
     recipe, settings = run.experiment.recipe, run.experiment.distillation
     if teacher is None:
-        teacher = load_bundle(run.folder.bundle(TEACHER.name)).network.to(run.device).eval()
+        path = run.folder.bundle(TEACHER.name)
+        teacher = run.processes.of_first(lambda: load_bundle(path).network).to(run.device).eval()
     if settings.warm_start:
         initialise_from_teacher(network, teacher, same_input=run.manifest.same_coordinates)
     adaptation: nn.Module = nn.Identity()
@@ -279,13 +311,13 @@ def _student_objective(
     if recipe.augment is None and settings.teacher_cache_megabytes:
         cached = _cached_outputs(run, teacher, clips)
     modules = nn.ModuleDict({"network": network, "adaptation": adaptation})
-    return modules, student_objective(network, teacher, adaptation, recipe, settings, cached)
+    return modules, student_objective(network, teacher, adaptation, recipe, settings, cached, run.processes)
 
 
 def _cached_outputs(run: RunContext, teacher: Network, clips: PairedClips) -> NetworkOutput | None:
     recipe, megabytes = run.experiment.recipe, run.experiment.distillation.teacher_cache_megabytes
     with run.progress.task(f"caching outputs of {TEACHER.title}", len(clips), unit="clips") as task:
-        return cache_teacher_outputs(teacher, clips, recipe, megabytes, run.device, task)
+        return cache_teacher_outputs(teacher, clips, recipe, megabytes, run.device, task, run.processes)
 
 
 def _train(
@@ -319,6 +351,7 @@ def _train(
             distil_from=distillation.start,
             test=test,
             follow=_follower(run, method, title, clips.labels, epochs, task, log),
+            processes=run.processes,
         )
 
 
@@ -352,7 +385,7 @@ def _follower(
     log: TrainingLog,
 ) -> Callable[[Sequence[Curve]], None]:
     """Shows and logs the curves after each epoch, and warns once if the network does not learn."""
-    recipe, records = run.experiment.recipe, run.folder.read_results()
+    recipe, records = run.experiment.recipe, run.processes.of_first(run.folder.read_results)
     before = METHODS[: METHODS.index(method)]
     earlier = {each.title: records[each.name].curves for each in before if each.name in records}
     judged = epoch_of_judgement(

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from skdpipe.cache import Quality
 from skdpipe.config import Distillation, Recipe
-from skdpipe.dataset import Batch, PairedClips, batches
+from skdpipe.dataset import Batch, BatchPart, PairedClips, batches
 from skdpipe.distill.alignment import same_frames
 from skdpipe.distill.edge_loss import edge_loss, official_edge_loss
 from skdpipe.distill.losses import (
+    MiniBatch,
     binary_cross_entropy_per_class,
     cross_entropy,
     kl_divergence,
@@ -20,6 +21,7 @@ from skdpipe.distill.losses import (
     relative_node_loss,
     reverse_kl_divergence,
 )
+from skdpipe.distill.processes import ALONE, Processes
 from skdpipe.distill.training import Losses, Objective
 from skdpipe.networks import GraphNetwork, Network, NetworkOutput
 from skdpipe.progress import Task
@@ -36,33 +38,42 @@ def task_loss(logits: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
     return binary_cross_entropy_per_class(logits.float(), label)
 
 
-def pooled(features: Tensor) -> Tensor:
+def pooled(means: Tensor) -> Tensor:
     """Features averaged over frames and joints, with all rows as the vertices of one row.
 
-    From ``(row, channel, frame, joint)`` to ``(1, channel, row, 1)``: the node loss then compares one vector
+    From ``(row, channel)`` to ``(1, channel, row, 1)``: the node loss then compares one vector
     per person, and the edge loss the distances between the people of the batch (Park et al., "Relational
     Knowledge Distillation", CVPR 2019).
     """
-    return features.mean(dim=(2, 3)).t()[None, :, :, None]
+    return means.t()[None, :, :, None]
 
 
-def teacher_objective(network: GraphNetwork, recipe: Recipe) -> Objective:
-    """The task loss on high-quality skeletons."""
-    return _task_objective(network, recipe, "high")
+def teacher_objective(network: GraphNetwork, recipe: Recipe, processes: Processes = ALONE) -> Objective:
+    """The task loss on high-quality skeletons; the processes have parts of each batch."""
+    return _task_objective(network, recipe, "high", processes)
 
 
-def baseline_objective(network: GraphNetwork, recipe: Recipe) -> Objective:
-    """The task loss on low-quality skeletons."""
-    return _task_objective(network, recipe, "low")
+def baseline_objective(network: GraphNetwork, recipe: Recipe, processes: Processes = ALONE) -> Objective:
+    """The task loss on low-quality skeletons; the processes have parts of each batch."""
+    return _task_objective(network, recipe, "low", processes)
 
 
-def _task_objective(network: GraphNetwork, recipe: Recipe, quality: Quality) -> Objective:
+def _task_objective(
+    network: GraphNetwork, recipe: Recipe, quality: Quality, processes: Processes
+) -> Objective:
     def losses(batch: Batch) -> Losses:
+        (clips,) = processes.count_rows(len(batch.label))
         x, mask = batch.of_quality(quality)
         logits = network(x, mask).logits
-        return Losses(task_loss(logits, batch.label, recipe), correct=are_correct(logits, batch.label, mask))
+        task = _mean_task_loss(logits, batch.label, recipe, clips)
+        return Losses(task, correct=are_correct(logits, batch.label, mask))
 
     return losses
+
+
+def _mean_task_loss(logits: Tensor, label: Tensor, recipe: Recipe, clips: int) -> Tensor:
+    """The sum of the clips' task losses, divided by the number of clips of the whole batch."""
+    return len(label) / clips * task_loss(logits, label, recipe) if len(label) else logits.sum()
 
 
 def are_correct(logits: Tensor, label: Tensor, mask: Tensor) -> Tensor:
@@ -77,6 +88,7 @@ def student_objective(
     recipe: Recipe,
     settings: Distillation,
     cached: NetworkOutput | None = None,
+    processes: Processes = ALONE,
 ) -> Objective:
     """Task loss, KL, node and edge loss of the student (Eq. 3 and 6).
 
@@ -91,32 +103,43 @@ def student_objective(
         recipe, settings: losses and their factors.
         cached: the teacher's outputs for all clips of the data (see :func:`cache_teacher_outputs`), used
             instead of the teacher.
+        processes: they have parts of each batch; the losses of each are its shares of the batch's losses.
     """
 
     def losses(batch: Batch) -> Losses:
-        own = student(batch.low, batch.low_mask)
-        task = settings.task * labelled_task_loss(own.logits, batch)
-        correct = are_correct(own.logits, batch.label, batch.low_mask)[batch.labelled]
         has_high = batch.high_mask.any(dim=1)
-        if not has_high.any():
+        clips, high, people = processes.count_rows(
+            len(batch.label), int(has_high.sum()), int(batch.paired.sum())
+        )
+        own = student(batch.low, batch.low_mask)
+        label, logits = batch.label[batch.labelled], own.logits[batch.labelled]
+        task = settings.task * _mean_task_loss(logits, label, recipe, clips)
+        correct = are_correct(own.logits, batch.label, batch.low_mask)[batch.labelled]
+        if not high:
             return Losses(task, correct=correct)
         target = teacher_output(batch, has_high)
         distillation = {}
         if settings.kl:
-            divergence = _KL[settings.kl_direction]
-            kl = divergence(own.logits[has_high].float(), target.logits.float(), settings.temperature)
-            distillation["kl"] = settings.kl * kl
+            distillation["kl"] = settings.kl * mean_divergence(own.logits[has_high], target.logits, high)
         if settings.node or settings.edge:
             adapted = adaptation(own.features[batch.paired]).float()
             features = target.features[batch.paired[has_high]].float()
-            distillation |= _feature_losses(*same_frames(adapted, features), settings)
+            distillation |= feature_losses(*same_frames(adapted, features), people)
         return Losses(task, distillation, correct)
 
-    def labelled_task_loss(logits: Tensor, batch: Batch) -> Tensor:
-        if not batch.labelled.any():
-            return 0 * logits.sum()
-        share = batch.labelled.float().mean()
-        return share * task_loss(logits[batch.labelled], batch.label[batch.labelled], recipe)
+    def mean_divergence(logits: Tensor, of_teacher: Tensor, clips: int) -> Tensor:
+        if not len(logits):
+            return logits.sum()
+        divergence = _KL[settings.kl_direction]
+        return len(logits) / clips * divergence(logits.float(), of_teacher.float(), settings.temperature)
+
+    def feature_losses(own: Tensor, of_teacher: Tensor, people: int) -> dict[str, Tensor]:
+        if not settings.pooled:
+            return _feature_losses(own, of_teacher, MiniBatch(people, processes.sum), settings)
+        everybody = [processes.with_rows_of_others(each.mean(dim=(2, 3))) for each in (own, of_teacher)]
+        losses = _feature_losses(pooled(everybody[0]), pooled(everybody[1]), None, settings)
+        # Each process computes the whole loss, and the gradient of its own rows. The value counts once.
+        return losses if processes.is_first else {name: each - each.detach() for name, each in losses.items()}
 
     @torch.no_grad()
     def teacher_output(batch: Batch, has_high: Tensor) -> NetworkOutput:
@@ -127,23 +150,31 @@ def student_objective(
     return losses
 
 
-def _feature_losses(student: Tensor, teacher: Tensor, settings: Distillation) -> dict[str, Tensor]:
+def _feature_losses(
+    student: Tensor, teacher: Tensor, batch: MiniBatch | None, settings: Distillation
+) -> dict[str, Tensor]:
     """Node and edge loss of the features of the same people, ``(row, channel, frame, joint)``."""
-    if settings.pooled:
-        student, teacher = pooled(student), pooled(teacher)
     losses = {}
     if settings.node:
-        losses["node"] = settings.node * _NODE[settings.node_variant](student, teacher)
+        losses["node"] = settings.node * _NODE[settings.node_variant](student, teacher, batch)
     if settings.edge:
-        losses["edge"] = settings.edge * _EDGE[settings.edge_variant](student, teacher)
+        losses["edge"] = settings.edge * _EDGE[settings.edge_variant](student, teacher, batch)
     return losses
 
 
 @torch.no_grad()
 def cache_teacher_outputs(
-    teacher: Network, data: PairedClips, recipe: Recipe, megabytes: float, device: torch.device, task: Task
+    teacher: Network,
+    data: PairedClips,
+    recipe: Recipe,
+    megabytes: float,
+    device: torch.device,
+    task: Task,
+    processes: Processes = ALONE,
 ) -> NetworkOutput | None:
     """The teacher's outputs for all clips in order, or None if they need more memory.
+
+    Each process computes a part of each batch, and gets all of it.
 
     Args:
         teacher: in evaluation mode.
@@ -152,11 +183,15 @@ def cache_teacher_outputs(
         megabytes: limit of the device's memory (10^6 bytes) for all outputs.
         device: where the teacher is.
         task: shows the number of clips done.
+        processes: share the work.
     """
     outputs: list[NetworkOutput] = []
     done = 0
-    for batch in batches(data, recipe.batch, workers=recipe.loader_workers):
-        output = teacher(batch.high.to(device), batch.high_mask.to(device))
+    part = BatchPart(processes.index, processes.count)
+    for batch in batches(data, recipe.batch, workers=recipe.loader_workers, part=part):
+        own = teacher(batch.high.to(device), batch.high_mask.to(device))
+        order = processes.with_rows_of_others(batch.number).argsort().to(device)
+        output = NetworkOutput(*(processes.with_rows_of_others(each)[order] for each in own))
         if len(data) / len(output.logits) * sum(each.nbytes for each in output) > megabytes * 1e6:
             return None
         outputs.append(output)

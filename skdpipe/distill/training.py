@@ -6,8 +6,10 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,18 +17,20 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.config import Augmentation, Recipe
-from skdpipe.dataset import Batch, PairedClips, batches
+from skdpipe.dataset import Batch, BatchPart, PairedClips, batches
 from skdpipe.dataset.loader import clips_per_epoch, steps_per_epoch
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
+from skdpipe.distill.processes import ALONE, Processes
 from skdpipe.distill.training_state import Curve, load_training_state, save_training_state
 from skdpipe.errors import DataError
+from skdpipe.networks.batch_norm import synchronised_batch_norm
 from skdpipe.progress import Task
 
 Revision = Literal["none", "summed", "per_loss"]
 
 
 class Losses(NamedTuple):
-    """The losses of one step, all from the same forward pass.
+    """The losses of one step, all from the same forward pass; of several processes, the shares of one.
 
     Attributes:
         task: the task loss.
@@ -71,6 +75,7 @@ def train(
     distil_from: int = 0,
     test: Callable[[int], float | None] | None = None,
     follow: Callable[[Sequence[Curve]], None] | None = None,
+    processes: Processes = ALONE,
 ) -> list[Curve]:
     """Train in place. If ``state_file`` exists, training continues after its last complete epoch.
 
@@ -89,61 +94,67 @@ def train(
         test: returns the accuracy on the test clips after an epoch with a number from 1, or None if it is not
             measured then; for the curve only.
         follow: called with the curves so far, at the start and after each epoch, whose state is saved then.
+        processes: train together: each with a part of every batch, by an objective that returns its shares of
+            the losses. The result does not depend on their number, except for rounding and dropout, which is
+            drawn in each of them. Process 0 alone has the state file and calls ``test`` and ``follow``.
 
     Returns:
         The curve of each epoch, including those trained before an interruption.
 
     Raises:
         DataError: if a loss, a weight or a running statistic is not finite, or the state file is damaged.
+        ProcessError: if another process fails.
     """
     parameters = [parameter for parameter in modules.parameters() if parameter.requires_grad]
     optimiser = _optimiser(parameters, recipe)
-    half_precision = recipe.mixed_precision and device.type == "cuda"
-    scaler = GradScaler(device.type, enabled=half_precision)
-    curves = load_training_state(state_file, modules, optimiser, scaler)
+    half = _half_precision(recipe, device)
+    scaler = GradScaler(device.type, enabled=half == torch.float16)
+    curves = _load_state(state_file, modules, optimiser, scaler, processes)
     steps = steps_per_epoch(clips_per_epoch(data.labels, balanced=recipe.balanced), recipe.batch)
     epochs = planned_epochs(recipe, len(data))
     if follow is not None:
-        follow(curves)
+        processes.of_first(partial(follow, curves))
 
     for epoch in range(len(curves), epochs):
         start = time.perf_counter()
         order, noise, dropout = (np.random.default_rng([seed, epoch, use]) for use in range(3))
-        torch.manual_seed(int(dropout.integers(2**63)))
+        torch.manual_seed(int(dropout.integers(2**63)) + processes.index)
         data.begin_epoch(epoch)
         modules.train()
         found: list[_Step] = []
 
-        for step, batch in enumerate(
-            batches(
-                data,
-                recipe.batch,
-                workers=recipe.loader_workers,
-                shuffle=order,
-                balanced=recipe.balanced,
-                augment=augment,
-                noise=noise,
-            )
-        ):
-            now = (epoch + step / steps) * recipe.epochs / epochs  # in epochs of the recipe's schedule
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * learning_rate_factor(recipe, now)
-            on_device = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
-            with torch.autocast(device.type, torch.float16, enabled=half_precision):
-                losses = objective(on_device)
-            if epoch * recipe.epochs < distil_from * epochs:
-                losses = losses._replace(distillation={})
-            report = compute_gradients(losses, parameters, scaler, revision)
-            if recipe.clip_gradients:
-                scaler.unscale_(optimiser)
-                nn.utils.clip_grad_norm_(parameters, recipe.clip_gradients)
-            scaler.step(optimiser)
-            scaler.update()
+        with _synchronised(modules, processes):
+            for step, batch in enumerate(
+                batches(
+                    data,
+                    recipe.batch,
+                    workers=recipe.loader_workers,
+                    shuffle=order,
+                    balanced=recipe.balanced,
+                    augment=augment,
+                    noise=noise,
+                    part=BatchPart(processes.index, processes.count),
+                )
+            ):
+                now = (epoch + step / steps) * recipe.epochs / epochs  # in epochs of the recipe's schedule
+                for group in optimiser.param_groups:
+                    group["lr"] = recipe.learning_rate * learning_rate_factor(recipe, now)
+                on_device = Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
+                with torch.autocast(device.type, half, enabled=half is not None):
+                    losses = objective(on_device)
+                if epoch * recipe.epochs < distil_from * epochs:
+                    losses = losses._replace(distillation={})
+                report = compute_gradients(losses, parameters, scaler, revision, processes)
+                if recipe.clip_gradients:
+                    scaler.unscale_(optimiser)
+                    nn.utils.clip_grad_norm_(parameters, recipe.clip_gradients)
+                scaler.step(optimiser)
+                scaler.update()
 
-            found.append(_step_of(losses, report, len(batch.label)))
-            del losses  # frees the graph before the next step builds its own
-            _require_finite(found[-1].losses, epoch)
-            task.advance_to(epoch + (step + 1) / steps, f"loss {found[-1].losses['task']:.3f}")
+                found.append(_step_of(losses, report, len(batch.label), processes))
+                del losses  # frees the graph before the next step builds its own
+                _require_finite(found[-1].losses, epoch, processes)
+                task.advance_to(epoch + (step + 1) / steps, f"loss {found[-1].losses['task']:.3f}")
         seconds = time.perf_counter() - start
 
         statistics = [each for each in modules.buffers() if each.is_floating_point()]
@@ -151,16 +162,45 @@ def train(
             ("weights", parameters),
             ("running statistics", statistics),
         ):
-            _require_finite({name: sum(float(each.detach().sum()) for each in tensors)}, epoch)
+            _require_finite({name: sum(float(each.detach().sum()) for each in tensors)}, epoch, processes)
         curve = _curve(found, seconds, optimiser.param_groups[0]["lr"])
         if test is not None:
-            curve.test_top1 = test(epoch + 1)
+            curve.test_top1 = processes.of_first(partial(test, epoch + 1))
         curves.append(curve)
-        save_training_state(state_file, modules, optimiser, scaler, curves)
+        processes.of_first(partial(save_training_state, state_file, modules, optimiser, scaler, curves))
         if follow is not None:
-            follow(curves)
+            processes.of_first(partial(follow, curves))
     modules.eval()
     return curves
+
+
+def _half_precision(recipe: Recipe, device: torch.device) -> torch.dtype | None:
+    """The type of the matrix products; None for single precision."""
+    if recipe.mixed_precision == "bf16":
+        return torch.bfloat16
+    return torch.float16 if recipe.mixed_precision == "fp16" and device.type == "cuda" else None
+
+
+def _load_state(
+    path: Path, modules: nn.Module, optimiser: torch.optim.Optimizer, scaler: GradScaler, processes: Processes
+) -> list[Curve]:
+    """Continue from the state file, if there is one; all processes with what process 0 has."""
+    if processes.count == 1:
+        return load_training_state(path, modules, optimiser, scaler)
+
+    def load() -> tuple[list[Curve], dict[str, Any], dict[str, Any], dict[str, Any]]:
+        curves = load_training_state(path, modules, optimiser, scaler)
+        return curves, modules.state_dict(), optimiser.state_dict(), scaler.state_dict()
+
+    curves, weights, moments, scale = processes.of_first(load)
+    modules.load_state_dict(weights)
+    optimiser.load_state_dict(moments)
+    scaler.load_state_dict(scale)
+    return curves
+
+
+def _synchronised(modules: nn.Module, processes: Processes) -> AbstractContextManager[None]:
+    return synchronised_batch_norm(modules, processes.sum) if processes.count > 1 else nullcontext()
 
 
 def planned_epochs(recipe: Recipe, clips: int) -> int:
@@ -198,9 +238,13 @@ def learning_rate_factor(recipe: Recipe, epoch: float) -> float:
 
 
 def compute_gradients(
-    losses: Losses, parameters: list[nn.Parameter], scaler: GradScaler, revision: Revision
+    losses: Losses,
+    parameters: list[nn.Parameter],
+    scaler: GradScaler,
+    revision: Revision,
+    processes: Processes = ALONE,
 ) -> RevisionReport | None:
-    """Set the gradients of a step, multiplied by the scale of an enabled scaler.
+    """Set the gradients of a step of all processes, multiplied by the scale of an enabled scaler.
 
     Returns:
         The conflicts found, None without revision or without distillation losses.
@@ -210,20 +254,21 @@ def compute_gradients(
     report = None
     if revision == "none" or not distillation:
         total = torch.stack([task, *distillation.values()]).sum()
-        gradients = torch.autograd.grad(total, parameters, materialize_grads=True)
+        gradients = processes.sum_vector(torch.autograd.grad(total, parameters, materialize_grads=True))
     else:
         revise = revised_gradients if revision == "per_loss" else summed_revised_gradients
-        gradients, report = revise(task, distillation, parameters)
+        gradients, report = revise(task, distillation, parameters, processes)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     return report
 
 
-def _step_of(losses: Losses, report: RevisionReport | None, clips: int) -> _Step:
-    correct = losses.correct
-    if correct is None:
-        return _Step(losses.values(), report, clips, 0, 0)
-    return _Step(losses.values(), report, clips, len(correct), int(correct.sum()))
+def _step_of(losses: Losses, report: RevisionReport | None, clips: int, processes: Processes) -> _Step:
+    """What is known of the step of all processes, given the losses and the clips of this one."""
+    values, correct = losses.values(), losses.correct
+    counts = (clips, 0, 0) if correct is None else (clips, len(correct), int(correct.sum()))
+    totals = processes.sum_numbers([*values.values(), *counts])
+    return _Step(dict(zip(values, totals, strict=False)), report, *map(round, totals[len(values) :]))
 
 
 def _curve(steps: Sequence[_Step], seconds: float, learning_rate: float) -> Curve:
@@ -250,10 +295,11 @@ def _means(steps: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean(each)) for name, each in values.items()}
 
 
-def _require_finite(values: Mapping[str, float], epoch: int) -> None:
+def _require_finite(values: Mapping[str, float], epoch: int, processes: Processes) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
-            raise DataError(
+            error = DataError(
                 f"training diverged: {name} is {value} in epoch {epoch + 1}, expected a finite number; lower "
                 "recipe.learning_rate or lengthen recipe.warmup"
             )
+            raise processes.error_in_all(error)

@@ -104,13 +104,14 @@ class AdaptiveGraphConvolution(nn.Module):
         """The links ``C`` of each row, ``(row, subset, joint, joint)``."""
         theta, phi = self._by_joint(self.theta(x)), self._by_joint(self.phi(x))
         products = torch.bmm(theta, phi.transpose(1, 2)) / theta.shape[2]
-        return products.softmax(dim=1).view(x.shape[0], -1, x.shape[2], x.shape[2])
+        return products.softmax(dim=1).view(x.shape[0], len(self.adjacency), x.shape[2], x.shape[2])
 
     def _by_joint(self, embedded: Tensor) -> Tensor:
         """``(row, subset * channel, joint, frame)`` to ``(row * subset, joint, frame * channel)``."""
-        row, _, joint, frame = embedded.shape
-        split = embedded.permute(0, 2, 3, 1).reshape(row, joint, frame, len(self.adjacency), -1)
-        return split.permute(0, 3, 1, 2, 4).reshape(row * len(self.adjacency), joint, -1)
+        row, channel, joint, frame = embedded.shape
+        subsets, size = len(self.adjacency), channel // len(self.adjacency)
+        split = embedded.permute(0, 2, 3, 1).reshape(row, joint, frame, subsets, size)
+        return split.permute(0, 3, 1, 2, 4).reshape(row * subsets, joint, frame * size)
 
 
 def _initialise(network: GraphNetwork) -> None:

@@ -161,7 +161,7 @@ class LinkInference(nn.Module):
         shares = self.judge(pairs).softmax(dim=2)[:, :, 1:]
         itself = torch.ones_like(shares[:, :1])
         links = torch.cat([itself, shares], dim=1).index_select(1, self.position)
-        links = links.view(row, joint, joint, -1).permute(0, 3, 2, 1)
+        links = links.view(row, joint, joint, links.shape[2]).permute(0, 3, 2, 1)
         return links / links.sum(dim=2, keepdim=True)
 
     def _embed_pairs(self, x: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class LinkInference(nn.Module):
         selected = torch.arange(self.frames, device=x.device) * frame // self.frames
         joints = self.joints_alone(x.permute(0, 2, 3, 1).index_select(2, selected).flatten(2))
         pairs: Tensor = self.pairs_alone(self._pairs_of(joints))
-        joints = self.joints_among_others(pairs.view(row, joint, joint - 1, -1).mean(dim=2))
+        joints = self.joints_among_others(pairs.view(row, joint, joint - 1, pairs.shape[2]).mean(dim=2))
         embedded: Tensor = self.pairs_among_others(torch.cat([self._pairs_of(joints), pairs], dim=2))
         return embedded
 
@@ -194,4 +194,4 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.layers(x.flatten(0, 1))
-        return y.view(x.shape[0], x.shape[1], -1)
+        return y.view(x.shape[0], x.shape[1], y.shape[1])

@@ -106,7 +106,8 @@ class RefinedGraphConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         row, _, joint, frame = x.shape
         subsets = len(self.adjacency)
-        mixed = self.mix(x).view(row, subsets, -1, joint, frame).transpose(1, 2)
+        channels = self.mix.out_channels // subsets
+        mixed = self.mix(x).view(row, subsets, channels, joint, frame).transpose(1, 2)
         topology = self.topology(x).transpose(1, 2)
         # The sum over subsets and over joints is one.
         y: Tensor = topology.flatten(2, 3).transpose(2, 3) @ mixed.flatten(2, 3)
@@ -117,5 +118,6 @@ class RefinedGraphConvolution(nn.Module):
         row, _, joint, _ = x.shape
         mean = x.mean(dim=3, keepdim=True)
         differences = torch.tanh(self.listener(mean).transpose(2, 3) - self.source(mean))
-        refined: Tensor = self.refinement(differences).view(row, len(self.adjacency), -1, joint, joint)
+        subsets, channels = len(self.adjacency), self.refinement.out_channels // len(self.adjacency)
+        refined: Tensor = self.refinement(differences).view(row, subsets, channels, joint, joint)
         return self.adjacency.unsqueeze(1) + self.alpha * refined

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skdpipe.errors import ConfigError
+from skdpipe.networks.batch_norm import SynchronisedBatchNorm
 
 
 class JointNorm(nn.Module):
@@ -45,7 +46,9 @@ class PersonNorm(nn.Module):
         y = torch.zeros_like(x, memory_format=torch.channels_last)
         for number, norm in enumerate(self.norms):
             here = slot == number
-            if here.any():
+            if here.any() or isinstance(
+                norm.norm, SynchronisedBatchNorm
+            ):  # another process may have such rows
                 y = y.index_put((here,), norm(x[here], slot[here]))
         return y
 
@@ -128,7 +131,7 @@ def gather(x: Tensor, stacked: Tensor) -> Tensor:
     row, channel, joint, frame = x.shape
     flat = x.permute(0, 2, 3, 1).reshape(row, joint, frame * channel)
     aggregated = torch.bmm(stacked.expand(row, -1, -1), flat)
-    return aggregated.view(row, -1, frame, channel).permute(0, 3, 1, 2)
+    return aggregated.view(row, stacked.shape[-2], frame, channel).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):

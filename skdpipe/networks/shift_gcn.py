@@ -102,10 +102,10 @@ class ShiftGraphConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         row, channel, joint, frame = x.shape
         flat = x.permute(0, 3, 2, 1).reshape(row * frame, joint * channel)
-        shifted = flat.index_select(1, self.forward_shift).view(-1, joint, channel)
+        shifted = flat.index_select(1, self.forward_shift).view(row * frame, joint, channel)
         mixed = self.mix(shifted * (1 + torch.tanh(self.mask)))
         y: Tensor = self.norm(mixed.flatten(1).index_select(1, self.backward_shift))
-        y = y.view(row, frame, joint, -1).permute(0, 3, 2, 1)
+        y = y.view(row, frame, joint, self.mix.out_features).permute(0, 3, 2, 1)
         return y.contiguous(memory_format=torch.channels_last)
 
 
@@ -147,7 +147,7 @@ class TemporalShift(nn.Module):
             """The frames ``at``, ``(frame, channel)``; zero outside the clip."""
             inside = (at >= 0) & (at < frame)
             position = at.clamp(0, frame - 1) * channel + torch.arange(channel, device=x.device)
-            values = in_order.index_select(1, position.flatten()).view(row, joint, -1, channel)
+            values = in_order.index_select(1, position.flatten()).view(row, joint, len(at), channel)
             return values * (weight * inside)
 
         y = weighted(early, 1 - part) + weighted(early + 1, part)

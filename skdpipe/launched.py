@@ -1,0 +1,18 @@
+"""How `torchrun` started this process, from the environment; without importing torch."""
+
+from __future__ import annotations
+
+import os
+
+
+def launched_processes() -> tuple[int, int]:
+    """The number of this process, from 0, and how many were started together: 0 and 1 without `torchrun`."""
+    index, count = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        return 0, 1
+    return int(index), int(count)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that prints what is the same in all processes."""
+    return launched_processes()[0] == 0
