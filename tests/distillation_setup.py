@@ -17,6 +17,7 @@ from skdpipe.cache import PoseCache
 from skdpipe.config import Augmentation, ClipFormat, Distillation, NetworkChoice, Recipe
 from skdpipe.dataset import Batch, PairedClips, batches, build_manifest
 from skdpipe.distill.objective import student_objective
+from skdpipe.distill.processes import ALONE, Processes
 from skdpipe.distill.training import Objective, Revision, train
 from skdpipe.distill.training_state import Curve
 from skdpipe.networks import GraphNetwork, Network, adaptation_layer
@@ -88,6 +89,7 @@ class DistillationSetup:
         distil_from: int = 0,
         test: Callable[[int], float | None] | None = None,
         follow: Callable[[Sequence[Curve]], None] | None = None,
+        processes: Processes = ALONE,
     ) -> list[Curve]:
         return train(
             self.modules,
@@ -103,6 +105,7 @@ class DistillationSetup:
             distil_from=distil_from,
             test=test,
             follow=follow,
+            processes=processes,
         )
 
 

@@ -73,7 +73,7 @@ def _task_objective(
 
 def _mean_task_loss(logits: Tensor, label: Tensor, recipe: Recipe, clips: int) -> Tensor:
     """The sum of the clips' task losses, divided by the number of clips of the whole batch."""
-    return len(label) / clips * task_loss(logits, label, recipe) if len(label) else logits.sum()
+    return len(label) / clips * task_loss(logits, label, recipe) if len(label) else logits.float().sum()
 
 
 def are_correct(logits: Tensor, label: Tensor, mask: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ def student_objective(
 
     def mean_divergence(logits: Tensor, of_teacher: Tensor, clips: int) -> Tensor:
         if not len(logits):
-            return logits.sum()
+            return logits.float().sum()
         divergence = _KL[settings.kl_direction]
         return len(logits) / clips * divergence(logits.float(), of_teacher.float(), settings.temperature)
 
