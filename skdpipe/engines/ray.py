@@ -282,7 +282,10 @@ class _Run(Generic[Job, Result]):
             return
         except RayError as error:  # for instance of an import, or because the object store is full
             if actor.opened is None:
-                raise SkdpipeError(f"a worker on the Ray cluster cannot start: {_cause(error)}") from error
+                raise SkdpipeError(
+                    f"a worker on the Ray cluster cannot start ({_cause(error)}); expected skdpipe and its "
+                    "packages, in the same versions, on all machines"
+                ) from error
             message = _Done(None, _cause(error), 0.0, ())
         if isinstance(message, _Unusable):
             raise message.error
@@ -527,7 +530,7 @@ def _room(total: float, share: float) -> int:
 
 
 def _cause(error: Exception) -> str:
-    cause = getattr(error, "cause", None)
+    cause = getattr(error, "cause", None) or getattr(error, "client_exc", None)
     return in_one_line(cause if isinstance(cause, Exception) else error)
 
 
