@@ -154,6 +154,7 @@ def _clips(
         *_formats(bundle.metadata.clip, quality, manifest),
         experiment.derive_low,
         experiment.seed,
+        megabytes=experiment.recipe.memory_megabytes,
     )
 
 

@@ -52,8 +52,7 @@ def evaluate(
     training_top1 = None
     if training is not None:
         training_top1 = accuracy(*logits_of(network_in_use, training, quality, batch, device), 1)
-    people, channels, frames, joints = data[0].of_quality(quality)[0].shape
-    shape = (1, people, channels, frames, joints)
+    shape = (1, *data[0].of_quality(quality)[0].shape)
     return Figures(
         top1=accuracy(scores, truth, 1),
         top5=accuracy(scores, truth, 5),

@@ -158,7 +158,10 @@ class Recipe:
         augment: random transforms of the training clips; ``{}`` uses their defaults, null switches them off.
         mixed_precision: ``fp16`` computes in half precision on a GPU, and in single precision elsewhere;
             ``bf16`` in bfloat16 everywhere; ``none`` in single precision.
-        loader_workers: number of processes that prepare batches; 0 is fastest if all clips fit into memory.
+        loader_workers: number of processes that prepare batches; 0 chooses none if all clips fit into
+            ``memory_megabytes``, and otherwise a number by that of the cores.
+        memory_megabytes: memory for clips that have been read, in MB (10^6 bytes); those that do not fit are
+            read again in each epoch.
     """
 
     epochs: PositiveInt = 20
@@ -178,6 +181,7 @@ class Recipe:
     augment: Augmentation | None = None
     mixed_precision: Literal["fp16", "bf16", "none"] = "fp16"
     loader_workers: Processes = 0
+    memory_megabytes: NonNegativeInt = 2000
 
 
 @dataclass(frozen=True, config=STRICT)

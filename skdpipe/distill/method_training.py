@@ -250,6 +250,7 @@ def clips_of(
         experiment.derive_low,
         experiment.seed,
         resample=resample,
+        megabytes=experiment.recipe.memory_megabytes,
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from skdpipe.config import Augmentation, Recipe
-from skdpipe.dataset import Batch, BatchPart, PairedClips, batches
+from skdpipe.dataset import Batch, BatchPart, Loader, PairedClips
 from skdpipe.dataset.loader import clips_per_epoch, steps_per_epoch
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.distill.processes import ALONE, Processes
@@ -112,6 +112,8 @@ def train(
     curves = _load_state(state_file, modules, optimiser, scaler, processes)
     steps = steps_per_epoch(clips_per_epoch(data.labels, balanced=recipe.balanced), recipe.batch)
     epochs = planned_epochs(recipe, len(data))
+    part = BatchPart(processes.index, processes.count)
+    loader = Loader(data, recipe.batch, workers=recipe.loader_workers, part=part)
     if follow is not None:
         processes.of_first(partial(follow, curves))
 
@@ -119,22 +121,12 @@ def train(
         start = time.perf_counter()
         order, noise, dropout = (np.random.default_rng([seed, epoch, use]) for use in range(3))
         torch.manual_seed(int(dropout.integers(2**63)) + processes.index)
-        data.begin_epoch(epoch)
         modules.train()
         found: list[_Step] = []
 
         with _synchronised(modules, processes):
             for step, batch in enumerate(
-                batches(
-                    data,
-                    recipe.batch,
-                    workers=recipe.loader_workers,
-                    shuffle=order,
-                    balanced=recipe.balanced,
-                    augment=augment,
-                    noise=noise,
-                    part=BatchPart(processes.index, processes.count),
-                )
+                loader.epoch(epoch, shuffle=order, balanced=recipe.balanced, augment=augment, noise=noise)
             ):
                 now = (epoch + step / steps) * recipe.epochs / epochs  # in epochs of the recipe's schedule
                 for group in optimiser.param_groups:
@@ -170,6 +162,7 @@ def train(
         processes.of_first(partial(save_training_state, state_file, modules, optimiser, scaler, curves))
         if follow is not None:
             processes.of_first(partial(follow, curves))
+    loader.close()
     modules.eval()
     return curves
 

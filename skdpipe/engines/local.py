@@ -138,7 +138,7 @@ class LocalEngine:
 
 
 def _serve(open_work: OpenWork[Job, Result], worker: Worker, end: Connection) -> None:
-    _depend_on_parent()
+    depend_on_parent()
     try:
         work = open_work(worker)
     except Exception as error:
@@ -193,7 +193,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
         process.join()
 
 
-def _depend_on_parent() -> None:
+def depend_on_parent() -> None:
     """Leave Ctrl+C to the parent process, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the mask is not inherited
     threading.Thread(target=_end_with_parent, daemon=True).start()

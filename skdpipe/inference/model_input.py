@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,6 +33,11 @@ Mask = NDArray[np.bool_]
 def clip_shape(clip: ClipFormat) -> tuple[int, int, int, int]:
     """Shape of the input of one clip ``(person, channel, frame, joint)``."""
     return clip.people, clip.channels, clip.frames, len(layout_named(clip.layout))
+
+
+def bytes_of_clip(clip: ClipFormat) -> int:
+    """Bytes of the input of one clip."""
+    return math.prod(clip_shape(clip)) * np.dtype(np.float32).itemsize
 
 
 def model_input(sequence: PoseSequence, clip: ClipFormat) -> tuple[Floats, Mask]:
