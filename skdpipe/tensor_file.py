@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -22,10 +25,12 @@ from safetensors.numpy import load, save
 
 from skdpipe.errors import in_one_line
 from skdpipe.file_format import is_newer
-from skdpipe.storage import Place, Start, is_local, read_bytes, read_start, write_bytes
+from skdpipe.storage import Place, Start, read_bytes, read_start, write_bytes
 
 CHECKSUM: Final = "sha256"
 """Name of the checksum in the metadata."""
+
+_BYTES: Final = {"F32": 4, "F64": 8, "I32": 4, "I64": 8}
 
 
 class TensorFileError(ValueError):
@@ -64,11 +69,12 @@ class Header:
             TensorFileError: if the field is not there.
         """
         found = self.metadata.get("format", "none")
+        if found == expected:
+            return
         if is_newer(found, expected):
             raise NewerFormatError(f"format '{found}', newer than '{expected}'")
-        if found != expected:
-            error = OtherFormatError if "format" in self.metadata else TensorFileError
-            raise error(f"format '{found:.40}', expected '{expected}'")
+        error = OtherFormatError if "format" in self.metadata else TensorFileError
+        raise error(f"format '{found:.40}', expected '{expected}'")
 
 
 def write_tensors(path: Place, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
@@ -90,25 +96,58 @@ def read_header(path: Place, start: Start | None = None) -> Header:
 
     Args:
         path: the file.
-        start: what was read already of a file in a store.
+        start: what was read already of the file.
 
     Raises:
         OSError: if the file cannot be read.
         TensorFileError: if it is damaged.
     """
-    if isinstance(path, Path):
+    if start is None:
         _require_file(path)
-        return _read_header(path)
-    start = start or read_start(path)
+        start = read_start(path)
     if len(start.content) < min(start.size, _length_of_header(start.content)):
         content = read_bytes(path)
         start = Start(content, len(content))
+    header = _plain_header_in(start)
+    if header is not None:
+        return header
+    if isinstance(path, Path):
+        return _read_header(path)
     with TemporaryDirectory(prefix="skdpipe-") as folder:
         path = Path(folder) / "header"
         with path.open("wb") as file:
             file.write(start.content)
             file.truncate(start.size)  # safetensors checks the lengths, and reads no more than the header
         return _read_header(path)
+
+
+def _plain_header_in(start: Start) -> Header | None:
+    """The header of a file that is sound and has common types, in a part of the library's time.
+
+    Of other files it is None: safetensors says what is wrong with them.
+    """
+    length = _length_of_header(start.content)
+    if not 8 < length <= len(start.content) or start.content[8:9] != b"{":
+        return None
+    try:
+        fields = json.loads(start.content[8:length].decode())
+        metadata = fields.pop("__metadata__", {})
+        types = {name: TensorType(tuple(each["shape"]), each["dtype"]) for name, each in fields.items()}
+        end = 0
+        for first, last, name in sorted((*each["data_offsets"], name) for name, each in fields.items()):
+            shape, dtype = types[name].shape, types[name].dtype
+            if first != end or last - first != math.prod(shape) * _BYTES[dtype] or not _are_sizes(shape):
+                return None
+            end = last
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    if length + end != start.size or not all(type(each) is str for each in metadata.values()):
+        return None
+    return Header(metadata, types)
+
+
+def _are_sizes(shape: tuple[object, ...]) -> bool:
+    return all(type(each) is int and each >= 0 for each in shape)
 
 
 def _read_header(path: Path) -> Header:
@@ -131,8 +170,18 @@ def read_tensors(path: Place) -> dict[str, NDArray[Any]]:
         OSError: if the file cannot be read.
         TensorFileError: if it is damaged, or the checksum differs.
     """
+    return tensors_in(read_content(path))
+
+
+def read_content(path: Place) -> bytes:
+    """All bytes of a file.
+
+    Raises:
+        OSError: if it cannot be read.
+        TensorFileError: if it is no regular file.
+    """
     _require_file(path)
-    return tensors_in(read_bytes(path))
+    return read_bytes(path)
 
 
 def tensors_in(content: bytes) -> dict[str, NDArray[Any]]:
@@ -211,5 +260,8 @@ def _length_of_header(content: bytes | memoryview) -> int:
 
 def _require_file(path: Place) -> None:
     """Refuse what is no regular file: a folder, or a pipe, which would block."""
-    if is_local(path) and path.exists() and not path.is_file():
-        raise TensorFileError("a folder or a device, not a file")
+    if isinstance(path, Path):
+        with suppress(OSError):  # reading it says what is wrong
+            if S_ISREG(path.stat().st_mode):
+                return
+            raise TensorFileError("a folder or a device, not a file")

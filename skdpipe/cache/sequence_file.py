@@ -27,7 +27,7 @@ from skdpipe.errors import (
 )
 from skdpipe.skeleton import LAYOUTS, Layout, Origin, PoseSequence, describe_layout, layout_named
 from skdpipe.skeleton.plausible import require_plausible, require_plausible_video
-from skdpipe.storage import Place, Start, is_local, read_bytes
+from skdpipe.storage import Place, Start, is_local
 from skdpipe.tensor_file import (
     CHECKSUM,
     Header,
@@ -35,6 +35,7 @@ from skdpipe.tensor_file import (
     OtherFormatError,
     TensorFileError,
     TensorType,
+    read_content,
     read_header,
     tensors_in,
     write_tensors,
@@ -134,14 +135,9 @@ def read_sequence(path: Place) -> PoseSequence:
 
 def read_whole(path: Place) -> tuple[Entry, PoseSequence]:
     """As `read_sequence`, with the header."""
-    if is_local(path):
-        entry = read_entry(path)
-        with _errors_of(path):
-            content = read_bytes(path)
-    else:  # with one request
-        with _errors_of(path):
-            content = read_bytes(path)
-        entry = read_entry(path, Start(content, len(content)))
+    with _errors_of(path):
+        content = read_content(path)
+    entry = read_entry(path, Start(content, len(content)))
     with _errors_of(path):
         tensors = tensors_in(content)
         sequence = PoseSequence(
@@ -163,7 +159,7 @@ def read_entry(path: Place, start: Start | None = None) -> Entry:
 
     Args:
         path: the file.
-        start: what was read already of a file in a store.
+        start: what was read already of the file.
 
     Raises:
         NewerVersionError, CacheError: as `read_sequence`.
@@ -286,7 +282,9 @@ def _to_metadata(sequence: PoseSequence, quality: Quality, settings: str) -> dic
 
 def _corrections_in(metadata: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
     """The labels that were corrected, with their values before."""
-    corrected = json.loads(metadata.get(_CORRECTED, "{}"))
+    if _CORRECTED not in metadata:
+        return ()
+    corrected = json.loads(metadata[_CORRECTED])
     if not isinstance(corrected, dict) or any(
         name not in _OPTIONAL or not isinstance(value, str | None) for name, value in corrected.items()
     ):
