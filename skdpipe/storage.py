@@ -84,8 +84,8 @@ def place_of(text: str | Place) -> Place:
     if not isinstance(text, str):
         if isinstance(text, Path) and _ADDRESS_AS_PATH.match(str(text)):
             raise ConfigError(
-                f"the path {in_brief(str(text), 100)} was an address; expected it as text, or as the result "
-                "of skdpipe.storage.place_of: pass a str"
+                f"the path {in_brief(str(text), 100)} was an address, which pathlib changes; expected a str, "
+                "or the result of skdpipe.storage.place_of"
             )
         return text
     if "://" not in text:
@@ -132,6 +132,24 @@ def _remote_place(protocol: str, rest: str) -> Place:
             f"{in_brief(address, 100)} cannot be used ({error}); expected an address such as "
             "s3://bucket/folder"
         ) from error
+
+
+def require_path(path: Path, name: str) -> None:
+    """Check that a path was not made from an address, by which a folder ``s3:`` would be created.
+
+    Args:
+        path: the path.
+        name: of the option or argument, for the message.
+
+    Raises:
+        ConfigError: if it was.
+    """
+    if _ADDRESS_AS_PATH.match(str(path)) and not path.exists():
+        address = str(path).replace(":", ":/", 1)
+        raise ConfigError(
+            f"{name} {in_brief(address, 100)} is an address; expected a path of this machine here: copy what "
+            "is there to a folder"
+        )
 
 
 def is_local(place: Place) -> bool:
@@ -402,14 +420,14 @@ def _file_system(place: UPath) -> AbstractFileSystem:
 
 
 @contextmanager
-def _as_os_errors(place: Place) -> Iterator[None]:
+def _as_os_errors(place: UPath) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         raise _as_os_error(place, error) from error
 
 
-def _as_os_error(place: Place, error: BaseException) -> OSError:
+def _as_os_error(place: UPath, error: BaseException) -> OSError:
     """Any error of a store as an OSError with a number, a text and the address."""
     match error:
         case FileNotFoundError():
@@ -421,6 +439,8 @@ def _as_os_error(place: Place, error: BaseException) -> OSError:
         case _:
             code = errno.EIO
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    if not isinstance(error, OSError) or not text:
+    if code == errno.ENOENT and (not text or place.path.strip("/") in text):
+        text = "it does not exist"
+    elif not isinstance(error, OSError) or not text:
         text = in_one_line(error) if isinstance(error, Exception) else repr(error)
     return OSError(code, f"{' '.join(text.split()):.200}", str(place))

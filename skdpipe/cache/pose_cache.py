@@ -122,9 +122,14 @@ class PoseCache:
         """Whether the cache contains a sequence. A damaged file counts as missing.
 
         Only the header is read; its lengths are checked against the length of the file.
+
+        Raises:
+            CacheReadError: if a store cannot be read.
         """
         try:
             self.describe(self.path_of(quality, settings, key))
+        except CacheReadError:
+            raise
         except CacheError:
             return False
         return True

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperCommand
 from typer.rich_utils import rich_format_error
 
 from skdpipe.errors import ConfigError, ProcessError, SkdpipeError, explaining_missing_extras, in_one_line
 from skdpipe.launched import is_first_process, launched_processes
 from skdpipe.printable import printable
+from skdpipe.storage import Place, place_of, require_path
 from skdpipe.strict_json import to_strict_json
 
 if TYPE_CHECKING:
@@ -33,6 +35,22 @@ SETTINGS: Final = "Settings"
 
 _OF_SEVERAL_PROCESSES: Final = ("distill", "finetune")
 _NO_READER: Final = 141  # the exit code that a shell gives a command that SIGPIPE ends
+
+
+class LocalCommand(TyperCommand):
+    """A command that refuses the address of a store where it expects a path."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            ConfigError: if an option or argument of a path is an address.
+        """
+        for name, value in ctx.params.items():
+            for each in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(each, Path):
+                    require_path(each, name)
+        return super().invoke(ctx)
 
 
 class PlainConsole(Console):
@@ -94,7 +112,18 @@ RuntimeName = Annotated[
     Literal["auto", "torch", "onnx", "openvino"],
     typer.Option(help="What runs the networks; auto takes the fastest that is installed."),
 ]
-Cache = Annotated[Path, typer.Option("--cache", envvar="SKDPIPE_CACHE", help="Folder of the pose cache.")]
+_CACHE_HELP = "Folder of the pose cache"
+Cache = Annotated[
+    Place,
+    typer.Option(
+        "--cache",
+        envvar="SKDPIPE_CACHE",
+        parser=place_of,
+        metavar="PATH",
+        help=f"{_CACHE_HELP}, also in a store: s3://bucket/folder.",
+    ),
+]
+LocalCache = Annotated[Path, typer.Option("--cache", envvar="SKDPIPE_CACHE", help=f"{_CACHE_HELP}.")]
 Models = Annotated[Path, typer.Option("--models", help="Folder of the trained networks.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1...; by default a GPU if present.")]
 

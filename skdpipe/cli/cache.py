@@ -26,8 +26,9 @@ from skdpipe.cli.app import (
     stderr,
 )
 from skdpipe.cli.interruption import starting_over
-from skdpipe.errors import CacheError, DataError
+from skdpipe.errors import CacheError, CacheReadError, DataError
 from skdpipe.printable import printable
+from skdpipe.storage import Place, is_folder
 
 if TYPE_CHECKING:
     from skdpipe import CacheFinding, FolderSummary, PoseCache, PruneReport, RelabelReport
@@ -114,13 +115,18 @@ def _print_folder(folder: FolderSummary) -> None:
 
 def _print_clips(opened: PoseCache, folder: str) -> None:
     """Print the sequences of a folder, or of all, as CSV."""
+    from skdpipe.cache.sequence_file import read_entry
+
     _print_row(*_COLUMNS)
     left_out = 0
     for found in opened.folders_named(folder) if folder else opened.folders():
-        for path in opened.files_in(found):
+        states = opened.states_in(found)
+        for path, start in opened.starts_in(found):
             try:
-                entry, size = opened.describe(path), path.stat().st_size
-            except (CacheError, OSError):
+                entry, size = read_entry(path, start), states[path.name].size
+            except CacheReadError:
+                raise
+            except (CacheError, KeyError):  # damaged, or written meanwhile
                 left_out += 1
                 continue
             origin = entry.origin
@@ -209,7 +215,7 @@ def prune(
         _print_pruning(report, root, yes)
 
 
-def _print_pruning(report: PruneReport, root: Path, done: bool) -> None:
+def _print_pruning(report: PruneReport, root: Place, done: bool) -> None:
     by_reason = defaultdict(list)
     for each in report.removals:
         by_reason[each.reason].append(each)
@@ -282,7 +288,7 @@ def _print_renaming(report: RelabelReport, old: str, new: str) -> None:
         print_problem("yellow", "note", f"{others:,} other clips have the label {new} already")
 
 
-def _print_relabelling(report: RelabelReport, root: Path, done: bool) -> None:
+def _print_relabelling(report: RelabelReport, root: Place, done: bool) -> None:
     lines = [
         f"{change.before or '(no label)'} → {change.after or '(no label)'}: {change.clips:,} clips"
         for change in report.changes
@@ -294,7 +300,7 @@ def _print_relabelling(report: RelabelReport, root: Path, done: bool) -> None:
         print_line("nothing was changed; add --yes")
 
 
-def _open(root: Path) -> PoseCache:
+def _open(root: Place) -> PoseCache:
     """The cache in a folder.
 
     Raises:
@@ -302,7 +308,7 @@ def _open(root: Path) -> PoseCache:
     """
     from skdpipe import PoseCache
 
-    if not root.is_dir():
+    if not is_folder(root):
         raise CacheError(f"{root} is not a folder; expected a pose cache: name it with --cache")
     return PoseCache(root)
 

@@ -19,6 +19,20 @@ from skdpipe.cli import (  # noqa: F401, I001
     settings,
     doctor,
 )
-from skdpipe.cli.app import app, run
+from typer import Typer
+
+from skdpipe.cli.app import LocalCommand, app, run
 
 __all__ = ["app", "run"]
+
+
+def _refuse_addresses(family: Typer) -> None:
+    for command in family.registered_commands:
+        if not issubclass(command.cls, LocalCommand):
+            command.cls = LocalCommand
+    for group in family.registered_groups:
+        if group.typer_instance is not None:
+            _refuse_addresses(group.typer_instance)
+
+
+_refuse_addresses(app)

@@ -11,7 +11,17 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from skdpipe.cli.app import SETTINGS, Cache, Config, Overrides, app, print_json, print_line, stderr, stdout
+from skdpipe.cli.app import (
+    SETTINGS,
+    Config,
+    LocalCache,
+    Overrides,
+    app,
+    print_json,
+    print_line,
+    stderr,
+    stdout,
+)
 from skdpipe.cli.interruption import starting_over
 from skdpipe.printable import printable
 
@@ -29,7 +39,7 @@ def doctor(
     ] = None,
     config: Config = "published",
     overrides: Overrides = None,
-    cache: Cache = Path("pose_cache"),
+    cache: LocalCache = Path("pose_cache"),
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Read every entry of the cache, not a sample.")
     ] = False,

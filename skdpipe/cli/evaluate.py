@@ -7,12 +7,21 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
-from typer.core import TyperCommand
 
-from skdpipe.cli.app import EXPERIMENTS, Cache, Device, Overrides, app, device_of, print_line, stdout
+from skdpipe.cli.app import (
+    EXPERIMENTS,
+    Cache,
+    Device,
+    LocalCommand,
+    Overrides,
+    app,
+    device_of,
+    print_line,
+    stdout,
+)
 
 
-class _SeveralWeights(TyperCommand):
+class _SeveralWeights(LocalCommand):
     """Accepts ``--weights 2 2 1`` as ``--weights 2 --weights 2 --weights 1``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

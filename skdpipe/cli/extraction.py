@@ -23,6 +23,7 @@ from skdpipe.cli.app import (
 )
 from skdpipe.cli.engines import Cpus, EngineName, Gpus, ray_engine
 from skdpipe.errors import DataError
+from skdpipe.storage import Place
 
 if TYPE_CHECKING:
     from skdpipe.engines import Engine
@@ -127,7 +128,7 @@ def find_all(paths: Sequence[Path]) -> tuple[list[VideoItem], list[tuple[Path, D
     return items, errors
 
 
-def print_extraction(report: ExtractionReport, cache: Path) -> None:
+def print_extraction(report: ExtractionReport, cache: Place) -> None:
     """Print the number of videos, how well the people of both qualities match, and the problems."""
     changed = f"{report.relabelled} labels changed, " if report.relabelled else ""
     changed += f"{report.corrected} corrected labels kept, " if report.corrected else ""

@@ -10,6 +10,7 @@ import typer
 from skdpipe.cli.app import EVERYDAY, app, print_json, print_line, print_lines, print_problem, stderr
 from skdpipe.cli.poses import Images, Labels, Rate, Size, SourceFormat, SourceLayout, Space, Split
 from skdpipe.errors import ConfigError
+from skdpipe.storage import Place, place_of
 
 if TYPE_CHECKING:
     from skdpipe.info import Description
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=EVERYDAY)
 def info(
     path: Annotated[
-        Path,
+        Place,
         typer.Argument(
-            help="A bundle, run, comparison, export, pose cache, weights, config, skeletons or video."
+            parser=place_of,
+            metavar="PATH",
+            help="A bundle, run, comparison, export, pose cache, weights, config, skeletons or video.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as one JSON object.")] = False,

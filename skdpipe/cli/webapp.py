@@ -12,9 +12,9 @@ import typer
 
 from skdpipe.cli.app import (
     EVERYDAY,
-    Cache,
     Device,
     EstimatorConfig,
+    LocalCache,
     Models,
     RuntimeName,
     app,
@@ -41,7 +41,7 @@ def web_app(
         typer.Option(help="Bundle of a student, or folder of an export; by default the newest bundle."),
     ] = None,
     models: Models = Path("models"),
-    cache: Cache = Path("pose_cache"),
+    cache: LocalCache = Path("pose_cache"),
     videos: Annotated[
         list[Path] | None,
         typer.Option(

@@ -12,13 +12,14 @@ from pathlib import Path
 from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.cache.video_index import KnownVideo, VideoIndex
 from skdpipe.engines import Engine
-from skdpipe.errors import CacheError, CacheWriteError, DataError, NewerVersionError
+from skdpipe.errors import CacheError, CacheReadError, CacheWriteError, DataError, NewerVersionError
 from skdpipe.extraction.look_up import count_frames, look_up_videos
 from skdpipe.extraction.report import reason_of
 from skdpipe.extraction.sources import Source
 from skdpipe.extraction.video_list import VideoItem
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
+from skdpipe.storage import is_folder, is_local
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,15 @@ def _find_entry(source: Source, cache: PoseCache, key: str, people: int) -> Entr
     """Header of the cached sequence; None if it is missing, damaged or has another number of people.
 
     Raises:
-        CacheError: if it cannot be replaced: a folder, or a sequence that a later version of skdpipe wrote.
+        CacheError: if it cannot be replaced: a folder, or a sequence that a later version of skdpipe wrote;
+            or if a store cannot be read.
     """
     path = cache.path_of(source.quality, source.settings, key)
-    if path.is_dir():
+    if is_local(path) and is_folder(path):
         raise CacheError(f"{path} is a folder; expected a cached sequence: rename or delete the folder")
     try:
         entry = cache.describe(path)
-    except NewerVersionError:
+    except (NewerVersionError, CacheReadError):
         raise
     except CacheError:
         return None

@@ -20,6 +20,7 @@ from skdpipe.info.description import Description, Fact, bytes_as_fact, commands_
 from skdpipe.info.skeletons import describe_skeletons
 from skdpipe.info.tensors import checksum_fact, is_format
 from skdpipe.progress import Progress
+from skdpipe.storage import Place
 from skdpipe.training_summary import describe_estimator
 
 _QUALITIES: Final[tuple[Quality, ...]] = get_args(Quality)
@@ -42,6 +43,21 @@ def is_cache(folder: Path) -> bool:
     return any(is_quality(folder / quality) for quality in _QUALITIES)
 
 
+def describe_remote_cache(root: Place, progress: Progress) -> Description:
+    """Describe a cache in a store.
+
+    Raises:
+        DataError: if there is none.
+        CacheError: if the store cannot be read.
+    """
+    if not PoseCache(root).folders():
+        raise DataError(
+            f"{root}: no pose cache there; expected one, since nothing else is described in a store: copy it "
+            "to this machine"
+        )
+    return describe_cache(root, progress)
+
+
 def _folders_in(folder: Path) -> list[Path]:
     try:
         return sorted(each for each in folder.iterdir() if each.is_dir())
@@ -49,7 +65,7 @@ def _folders_in(folder: Path) -> list[Path]:
         return []
 
 
-def describe_cache(root: Path, progress: Progress, quality: Quality | None = None) -> Description:
+def describe_cache(root: Place, progress: Progress, quality: Quality | None = None) -> Description:
     """Describe the root of a cache, or one quality of it; only headers are read.
 
     Raises:
@@ -149,7 +165,7 @@ def _in_words(summary: FolderSummary) -> str:
     return "; ".join([*parts, "estimator " + " and ".join(summary.estimators)])
 
 
-def _problems(found: Sequence[FolderSummary], root: Path) -> tuple[str, ...]:
+def _problems(found: Sequence[FolderSummary], root: Place) -> tuple[str, ...]:
     return tuple(
         f"{root / each.quality / each.settings}: {each.damaged} damaged files, {each.unknown} of another or "
         f"later format; `skdpipe cache verify --cache {root}` lists them"

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from skdpipe.printable import printable
 from skdpipe.skeleton.mean_pose import PoseSummary
+from skdpipe.storage import Place
 
 Kind = Literal[
     "bundle",
@@ -69,7 +70,7 @@ class Description:
         poses: the mean pose, of skeletons.
     """
 
-    path: Path
+    path: Place
     kind: Kind
     title: str
     facts: tuple[Fact, ...]
@@ -108,7 +109,7 @@ def size_of(files: Iterable[Path]) -> Fact:
     return bytes_as_fact(sum(file.stat().st_size for file in files))
 
 
-def commands_for(path: Path, *commands: str) -> Fact:
+def commands_for(path: Place, *commands: str) -> Fact:
     """Commands that use a file or folder, which stands for each ``{}``."""
     return Fact("commands", [command.replace("{}", shlex.quote(str(path))) for command in commands])
 

@@ -17,6 +17,7 @@ from skdpipe.info.bundle import describe_bundle
 from skdpipe.info.cache import (
     describe_cache,
     describe_entry,
+    describe_remote_cache,
     describe_settings_folder,
     is_cache,
     is_quality,
@@ -43,6 +44,7 @@ from skdpipe.pose.openpifpaf.weights_file import FORMAT as POSE
 from skdpipe.pose.openpifpaf.weights_file import FORMAT_2019 as POSE_2019
 from skdpipe.progress import Progress
 from skdpipe.regular_file import kind_of
+from skdpipe.storage import Place, place_of
 from skdpipe.tensor_file import TensorFileError
 from skdpipe.video import EXTENSIONS, is_image_series
 
@@ -56,7 +58,7 @@ _EXPECTED: Final = (
 
 
 def describe_path(
-    path: Path | str,
+    path: Place | str,
     *,
     format: str | None = None,  # noqa: A002
     options: FormatOptions | None = None,
@@ -70,7 +72,7 @@ def describe_path(
     ('config', True)
 
     Args:
-        path: the file or folder; it is recognised by its content.
+        path: the file or folder, recognised by its content; in a store only a pose cache.
         format: of skeletons, if the files do not show it; see `load_poses`.
         options: for the format of skeletons.
         progress: shows the clips of skeletons, and the files of a cache.
@@ -80,7 +82,9 @@ def describe_path(
         SkdpipeError: if it is damaged so that nothing is known about it; what is known of other damaged files
             is described, with the damage in ``problems``.
     """
-    path, progress = Path(path), progress or Progress(quiet=True)
+    path, progress = place_of(path), progress or Progress(quiet=True)
+    if not isinstance(path, Path):
+        return describe_remote_cache(path, progress)
     if format is not None or (options is not None and options.given):
         return describe_skeletons(path, format_of(path, format), options or FormatOptions(), progress)
     try:
