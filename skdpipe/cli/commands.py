@@ -28,7 +28,7 @@ __all__ = ["app", "run"]
 
 def _refuse_addresses(family: Typer) -> None:
     for command in family.registered_commands:
-        if not issubclass(command.cls, LocalCommand):
+        if command.cls is None or not issubclass(command.cls, LocalCommand):
             command.cls = LocalCommand
     for group in family.registered_groups:
         if group.typer_instance is not None:
