@@ -113,7 +113,7 @@ class Frames(torch.utils.data.Dataset[int]):
 def test_a_missing_bucket_is_named_in_one_line(bucket: Place) -> None:
     cache = PoseCache("s3://no-such-bucket/cache")  # type: ignore[arg-type]
     assert not is_folder(cache.root)
-    with pytest.raises(CacheWriteError, match="no-such-bucket.*bucket does not exist") as caught:
+    with pytest.raises(CacheWriteError, match=r"no-such-bucket.*bucket does not exist") as caught:
         cache.save(a_sequence("sideways"), "high", "eyes-1")
     assert "\n" not in str(caught.value)
 
