@@ -25,7 +25,7 @@ _SCALES: Final = {
     "image": "divided by the size of the frame",
     "root": "relative to the root joint",
 }
-_WITHOUT_EFFECT: Final = {"steps", "loader_workers", "memory_megabytes", "mixed_precision"}
+_NOT_NAMED: Final = {"steps", "loader_workers", "memory_megabytes", "mixed_precision"}
 _FILLS: Final = {"resample": "the whole clip resampled to", "replay": "the clip cut or replayed to"}
 
 
@@ -144,7 +144,7 @@ def _recipe(recipe: Recipe, epochs: int) -> str:
     parts = [
         f"{epochs or recipe.epochs} epochs, batches of {recipe.batch}, {recipe.optimiser}",
         f"learning rate {recipe.learning_rate:g} ({rate})",
-        *_changed(recipe, leave_out={*shown, *_WITHOUT_EFFECT}),
+        *_changed(recipe, leave_out={*shown, *_NOT_NAMED}),
     ]
     if recipe.augment is not None:
         used = {name: value for name, value in to_plain(recipe.augment).items() if value}

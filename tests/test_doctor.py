@@ -25,7 +25,7 @@ from test_cli import Run, run  # noqa: F401  # a fixture
 import skdpipe
 from skdpipe import control_groups, memory
 from skdpipe.cache import PoseCache
-from skdpipe.config import ClipFormat, NetworkChoice, PluginSettings, Recipe, RtmlibSettings
+from skdpipe.config import ClipFormat, NetworkChoice, PluginSettings, RtmlibSettings
 from skdpipe.doctor import (
     estimates,
     machine,
@@ -698,22 +698,18 @@ def test_joints_of_estimators() -> None:
     assert estimates.joints_of(RtmlibSettings(body="halpe-26")) == 26
 
 
-def test_bytes_of_clips_and_of_shared_memory() -> None:
+def test_bytes_of_clips() -> None:
     clip = ClipFormat(frames=10, people=2, layout="penn-13")
     assert estimates.bytes_of_clip(clip) == 2 * (2 * 3 * 10 * 13) * 4
-    experiment = tiny_experiment(clip=clip, recipe=Recipe(batch=5, loader_workers=3))
-    assert estimates.bytes_in_shared_memory(experiment) == 7 * 5 * 6240
-    assert estimates.bytes_in_shared_memory(tiny_experiment()) == 0
 
 
-def test_shared_memory_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_of_a_loader_need_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     setup = Setup("demo", ("experiment.recipe.loader_workers=4",))
     if sys.platform == "linux":
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**16))
-        assert findings_of(needs, "shared-memory", Setup("demo")) == []
-        assert the_finding(needs, "shared-memory", setup).level == "problem"
+        assert findings_of(needs, "shared-memory", setup) == []
         monkeypatch.setattr(needs, "_SHARED", tmp_path / "none")
         assert the_finding(needs, "shared-memory", setup).level == "problem"
+        assert the_finding(needs, "shared-memory", Setup("demo")).level == "note"
 
 
 TRAIN = """
@@ -752,6 +748,8 @@ def test_networks_that_are_chosen_by_the_number_of_clips() -> None:
     auto = tiny_experiment(teacher=NetworkChoice("auto"), student=NetworkChoice("auto"))
     few, many = (estimates.bytes_of_training(auto, clips) for clips in (10, 5000))
     assert many > few + 4990 * estimates.bytes_of_clip(auto.clip)
+    huge, twice = (estimates.bytes_of_training(auto, clips) for clips in (10**7, 2 * 10**7))
+    assert huge == twice  # more clips than the memory for them
 
 
 # Command -------------------------------------------------------------------------------------------

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +21,14 @@ import torch
 from distillation_setup import training_clips
 from hypothesis import given
 from hypothesis import strategies as st
-from moving_body import fill, tiny_experiment
+from moving_body import ACTIONS, fill, tiny_experiment
 
 from skdpipe.cache import PoseCache
-from skdpipe.config import Augmentation, ClipFormat
-from skdpipe.dataset import Batch, BatchPart, PairedClips, batches, build_manifest
+from skdpipe.config import Augmentation, ClipFormat, Degradation
+from skdpipe.dataset import Batch, BatchPart, Loader, PairedClips, batches, build_manifest
+from skdpipe.dataset import loader as loader_module
 from skdpipe.dataset.loader import balanced_order, clips_per_epoch, steps_per_epoch
+from skdpipe.errors import CacheError, ProcessError
 
 Labels = st.lists(st.integers(-1, 4), min_size=1, max_size=60)
 
@@ -118,3 +130,177 @@ def test_the_parts_of_a_batch_are_its_clips_with_the_same_transformations(
         for index in range(count):
             for found, expected in zip(parts[index][step], whole, strict=True):
                 assert torch.equal(found, expected[index::count])
+
+
+# Worker processes
+
+
+def two_epochs(data: PairedClips, workers: int, part: BatchPart = BatchPart()) -> list[Batch]:  # noqa: B008
+    """Augmented batches of two shuffled epochs."""
+    with Loader(data, 3, workers=workers, part=part) as loader:
+        return [
+            batch
+            for epoch in range(2)
+            for batch in loader.epoch(
+                epoch,
+                shuffle=np.random.default_rng(epoch),
+                balanced=True,
+                augment=Augmentation(),
+                noise=np.random.default_rng(epoch + 9),
+            )
+        ]
+
+
+def assert_same(one: list[Batch], other: list[Batch]) -> None:
+    for a, b in zip(one, other, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("part", [BatchPart(), BatchPart(1, 2)])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_do_not_depend_on_the_number_of_workers(
+    cache: PoseCache, workers: int, part: BatchPart
+) -> None:
+    data = training_clips(cache)
+    assert_same(two_epochs(data, 0, part), two_epochs(data, workers, part))
+
+
+def test_resampled_low_quality_does_not_depend_on_the_number_of_workers(cache: PoseCache) -> None:
+    manifest = build_manifest(cache, tiny_experiment(derive_low=Degradation(occlusion=0.5)))
+    clip = ClipFormat(frames=8)
+    data = PairedClips(
+        cache, manifest.clips, manifest.classes, clip, clip, Degradation(occlusion=0.5), 0, resample=True
+    )
+    alone = two_epochs(data, 0)
+    assert_same(alone, two_epochs(data, 2))
+    first, second = alone[: len(alone) // 2], alone[len(alone) // 2 :]
+    assert sum(float(batch.low.abs().sum()) for batch in first) != sum(
+        float(batch.low.abs().sum()) for batch in second
+    )
+
+
+def test_random_numbers_of_the_training_do_not_depend_on_the_number_of_workers(cache: PoseCache) -> None:
+    """Dropout in an epoch follows the seed that is set before it."""
+    data, drawn = training_clips(cache), []
+    for workers in (0, 1):
+        with Loader(data, 4, workers=workers) as loader:
+            for epoch in range(2):
+                torch.manual_seed(epoch)
+                drawn.append([float(torch.rand(())) for _ in loader.epoch(epoch)])
+    assert drawn[:2] == drawn[2:]
+
+
+def test_a_part_may_have_no_clip(cache: PoseCache) -> None:
+    data = training_clips(cache)
+    whole, part = (list(batches(data, 3, part=each)) for each in (BatchPart(), BatchPart(2, 3)))
+    assert [len(batch.label) for batch in part] == [1, 1, 0]
+    for found, expected in zip(part[-1], whole[-1], strict=True):
+        assert (found.shape, found.dtype) == ((0, *expected.shape[1:]), expected.dtype)
+
+
+def copied(cache: PoseCache, folder: Path) -> PoseCache:
+    shutil.copytree(cache.root, folder)
+    return PoseCache(folder)
+
+
+def test_clips_are_kept_up_to_the_limit_of_memory(cache: PoseCache, tmp_path: Path) -> None:
+    def data(name: str, megabytes: float) -> PairedClips:
+        manifest = build_manifest(copied(cache, tmp_path / name), tiny_experiment())
+        clip = ClipFormat(frames=8)
+        clips = PairedClips(
+            cache, manifest.part(train=True), manifest.classes, clip, clip, None, 0, megabytes=megabytes
+        )
+        clips.joints(np.arange(8))
+        shutil.rmtree(tmp_path / name)
+        return clips
+
+    clip_megabytes = (2 * 2 * 3 * 8 * 17 * 4 + 1000) / 1e6
+    for limit, kept in ((0, 0), (2.5, 2), (8.1, 8)):
+        found, readable = data(str(limit), limit * clip_megabytes), 0
+        assert found.fit_into_memory == (kept == 8)
+        for index in range(8):
+            with suppress(CacheError):
+                found[index]
+                readable += 1
+        assert readable == kept
+
+
+def test_workers_are_started_if_the_clips_do_not_fit(
+    cache: PoseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, clip = build_manifest(cache, tiny_experiment()).clips, ClipFormat(frames=8)
+    small, large = (
+        PairedClips(cache, clips, ACTIONS, clip, clip, None, 0, megabytes=limit) for limit in (0.01, 2000)
+    )
+    for cores, part, expected in ((1, 1, 1), (4, 1, 3), (8, 2, 3), (64, 1, 8)):
+        monkeypatch.setattr(loader_module, "available_cores", lambda cores=cores: cores)
+        assert Loader(small, 4, part=BatchPart(0, part)).workers == expected
+        assert Loader(large, 4, part=BatchPart(0, part)).workers == 0
+        assert Loader(large, 4, workers=2).workers == 2
+
+
+def test_an_error_of_a_worker_is_raised(cache: PoseCache, tmp_path: Path) -> None:
+    manifest = build_manifest(copied(cache, tmp_path / "copy"), tiny_experiment())
+    clip = ClipFormat(frames=8)
+    data = PairedClips(cache, manifest.clips, manifest.classes, clip, clip, None, 0)
+    lost = manifest.clips[5].high
+    assert lost is not None
+    lost.unlink()
+    for workers in (0, 1):
+        with pytest.raises(CacheError, match=rf"^{re.escape(str(lost))} does not exist, .*$"):
+            list(batches(data, 2, workers=workers))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_a_killed_worker_is_an_error(cache: PoseCache) -> None:
+    with Loader(training_clips(cache), 1, workers=1) as loader:
+        epoch = loader.epoch()
+        next(epoch)
+        (worker,) = multiprocessing.active_children()
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(ProcessError, match=r"^one of the 1 processes that read clips has ended; .*$"):
+            list(epoch)
+
+
+LOADING = """
+import multiprocessing, sys, time
+from pathlib import Path
+from distillation_setup import training_clips
+from skdpipe.cache import PoseCache
+from skdpipe.dataset import Loader
+
+loader = Loader(training_clips(PoseCache(Path(sys.argv[1]))), 1, workers=2)
+epoch = loader.epoch()
+next(epoch)
+print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_workers_ignore_ctrl_c_and_end_with_their_parent(cache: PoseCache) -> None:
+    command = [sys.executable, "-c", LOADING, str(cache.root)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [Path("/proc", pid) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        for worker in workers:
+            os.kill(int(worker.name), signal.SIGINT)
+        time.sleep(0.2)
+        assert all(worker.exists() for worker in workers)
+        parent.kill()
+        parent.wait()
+        until = time.monotonic() + 10
+        while any(is_running(worker) for worker in workers) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not any(is_running(worker) for worker in workers)
+
+
+def is_running(process: Path) -> bool:
+    """Whether a process exists and has not ended."""
+    try:
+        return ") Z " not in (process / "stat").read_text(encoding="ascii")
+    except OSError:
+        return False

@@ -31,8 +31,11 @@ from skdpipe.model_card import card_of
 from skdpipe.strict_json import to_strict_json
 from skdpipe.training_record import Confusions, confusions_of
 
-# More methods may be trained later; weights do not depend on the calibration.
-_MAY_DIFFER: Final = {"experiment.methods", "experiment.classical", "experiment.calibration"}
+# More methods may be trained later; weights depend neither on the calibration nor on how clips are loaded.
+_MAY_DIFFER: Final = {
+    *("experiment.methods", "experiment.classical", "experiment.calibration"),
+    *("experiment.recipe.loader_workers", "experiment.recipe.memory_megabytes"),
+}
 
 
 @dataclass(frozen=True)

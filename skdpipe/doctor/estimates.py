@@ -40,16 +40,9 @@ def joints_of(settings: Estimator) -> int:
 
 def bytes_of_clip(clip: ClipFormat) -> int:
     """Bytes of a prepared clip in memory, both qualities."""
-    from skdpipe.skeleton import layout_named
+    from skdpipe.inference.model_input import bytes_of_clip as bytes_of_input
 
-    joints = len(layout_named(clip.layout))
-    return 2 * clip.people * clip.channels * clip.frames * joints * _FLOAT
-
-
-def bytes_in_shared_memory(experiment: Experiment) -> int:
-    """Bytes of the batches that the loader's processes hand over at once: two of each, and one in use."""
-    workers = experiment.recipe.loader_workers
-    return (2 * workers + 1) * experiment.recipe.batch * bytes_of_clip(experiment.clip) if workers else 0
+    return 2 * bytes_of_input(clip)
 
 
 def bytes_of_training(experiment: Experiment, clips: int) -> int:
@@ -57,7 +50,7 @@ def bytes_of_training(experiment: Experiment, clips: int) -> int:
 
     The activations that a forward pass of two clips keeps for the backward pass are counted and scaled to the
     batch. To them come weights, gradients and moments of the optimiser, those of the teacher, the outputs of
-    the teacher that are kept, and all clips, which stay in memory. Gradient revision and the parts of an edge
+    the teacher that are kept, and the clips that stay in memory. Gradient revision and the parts of an edge
     loss are not counted.
 
     Args:
@@ -77,7 +70,8 @@ def bytes_of_training(experiment: Experiment, clips: int) -> int:
     outputs = clips * steps[0].output_of_clip
     most = 1_000_000 * experiment.distillation.teacher_cache_megabytes
     kept = outputs if recipe.augment is None and outputs <= most else 0
-    return max(each.memory for each in steps) + weights + kept + clips * bytes_of_clip(experiment.clip)
+    in_memory = min(clips * bytes_of_clip(experiment.clip), 1_000_000 * recipe.memory_megabytes)
+    return max(each.memory for each in steps) + weights + kept + in_memory
 
 
 class _Step(NamedTuple):

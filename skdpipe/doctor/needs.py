@@ -107,7 +107,6 @@ def compare(name: str, need: int, free: int, what: str, where: str) -> Finding:
     text = f"{what}: about {size(need)}, {size(free)} free {where}"
     remedy = {
         "disk": "free some space, or choose a folder on another disk with --cache",
-        "shared-memory": "start the container with --shm-size=1g, or set recipe.loader_workers to 0",
     }.get(name, "set recipe.batch to a smaller number, or choose a smaller network")
     if need > free:
         return Finding(name, "problem", text, remedy)
@@ -151,19 +150,13 @@ def _count_clips(setup: Setup) -> int:
 
 
 def check_shared_memory(setup: Setup) -> Iterator[Finding]:
-    """Whether the processes of the loader can hand over their batches."""
+    """Whether the loader can start processes."""
     if not sys.platform.startswith("linux") or (experiment := _experiment(setup)) is None:
         return
-    need = estimates.bytes_in_shared_memory(experiment)
     if not _SHARED.is_dir():
-        level: Level = "problem" if need else "note"
+        level: Level = "problem" if experiment.recipe.loader_workers else "note"
         text = f"{_SHARED} does not exist; processes of a loader need it"
         yield Finding("shared-memory", level, text, "mount a tmpfs there, or keep recipe.loader_workers at 0")
-        return
-    free = shutil.disk_usage(_SHARED).free
-    if need:
-        workers = experiment.recipe.loader_workers
-        yield compare("shared-memory", need, free, f"batches of {workers} processes", f"in {_SHARED}")
 
 
 CHECKS: Final[dict[str, Check]] = {
