@@ -26,7 +26,14 @@ from skdpipe.atomic_file import (
     temporary_folder,
     write_bytes_atomically,
 )
-from skdpipe.errors import ConfigError, MissingDependencyError, in_brief, in_one_line, require_extra
+from skdpipe.errors import (
+    ConfigError,
+    MissingDependencyError,
+    SkdpipeError,
+    in_brief,
+    in_one_line,
+    require_extra,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -247,6 +254,21 @@ def states_in(folder: Place) -> dict[str, State]:
     return dict(sorted(states.items()))
 
 
+def files_below(folder: UPath) -> dict[Place, State]:
+    """The states of all files in a folder of a store and the folders in it, sorted; of a file its own.
+
+    Raises:
+        OSError: if there are none, or they cannot be read.
+    """
+    with _as_os_errors(folder):
+        found = _file_system(folder).find(folder.path, detail=True)
+    own = folder.path.strip("/")
+    below = {path.strip("/").removeprefix(own).strip("/"): each for path, each in found.items()}
+    if not below:
+        raise FileNotFoundError(errno.ENOENT, "it does not exist", str(folder))
+    return {folder / name if name else folder: _state_in(each) for name, each in sorted(below.items())}
+
+
 def read_bytes(place: Place) -> bytes:
     """The content of a file.
 
@@ -364,6 +386,7 @@ def local_copy(place: Place) -> Iterator[Path]:
 
     Raises:
         OSError: if it cannot be read, or the copy cannot be written.
+        SkdpipeError: those of the block, in which the file is named, not the copy.
     """
     if isinstance(place, Path):
         yield place
@@ -372,7 +395,11 @@ def local_copy(place: Place) -> Iterator[Path]:
         path = folder / (place.name or "file")
         with _as_os_errors(place):
             _file_system(place).get_file(place.path, str(path))
-        yield path
+        try:
+            yield path
+        except SkdpipeError as error:
+            error.args = tuple(str(each).replace(str(path), str(place)) for each in error.args)
+            raise
 
 
 def _read_range(place: UPath, length: int | None) -> bytes:
@@ -402,9 +429,11 @@ def _state_of(status: os.stat_result) -> State:
 
 
 def _state_in(found: dict[str, Any]) -> State:
-    values = [found[name] for name in (*_TAGS, *_TIMES) if found.get(name)]
-    times = [each.timestamp() for each in values if isinstance(each, datetime)]
-    return State(int(found["size"]), str(values[0]).strip('"') if values else "", times[0] if times else 0.0)
+    tag = next((str(found[name]) for name in _TAGS if found.get(name)), "").strip('"')
+    time = next((found[name] for name in _TIMES if found.get(name)), 0.0)
+    if isinstance(time, datetime):
+        time = time.timestamp()
+    return State(int(found["size"]), tag or str(time), time if isinstance(time, float) else 0.0)
 
 
 def _file_system(place: UPath) -> AbstractFileSystem:

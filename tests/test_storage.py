@@ -8,19 +8,30 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moving_body import a_sequence, fill
+from moving_body import a_sequence, fill, write_action_video
 from safetensors.numpy import save
 
 from skdpipe.cache import PoseCache
 from skdpipe.cache.inventory import list_other_files, summarise_cache, verify_cache
 from skdpipe.cache.video_index import VideoIndex
-from skdpipe.errors import CacheError, CacheReadError, CacheWriteError, ConfigError, MissingDependencyError
+from skdpipe.errors import (
+    CacheError,
+    CacheReadError,
+    CacheWriteError,
+    ConfigError,
+    DataError,
+    MissingDependencyError,
+    VideoError,
+)
+from skdpipe.extraction import find_videos
+from skdpipe.extraction.orphans import find_orphans
 from skdpipe.progress import Progress
 from skdpipe.storage import (
     Place,
@@ -345,13 +356,13 @@ def test_the_video_index_of_a_store_is_written_in_parts(tmp_path: Path) -> None:
         os.utime(video, (1, 1))
     for video in videos:
         index = VideoIndex(store)
-        assert not index.has(video)
+        assert index.find(video) is None
         index.key_of(video)
         assert len(read_parts(store / "video-index.jsonl")) == videos.index(video)
         index.flush()
         index.flush()
     assert len(read_parts(store / "video-index.jsonl")) == 2
-    assert all(VideoIndex(store).has(video) for video in videos)
+    assert all(VideoIndex(store).find(video) for video in videos)
     assert {each.what for each in list_other_files(PoseCache(store))} == {"index of videos"}
 
 
@@ -362,3 +373,86 @@ def test_what_needs_locks_is_refused() -> None:
     for refused in (lambda: prune_cache(cache), lambda: correct_label(cache, "0000", "other")):
         with pytest.raises(CacheError, match="is in a store; expected a folder of this machine for"):
             refused()
+
+
+FOUND = {
+    "classes": ["a/1.mp4", "a/2.MP4", "b/3.avi", "4.mp4", "notes.txt", ".hidden/5.mp4", "a/.6.mp4"],
+    "splits": ["train/a/1.mp4", "test/b/c/2.mp4", "train/3.mp4", "4.mp4"],
+    "text": ["a/1.ts", "a/2.mp4"],
+}
+
+
+@pytest.mark.parametrize("names", FOUND.values(), ids=FOUND)
+@pytest.mark.parametrize("labels", [True, False])
+def test_videos_in_a_store_are_those_of_a_folder(names: list[str], labels: bool, tmp_path: Path) -> None:
+    store = a_store()
+    for name in names:
+        for folder in (tmp_path, store):
+            write_bytes(folder / name, b"export const a = 1;")
+    here, there = find_videos(tmp_path, labels=labels), find_videos(store, labels=labels)
+    assert [(str(item.path), item.label, item.split) for item in there] == [
+        (f"{store}/{item.local_path.relative_to(tmp_path).as_posix()}", item.label, item.split)
+        for item in here
+    ]
+    left_out = [
+        sorted(line.replace(str(folder), "") for line in found.left_out)
+        for folder, found in ((tmp_path, here), (store, there))
+    ]
+    assert left_out[0] == left_out[1]
+    assert all(item.state == state_of(item.path) for item in there)
+    one = find_videos(there[0].path)
+    assert [(item.path, item.state) for item in one] == [(there[0].path, there[0].state)]
+
+
+def test_a_csv_names_videos_by_relative_paths_or_addresses(tmp_path: Path) -> None:
+    store = a_store()
+    text = b"path,label\nx/1.mp4,a\nmemory://other/2.mp4,b\n"
+    write_bytes(store / "list.csv", text)
+    write_bytes(tmp_path / "list.csv", text)
+    for folder in (store, tmp_path):
+        assert [(str(item.path), item.label) for item in find_videos(folder / "list.csv")] == [
+            (str(folder / "x/1.mp4"), "a"),
+            ("memory://other/2.mp4", "b"),
+        ]
+    write_bytes(store / "list.csv", b"name\n")
+    with pytest.raises(DataError, match=rf"{store}/list.csv has the columns name"):
+        find_videos(store / "list.csv")
+    with pytest.raises(DataError, match=r"memory://other/2.mp4 is in a store"):
+        find_videos(tmp_path / "list.csv")[1].local_path  # noqa: B018
+
+
+@pytest.mark.parametrize("names", [[], ["a/notes.txt"]])
+def test_a_store_without_videos_is_named(names: list[str]) -> None:
+    store = a_store()
+    for name in names:
+        write_bytes(store / name, b"")
+    with pytest.raises(DataError, match=str(store)) as caught:
+        find_videos(store)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_video_of_a_store_is_known_by_its_content_and_change() -> None:
+    store = a_store()
+    video = store / "a.mp4"
+    write_bytes(video, b"content")
+    index = VideoIndex(store)
+    key = index.key_of(video)
+    assert key == sha256(b"content").hexdigest()[:32]
+    index.flush()
+    again = VideoIndex(store).find(video)
+    assert again is not None
+    assert again.key == key
+    write_bytes(video, b"changed")
+    assert VideoIndex(store).find(video) is None
+    with pytest.raises(VideoError, match=r"memory://.*nothing.mp4: cannot be read"):
+        index.key_of(store / "nothing.mp4")
+
+
+def test_a_clip_whose_video_is_in_a_store_is_no_orphan(tmp_path: Path) -> None:
+    """Only the folders that are named are searched, and a store is none of them."""
+    video = write_action_video(tmp_path / "videos" / "a.avi", "sideways")
+    cache = PoseCache(tmp_path / "cache")
+    keys = [VideoIndex(cache.root).key_of(video), "0" * 32, "1" * 32]
+    for key, source in zip(keys, (str(video), "s3://bucket/b.avi", str(tmp_path / "c.avi")), strict=True):
+        cache.save(a_sequence("sideways", key=key, source=source), "high", "eyes-1")
+    assert find_orphans(cache, [tmp_path / "videos"]) == {"1" * 32}

@@ -10,8 +10,8 @@ from typing import Final
 
 from skdpipe.cache.json_lines import add_lines, append_line, is_settled, read_lines
 from skdpipe.errors import CacheError, VideoError
-from skdpipe.storage import Place, full_name, place_of, state_of
-from skdpipe.video import content_key, is_image_series
+from skdpipe.storage import Place, State, full_name, place_of, state_of
+from skdpipe.video import content_key, copied, is_image_series
 
 VIDEO_INDEX: Final = "video-index.jsonl"
 """Name of the file in the root of the cache; in a store, of files that start like it (`is_of_index`)."""
@@ -61,13 +61,17 @@ class VideoIndex:
         self._is_writable = True
         self._waiting: list[list[str | int]] = []  # lines for a store
 
-    def find(self, video: Path) -> KnownVideo | None:
+    def find(self, video: Place, state: State | None = None) -> KnownVideo | None:
         """What is known of a video that has not changed; None of a series of images.
+
+        Args:
+            video: the video.
+            state: of its file, if it is known.
 
         Raises:
             VideoError: if there is no such video.
         """
-        return None if is_image_series(video) else self._videos.get(_identity_of(video))
+        return None if _is_series(video) else self._videos.get(_identity_of(video, state))
 
     def add(self, read: ReadVideo) -> None:
         """Record what was found in a video; a series of images is not recorded."""
@@ -78,7 +82,7 @@ class VideoIndex:
             frames = [] if read.known.frames is None else [read.known.frames]
             self._append([*read.identity, read.known.key, *frames])
 
-    def key_of(self, video: Path) -> str:
+    def key_of(self, video: Place) -> str:
         """`content_key` of a video, from the index if its size and modification time have not changed.
 
         A series of images is hashed each time.
@@ -119,7 +123,7 @@ class VideoIndex:
             warnings.warn(f"{error}; videos are read again each time", UserWarning, stacklevel=4)
 
 
-def read_video(video: Path, count_frames: Callable[[Path], int] | None = None) -> ReadVideo:
+def read_video(video: Place, count_frames: Callable[[Path], int] | None = None) -> ReadVideo:
     """Hash a video for the index.
 
     Args:
@@ -129,19 +133,24 @@ def read_video(video: Path, count_frames: Callable[[Path], int] | None = None) -
     Raises:
         VideoError: if the video cannot be read, or as ``count_frames``.
     """
-    frames = None if count_frames is None else count_frames(video)
-    identity = None if is_image_series(video) else _identity_of(video)
-    return ReadVideo(identity, KnownVideo(content_key(video), frames))
+    identity = None if _is_series(video) else _identity_of(video)
+    with copied(video) as path:
+        frames = None if count_frames is None else count_frames(path)
+        return ReadVideo(identity, KnownVideo(content_key(path), frames))
 
 
-def _identity_of(video: Place) -> _Identity:
+def _is_series(video: Place) -> bool:
+    return isinstance(video, Path) and is_image_series(video)
+
+
+def _identity_of(video: Place, state: State | None = None) -> _Identity:
     """Path, size and modification time; of a video in a store address, size and ETag.
 
     Raises:
         VideoError: if there is no such file.
     """
     try:
-        state = state_of(video)
+        state = state or state_of(video)
     except OSError as error:
         raise VideoError(f"{video}: cannot be read ({error.strerror})") from error
     return full_name(video), state.size, state.change

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skdpipe.cli.app import print_problem
-from skdpipe.errors import ConfigError, SkdpipeError
+from skdpipe.errors import ConfigError, DataError, SkdpipeError
 
 if TYPE_CHECKING:
     from skdpipe.extraction import VideoItem
@@ -80,7 +80,14 @@ def each_clip(
         if isinstance(source, Reading):
             yield from _clips_of(source)
         else:
-            yield source if isinstance(source, Refused) else source.path
+            yield source if isinstance(source, Refused) else _path_of(source)
+
+
+def _path_of(item: VideoItem) -> Path | Refused:
+    try:
+        return item.local_path
+    except DataError as error:
+        return Refused(str(item.path), str(error))
 
 
 def _clips_of(reading: Reading) -> Iterator[PoseSequence | Refused]:

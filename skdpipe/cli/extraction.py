@@ -23,7 +23,7 @@ from skdpipe.cli.app import (
 )
 from skdpipe.cli.engines import Cpus, EngineName, Gpus, ray_engine
 from skdpipe.errors import DataError
-from skdpipe.storage import Place
+from skdpipe.storage import Place, place_of
 
 if TYPE_CHECKING:
     from skdpipe.engines import Engine
@@ -33,8 +33,13 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=EVERYDAY)
 def extract(
     videos: Annotated[
-        list[Path],
-        typer.Argument(help="Videos, folders (of class folders), or a CSV: path,label."),
+        list[Place],
+        typer.Argument(
+            parser=place_of,
+            metavar="VIDEOS...",
+            help="Videos, folders (of class folders), or a CSV: path,label; also in a store: "
+            "s3://bucket/folder.",
+        ),
     ],
     config: Config = "published",
     overrides: Overrides = None,
@@ -107,7 +112,7 @@ def print_machine(sources: Sequence[Source], engine: Engine) -> None:
     print_note("workers", engine.describe())
 
 
-def find_all(paths: Sequence[Path]) -> tuple[list[VideoItem], list[tuple[Path, DataError]]]:
+def find_all(paths: Sequence[Place]) -> tuple[list[VideoItem], list[tuple[Place, DataError]]]:
     """The videos of several paths, and the paths without a video, each with the error.
 
     What is left out is printed.
@@ -115,7 +120,7 @@ def find_all(paths: Sequence[Path]) -> tuple[list[VideoItem], list[tuple[Path, D
     from skdpipe import find_videos
 
     items: list[VideoItem] = []
-    errors: list[tuple[Path, DataError]] = []
+    errors: list[tuple[Place, DataError]] = []
     for path in paths:
         try:
             found = find_videos(path)

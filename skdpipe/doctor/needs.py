@@ -57,7 +57,7 @@ def check_videos(setup: Setup) -> Iterator[Finding | None]:
     for number, item in enumerate(probed):
         if number % _EACH == 0:
             yield None
-        _probe(item.path, frames, unreadable)
+        _probe(item, frames, unreadable)
     part = f"{len(items)} videos" if len(probed) == len(items) else f"{len(probed)} of {len(items)} videos"
     if unreadable:
         yield Finding(
@@ -75,11 +75,11 @@ def check_videos(setup: Setup) -> Iterator[Finding | None]:
     yield from _check_disk(setup, len(items), total)
 
 
-def _probe(path: Path, frames: list[int], unreadable: list[str]) -> None:
+def _probe(item: VideoItem, frames: list[int], unreadable: list[str]) -> None:
     from skdpipe.video import probe
 
     try:
-        frames.append(probe(path).frames)
+        frames.append(probe(item.local_path).frames)
     except (SkdpipeError, OSError) as error:
         unreadable.append(str(error) if isinstance(error, SkdpipeError) else in_one_line(error))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from skdpipe.cache.video_index import KnownVideo, ReadVideo, VideoIndex, read_video
 from skdpipe.engines import Ended, Engine, Report, Worker
 from skdpipe.extraction.report import reason_of
 from skdpipe.extraction.video_list import VideoItem
-from skdpipe.video import probe
+from skdpipe.storage import Place
+from skdpipe.video import copied, probe
 
 _FEW: Final = 50  # videos that are read sooner than workers start
 
@@ -28,11 +28,11 @@ def look_up_videos(
         index: the video index.
         engine: its workers read the videos that the index does not know; None: this process reads them.
     """
-    found: dict[Path, KnownVideo | str] = {}
-    unknown: list[Path] = []
-    for path in dict.fromkeys(item.path for item in items):
+    found: dict[Place, KnownVideo | str] = {}
+    unknown: list[Place] = []
+    for path, state in {item.path: item.state for item in items}.items():
         try:
-            if (known := index.find(path)) is None:
+            if (known := index.find(path, state)) is None:
                 unknown.append(path)
             else:
                 found[path] = known
@@ -40,7 +40,7 @@ def look_up_videos(
             found[path] = reason_of(path, error)
     if engine is None or len(unknown) < _FEW:
         read = VideoReader()
-        ended: Iterator[Ended[Path, ReadVideo | str]] = (Ended(path, read(path)) for path in unknown)
+        ended: Iterator[Ended[Place, ReadVideo | str]] = (Ended(path, read(path)) for path in unknown)
     else:
         ended = engine.run(unknown, open_reader)
     for item in items:
@@ -64,7 +64,7 @@ class VideoReader:
 
     machine: str = ""
 
-    def __call__(self, path: Path, _: Report | None = None) -> ReadVideo | str:
+    def __call__(self, path: Place, _: Report | None = None) -> ReadVideo | str:
         """Read a video; whatever its error, it is the reason for which it cannot be read."""
         try:
             return read_video(path, count_frames)  # what is no video is not read to its end
@@ -77,6 +77,7 @@ def open_reader(worker: Worker) -> VideoReader:
     return VideoReader(worker.machine)
 
 
-def count_frames(path: Path) -> int:
+def count_frames(video: Place) -> int:
     """Number of frames according to the container, 0 if unknown; errors as `probe`."""
-    return probe(path).frames
+    with copied(video) as path:
+        return probe(path).frames

@@ -18,6 +18,7 @@ from skdpipe.extraction.sources import Source, open_source
 from skdpipe.pose.estimate import estimate_video
 from skdpipe.skeleton import PoseSequence
 from skdpipe.skeleton.people import PairReport, match_people
+from skdpipe.video import copied
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,15 @@ class VideoExtractor:
 
         missing = [source for source in self.sources if source.quality in job.missing]
         try:
-            sequences = estimate_video(
-                job.item.path,
-                [source.sampled for source in missing],
-                job.origin,
-                people=self.people,
-                batch=self.batch,
-                on_frames=count,
-            )
+            with copied(job.item.path) as path:
+                sequences = estimate_video(
+                    path,
+                    [source.sampled for source in missing],
+                    job.origin,
+                    people=self.people,
+                    batch=self.batch,
+                    on_frames=count,
+                )
             qualities = self._save(job, missing, sequences)
             pair = None
             if {"high", "low"} <= qualities.keys():
@@ -92,9 +94,10 @@ class VideoExtractor:
         """Save the new sequences of a video; return all its qualities, those in the cache too."""
         found: dict[Quality, PoseSequence] = {}
         with self.cache.changing_labels():
+            # They may have been corrected while the video was extracted.
+            right = self.cache.with_corrections(job.origin.uncorrected())
             for source, sequence in zip(missing, sequences, strict=True):
-                # They may have been corrected while the video was extracted.
-                origin = self.cache.with_corrections(sequence.origin.uncorrected())
+                origin = replace(right, estimator=sequence.origin.estimator)
                 found[source.quality] = replace(sequence, origin=origin)
                 self.cache.save(found[source.quality], source.quality, source.settings)
         for source in self.sources:

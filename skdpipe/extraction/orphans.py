@@ -68,7 +68,7 @@ def _videos_in(folder: Path) -> list[Path]:
                 f"{lost[0]} cannot be read; expected all videos, since those that are missing would count as "
                 "deleted: connect the drive, or delete the link"
             )
-    return [item.path for item in find_videos(folder, labels=False)]
+    return [item.local_path for item in find_videos(folder, labels=False)]
 
 
 def _is_lost(path: Path) -> bool:
@@ -86,7 +86,12 @@ def _is_orphan(cache: PoseCache, key: str, index: VideoIndex) -> bool:
 
 
 def _exists(entry: Entry, index: VideoIndex) -> bool:
-    """Whether the source of a sequence exists: its video, or the file of imported skeletons."""
+    """Whether the source of a sequence exists: its video, or the file of imported skeletons.
+
+    One in a store counts as existing.
+    """
+    if "://" in entry.origin.source:
+        return True
     source = Path(entry.origin.source)
     if source.suffix.lower() in EXTENSIONS or is_image_series(source):
         with suppress(VideoError):

@@ -6,8 +6,8 @@ Only the headers of cached files are read, and only videos that have changed are
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.cache.video_index import KnownVideo, VideoIndex
@@ -19,7 +19,7 @@ from skdpipe.extraction.sources import Source
 from skdpipe.extraction.video_list import VideoItem
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
-from skdpipe.storage import is_folder, is_local
+from skdpipe.storage import Place, is_folder, is_local
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class ExtractionPlan:
     skipped: int
     relabelled: int
     corrected: int
-    without_people: tuple[Path, ...]
-    failed: tuple[tuple[Path, str], ...]
+    without_people: tuple[Place, ...]
+    failed: tuple[tuple[Place, str], ...]
 
 
 def plan_extraction(
@@ -84,14 +84,17 @@ def plan_extraction(
 
     Raises:
         CacheWriteError: if labels cannot be written.
+        CacheError: if a store cannot be read.
     """
     index = VideoIndex(cache.root)
     jobs: list[ExtractionJob] = []
-    failed: list[tuple[Path, str]] = []
-    without_people: list[Path] = []
+    failed: list[tuple[Place, str]] = []
+    without_people: list[Place] = []
     relabelled = corrected = 0
     first_with: dict[str, VideoItem] = {}  # by content key
-    with progress.task("looking up", len(items), unit="videos") as task:
+    listed = cache.as_listed()
+    with progress.task("looking up", len(items), unit="videos") as task, ExitStack() as at_end:
+        at_end.callback(index.flush)
         for number, (item, known) in enumerate(look_up_videos(items, index, engine), 1):
             try:
                 if isinstance(known, str):
@@ -100,7 +103,7 @@ def plan_extraction(
                     _require_same_labels(item, first_with[known.key])
                 else:
                     first_with[known.key] = item
-                    origin, entries = _look_up(item, known.key, sources, cache, people)
+                    origin, entries = _look_up(item, known.key, sources, listed, people)
                     if _labels_differ(origin, entries):
                         with cache.changing_labels():  # another process may have corrected them meanwhile
                             origin, entries = _look_up(item, known.key, sources, cache, people)
@@ -116,7 +119,6 @@ def plan_extraction(
             except Exception as error:
                 failed.append((item.path, reason_of(item.path, error)))
             task.advance_to(number)
-    index.flush()
     skipped = len(items) - len(jobs) - len(failed)
     return ExtractionPlan(tuple(jobs), skipped, relabelled, corrected, tuple(without_people), tuple(failed))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from skdpipe.errors import SkdpipeError, in_one_line
 from skdpipe.skeleton.people import PairReport
+from skdpipe.storage import Place
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class ExtractionReport:
 
     done: int = 0
     skipped: int = 0
-    failed: tuple[tuple[Path, str], ...] = ()
-    without_people: tuple[Path, ...] = ()
+    failed: tuple[tuple[Place, str], ...] = ()
+    without_people: tuple[Place, ...] = ()
     pairs: tuple[PairReport, ...] = ()
     frames: int = 0
     relabelled: int = 0
@@ -42,7 +43,7 @@ class ExtractionReport:
         return float(np.mean(values)) if values else float("nan")
 
 
-def reason_of(path: Path, error: Exception, machine: str = "") -> str:
+def reason_of(path: Place, error: Exception, machine: str = "") -> str:
     """Why a video could not be extracted, in one line, whatever the error.
 
     Args:
@@ -50,7 +51,7 @@ def reason_of(path: Path, error: Exception, machine: str = "") -> str:
         error: the error.
         machine: as for `Worker`.
     """
-    if machine and not path.exists():
+    if machine and isinstance(path, Path) and not path.exists():
         return (
             f"{path}: not found on {machine}; expected a file system that all machines of the cluster share"
         )

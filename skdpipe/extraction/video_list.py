@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from skdpipe.errors import DataError
 from skdpipe.extraction.label_rows import read_label_rows
@@ -15,8 +15,12 @@ from skdpipe.folders import folders_below
 from skdpipe.regular_file import kind_of
 from skdpipe.skeleton import SPLITS
 from skdpipe.skeleton.sequence import split_named
+from skdpipe.storage import Place, State, files_below, local_copy, place_of, read_start
 from skdpipe.video import EXTENSIONS, is_image_series
 from skdpipe.video.images import series_in
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 T = TypeVar("T")
 
@@ -26,12 +30,30 @@ _TEXT_BYTES: Final = 4096  # read from a file that may be text
 
 @dataclass(frozen=True)
 class VideoItem:
-    """A video with its metadata; None if not specified."""
+    """A video with its metadata; None if not specified.
 
-    path: Path
+    Attributes:
+        path: its path, or its address in a store.
+        label, split, subject: the metadata.
+        state: of the file when it was listed, if that is known.
+    """
+
+    path: Place
     label: str | None = None
     split: str | None = None
     subject: str | None = None
+    state: State | None = field(default=None, compare=False)
+
+    @property
+    def local_path(self) -> Path:
+        """The path, for what does not read videos from a store.
+
+        Raises:
+            DataError: if the video is in a store.
+        """
+        if not isinstance(self.path, Path):
+            raise DataError(f"{self.path} is in a store; expected a video on this machine: copy it there")
+        return self.path
 
 
 class VideoList(list[VideoItem]):
@@ -46,7 +68,7 @@ class VideoList(list[VideoItem]):
         self.left_out = tuple(left_out)
 
 
-def find_videos(where: Path, *, labels: bool = True) -> VideoList:
+def find_videos(where: Place | str, *, labels: bool = True) -> VideoList:
     """Find videos in a file, a folder, a folder of class folders, or a CSV.
 
     A file is found in a folder by its ending (`EXTENSIONS`). A folder without videos and with two or more
@@ -57,20 +79,27 @@ def find_videos(where: Path, *, labels: bool = True) -> VideoList:
     of it must be splits, and the second level is the label; videos beside the splits, and those of a split
     without a class folder, are left out.
 
-    A CSV has the columns path and label and, optionally, split and subject; its paths are relative to it.
+    A CSV has the columns path and label and, optionally, split and subject; its paths are relative to it, or
+    addresses.
+
+    Of a folder in a store, such as ``s3://bucket/videos``, all files are listed at once; series of images are
+    left out there.
 
     Args:
-        where: the path.
+        where: the path or the address.
         labels: if False, all videos of a folder are found and none has a label or a split.
 
     Raises:
         DataError: if there are no videos, the CSV does not have this form, or a split has an unknown name.
     """
+    where = place_of(where)
+    if not isinstance(where, Path):
+        return _in_store(where, labels=labels)
     try:
         if where.is_dir():
             return _in_folder(where, labels=labels)
         if where.suffix.lower() == ".csv" and where.is_file():
-            return VideoList(_in_csv(where))
+            return VideoList(_in_csv(where, where.parent))
         if where.exists() or (is_image_series(where) and where.parent.is_dir()):
             return VideoList([VideoItem(where)])
     except OSError as error:
@@ -80,9 +109,52 @@ def find_videos(where: Path, *, labels: bool = True) -> VideoList:
     )
 
 
+def _in_store(where: UPath, *, labels: bool) -> VideoList:
+    try:
+        if where.suffix.lower() == ".csv":
+            with local_copy(where) as file:
+                return VideoList(_in_csv(file, where.parent))
+        states = files_below(where)
+    except OSError as error:
+        raise DataError(
+            f"{where} cannot be read ({error.strerror}); expected a video, a folder of videos, or a CSV with "
+            "path and label: correct the address, the endpoint or the credentials"
+        ) from error
+    if where in states:
+        return VideoList([VideoItem(where, state=states[where])])
+    left_out: defaultdict[str, list[Place]] = defaultdict(list)
+    paths = list(_videos_among(states, where, left_out))
+    found = _list_of(where, paths, left_out, labels=labels)
+    return VideoList([replace(item, state=states[item.path]) for item in found], found.left_out)
+
+
+def _videos_among(files: Iterable[Place], folder: Place, left_out: dict[str, list[Place]]) -> Iterator[Place]:
+    """The videos of a store; other files are entered in ``left_out`` by the reason."""
+    for path in files:
+        is_video = path.suffix.lower() in EXTENSIONS
+        if any(part.startswith(".") for part in _parts_below(folder, path)):
+            if is_video:
+                left_out["hidden"].append(path)
+        elif not is_video:
+            left_out[f"not a video by its ending {path.suffix or '(none)'}"].append(path)
+        elif _is_program_text(path):
+            left_out["text, not a video"].append(path)
+        else:
+            yield path
+
+
+def _parts_below(folder: Place, path: Place) -> tuple[str, ...]:
+    return tuple(path.parts[len(folder.parts) :])
+
+
 def _in_folder(folder: Path, *, labels: bool) -> VideoList:
-    left_out: defaultdict[str, list[Path]] = defaultdict(list)
-    paths = sorted(_videos_below(folder, left_out))
+    left_out: defaultdict[str, list[Place]] = defaultdict(list)
+    return _list_of(folder, sorted(_videos_below(folder, left_out)), left_out, labels=labels)
+
+
+def _list_of(
+    folder: Place, paths: Sequence[Place], left_out: dict[str, list[Place]], *, labels: bool
+) -> VideoList:
     if not paths:
         raise DataError(
             f"{folder} holds no videos; expected files ending in {', '.join(sorted(EXTENSIONS))}, or "
@@ -95,7 +167,7 @@ def _in_folder(folder: Path, *, labels: bool) -> VideoList:
     return VideoList(items, lines)
 
 
-def _videos_below(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[Path]:
+def _videos_below(folder: Path, left_out: dict[str, list[Place]]) -> Iterator[Path]:
     """Videos, and folders that are one; other files are entered in ``left_out`` by the reason."""
     for root, names in _searched_folders(folder, left_out):
         is_hidden = any(part.startswith(".") for part in root.relative_to(folder).parts)
@@ -122,7 +194,9 @@ def _videos_below(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[Pat
             left_out[f"not a video by its ending {path.suffix or '(none)'}"].append(path)
 
 
-def _searched_folders(folder: Path, left_out: dict[str, list[Path]]) -> Iterator[tuple[Path, dict[str, str]]]:
+def _searched_folders(
+    folder: Path, left_out: dict[str, list[Place]]
+) -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder and those below it, with the names of what is no folder in it and what that is.
 
     Folders that cannot be read, and links to a folder that was found already, are entered in ``left_out``.
@@ -148,9 +222,9 @@ def _kind_of(entry: os.DirEntry[str]) -> str:
     return kind if kind in {"file", "folder"} else f"a {kind}, not a file"
 
 
-def _labelled(folder: Path, paths: Sequence[Path], left_out: dict[str, list[Path]]) -> list[VideoItem]:
+def _labelled(folder: Place, paths: Sequence[Place], left_out: dict[str, list[Place]]) -> list[VideoItem]:
     """The videos with their labels and splits; those without the folders for both are left out."""
-    parents = {path: path.relative_to(folder).parts[:-1] for path in paths}
+    parents = {path: _parts_below(folder, path)[:-1] for path in paths}
     first = {parts[0] for parts in parents.values() if parts}
     splits = sorted(name for name in first if split_named(name))
     if not splits:
@@ -172,24 +246,23 @@ def _labelled(folder: Path, paths: Sequence[Path], left_out: dict[str, list[Path
     return items
 
 
-def _is_program_text(path: Path) -> bool:
+def _is_program_text(path: Place) -> bool:
     """Whether a file is text whose ending stands for videos and for program text (TypeScript, Go)."""
     if path.suffix.lower() not in {".ts", ".mts", ".mod"}:
         return False
     try:
-        with path.open("rb") as file:
-            start = file.read(_TEXT_BYTES)
+        start = read_start(path).content[:_TEXT_BYTES]
     except OSError:  # reported when the video is read
         return False
     return start != b"" and b"\0" not in start  # the tables of a stream contain zeros
 
 
-def _found_instead(left_out: Mapping[str, Sequence[Path]]) -> str:
+def _found_instead(left_out: Mapping[str, Sequence[Place]]) -> str:
     lines = [_line(reason, found) for reason, found in left_out.items()]
     return f"; found {'; '.join(lines)}" if lines else ""
 
 
-def _line(reason: str, paths: Sequence[Path]) -> str:
+def _line(reason: str, paths: Sequence[Place]) -> str:
     names = _some([str(path) for path in paths])
     return f"{names}: {reason}" if len(paths) == 1 else f"{len(paths)} files ({names}): {reason}"
 
@@ -199,9 +272,13 @@ def _some(names: Sequence[str]) -> str:
     return f"{shown}, ..." if len(names) > _SHOWN else shown
 
 
-def _in_csv(file: Path) -> list[VideoItem]:
-    rows = read_label_rows(file, ("path",), "a path")
-    return [VideoItem(file.parent / row.fields["path"], row.label, row.split, row.subject) for row in rows]
+def _in_csv(file: Path, folder: Place) -> list[VideoItem]:
+    items = []
+    for row in read_label_rows(file, ("path",), "a path"):
+        named = row.fields["path"]
+        path = place_of(named) if "://" in named else folder / named
+        items.append(VideoItem(path, row.label, row.split, row.subject))
+    return items
 
 
 def shard(items: Sequence[T], index: int, count: int) -> list[T]:

@@ -116,10 +116,10 @@ def videos_under(folder: Path) -> Videos:
     by_name: dict[str, list[tuple[tuple[str, ...], Path]]] = {}
     root = folder if folder.is_dir() else folder.parent
     for item in find_videos(folder, labels=False):
-        *folders, name = path_below(root, item.path)
+        *folders, name = path_below(root, item.local_path)
         for ending in _VIDEO_ENDINGS:
             name = name.removesuffix(ending)
-        by_name.setdefault(name, []).append(((*folders, name), item.path))
+        by_name.setdefault(name, []).append(((*folders, name), item.local_path))
     return Videos(by_name)
 
 

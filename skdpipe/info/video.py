@@ -94,7 +94,7 @@ def describe_videos(path: Path, videos: VideoList) -> Description:
     """Describe a folder of videos by the names of its files."""
     labels = Counter(each.label for each in videos if each.label is not None)
     splits = Counter(each.split for each in videos if each.split is not None)
-    files = [each.path for each in videos if each.path.is_file()]
+    files = [each.local_path for each in videos if each.local_path.is_file()]
     facts = [Fact("videos", len(videos), f"{len(videos):,}"), size_of(files)]
     if labels:
         shown = ", ".join(f"{name} {count:,}" for name, count in list(labels.items())[:_SHOWN_CLASSES])

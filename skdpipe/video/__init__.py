@@ -4,6 +4,7 @@ A video is a file, or a series of numbered images: a folder of them, or a patter
 A live source is a camera, a stream from an address, or standard input.
 """
 
+from skdpipe.video.copy import copied
 from skdpipe.video.endings import EXTENSIONS, IMAGE_EXTENSIONS
 from skdpipe.video.feed import LiveFrame
 from skdpipe.video.images import is_image_series
@@ -33,6 +34,7 @@ __all__ = [
     "StoredVideo",
     "VideoInfo",
     "content_key",
+    "copied",
     "is_image_series",
     "is_live",
     "measure_duration",
