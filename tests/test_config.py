@@ -388,6 +388,8 @@ def test_what_an_estimator_cannot_be_is_named(tmp_path: Path, text: str, expecte
         ("distillation: {fresh_views: true}", {"distillation": {"resample_degradation": True}}),
         ("distillation: {kept_megabytes: 5}", {"distillation": {"teacher_cache_megabytes": 5}}),
         ("distillation: {revision: false}", {"distillation": {"revision": "none"}}),
+        ("recipe: {mixed_precision: true}", {"recipe": {"mixed_precision": "fp16"}}),
+        ("recipe: {mixed_precision: off}", {"recipe": {"mixed_precision": "none"}}),
         ("clip: {scale: picture}", {"clip": {"scale": "image"}}),
         ("derive_low: {noise: {misses_elsewhere: 0.1}}", {"derive_low": {"noise": {"misses_default": 0.1}}}),
     ],

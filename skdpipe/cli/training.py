@@ -123,14 +123,7 @@ def distill(
 
 @dataclass(frozen=True)
 class _Training:
-    """What a training needs in this process.
-
-    Attributes:
-        experiment: the settings.
-        device: of this process.
-        progress: shown by process 0.
-        processes: train together.
-    """
+    """What a training needs in this process."""
 
     experiment: Experiment
     device: torch.device
@@ -150,7 +143,7 @@ def _prepared_training(config: str, overrides: list[str] | None, device: str) ->
         experiment = processes.of_first(
             lambda: load_config(Experiment, config, overrides or (), section="experiment")
         )
-        yield _Training(experiment, on, Progress(stderr, quiet=not processes.is_first), processes)
+        yield _Training(experiment, on, Progress(stderr), processes)
 
 
 def _require_folds(folds: int | None, teacher: Path | None) -> None:

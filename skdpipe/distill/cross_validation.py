@@ -66,7 +66,8 @@ def cross_validate(
     """
     parts = processes.of_first(lambda: _parts(experiment, cache, folds))
     folder = models / experiment.name / "folds"
-    progress = progress or Progress(quiet=True)
+    if progress is None or not processes.is_first:
+        progress = Progress(quiet=True)
     if processes.count > 1:
         with progress.task(f"{folds}-fold cross-validation", folds, unit="folds") as task:
             for done, part in enumerate(parts, 1):

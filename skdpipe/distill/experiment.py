@@ -129,7 +129,9 @@ def distill_student(
         MissingDependencyError: if the package of a log is not installed.
         ProcessError: if another process fails.
     """
-    settings, progress = experiment, progress or Progress(quiet=True)
+    settings = experiment
+    if progress is None or not processes.is_first:
+        progress = Progress(quiet=True)
     experiment, manifest, data = processes.of_first(
         lambda: _resolve(experiment, cache, teacher, initial, log)  # processes may have other caches
     )
