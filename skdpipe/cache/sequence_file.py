@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from sys import intern
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -60,7 +61,7 @@ KNOWN_FIELDS: Final = frozenset(
 """The fields that the metadata of a file may have."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """The header of a cached file: everything except the keypoints.
 
@@ -231,14 +232,12 @@ def _to_entry(path: Place, header: Header) -> Entry:
     return Entry(
         path=path,
         quality="high" if metadata["quality"] == "high" else "low",
-        settings=metadata["settings"],
+        settings=intern(metadata["settings"]),
         origin=Origin(
             source=metadata["source"],
             key=metadata["key"],
-            estimator=metadata["estimator"],
-            label=metadata.get("label"),
-            split=metadata.get("split"),
-            subject=metadata.get("subject"),
+            estimator=intern(metadata["estimator"]),
+            **{name: intern(metadata[name]) for name in _OPTIONAL if name in metadata},
             corrected=_corrections_in(metadata),
         ),
         layout=layout,

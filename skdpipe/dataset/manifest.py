@@ -27,7 +27,7 @@ INTENDED_REASONS: Final = frozenset({_NOT_VALIDATION, _OUTSIDE_SUBSET})
 """Reasons of `Manifest.left_out` that are the purpose of a setting."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PairedClip:
     """One video of the data set: its label, and the cached skeletons of both qualities.
 

@@ -63,23 +63,28 @@ def hold_out_fold(videos: Sequence[Video], fold: Fold, seed: int) -> dict[str, b
 
 def most_folds(videos: Sequence[Video]) -> int:
     """The largest number of parts in which every class has a test video: that of the smallest group."""
-    return min((len(units) for units in _units(videos, 0)), default=0)
+    return min(map(len, _groups(videos)), default=0)
 
 
 def _units(videos: Sequence[Video], seed: int) -> list[list[list[str]]]:
-    """Groups of units in random order, each the keys of testable videos that stay on one side.
+    """The groups with their units in random order."""
+    return [
+        [units[unit] for unit in sorted(sorted(units), key=lambda unit: generator_for(seed, unit).random())]
+        for units in _groups(videos)
+    ]
+
+
+def _groups(videos: Sequence[Video]) -> list[dict[str, list[str]]]:
+    """Groups of units, each the keys of testable videos that stay on one side, by name.
 
     The units are subjects, all in one group, or videos, in a group for each class.
     """
     by_subject = _named_by_all(videos, "subject")
-    groups: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    groups: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
     for origin in (video.origin for video in videos if video.testable):
         group, unit = ("", str(origin.subject)) if by_subject else (str(origin.label), origin.key)
-        groups[group][unit].append(origin.key)
-    return [
-        [units[unit] for unit in sorted(sorted(units), key=lambda unit: generator_for(seed, unit).random())]
-        for units in groups.values()
-    ]
+        groups[group].setdefault(unit, []).append(origin.key)
+    return list(groups.values())
 
 
 def _without_tested_subjects(videos: Sequence[Video], held_out: Set[str]) -> dict[str, bool]:

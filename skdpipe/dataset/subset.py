@@ -37,6 +37,8 @@ def draw_subset(clips: Sequence[PairedClip], subset: Subset, seed: int) -> list[
         raise DataError(f"subset.classes {subset.classes}, but the clips have {len(labels)} classes")
     shuffled = sorted(labels, key=lambda label: generator_for(seed, f"{label}:class").random())
     drawn = set(shuffled[: subset.classes or len(labels)])
+    if not (subset.train or subset.test):
+        return [clip for clip in clips if not clip.label or clip.label in drawn]
     taken: Counter[tuple[str, bool]] = Counter()
     kept = set()
     for clip in sorted(clips, key=lambda clip: generator_for(seed, f"{clip.key}:subset").random()):

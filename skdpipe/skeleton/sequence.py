@@ -62,7 +62,7 @@ def is_seen(keypoints: Keypoints) -> NDArray[np.bool_]:
     return seen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Source and labels of a sequence.
 
