@@ -121,6 +121,7 @@ from .skeleton import (
     map_layout,
 )
 from .skeleton.mean_pose import PoseSummary, summarise_poses
+from .storage import place_of
 from .video import Frame, read_frames
 from .webapp import AppSettings, create_app
 
@@ -240,6 +241,7 @@ __all__ = [
     "measure_pose",
     "newest_bundle",
     "open_sources",
+    "place_of",
     "profile_estimators",
     "prune_cache",
     "read_corrections",

@@ -48,7 +48,7 @@ else:
 _ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _ADDRESS_AS_PATH: Final = re.compile(r"[a-z][a-z0-9+.-]+:[/\\][^/\\]", re.IGNORECASE)
 
-# Writing an object is atomic there. Elsewhere a file is written under a hidden name, and moved.
+# Writing an object is atomic there. Elsewhere a file is written under a hidden name, and renamed.
 _OBJECT_STORES: Final = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "ocilake", "obs", "tos", "memory"}
 )
@@ -92,7 +92,7 @@ def place_of(text: str | Place) -> Place:
         if isinstance(text, Path) and _ADDRESS_AS_PATH.match(str(text)):
             raise ConfigError(
                 f"the path {in_brief(str(text), 100)} was an address, which pathlib changes; expected a str, "
-                "or the result of skdpipe.storage.place_of"
+                "or the result of skdpipe.place_of"
             )
         return text
     if "://" not in text:
@@ -332,6 +332,10 @@ def write_bytes(place: Place, *parts: bytes | memoryview) -> None:
 
 
 def _write_and_move(files: AbstractFileSystem, place: UPath, content: bytes) -> None:
+    from fsspec import AbstractFileSystem
+
+    if type(files).mv is AbstractFileSystem.mv:  # which copies
+        raise OSError(errno.ENOTSUP, f"{place.protocol}:// cannot replace a file in one step")
     part = (place.parent / hidden_name()).path
     files.makedirs(place.parent.path, exist_ok=True)
     try:

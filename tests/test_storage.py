@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from moving_body import a_sequence, fill, write_action_video
 from safetensors.numpy import save
 
+from skdpipe import correct_label, prune_cache, storage
 from skdpipe.cache import PoseCache
 from skdpipe.cache.inventory import list_other_files, summarise_cache, verify_cache
 from skdpipe.cache.video_index import VideoIndex
+from skdpipe.cli import main
 from skdpipe.errors import (
     CacheError,
     CacheReadError,
@@ -52,6 +54,9 @@ from skdpipe.storage import (
     write_bytes,
 )
 from skdpipe.tensor_file import TensorFileError, read_header
+
+fsspec = pytest.importorskip("fsspec")
+pytest.importorskip("upath")
 
 NAMES = st.sampled_from(["a", "b.txt", "c/d", "c/e.txt", "f/g/h"])
 FILES = st.dictionaries(NAMES, st.binary(max_size=40), max_size=5)
@@ -156,30 +161,24 @@ def test_a_path_that_was_an_address_is_refused(tmp_path: Path, monkeypatch: pyte
     require_path(Path("C:/models"), "models")
 
 
-@pytest.mark.parametrize("protocol", ["memory", "moving"])
-def test_an_interrupted_write_leaves_the_old_content(
-    protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """``moving`` is a file system in which writing is not atomic: that of this machine, opened as foreign."""
-    import fsspec
-
-    if protocol == "moving":
-        from skdpipe import storage
-
+@pytest.mark.parametrize("renames", [False, True])
+def test_an_interrupted_write_leaves_the_old_content(renames: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both in an object store, and in a store whose files are written bit by bit and then renamed."""
+    files = type(fsspec.filesystem("memory"))
+    if renames:
         monkeypatch.setattr(storage, "_OBJECT_STORES", frozenset())
+        monkeypatch.setattr(files, "mv", lambda self, old, new: self.store.update({new: self.store.pop(old)}))
     place = a_store() / "a" / "file"
     write_bytes(place, b"old", b" content")
-    assert read_bytes(place) == b"old content"
-    files = fsspec.filesystem("memory")
-    whole = type(files).pipe_file
+    whole = files.pipe_file
 
     def interrupted(self: object, path: str, value: bytes, **options: object) -> None:
-        if protocol == "moving":
+        if renames:
             whole(self, path, value[:3], **options)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(files), "pipe_file", interrupted)
+        patched.setattr(files, "pipe_file", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_bytes(place, b"new content")
     assert read_bytes(place) == b"old content"
@@ -187,6 +186,42 @@ def test_an_interrupted_write_leaves_the_old_content(
     write_bytes(place, b"new content")
     assert read_bytes(place) == b"new content"
     assert names_in(place.parent) == ["file"]
+
+
+def test_a_store_that_can_neither_put_nor_rename_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "_OBJECT_STORES", frozenset())
+    with pytest.raises(CacheWriteError, match="memory:// cannot replace a file in one step"):
+        PoseCache(a_store()).save(a_sequence("sideways"), "high", "eyes-1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["distill", "--models", "s3://bucket/models"], "models 's3://bucket/models' is an address"),
+        (["cache", "prune", "--cache", "memory://cache"], "memory://cache is in a store"),
+        (["cache", "list", "--cache", "foo://cache"], "the protocol of 'foo://cache' is unknown"),
+        (["app", "--cache", "memory://cache"], "cache 'memory://cache' is an address"),
+        (["predict", "memory://videos/a.mp4"], "clips 'memory://videos/a.mp4' is an address"),
+        (["extract", "rtsp://camera/1"], "the protocol of 'rtsp://camera/1' is unknown"),
+        (["info", "memory://nothing"], "memory://nothing: no pose cache there"),
+        (["predict", "--source", "rtsp://127.0.0.1:1/a"], "no trained student"),  # a live source is allowed
+    ],
+)
+def test_commands_take_addresses_only_where_they_can_use_them(
+    arguments: list[str],
+    found: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["skdpipe", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert found in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_parts_are_read_together() -> None:
@@ -319,8 +354,6 @@ def test_a_cache_as_it_was_listed_knows_no_later_files() -> None:
 def test_a_full_or_denied_store_is_named_in_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fsspec
-
     cache = fill(PoseCache(a_store()), 1)
     path = next(cache.files_in(cache.folders("high")[0]))
 
@@ -367,8 +400,6 @@ def test_the_video_index_of_a_store_is_written_in_parts(tmp_path: Path) -> None:
 
 
 def test_what_needs_locks_is_refused() -> None:
-    from skdpipe import correct_label, prune_cache
-
     cache = fill(PoseCache(a_store()), 1)
     for refused in (lambda: prune_cache(cache), lambda: correct_label(cache, "0000", "other")):
         with pytest.raises(CacheError, match="is in a store; expected a folder of this machine for"):

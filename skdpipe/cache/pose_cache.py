@@ -63,7 +63,7 @@ class PoseCache:
     may be killed. If several write the same file, the last one wins.
 
     Attributes:
-        root: the folder; the address of one as text becomes a place (`skdpipe.storage.place_of`).
+        root: the folder; the address of one as text becomes a place (`skdpipe.place_of`).
     """
 
     root: Place
