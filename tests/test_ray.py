@@ -223,7 +223,7 @@ def test_workers_share_gpus(cluster: Cluster) -> None:
     with pytest.raises(
         ConfigError, match=r"^no node of the Ray cluster has 1 CPU and 4 GPUs for a worker; f"
     ):
-        list(engine_of(cluster, gpus=4).run([1], open_square))
+        engine_of(cluster, gpus=4).connect()
 
 
 def test_the_content_is_that_of_the_local_engine(cluster: Cluster, tmp_path: Path) -> None:

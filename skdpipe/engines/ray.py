@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,8 @@ from skdpipe.storage import Place
 if TYPE_CHECKING:
     from ray.exceptions import RayActorError
 
-_PATIENCE: Final = 10.0  # seconds until a cluster must accept a connection
+_PATIENCE: Final = 10.0  # seconds until something must answer at an address
+_UNTIL_CONNECTED: Final = 90.0  # seconds; the start of a cluster on this machine takes some of them
 _BETWEEN_LOOKS: Final = 5.0  # seconds between two looks at the nodes of the cluster
 _BETWEEN_REPORTS: Final = 1.0  # seconds between two reports of the progress of a job
 _OPENINGS: Final = 3  # workers that may end while they open, before any has opened
@@ -79,10 +81,17 @@ class RayEngine:
         """Connect this process to the cluster, unless it is.
 
         Raises:
-            ConfigError: if there is no cluster, or one with another version of Ray or Python.
+            ConfigError: if there is no cluster, one with another version of Ray or Python, or one without a
+                node for a worker whose number is not stated.
             MissingDependencyError: if Ray is not installed.
         """
         _connect(self.address)
+        nodes = _nodes()
+        if not self.workers and not self._room_on(nodes):
+            raise ConfigError(
+                f"no node of the Ray cluster has {self._shares()} for a worker; found {_listed(nodes)}: "
+                "choose smaller shares, or wait for nodes by stating the number of workers"
+            )
 
     def describe(self) -> str:
         """Their number, and their shares; errors as `connect`."""
@@ -103,7 +112,7 @@ class RayEngine:
         """Do jobs as :meth:`Engine.run`; the actors end with this generator.
 
         Raises:
-            ConfigError: also if the cluster has no room for a worker, or as `connect`.
+            ConfigError: also as `connect`.
         """
         if not jobs:
             return
@@ -236,13 +245,7 @@ class _Run(Generic[Job, Result]):
 
     def _fill_room(self) -> None:
         """Start as many workers as there is room for; they may have to wait for it."""
-        nodes = _nodes()
-        room = self._engine.workers or self._engine._room_on(nodes)
-        if not room and not self._has_opened:
-            raise ConfigError(
-                f"no node of the Ray cluster has {self._engine._shares()} for a worker; found "
-                f"{_listed(nodes)}: choose smaller shares, or wait for nodes by stating the number of workers"
-            )
+        room = self._engine.workers or self._engine._room_on(_nodes())
         for _ in range(min(room, self._left) - len(self._actors)):
             actor = _Actor(self._workers.remote())
             self._actors[actor.handle.open.remote(self._order, self._progress and self._progress.handle)] = (
@@ -477,13 +480,27 @@ def _connect(address: str) -> None:
         return
     _require_answer(address or os.environ.get("RAY_ADDRESS", ""))
     ray._private.worker._worker_logs_enabled = False  # of lost nodes, on stdout
-    try:
-        ray.init(address or None, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:
+    problem: list[str] = []
+
+    def init() -> None:
+        try:
+            ray.init(
+                address or None, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            )
+        except Exception as error:
+            problem.append(in_one_line(error))
+
+    # In a thread, because it waits for ever for a cluster of which only a part is there.
+    thread = threading.Thread(target=init, daemon=True)
+    thread.start()
+    thread.join(_UNTIL_CONNECTED)
+    if thread.is_alive():
+        problem.append(f"no answer within {_UNTIL_CONNECTED:g} s")
+    if problem:
         raise ConfigError(
-            f"cannot use the Ray cluster{address and f' at {address}'} ({in_one_line(error)}); expected a "
-            "running one with the same versions of Ray and Python"
-        ) from error
+            f"cannot use the Ray cluster{address and f' at {address}'} ({problem[0]}); expected a running "
+            "one with the same versions of Ray and Python, and RAY_AUTH_MODE=token if it has a token"
+        )
 
 
 def _require_answer(address: str) -> None:
