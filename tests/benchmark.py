@@ -16,7 +16,7 @@ import platform
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -54,7 +54,7 @@ from skdpipe.config import (
     Precision,
     Thresholds,
 )
-from skdpipe.dataset import Batch, PairedClips, augment, batches, build_manifest
+from skdpipe.dataset import BOTH, Batch, Loader, Manifest, PairedClips, augment, batches, build_manifest
 from skdpipe.distill import edge_loss as blockwise
 from skdpipe.distill.gradients import RevisionReport, revised_gradients, summed_revised_gradients
 from skdpipe.distill.objective import baseline_objective, student_objective
@@ -180,6 +180,13 @@ class LoaderSize(NamedTuple):
     of_each: int
 
 
+class CacheSize(NamedTuple):
+    """A cache with ``clips`` clips of ``frames`` frames in both qualities."""
+
+    clips: int
+    frames: int
+
+
 class ExportSize(NamedTuple):
     """Networks of one width that are exported, and the clips on which they are compared."""
 
@@ -204,6 +211,7 @@ class Sizes:
         exported: networks that are exported.
         extraction: the video and networks of the extraction.
         loaders: trainings whose waiting time for batches is measured.
+        cache: the cache of which a manifest and batches are made.
         steps: students whose steps are timed.
         footage: windows of footage, of ``people`` each; the batch is not used.
         tracking: footage in which people are followed.
@@ -219,6 +227,7 @@ class Sizes:
     exported: ExportSize
     extraction: ExtractionSize
     loaders: tuple[LoaderSize, ...]
+    cache: CacheSize
     steps: tuple[StepSize, ...]
     footage: tuple[StepSize, ...]
     tracking: TrackingSize
@@ -253,6 +262,7 @@ SIZES: Final = {
             ),
         ),
         loaders=(LoaderSize("penn-13", 32, 16, 16, 48), LoaderSize("coco-17", 300, 64, 16, 24)),
+        cache=CacheSize(2000, 64),
         steps=(StepSize("penn-13", 1, 32, 16, 16), StepSize("coco-17", 2, 300, 64, 4)),
         footage=tuple(
             StepSize("coco-17", people, frames, 64, 1) for frames in (32, 100) for people in (1, 3)
@@ -270,6 +280,7 @@ SIZES: Final = {
         exported=ExportSize(("st_2sgcn", "dd_net"), 8, 6, 4),
         extraction=ExtractionSize(6, 64, 48, (("shufflenetv2x1", "actors-low", 33),)),
         loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
+        cache=CacheSize(12, 8),
         steps=(StepSize("penn-13", 1, 8, 6, 2),),
         footage=(StepSize("penn-13", 2, 8, 4, 1),),
         tracking=TrackingSize((2,), 1, 2, (2,), 0.2),
@@ -724,6 +735,50 @@ class _Epoch:
 
 
 # --------------------------------------------------------------------------------------------------------
+# cache: a manifest of many clips, and their batches
+
+
+def many_clips(setting: Setting) -> Iterator[Row]:
+    """Milliseconds to read a clip and prepare it in a batch, without keeping it."""
+    size = setting.sizes.cache
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        for number in range(size.clips):
+            sequence = a_sequence(ACTIONS[number % 2], number, frames=size.frames)
+            split = "train" if number % 3 else "test"
+            origin = replace(sequence.origin, key=f"{number:032x}", split=split)
+            for quality in BOTH:
+                PoseCache(root).save(replace(sequence, origin=origin), quality, "synthetic")
+        seconds, megabytes = _new_process("spawn", _time_manifest, root, setting)
+        manifest = build_manifest(PoseCache(root), tiny_experiment())
+        sides = [partial(_prepare, PoseCache(root), manifest, size, workers) for workers in (0, 1)]
+        measured = measure(Comparison("", *sides), setting.rounds)
+        here, by_worker = (
+            [each / size.clips for each in side] for side in (measured.reference, measured.candidate)
+        )
+        of_clip = _in_milliseconds(Measured(here, by_worker, measured.ratios))
+        remark = f"manifest {seconds:.2g} s, {megabytes:.0f} MB"
+        yield Row(f"{size.clips} clips, {size.frames} frames", of_clip, remark=remark)
+
+
+def _time_manifest(root: Path, _: Setting) -> tuple[float, float]:
+    """Seconds and megabytes of memory to make a manifest, in a process that has made no other."""
+    before, start = _resident("VmHWM"), perf_counter()
+    build_manifest(PoseCache(root), tiny_experiment())
+    return perf_counter() - start, _resident("VmHWM") - before
+
+
+def _prepare(cache: PoseCache, manifest: Manifest, size: CacheSize, workers: int) -> None:
+    """One epoch in this process, or by workers."""
+    clip = ClipFormat(frames=size.frames, coordinates=2)
+    clips = (manifest.clips, manifest.classes, clip, clip, None, 0)
+    data = PairedClips(cache, *clips, megabytes=0 if workers else 1e9)
+    with Loader(data, 64, workers=workers) as loader:
+        for _ in loader.epoch(augment=Augmentation(), noise=np.random.default_rng(0)):
+            pass
+
+
+# --------------------------------------------------------------------------------------------------------
 # extract: extraction against OpenPifPaf's video command
 
 
@@ -891,6 +946,7 @@ SECTIONS: Final = {
     "continual": Section("A frame of footage, all people", continual, "windows", "continual"),
     "tracking": Section("Tracking, one frame", tracking, "other"),
     "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),
+    "cache": Section("A clip read and prepared for a batch", many_clips, "here", "by a process"),
 }
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -906,6 +962,7 @@ def main(
     size: Annotated[Literal["full", "small"], typer.Option(help="small: tiny inputs, for tests.")] = "full",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1...; the GPU if there is one.")] = "",
     keep_memory: Annotated[bool, typer.Option(help="Keep freed memory, as training does.")] = True,
+    clips: Annotated[int | None, typer.Option(min=6, help="Clips in the cache of the section cache.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Time skdpipe against a reference, both alternately in one process."""
@@ -913,6 +970,8 @@ def main(
     if unknown:
         raise typer.BadParameter(f"'{unknown[0]}' is none of {', '.join(SECTIONS)}", param_hint="NAME")
     sizes = SIZES[size]
+    if clips is not None:
+        sizes = replace(sizes, cache=sizes.cache._replace(clips=clips))
     setting = Setting(
         sizes,
         rounds or sizes.rounds,

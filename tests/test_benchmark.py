@@ -50,6 +50,7 @@ ROWS = {
         "pose network, shufflenetv2x1 at 225 pixels",
     ),
     "loader": ("8 frames, penn-13, width 4, batch 4",),
+    "cache": ("12 clips, 8 frames",),
 }
 # Two sides with their unit, the ratio, lowest..highest; the loader's ratio is a share in per cent.
 _NUMBERS = re.compile(r" +([\d.]+) (ms|MB|s) +([\d.]+) \2 +([\d.]+)%? +([\d.]+?)%?\.\.([\d.]+)%?(?: |$)")
