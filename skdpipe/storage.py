@@ -295,10 +295,19 @@ def read_start(place: Place) -> Start:
     return Start(content, state_of(place).size)
 
 
-def read_starts(folder: Place, states: Iterable[tuple[str, State]]) -> Iterator[tuple[str, Start | OSError]]:
-    """The starts of files in a folder of a store, by name: of many at once, or the error of each."""
+def read_starts(
+    folder: Place, states: Iterable[tuple[str, State]], at_once: int = 1
+) -> Iterator[tuple[str, Start | OSError]]:
+    """The starts of files in a folder of a store, by name: of many at once, or the error of each.
+
+    Args:
+        folder: the folder.
+        states: of the files, by name.
+        at_once: number of files that are read first. Then it is doubled, so that who needs only the first
+            file does not wait for many.
+    """
     assert not isinstance(folder, Path)
-    remaining, at_once = iter(states), 1  # who only needs the first one does not wait for many
+    remaining = iter(states)
     while chosen := list(islice(remaining, at_once)):
         at_once = min(2 * at_once, _AT_ONCE)
         paths = [(folder / name).path for name, _ in chosen]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -68,6 +68,7 @@ class PoseCache:
 
     root: Place
     _listed: Mapping[Place, Mapping[str, State]] | None = field(default=None, repr=False, compare=False)
+    _ahead: dict[Place, Start] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", place_of(self.root))
@@ -80,7 +81,18 @@ class PoseCache:
         """
         if is_local(self.root):
             return self
-        return replace(self, _listed={folder: self.states_in(folder) for folder in self.folders()})
+        listed = {folder: self.states_in(folder) for folder in self.folders()}
+        return replace(self, _listed=listed, _ahead={})
+
+    def read_ahead(self, keys: Collection[str]) -> None:
+        """Read the headers of all sequences of some clips at once, for `describe`; only if `as_listed`."""
+        self._ahead.clear()
+        for folder, states in (self._listed or {}).items():
+            names = [name for key in keys if (name := f"{key}{_SUFFIX}") in states]
+            with _reading(folder):
+                for name, start in read_starts(folder, [(name, states[name]) for name in names], len(names)):
+                    if isinstance(start, Start):
+                        self._ahead[folder / name] = start
 
     def local_root(self, purpose: str) -> Path:
         """The root, for what can only be done in a folder of this machine.
@@ -163,6 +175,8 @@ class PoseCache:
         """
         if self._listed is None:
             return read_entry(path)
+        if (known := self._ahead.pop(path, None)) is not None:
+            return read_entry(path, known)
         state = self._listed.get(path.parent, {}).get(path.name)
         if state is None:
             raise missing(path)

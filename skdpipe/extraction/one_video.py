@@ -18,6 +18,7 @@ from skdpipe.extraction.sources import Source, open_source
 from skdpipe.pose.estimate import estimate_video
 from skdpipe.skeleton import PoseSequence
 from skdpipe.skeleton.people import PairReport, match_people
+from skdpipe.storage import is_local
 from skdpipe.video import copied
 
 
@@ -94,8 +95,9 @@ class VideoExtractor:
         """Save the new sequences of a video; return all its qualities, those in the cache too."""
         found: dict[Quality, PoseSequence] = {}
         with self.cache.changing_labels():
-            # They may have been corrected while the video was extracted.
-            right = self.cache.with_corrections(job.origin.uncorrected())
+            right = job.origin
+            if is_local(self.cache.root):  # they may have been corrected while the video was extracted
+                right = self.cache.with_corrections(right.uncorrected())
             for source, sequence in zip(missing, sequences, strict=True):
                 origin = replace(right, estimator=sequence.origin.estimator)
                 found[source.quality] = replace(sequence, origin=origin)

@@ -5,9 +5,11 @@ Only the headers of cached files are read, and only videos that have changed are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
 
 from skdpipe.cache import Entry, PoseCache, Quality
 from skdpipe.cache.video_index import KnownVideo, VideoIndex
@@ -20,6 +22,8 @@ from skdpipe.extraction.video_list import VideoItem
 from skdpipe.progress import Progress
 from skdpipe.skeleton import Origin
 from skdpipe.storage import Place, is_folder, is_local
+
+_AT_ONCE: Final = 32  # videos whose headers are read together from a store
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def plan_extraction(
     listed = cache.as_listed()
     with progress.task("looking up", len(items), unit="videos") as task, ExitStack() as at_end:
         at_end.callback(index.flush)
-        for number, (item, known) in enumerate(look_up_videos(items, index, engine), 1):
+        looked_up = _reading_ahead(look_up_videos(items, index, engine), listed)
+        for number, (item, known) in enumerate(looked_up, 1):
             try:
                 if isinstance(known, str):
                     failed.append((item.path, known))
@@ -121,6 +126,17 @@ def plan_extraction(
             task.advance_to(number)
     skipped = len(items) - len(jobs) - len(failed)
     return ExtractionPlan(tuple(jobs), skipped, relabelled, corrected, tuple(without_people), tuple(failed))
+
+
+def _reading_ahead(
+    videos: Iterator[tuple[VideoItem, KnownVideo | str]], cache: PoseCache
+) -> Iterator[tuple[VideoItem, KnownVideo | str]]:
+    """The videos; of a cache in a store, the headers of some of them are read at once."""
+    if is_local(cache.root):
+        yield from videos
+    while some := list(islice(videos, _AT_ONCE)):
+        cache.read_ahead({known.key for _, known in some if isinstance(known, KnownVideo)})
+        yield from some
 
 
 def _require_same_labels(item: VideoItem, first: VideoItem) -> None:
