@@ -261,7 +261,8 @@ def test_extraction_and_distillation_on_a_store_give_what_a_folder_gives(
     assert (requests["HEAD"], requests["GET"], requests["PUT"]) == (2, 2 * 8 + 3, 0)
     assert requests["LIST"] < 12
     for cache, models in ((there, tmp_path / "there"), (here, tmp_path / "here")):
-        skdpipe(monkeypatch, "distill", "--config", config, "--cache", cache, "--models", models)
+        options = ("--config", config, "--cache", cache, "--models", models, "--folds", 0)
+        skdpipe(monkeypatch, "distill", *options)
     bundles = sorted((tmp_path / "here").rglob("*.safetensors"))
     assert bundles
     for bundle in bundles:
