@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -490,10 +491,13 @@ def _connect(address: str) -> None:
         except Exception as error:
             problem.append(in_one_line(error))
 
+    handler = signal.getsignal(signal.SIGTERM)
     # In a thread, because it waits for ever for a cluster of which only a part is there.
     thread = threading.Thread(target=init, daemon=True)
     thread.start()
     thread.join(_UNTIL_CONNECTED)
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # instead of Ray's, which prints the stack
     if thread.is_alive():
         problem.append(f"no answer within {_UNTIL_CONNECTED:g} s")
     if problem:
