@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -23,6 +24,8 @@ def square(worker: Worker, number: int, report: Report) -> tuple[int, Worker, st
     report(0.25)
     if number == 13:
         raise DataError("thirteen; expected another number")
+    if number == 4:
+        warnings.warn("four", UserWarning, stacklevel=1)
     time.sleep(1.5 if number == 3 else 0.2)
     report(0.5)
     return number**2, worker, os.environ.get("CUDA_VISIBLE_DEVICES", ""), os.getpid()

@@ -10,6 +10,7 @@ import pytest
 from skdpipe.atomic_file import (
     atomic_folder,
     atomic_path,
+    marking,
     open_atomically,
     remove_leftovers,
     write_bytes_atomically,
@@ -78,10 +79,20 @@ def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_file_of_a_killed_process_is_a_leftover(tmp_path: Path) -> None:
+def test_a_mark_is_there_during_the_block(tmp_path: Path) -> None:
+    with marking(tmp_path / "new") as mark:
+        assert mark.is_file()
+        assert list((tmp_path / "new").iterdir()) == [mark]
+        assert remove_leftovers(tmp_path / "new") == 0
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("block", ["open_atomically(path)", "marking(path.parent)"])
+def test_the_file_of_a_killed_process_is_a_leftover(tmp_path: Path, block: str) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from skdpipe.atomic_file import open_atomically\n"
-        "with open_atomically(Path(sys.argv[1])) as file: print(flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path\n"
+        "from skdpipe.atomic_file import marking, open_atomically\n"
+        f"path = Path(sys.argv[1])\nwith {block}: print(flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "file")]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

@@ -30,6 +30,7 @@ from safetensors.numpy import load_file, save_file
 from squares import GRID, SIDE, SquareFinder, square_frames
 
 import skdpipe.cache.video_index
+import skdpipe.extraction.look_up
 import skdpipe.video
 from skdpipe.cache import PoseCache
 from skdpipe.config import Extraction, PluginSettings
@@ -697,6 +698,20 @@ def test_resuming_reads_headers_only_and_does_not_hash_unchanged_videos(
     os.utime(items[1].path, (1e9, 1e9 + 1))
     report = extract_videos(items, two_qualities(), cache)
     assert (report.done, report.skipped, hashed) == (0, 3, [items[1].path])
+
+
+def test_an_interrupted_extraction_does_not_probe_again(
+    square_video: WriteVideo, cache: PoseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = VideoItem(square_video("a.mp4"))
+    os.utime(item.path, (1e9, 1e9))
+    extract_videos([item], two_qualities(), cache)
+    for path in cache.root.rglob("*.safetensors"):
+        path.unlink()
+    monkeypatch.setattr(skdpipe.extraction.look_up, "probe", None)
+    progress = RecordingProgress()
+    assert extract_videos([item], two_qualities(), cache, progress=progress).done == 1
+    assert progress.named("extracting").total == FRAMES
 
 
 def test_a_video_whose_content_changed_is_extracted_again(square_video: WriteVideo, cache: PoseCache) -> None:

@@ -16,15 +16,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from ray_jobs import open_nothing, open_square
 from watched_squares import FRAMES, seen, watched_sources, watched_videos
 
 from skdpipe.cache import PoseCache
-from skdpipe.engines import Ended, LocalEngine, RayEngine
+from skdpipe.config import to_plain
+from skdpipe.engines import Ended, LocalEngine, RayEngine, Worker
 from skdpipe.engines.jobs import JobQueue
 from skdpipe.engines.ray import _Order, _require_same
 from skdpipe.errors import ConfigError, DataError, SkdpipeError
 from skdpipe.extraction import ExtractionReport, Source, extract_videos
+from skdpipe.extraction.look_up import open_reader
 from skdpipe.extraction.video_list import VideoItem
 
 ray = pytest.importorskip("ray")
@@ -190,6 +193,14 @@ def test_a_worker_with_other_code_or_folders_is_refused(tmp_path: Path) -> None:
     _require_same(_Order(None, version("skdpipe"), tmp_path, (mark,)), "there")
 
 
+def test_a_video_that_is_not_on_the_machine_of_a_worker_is_named_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    expected = f"{path}: not found on there; expected a file system that all machines of the cluster share"
+    assert open_reader(Worker("cpu", 1, "there"))(path) == expected
+    path.write_bytes(b"no video")
+    assert "not a readable video" in str(open_reader(Worker("cpu", 1, "there"))(path))
+
+
 # On a cluster --------------------------------------------------------------------------------
 
 
@@ -199,7 +210,8 @@ def test_jobs_end_as_in_the_local_engine(cluster: Cluster) -> None:
     def advance(job: int, amount: float) -> None:
         reported[job] += int(100 * amount)
 
-    ended: list[Ended[int, Any]] = list(engine_of(cluster).run([13, 1, 2, 3, 4], open_square, advance))
+    with pytest.warns(UserWarning, match="^four$"):
+        ended: list[Ended[int, Any]] = list(engine_of(cluster).run([13, 1, 2, 3, 4], open_square, advance))
     assert sorted((each.job, each.result[0]) for each in ended if each.result) == [
         (1, 1), (2, 4), (3, 9), (4, 16),
     ]  # fmt: skip
@@ -334,6 +346,39 @@ def test_with_full_object_stores_the_work_ends(cluster: Cluster, tmp_path: Path)
     report, content = extract(videos.items, videos.sources(), tmp_path / "ray", engine_of(cluster))
     assert (report.done, report.failed) == (4, ())
     assert content == videos.content
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_and_its_workers(
+    cluster: Cluster, tmp_path: Path, number: signal.Signals
+) -> None:
+    videos = Videos(tmp_path, 8)
+    settings = {each.quality: to_plain(each.config) for each in videos.sources(seconds=1.0)}
+    (tmp_path / "slow.yaml").write_text(yaml.safe_dump({"extraction": settings}))
+    options = ["-c", tmp_path / "slow.yaml", "--cache", tmp_path / "ray", "--engine", "ray"]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "skdpipe", "extract", tmp_path / "videos", *options],
+        env={**os.environ, "RAY_ADDRESS": cluster.address},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: len(seen(videos.log)) >= 3)
+    command.send_signal(number)
+    start = time.monotonic()
+    _, errors = command.communicate()
+    assert time.monotonic() - start < 5
+    assert command.returncode == 128 + number
+    *notes, last = errors.splitlines()
+    assert last == "interrupted; the same command continues where it stopped"
+    assert [note.partition(":")[0] for note in notes] == [
+        "high quality", "low quality", "workers", "looking up",
+    ]  # fmt: skip
+    wait_until(lambda: not any(is_running(process) for _, process in seen(videos.log)))
+    report, _ = extract(videos.items, videos.sources(), tmp_path / "ray", None)
+    assert report.done + report.skipped == 8
+    assert report.skipped
+    assert not list(tmp_path.rglob(".skdpipe-*"))
 
 
 DRIVER = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import skdpipe.cache.video_index
-from skdpipe.cache.video_index import VideoIndex
+from skdpipe.cache.video_index import KnownVideo, VideoIndex, read_video
 from skdpipe.errors import VideoError
 from skdpipe.video import content_key
 
@@ -97,6 +97,15 @@ def test_an_index_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"cannot write .*; videos are read again each time") as warned:
         assert [index.key_of(video) for video in videos] == [content_key(video) for video in videos]
     assert len(warned) == 1
+
+
+def test_numbers_of_frames_are_recorded_beside_lines_without_them(tmp_path: Path) -> None:
+    videos = [old_file(tmp_path / f"{n}.mp4", f"video {n}".encode()) for n in range(2)]
+    index = VideoIndex(tmp_path)
+    index.key_of(videos[0])  # as earlier versions did
+    index.add(read_video(videos[1], lambda video: 7))
+    known = [VideoIndex(tmp_path).find(video) for video in videos]
+    assert known == [KnownVideo(content_key(videos[0])), KnownVideo(content_key(videos[1]), 7)]
 
 
 WRITER = """
