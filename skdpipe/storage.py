@@ -405,7 +405,9 @@ def local_copy(place: Place) -> Iterator[Path]:
         yield place
         return
     with temporary_folder() as folder:
-        path = folder / (place.name or "file")
+        # With the parts of the address, for warnings about the file.
+        path = folder.joinpath(*(part for part in place.path.split("/") if part not in {"", ".", ".."}))
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _as_os_errors(place):
             _file_system(place).get_file(place.path, str(path))
         try:
