@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from skdpipe.errors import ProcessError, SkdpipeError
+
 
 def launched_processes() -> tuple[int, int]:
     """The number of this process, from 0, and how many were started together: 0 and 1 without `torchrun`."""
@@ -16,3 +18,8 @@ def launched_processes() -> tuple[int, int]:
 def is_first_process() -> bool:
     """Whether this is the process that prints what is the same in all processes."""
     return launched_processes()[0] == 0
+
+
+def reported_once(error: SkdpipeError) -> SkdpipeError:
+    """What to raise for an error that all processes find without each other: the first one reports it."""
+    return error if is_first_process() else ProcessError(str(error), reported=True)

@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 from typer.rich_utils import rich_format_error
 
 from skdpipe.errors import ConfigError, ProcessError, SkdpipeError, explaining_missing_extras, in_one_line
-from skdpipe.launched import is_first_process, launched_processes
+from skdpipe.launched import is_first_process, launched_processes, reported_once
 from skdpipe.printable import printable
 from skdpipe.storage import Place, place_of, require_path
 from skdpipe.strict_json import to_strict_json
@@ -146,10 +146,11 @@ def _options(
 ) -> None:
     _, count = launched_processes()
     if count > 1 and context.invoked_subcommand not in _OF_SEVERAL_PROCESSES:
-        raise ConfigError(
+        error = ConfigError(
             f"{count} processes run {context.invoked_subcommand}; expected one, because only "
             f"{' and '.join(_OF_SEVERAL_PROCESSES)} share their work under torchrun: run it without torchrun"
         )
+        raise reported_once(error)
 
 
 def run() -> NoReturn:

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from skdpipe.errors import ConfigError, ProcessError, in_one_line
-from skdpipe.launched import launched_processes
+from skdpipe.launched import launched_processes, reported_once
 
 T = TypeVar("T")
 
@@ -122,7 +122,11 @@ ALONE: Final = Processes()
 
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[Processes]:
-    """Join the other processes that `torchrun` started, during the ``with`` block.
+    """Join the other processes that `torchrun` started, during the ``with`` block::
+
+        device = torch.device(device_of_process("cuda"))
+        with joined_processes(device) as processes:
+            distill_student(experiment, cache, models, device=device, processes=processes)
 
     Args:
         device: of this process, from `device_of_process`; tensors are exchanged with NCCL between GPUs,
@@ -165,10 +169,11 @@ def device_of_process(name: str) -> str:
     if count == 1 or name == "cpu" or not (name or torch.cuda.is_available()):
         return name
     if name not in ("", "cuda"):
-        raise ConfigError(
+        error = ConfigError(
             f"device '{name:.40}' for {count} processes; expected cpu, or cuda, of which each process takes "
             "the GPU of its number"
         )
+        raise reported_once(error)
     return f"cuda:{os.environ.get('LOCAL_RANK', index)}"
 
 
