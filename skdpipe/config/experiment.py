@@ -160,8 +160,8 @@ class Recipe:
             ``bf16`` in bfloat16 everywhere; ``none`` in single precision.
         loader_workers: number of processes that prepare batches; 0 chooses none if all clips fit into
             ``memory_megabytes``, and otherwise a number by that of the cores.
-        memory_megabytes: memory for clips that have been read, in MB (10^6 bytes); those that do not fit are
-            read again in each epoch.
+        memory_megabytes: memory for clips that have been read, in MB (10^6 bytes), of all loader processes of
+            a training process; clips that do not fit are read again in each epoch.
     """
 
     epochs: PositiveInt = 20
