@@ -146,8 +146,8 @@ class Loader:
                     yield Batch(*map(torch.from_numpy, pending.popleft().result()))
         except BrokenProcessPool as error:
             raise ProcessError(
-                f"a process that reads clips has ended, one of {self.workers}; expected it to stay: if memory "
-                "is short, set recipe.loader_workers or recipe.memory_megabytes to a smaller number"
+                f"a process that reads clips has ended, one of {self.workers}; expected it to stay: if "
+                "memory is short, set recipe.loader_workers or recipe.memory_megabytes to a smaller number"
             ) from error
         finally:
             for each in pending:
