@@ -297,6 +297,16 @@ def test_a_training_is_determined_by_its_seed(data: PairedClips, tmp_path: Path)
     assert not equal_states(runs[0][1], runs[2][1])
 
 
+def test_a_training_does_not_depend_on_the_processes_that_load(data: PairedClips, tmp_path: Path) -> None:
+    states = []
+    for workers in (0, 2):
+        recipe = replace(RECIPE, augment=Augmentation(), loader_workers=workers)
+        setup = DistillationSetup(recipe=recipe, dropout=0.3)
+        setup.train(data, tmp_path / str(workers))
+        states.append(state_of(setup.modules))
+    assert equal_states(*states)
+
+
 def test_golden_losses(data: PairedClips, tmp_path: Path) -> None:
     """The losses of one tiny run, with tolerances for other platforms."""
     curves = DistillationSetup().train(data, tmp_path)
