@@ -16,6 +16,10 @@ def open_nothing(worker: Worker) -> Callable[[int, Report], int]:
     raise DataError("nothing to open; expected something")
 
 
+def open_and_crash(worker: Worker) -> Callable[[int, Report], int]:
+    os._exit(3)
+
+
 def open_square(worker: Worker) -> Callable[[int, Report], tuple[int, Worker, str, int]]:
     return partial(square, worker)
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from ray_jobs import open_nothing, open_square
+from ray_jobs import open_and_crash, open_nothing, open_square
 from watched_squares import FRAMES, seen, watched_sources, watched_videos
 
 from skdpipe.cache import PoseCache
@@ -151,6 +152,20 @@ def test_without_a_cluster_at_the_address_there_is_one_line(address: str, expect
         RayEngine(address).connect()
     assert "\n" not in str(caught.value)
     assert time.monotonic() - start < 30
+
+
+def test_a_cluster_that_has_ended_on_this_machine_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray.shutdown()
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray/ray_current_cluster").write_text("127.0.0.1:1")
+    with pytest.raises(
+        ConfigError, match=r"^nothing answers at 127\.0\.0\.1:1 .* forget it with `ray stop`$"
+    ):
+        RayEngine().connect()
 
 
 @pytest.mark.parametrize("shares", [{"workers": -1}, {"cpus": 0}, {"gpus": -1}, {"gpus": 1.5}, {"cpus": 2.5}])
@@ -385,7 +400,6 @@ DRIVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from ray_jobs import open_nothing, open_square
 from watched_squares import watched_sources
 from skdpipe.cache import PoseCache
 from skdpipe.engines import RayEngine
@@ -397,6 +411,25 @@ sources = watched_sources(folder / "log", seconds=float(sys.argv[4]))
 report = extract_videos(items, sources, PoseCache(folder / "ray"), engine=RayEngine(address))
 print(report.done, report.skipped, len(report.failed))
 """
+
+
+@pytest.mark.slow
+def test_without_a_cluster_one_is_started_on_this_machine(tmp_path: Path) -> None:
+    videos = Videos(tmp_path, 8)
+    with TemporaryDirectory(prefix="ray-", dir="/tmp") as temporary:  # short, because sockets are in it
+        command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(tmp_path), "local", "0"]
+        paths = os.pathsep.join(sys.path)  # also for the workers
+        environment = {**os.environ, "PYTHONPATH": paths, "RAY_TMPDIR": temporary, "HOME": temporary}
+        output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert output.stdout == "8 0 0\n"
+        assert content_of(tmp_path / "ray") == videos.content
+        wait_until(lambda: not processes_with(temporary))
+
+
+@pytest.mark.slow
+def test_workers_that_crash_at_their_start_are_an_error(cluster: Cluster) -> None:
+    with pytest.raises(SkdpipeError, match=r"^3 workers ended while they loaded what they need, and none"):
+        list(engine_of(cluster).run([1, 2], open_and_crash))
 
 
 @pytest.mark.slow

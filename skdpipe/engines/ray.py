@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ray.exceptions import RayActorError
 
 _PATIENCE: Final = 10.0  # seconds until something must answer at an address
-_UNTIL_CONNECTED: Final = 90.0  # seconds; the start of a cluster on this machine takes some of them
+_UNTIL_CONNECTED: Final = 60.0  # seconds
 _BETWEEN_LOOKS: Final = 5.0  # seconds between two looks at the nodes of the cluster
 _BETWEEN_REPORTS: Final = 1.0  # seconds between two reports of the progress of a job
 _OPENINGS: Final = 3  # workers that may end while they open, before any has opened
@@ -326,7 +326,8 @@ class _Run(Generic[Job, Result]):
             self._failed_openings += 1
             if self._failed_openings >= _OPENINGS and not self._has_opened:
                 raise SkdpipeError(
-                    f"{self._failed_openings} workers ended while they started: {_cause(error)}"
+                    f"{self._failed_openings} workers ended while they loaded what they need, and none did; "
+                    "expected memory and packages for them: see worker-*.err in Ray's logs of their machines"
                 )
             return
         node_lost = (
@@ -479,7 +480,8 @@ def _connect(address: str) -> None:
 
     if ray.is_initialized():
         return
-    _require_answer(address or os.environ.get("RAY_ADDRESS", ""))
+    target = address or os.environ.get("RAY_ADDRESS", "") or _last_address()
+    _require_answer(target)
     ray._private.worker._worker_logs_enabled = False  # of lost nodes, on stdout
     problem: list[str] = []
 
@@ -492,19 +494,28 @@ def _connect(address: str) -> None:
             problem.append(in_one_line(error))
 
     handler = signal.getsignal(signal.SIGTERM)
-    # In a thread, because it waits for ever for a cluster of which only a part is there.
-    thread = threading.Thread(target=init, daemon=True)
-    thread.start()
-    thread.join(_UNTIL_CONNECTED)
+    if target in ("", "local"):
+        init()  # the processes of a new cluster end with the thread that starts them
+    else:  # in a thread, because it waits for ever for a cluster of which only a part is there
+        thread = threading.Thread(target=init, daemon=True)
+        thread.start()
+        thread.join(_UNTIL_CONNECTED)
+        if thread.is_alive():
+            problem.append(f"no answer within {_UNTIL_CONNECTED:g} s")
     if callable(handler) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # instead of Ray's, which prints the stack
-    if thread.is_alive():
-        problem.append(f"no answer within {_UNTIL_CONNECTED:g} s")
     if problem:
         raise ConfigError(
             f"cannot use the Ray cluster{address and f' at {address}'} ({problem[0]}); expected a running "
             "one with the same versions of Ray and Python, and RAY_AUTH_MODE=token if it has a token"
         )
+
+
+def _last_address() -> str:
+    """The address of the last cluster that was started on this machine, which Ray uses; empty without one."""
+    with suppress(OSError):
+        return Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster").read_text().strip()
+    return ""
 
 
 def _require_answer(address: str) -> None:
@@ -522,8 +533,8 @@ def _require_answer(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
     except OSError as error:
         raise ConfigError(
-            f"nothing answers at {address} ({error.strerror or error}); expected a Ray cluster: start it, or "
-            "change the address (Ray's client has port 10001 by default)"
+            f"nothing answers at {address} ({error.strerror or error}); expected a Ray cluster: start it, "
+            "change the address (Ray's client has port 10001 by default), or forget it with `ray stop`"
         ) from error
 
 
