@@ -31,6 +31,7 @@ from skdpipe.extraction import ExtractionReport, Source, extract_videos
 from skdpipe.extraction.look_up import open_reader
 from skdpipe.extraction.video_list import VideoItem
 
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # as the engine, which is not the first here
 ray = pytest.importorskip("ray")
 from ray.cluster_utils import Cluster  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402

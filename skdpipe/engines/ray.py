@@ -476,6 +476,8 @@ def _require_same(order: _Order, machine: str) -> None:
 def _connect(address: str) -> None:
     """See `RayEngine.connect`."""
     require_extra("ray", "ray")
+    # In `uv run`, Ray would copy the current folder to each worker and install it there again.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
 
     if ray.is_initialized():
