@@ -19,9 +19,12 @@ import numpy as np
 import pytest
 import yaml
 from ray_jobs import open_and_crash, open_nothing, open_square
+from test_guides import arguments, commands, workplace  # noqa: F401  # a fixture
+from typer.testing import CliRunner
 from watched_squares import FRAMES, seen, watched_sources, watched_videos
 
 from skdpipe.cache import PoseCache
+from skdpipe.cli.commands import app
 from skdpipe.config import to_plain
 from skdpipe.engines import Ended, LocalEngine, RayEngine, Worker
 from skdpipe.engines.jobs import JobQueue
@@ -450,3 +453,13 @@ def test_after_the_driver_was_killed_the_rest_is_extracted(cluster: Cluster, tmp
     assert len(seen(videos.log)) == before + done
     assert before + done <= 10  # nothing but what was under way
     assert content_of(tmp_path / "ray") == videos.content
+
+
+def test_the_commands_of_the_guide_run(cluster: Cluster, workplace: Path) -> None:  # noqa: F811
+    lines = commands(Path(__file__).parents[1] / "examples/my-cluster.md", "sh")
+    assert lines
+    for line in lines:
+        result = CliRunner().invoke(app, arguments(line))
+        assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
+        assert "workers: 2, on a Ray cluster of 3 nodes, with 1 CPU each" in result.output
+    assert len(list((workplace / "pose_cache").rglob("*.safetensors"))) == 2 * 12
