@@ -32,7 +32,7 @@ import torch.nn.functional as F
 import tracking_quality
 import typer
 from crossing_actors import Footage, detect_rendered, walking_scene
-from extraction_speed import ExtractionSize, comparisons
+from extraction_speed import ExtractionSize, Qualities, both_qualities, comparisons
 from moving_body import ACTIONS, a_sequence, blurred, fill, tiny_experiment
 from network_contract import perturbed
 from plain_st_gcn import PlainStGcn
@@ -210,6 +210,7 @@ class Sizes:
         runtimes: ST-GCNs that are timed in each runtime.
         exported: networks that are exported.
         extraction: the video and networks of the extraction.
+        qualities: videos, and the networks of both qualities.
         loaders: trainings whose waiting time for batches is measured.
         cache: the cache of which a manifest and batches are made.
         steps: students whose steps are timed.
@@ -226,6 +227,7 @@ class Sizes:
     runtimes: tuple[StepSize, ...]
     exported: ExportSize
     extraction: ExtractionSize
+    qualities: tuple[Qualities, ...]
     loaders: tuple[LoaderSize, ...]
     cache: CacheSize
     steps: tuple[StepSize, ...]
@@ -261,6 +263,10 @@ SIZES: Final = {
                 ("resnet18", "actors-high", 161),
             ),
         ),
+        qualities=(
+            Qualities(240, ("resnet18", "actors-high", 161), ("shufflenetv2x1", "actors-low", 97), 2),
+            Qualities(32, ("shufflenetv2k30", "", 641), ("mobilenetv3small", "", 321), 1),
+        ),
         loaders=(LoaderSize("penn-13", 32, 16, 16, 48), LoaderSize("coco-17", 300, 64, 16, 24)),
         cache=CacheSize(2000, 64),
         steps=(StepSize("penn-13", 1, 32, 16, 16), StepSize("coco-17", 2, 300, 64, 4)),
@@ -279,6 +285,7 @@ SIZES: Final = {
         runtimes=(StepSize("penn-13", 2, 8, 4, 2),),
         exported=ExportSize(("st_2sgcn", "dd_net"), 8, 6, 4),
         extraction=ExtractionSize(6, 64, 48, (("shufflenetv2x1", "actors-low", 33),)),
+        qualities=(Qualities(4, ("shufflenetv2x1", "actors-low", 33), ("mobilenetv3small", "", 33), 2),),
         loaders=(LoaderSize("penn-13", 8, 4, 4, 6),),
         cache=CacheSize(12, 8),
         steps=(StepSize("penn-13", 1, 8, 6, 2),),
@@ -796,6 +803,19 @@ def extract(setting: Setting) -> Iterator[Row]:
 
 
 # --------------------------------------------------------------------------------------------------------
+# qualities: one pass over a video for both qualities
+
+
+def qualities(setting: Setting) -> Iterator[Row]:
+    """Seconds for a rendered video in both qualities, without loading the networks."""
+    for size in setting.sizes.qualities:
+        for side in both_qualities(size, setting.threads):
+            measured = measure(Comparison(side.name, side.reference, side.candidate), setting.rounds)
+            rate = size.frames / min(measured.candidate)
+            yield Row(side.name, measured, "s", f"{rate:.3g} frames/s in one pass")
+
+
+# --------------------------------------------------------------------------------------------------------
 # continual: a frame of footage by a continual network, against sliding windows
 
 
@@ -946,6 +966,7 @@ SECTIONS: Final = {
     "revision": Section("Gradient revision, three losses", gradient_revision, "per loss", "summed"),
     "step": Section("A whole step", whole_step, "distillation", "without"),
     "extract": Section("Extraction from a video", extract),
+    "qualities": Section("Both qualities of a video", qualities, "two passes", "one pass"),
     "continual": Section("A frame of footage, all people", continual, "windows", "continual"),
     "tracking": Section("Tracking, one frame", tracking, "other"),
     "loader": Section("Waiting for batches", loader, "whole step", "waiting", "share", ".2%"),

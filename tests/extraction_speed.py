@@ -99,6 +99,38 @@ def comparisons(size: ExtractionSize, precisions: Sequence[Precision], threads: 
         )
 
 
+class Qualities(NamedTuple):
+    """A video, and the networks of both qualities; low quality has one frame in ``every``."""
+
+    frames: int
+    high: tuple[str, str, int]  # backbone, weights, long edge
+    low: tuple[str, str, int]
+    every: int
+
+
+def both_qualities(size: Qualities, threads: int) -> Iterator[Side]:
+    """One pass over a video of the size of Kinetics for each quality, and one for both."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        video = write_clip(folder / "actors.mp4", ExtractionSize(size.frames, 340, 256, ()))
+        sampled = []
+        for (backbone, weights, long_edge), every in ((size.high, 1), (size.low, size.every)):
+            path = folder / f"{backbone}.safetensors"
+            save_weights(trained_or_empty(backbone, weights), path, notes={})
+            settings = OpenPifPafSettings(backbone, str(path), long_edge, Thresholds(complete=True))
+            sampled.append(SampledEstimator(load_estimator(settings, threads=threads), every))
+
+        def passes(*estimators: Sequence[SampledEstimator]) -> None:
+            for each in estimators:
+                estimate_video(video, each, Origin(str(video)), people=2, batch=16)
+
+        two, one = partial(passes, sampled[:1], sampled[1:]), partial(passes, sampled)
+        for side in (two, one):
+            side()
+        names = (f"{network} at {edge}" for network, _, edge in (size.high, size.low))
+        yield Side(f"{' and '.join(names)}, {size.frames} frames", two, one)
+
+
 def write_clip(path: Path, size: ExtractionSize) -> Path:
     """A video of actors in H.264 with ordinary key frames; one action follows the other."""
     frames: list[Any] = []

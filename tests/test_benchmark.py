@@ -51,6 +51,7 @@ ROWS = {
     ),
     "loader": ("8 frames, penn-13, width 4, batch 4",),
     "cache": ("12 clips, 8 frames",),
+    "qualities": ("shufflenetv2x1 at 33 and mobilenetv3small at 33, 4 frames",),
 }
 # Two sides with their unit, the ratio, lowest..highest; the loader's ratio is a share in per cent.
 _NUMBERS = re.compile(r" +([\d.]+) (ms|MB|s) +([\d.]+) \2 +([\d.]+)%? +([\d.]+?)%?\.\.([\d.]+)%?(?: |$)")
