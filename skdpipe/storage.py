@@ -177,9 +177,7 @@ def is_folder(place: Place) -> bool:
     """
     if isinstance(place, Path):
         return place.is_dir()
-    with suppress(FileNotFoundError), _as_os_errors(place):
-        return bool(_file_system(place).info(place.path)["type"] == "directory")
-    return False
+    return _kind_of(place) == "directory"
 
 
 def is_file(place: Place) -> bool:
@@ -190,9 +188,7 @@ def is_file(place: Place) -> bool:
     """
     if isinstance(place, Path):
         return place.is_file()
-    with suppress(FileNotFoundError), _as_os_errors(place):
-        return bool(_file_system(place).info(place.path)["type"] == "file")
-    return False
+    return _kind_of(place) == "file"
 
 
 def state_of(place: Place) -> State:
@@ -415,6 +411,13 @@ def local_copy(place: Place) -> Iterator[Path]:
         except SkdpipeError as error:
             error.args = tuple(str(each).replace(str(path), str(place)) for each in error.args)
             raise
+
+
+def _kind_of(place: UPath) -> str:
+    """``file`` or ``directory``; empty if there is nothing."""
+    with suppress(FileNotFoundError), _as_os_errors(place):
+        return str(_file_system(place).info(place.path)["type"])
+    return ""
 
 
 def _read_range(place: UPath, length: int | None) -> bytes:

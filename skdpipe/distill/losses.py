@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from skdpipe.networks.precision import at_least_single
+
 
 class MiniBatch(NamedTuple):
     """The mini-batch that the rows of a process are part of.
@@ -121,7 +123,7 @@ def node_loss(student: Tensor, teacher: Tensor, batch: MiniBatch | None = None) 
     assert student.shape == teacher.shape, f"{tuple(student.shape)} against {tuple(teacher.shape)}"
     if len(student) == 0:
         return student.sum()
-    difference = _at_least_single(student) - _at_least_single(teacher.detach())
+    difference = at_least_single(student) - at_least_single(teacher.detach())
     return difference.square().sum(dim=1).mean() * (len(student) / (batch or whole(student)).rows)
 
 
@@ -140,8 +142,3 @@ def relative_node_loss(student: Tensor, teacher: Tensor, batch: MiniBatch | None
     batch = batch or whole(student)
     scale = batch.sum(node_loss(torch.zeros_like(teacher), teacher, batch))
     return node_loss(student, teacher, batch) / torch.where(scale > 0, scale, 1)
-
-
-def _at_least_single(x: Tensor) -> Tensor:
-    """Half precision converted to single; other precisions unchanged."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

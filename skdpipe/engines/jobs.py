@@ -92,6 +92,13 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Unusable:
+    """What a worker could not open."""
+
+    error: Exception
+
+
 class JobQueue(Generic[Job]):
     """The jobs that wait; jobs are named by their number."""
 

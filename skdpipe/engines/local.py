@@ -13,19 +13,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 
-from skdpipe.engines.jobs import Ended, Job, JobQueue, OpenWork, Result, Worker, reason_of_failure
+from skdpipe.engines.jobs import Ended, Job, JobQueue, OpenWork, Result, Unusable, Worker, reason_of_failure
 from skdpipe.errors import SkdpipeError
 from skdpipe.runtimes import available_threads
 from skdpipe.storage import Place
 
 _Process = ForkServerProcess | SpawnProcess
-
-
-@dataclass(frozen=True)
-class _Unusable:
-    """What a worker could not open."""
-
-    error: Exception
 
 
 @dataclass(frozen=True)
@@ -118,7 +111,7 @@ class LocalEngine:
                         if queue:
                             start(worker.device)
                         continue
-                    if isinstance(message, _Unusable):
+                    if isinstance(message, Unusable):
                         raise message.error
                     if isinstance(message, float):
                         if on_advance is not None:
@@ -143,7 +136,7 @@ def _serve(open_work: OpenWork[Job, Result], worker: Worker, end: Connection) ->
         work = open_work(worker)
     except Exception as error:
         is_known = isinstance(error, SkdpipeError)
-        end.send(_Unusable(error if is_known else RuntimeError(reason_of_failure(error))))
+        end.send(Unusable(error if is_known else RuntimeError(reason_of_failure(error))))
         return
     while True:
         try:

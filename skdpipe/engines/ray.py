@@ -24,6 +24,7 @@ from skdpipe.engines.jobs import (
     JobQueue,
     OpenWork,
     Result,
+    Unusable,
     Work,
     Worker,
     reason_of_failure,
@@ -169,13 +170,6 @@ class _Opened:
 
 
 @dataclass(frozen=True)
-class _Unusable:
-    """What a worker could not open."""
-
-    error: Exception
-
-
-@dataclass(frozen=True)
 class _Done:
     """A job has ended.
 
@@ -291,7 +285,7 @@ class _Run(Generic[Job, Result]):
                     "packages, in the same versions, on all machines"
                 ) from error
             message = _Done(None, _cause(error), 0.0, ())
-        if isinstance(message, _Unusable):
+        if isinstance(message, Unusable):
             raise message.error
         if isinstance(message, _Opened):
             actor.opened = message
@@ -351,7 +345,7 @@ class _Run(Generic[Job, Result]):
 class _RemoteWorker:
     """The actor of a worker."""
 
-    def open(self, order: _Order, totals: Any) -> _Opened | _Unusable:
+    def open(self, order: _Order, totals: Any) -> _Opened | Unusable:
         """Open the work."""
         import ray
 
@@ -368,9 +362,9 @@ class _RemoteWorker:
             self._work: Work[Any, Any] = order.open_work(worker)
         except SkdpipeError as error:
             error.args = (f"{error} (on {machine})",)
-            return _Unusable(error)
+            return Unusable(error)
         except Exception as error:
-            return _Unusable(RuntimeError(f"{reason_of_failure(error)} (on {machine})"))
+            return Unusable(RuntimeError(f"{reason_of_failure(error)} (on {machine})"))
         self._totals = totals
         return _Opened(context.get_node_id(), machine, os.getpid())
 

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from skdpipe.networks.precision import at_least_single
+
 Sum = Callable[[Tensor], Tensor]
 """Adds up a tensor over all processes."""
 
@@ -82,7 +84,7 @@ class SynchronisedBatchNorm(nn.Module):
         The moments are added up in double precision, which leaves enough digits for their difference. All are
         tensors, so that the host does not wait for a GPU.
         """
-        values, channels = _at_least_single(x), x.shape[1]
+        values, channels = at_least_single(x), x.shape[1]
         count = x.numel() // channels
         moments = x.new_zeros(2 * channels + 1, dtype=torch.float64)
         if count:
@@ -131,7 +133,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance, count = ctx.saved_tensors
         axes = [1, -1] + [1] * (x.dim() - 2)
-        outer, values, factor = _at_least_single(outer), _at_least_single(x), (variance + ctx.eps).rsqrt()
+        outer, values, factor = at_least_single(outer), at_least_single(x), (variance + ctx.eps).rsqrt()
         of_weight = of_bias = torch.zeros_like(mean)
         if x.numel():  # Σ outer (x - mean) factor, and Σ outer, as in evaluation mode
             _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
@@ -142,8 +144,3 @@ class _Normalise(torch.autograd.Function):
         slope = values.sub(mean.view(axes)).mul_((-scale * mean_product * factor).view(axes))
         slope.addcmul_(outer, scale.view(axes)).sub_((scale * mean_outer).view(axes))
         return slope.to(x.dtype), of_weight, of_bias, None, None, None, None, None
-
-
-def _at_least_single(x: Tensor) -> Tensor:
-    """Half precision converted to single; other precisions unchanged."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
